@@ -1,1 +1,7 @@
-//! x
+//! The core of kIM: no sockets, no XEP numbers.
+#![forbid(unsafe_code)]
+
+pub use kim_wire as wire;
+
+pub mod jid;
+pub mod random;
