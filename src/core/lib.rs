@@ -1,1 +1,4 @@
-//! x
+//! The core of kIM: no sockets, no extension numbers.
+#![forbid(unsafe_code)]
+
+pub mod config;
