@@ -1,4 +1,9 @@
-//! The core of kIM: no sockets, no extension numbers.
+//! The core of kIM: no sockets, no XEP numbers.
 #![forbid(unsafe_code)]
 
+pub use kim_wire as wire;
+
 pub mod config;
+pub mod db;
+pub mod jid;
+pub mod random;
