@@ -45,7 +45,10 @@ struct Failure {
 
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Failure {
-        Failure { error, unsettled: None }
+        Failure {
+            error,
+            unsettled: None,
+        }
     }
 }
 
@@ -58,7 +61,12 @@ pub(super) struct Committer {
 
 impl Committer {
     pub(super) fn new(target: Target, conn: Conn, queue: Arc<Queue>, counters: Arc<Counters>) -> Committer {
-        Committer { target, queue, counters, tx: Some(Tx::new(conn)) }
+        Committer {
+            target,
+            queue,
+            counters,
+            tx: Some(Tx::new(conn)),
+        }
     }
 
     /// Runs until the queue is closed and drained.
@@ -77,7 +85,10 @@ impl Committer {
     /// Brings every item of a batch to its end. A batch that fails is halved until the guilty item stands alone,
     /// always the earlier half first, so that the order is kept.
     async fn settle(&mut self, batch: Vec<Box<dyn Entry>>) {
-        let whole = batch.into_iter().map(|entry| Item { entry, refusal: None }).collect();
+        let whole = batch
+            .into_iter()
+            .map(|entry| Item { entry, refusal: None })
+            .collect();
         let mut parts: Vec<Part> = vec![whole];
         while let Some(mut part) = parts.pop() {
             match self.commit_part(&mut part).await {
@@ -100,7 +111,11 @@ impl Committer {
     fn resolve(&self, part: Part, result: &Result<(), DbError>) {
         for Item { entry, refusal } in part {
             let result = refusal.map_or_else(|| result.clone(), Err);
-            let counter = if result.is_ok() { &self.counters.rows } else { &self.counters.failed_rows };
+            let counter = if result.is_ok() {
+                &self.counters.rows
+            } else {
+                &self.counters.failed_rows
+            };
             counter.fetch_add(entry.rows() as u64, Ordering::Relaxed);
             entry.resolve(result);
         }
@@ -133,7 +148,9 @@ impl Committer {
 
     /// Runs the part once. Afterwards either the transaction is over or the connection is given up.
     async fn try_once(&mut self, part: &mut Part) -> Result<(), Failure> {
-        let Some(mut tx) = self.tx.take() else { return Err(DbError::Closed.into()) };
+        let Some(mut tx) = self.tx.take() else {
+            return Err(DbError::Closed.into());
+        };
         let id = match in_time(statements(&mut tx, part)).await {
             Ok(id) => id,
             Err(error) => {
@@ -153,7 +170,10 @@ impl Committer {
             }
             Err(DbError::Unavailable(text)) => {
                 tracing::warn!(event = "database_lost", error = %text, during = "commit");
-                Err(Failure { error: DbError::Unavailable(text), unsettled: id })
+                Err(Failure {
+                    error: DbError::Unavailable(text),
+                    unsettled: id,
+                })
             }
             Err(error) => {
                 if roll_back(&mut tx).await {
@@ -170,7 +190,11 @@ impl Committer {
         if self.tx.is_some() {
             return Ok(());
         }
-        let patience = if self.counters.down.load(Ordering::Relaxed) { 0 } else { RECONNECT_SECONDS_MAX };
+        let patience = if self.counters.down.load(Ordering::Relaxed) {
+            0
+        } else {
+            RECONNECT_SECONDS_MAX
+        };
         let deadline = Instant::now() + Duration::from_secs(patience);
         let mut pause_ms = RECONNECT_PAUSE_MS.0;
         loop {
@@ -196,7 +220,9 @@ impl Committer {
     async fn was_committed(&mut self, id: &str) -> Result<bool, DbError> {
         for _ in 0..RERUNS_MAX {
             self.connected().await.map_err(|_| DbError::OutcomeUnknown)?;
-            let Some(tx) = self.tx.as_mut() else { return Err(DbError::OutcomeUnknown) };
+            let Some(tx) = self.tx.as_mut() else {
+                return Err(DbError::OutcomeUnknown);
+            };
             let query = Query::new("SELECT pg_xact_status(CAST($1 AS xid8))").bind(id);
             let status = match tx.conn.fetch_all(query).await {
                 Ok(rows) => rows.first().and_then(|row| row.opt_text(0).ok().flatten()),
@@ -222,7 +248,9 @@ impl Committer {
 /// Cuts a future off after the time limit.
 async fn in_time<T>(work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
     let limit = Duration::from_secs(TRANSACTION_SECONDS_MAX);
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(DbError::TimedOut))
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or(Err(DbError::TimedOut))
 }
 
 /// Runs all items in one transaction, up to but without COMMIT; returns PostgreSQL's id of the transaction.
@@ -271,7 +299,9 @@ async fn begin(conn: &mut Conn) -> Result<Option<String>, DbError> {
         }
         Conn::Pg(conn) => {
             use sqlx::Row;
-            let rows = sqlx::raw_sql("BEGIN; SELECT CAST(pg_current_xact_id() AS TEXT)").fetch_all(conn).await?;
+            let rows = sqlx::raw_sql("BEGIN; SELECT CAST(pg_current_xact_id() AS TEXT)")
+                .fetch_all(conn)
+                .await?;
             Ok(rows.first().and_then(|row| row.try_get::<String, _>(0).ok()))
         }
     }
@@ -299,5 +329,8 @@ fn halve(part: &mut Part) -> Option<Part> {
         return Some(part.split_off(part.len() / 2));
     }
     let second = part.first_mut()?.entry.split()?;
-    Some(vec![Item { entry: second, refusal: None }])
+    Some(vec![Item {
+        entry: second,
+        refusal: None,
+    }])
 }

@@ -49,19 +49,25 @@ impl Target {
         if let Some(rest) = url.strip_prefix("sqlite://") {
             let path = rest.split('?').next().unwrap_or(rest);
             if path.is_empty() {
-                return Err(DbError::open("storage.url names no file: write sqlite://data/kim.db"));
+                return Err(DbError::open(
+                    "storage.url names no file: write sqlite://data/kim.db",
+                ));
             }
             return Ok(Target::Lite(Box::new(file(path))));
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             // The driver's own message could repeat parts of the URL, and with them the password.
             let options = PgConnectOptions::from_str(url).map_err(|_| {
-                DbError::open("storage.url is not a valid address: write postgres://user:password@host:5432/database")
+                DbError::open(
+                    "storage.url is not a valid address: write postgres://user:password@host:5432/database",
+                )
             })?;
             let options = options.application_name("kim").disable_statement_logging();
             return Ok(Target::Pg(Box::new(options)));
         }
-        Err(DbError::open("storage.url must begin with sqlite:// or postgres://"))
+        Err(DbError::open(
+            "storage.url must begin with sqlite:// or postgres://",
+        ))
     }
 
     /// One line that says which database is meant, without a password.
@@ -92,18 +98,24 @@ impl Target {
         let connected = tokio::time::timeout(limit, self.connect_writer_untimed()).await;
         connected.unwrap_or_else(|_| {
             let what = self.describe();
-            Err(DbError::open(format!("cannot reach {what}: no answer within {CONNECT_SECONDS_MAX} seconds")))
+            Err(DbError::open(format!(
+                "cannot reach {what}: no answer within {CONNECT_SECONDS_MAX} seconds"
+            )))
         })
     }
 
     async fn connect_writer_untimed(&self) -> Result<Conn, DbError> {
         match self {
             Target::Lite(options) => {
-                let conn = SqliteConnection::connect_with(options).await.map_err(|e| self.explain(&e))?;
+                let conn = SqliteConnection::connect_with(options)
+                    .await
+                    .map_err(|e| self.explain(&e))?;
                 Ok(Conn::Lite(conn))
             }
             Target::Pg(options) => {
-                let mut conn = PgConnection::connect_with(options).await.map_err(|e| self.explain(&e))?;
+                let mut conn = PgConnection::connect_with(options)
+                    .await
+                    .map_err(|e| self.explain(&e))?;
                 self.check_pg(&mut conn).await?;
                 Ok(Conn::Pg(conn))
             }
@@ -117,10 +129,16 @@ impl Target {
              current_setting('server_encoding'), current_setting('fsync'), \
              set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
              WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)";
-        let row = sqlx::query(SETTINGS).fetch_one(conn).await.map_err(|e| self.explain(&e))?;
+        let row = sqlx::query(SETTINGS)
+            .fetch_one(conn)
+            .await
+            .map_err(|e| self.explain(&e))?;
         let version: i64 = row.try_get(0)?;
         if version < PG_VERSION_MIN {
-            return Err(DbError::open(format!("{} is too old: version 13 or newer is needed", self.describe())));
+            return Err(DbError::open(format!(
+                "{} is too old: version 13 or newer is needed",
+                self.describe()
+            )));
         }
         let encoding: String = row.try_get(1)?;
         if encoding != "UTF8" {
@@ -131,7 +149,10 @@ impl Target {
         }
         let fsync: String = row.try_get(2)?;
         if fsync != "on" {
-            tracing::warn!(event = "database_fsync_off", "PostgreSQL runs with fsync=off: a power loss loses messages");
+            tracing::warn!(
+                event = "database_fsync_off",
+                "PostgreSQL runs with fsync=off: a power loss loses messages"
+            );
         }
         Ok(())
     }
@@ -152,7 +173,12 @@ impl Target {
                     .max_connections(connections_max)
                     .acquire_timeout(wait)
                     .test_before_acquire(false)
-                    .connect_lazy_with(options.as_ref().clone().options([("default_transaction_read_only", "on")])),
+                    .connect_lazy_with(
+                        options
+                            .as_ref()
+                            .clone()
+                            .options([("default_transaction_read_only", "on")]),
+                    ),
             ),
         }
     }
@@ -167,9 +193,9 @@ impl Target {
             other => other.to_string(),
         };
         match self {
-            Target::Lite(_) => {
-                DbError::open(format!("cannot open {what}: {cause}; check the path and its permissions"))
-            }
+            Target::Lite(_) => DbError::open(format!(
+                "cannot open {what}: {cause}; check the path and its permissions"
+            )),
             Target::Pg(_) => DbError::open(format!("cannot reach {what}: {cause}; check storage.url")),
         }
     }
@@ -208,7 +234,10 @@ fn memory() -> SqliteConnectOptions {
 }
 
 fn is_memory(options: &SqliteConnectOptions) -> bool {
-    options.get_filename().to_str().is_some_and(|name| name.starts_with("/kim-memory-"))
+    options
+        .get_filename()
+        .to_str()
+        .is_some_and(|name| name.starts_with("/kim-memory-"))
 }
 
 /// Makes the file, readable by nobody else, before SQLite would make it with the umask's permissions. The log and
@@ -216,7 +245,9 @@ fn is_memory(options: &SqliteConnectOptions) -> bool {
 fn make_file(path: &Path) -> Result<(), DbError> {
     let refuse = |error: std::io::Error| {
         let path = path.display();
-        DbError::open(format!("cannot open the database file {path}: {error}; check the path and its permissions"))
+        DbError::open(format!(
+            "cannot open the database file {path}: {error}; check the path and its permissions"
+        ))
     };
     if let Some(folder) = path.parent()
         && !folder.as_os_str().is_empty()

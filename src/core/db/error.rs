@@ -101,7 +101,9 @@ impl DbError {
         match self {
             DbError::Unavailable(_) => Remedy::Reconnect,
             DbError::Contended(_) => Remedy::Again,
-            DbError::Storage(_) | DbError::TimedOut | DbError::OutcomeUnknown | DbError::Closed => Remedy::FailAll,
+            DbError::Storage(_) | DbError::TimedOut | DbError::OutcomeUnknown | DbError::Closed => {
+                Remedy::FailAll
+            }
             _ => Remedy::Isolate,
         }
     }
@@ -139,7 +141,10 @@ fn from_database(error: &dyn sqlx::error::DatabaseError) -> DbError {
         _ => {}
     }
     let code = error.code().unwrap_or_default();
-    if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
+    if error
+        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+        .is_some()
+    {
         from_sqlstate(&code, message)
     } else {
         from_sqlite(code.parse().unwrap_or(1), message)
@@ -158,7 +163,9 @@ fn from_sqlstate(code: &str, message: Arc<str>) -> DbError {
         "25006" => DbError::Storage(message),
         _ if code.starts_with("08") => DbError::Unavailable(message),
         // 53 insufficient resources, 58 system error, F0 configuration file
-        _ if code.starts_with("53") || code.starts_with("58") || code.starts_with("F0") => DbError::Storage(message),
+        _ if code.starts_with("53") || code.starts_with("58") || code.starts_with("F0") => {
+            DbError::Storage(message)
+        }
         _ => DbError::Statement(message),
     }
 }

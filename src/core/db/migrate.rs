@@ -29,7 +29,10 @@ impl Migration {
         let digits = self.name.split('_').next().unwrap_or_default();
         match digits.parse() {
             Ok(version) if digits.len() == 4 => Ok(version),
-            _ => Err(wrong(format!("{}: the name must begin with four digits, as in 0001_word", self.title()))),
+            _ => Err(wrong(format!(
+                "{}: the name must begin with four digits, as in 0001_word",
+                self.title()
+            ))),
         }
     }
 
@@ -67,7 +70,8 @@ pub(super) async fn migrate(target: &Target, sets: &[&[Migration]]) -> Result<us
 
 async fn migrate_on(conn: &mut Conn, steps: &[(i64, Migration)]) -> Result<usize, DbError> {
     if let Conn::Pg(_) = conn {
-        conn.fetch_all(Query::new("SELECT CAST(pg_advisory_lock($1) AS TEXT)").bind(PG_LOCK)).await?;
+        conn.fetch_all(Query::new("SELECT CAST(pg_advisory_lock($1) AS TEXT)").bind(PG_LOCK))
+            .await?;
     }
     conn.run_text(
         "CREATE TABLE IF NOT EXISTS kim_migrations (
@@ -94,7 +98,11 @@ fn in_order(sets: &[&[Migration]]) -> Result<Vec<(i64, Migration)>, DbError> {
         let version = step.version()?;
         let before = last.insert(step.room, version).unwrap_or(0);
         if version != before + 1 {
-            return Err(wrong(format!("{}: expected number {:04} here", step.title(), before + 1)));
+            return Err(wrong(format!(
+                "{}: expected number {:04} here",
+                step.title(),
+                before + 1
+            )));
         }
         steps.push((version, *step));
     }
@@ -104,7 +112,9 @@ fn in_order(sets: &[&[Migration]]) -> Result<Vec<(i64, Migration)>, DbError> {
 /// Refuses a ledger that this binary cannot vouch for.
 fn check(ledger: &Ledger, steps: &[(i64, Migration)]) -> Result<(), DbError> {
     for ((room, version), (name, checksum)) in ledger {
-        let known = steps.iter().find(|(number, step)| step.room == room && number == version);
+        let known = steps
+            .iter()
+            .find(|(number, step)| step.room == room && number == version);
         let Some((_, step)) = known else {
             return Err(wrong(format!(
                 "the database schema is newer than this kim: it has migration {room}/{name}, \
@@ -122,7 +132,11 @@ fn check(ledger: &Ledger, steps: &[(i64, Migration)]) -> Result<(), DbError> {
 }
 
 async fn read_ledger(conn: &mut Conn) -> Result<Ledger, DbError> {
-    let rows = conn.fetch_all(Query::new("SELECT room, version, name, checksum FROM kim_migrations")).await?;
+    let rows = conn
+        .fetch_all(Query::new(
+            "SELECT room, version, name, checksum FROM kim_migrations",
+        ))
+        .await?;
     let mut ledger = Ledger::new();
     for row in rows {
         ledger.insert((row.text(0)?, row.i64(1)?), (row.text(2)?, row.text(3)?));
@@ -132,10 +146,18 @@ async fn read_ledger(conn: &mut Conn) -> Result<Ledger, DbError> {
 
 /// Applies one step in a transaction. False when another process did it in the meantime.
 async fn apply(conn: &mut Conn, version: i64, step: &Migration) -> Result<bool, DbError> {
-    let begin = if let Conn::Lite(_) = conn { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    let begin = if let Conn::Lite(_) = conn {
+        "BEGIN IMMEDIATE"
+    } else {
+        "BEGIN"
+    };
     conn.run_text(begin).await?;
     let result = apply_inside(conn, version, step).await;
-    let end = if let Ok(true) = result { "COMMIT" } else { "ROLLBACK" };
+    let end = if let Ok(true) = result {
+        "COMMIT"
+    } else {
+        "ROLLBACK"
+    };
     let ended = conn.run_text(end).await;
     let applied = result.and_then(|applied| ended.map(|()| applied));
     applied.map_err(|error| match error {

@@ -119,7 +119,16 @@ impl Db {
         let committer = Mutex::new(Some(tokio::spawn(committer.run())));
         let pool = target.pool(options.read_connections_max);
         let read_connections_max = options.read_connections_max;
-        Ok(Db { inner: Arc::new(Inner { pool, target, queue, counters, committer, read_connections_max }) })
+        Ok(Db {
+            inner: Arc::new(Inner {
+                pool,
+                target,
+                queue,
+                counters,
+                committer,
+                read_connections_max,
+            }),
+        })
     }
 
     /// True when this is PostgreSQL, for the few things that differ (messages, tests); SQL texts do not.
@@ -184,7 +193,12 @@ impl Db {
     /// For shutdown: takes no more writes, commits what is queued, closes all connections.
     pub async fn close(&self) {
         self.inner.queue.close();
-        let committer = self.inner.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let committer = self
+            .inner
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(committer) = committer {
             // It catches the panics of jobs; an error here means that the runtime is going down.
             let _ = committer.await;
@@ -198,12 +212,17 @@ impl Db {
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("postgres", &self.is_postgres()).field("stats", &self.stats()).finish()
+        f.debug_struct("Db")
+            .field("postgres", &self.is_postgres())
+            .field("stats", &self.stats())
+            .finish()
     }
 }
 
 /// The time for `created_at` and similar columns, in microseconds since 1970.
 pub fn now_us() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

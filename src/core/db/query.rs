@@ -68,7 +68,10 @@ pub struct Query {
 impl Query {
     /// A statement without values so far.
     pub fn new(sql: &'static str) -> Query {
-        Query { sql, values: Vec::new() }
+        Query {
+            sql,
+            values: Vec::new(),
+        }
     }
 
     /// Adds the value of the next placeholder: the first call binds `$1`.

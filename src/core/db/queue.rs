@@ -76,7 +76,13 @@ impl<R: SinkRow> Entry for Run<R> {
         let rows = self.rows.split_off(half);
         let ends = self.ends.split_off(half);
         // Bytes are given back to the queue for the batch as a whole, so the halves need no count of their own.
-        Some(Box::new(Run { sink: self.sink, insert: self.insert, rows, ends, bytes: 0 }))
+        Some(Box::new(Run {
+            sink: self.sink,
+            insert: self.insert,
+            rows,
+            ends,
+            bytes: 0,
+        }))
     }
 
     fn resolve(self: Box<Self>, result: Result<(), DbError>) {
@@ -144,7 +150,10 @@ where
 
 /// Runs an entry; a panic becomes an error, because one room's mistake must not end the committer.
 pub(super) async fn run_caught(entry: &mut dyn Entry, tx: &mut Tx) -> Result<(), DbError> {
-    AssertUnwindSafe(async { entry.run(tx).await }).catch_unwind().await.unwrap_or(Err(DbError::Panicked))
+    AssertUnwindSafe(async { entry.run(tx).await })
+        .catch_unwind()
+        .await
+        .unwrap_or(Err(DbError::Panicked))
 }
 
 /// Limits of the queue.
@@ -175,9 +184,18 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(limits: QueueLimits) -> Queue {
-        let state =
-            State { entries: VecDeque::new(), rows: 0, bytes: 0, demanded: false, closed: false };
-        Queue { state: Mutex::new(state), wake: Notify::new(), limits }
+        let state = State {
+            entries: VecDeque::new(),
+            rows: 0,
+            bytes: 0,
+            demanded: false,
+            closed: false,
+        };
+        Queue {
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            limits,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -224,7 +242,10 @@ impl Queue {
             return Ticket::resolved(Err(error));
         }
         let (end, ticket) = Ticket::pair(self);
-        let same = state.entries.back_mut().and_then(|entry| entry.as_any().downcast_mut::<Run<R>>());
+        let same = state
+            .entries
+            .back_mut()
+            .and_then(|entry| entry.as_any().downcast_mut::<Run<R>>());
         match same {
             Some(run) if run.sink == sink && run.rows.len() < STATEMENT_ROWS_MAX => {
                 run.rows.push(row);
@@ -232,7 +253,13 @@ impl Queue {
                 run.bytes += bytes;
             }
             _ => {
-                let run = Run { sink, insert, rows: vec![row], ends: vec![end], bytes };
+                let run = Run {
+                    sink,
+                    insert,
+                    rows: vec![row],
+                    ends: vec![end],
+                    bytes,
+                };
                 state.entries.push_back(Box::new(run));
             }
         }
@@ -257,7 +284,12 @@ impl Queue {
             return Ticket::resolved(Err(error));
         }
         let (end, ticket) = Ticket::pair(self);
-        state.entries.push_back(Box::new(Job { work, value: None, done, end }));
+        state.entries.push_back(Box::new(Job {
+            work,
+            value: None,
+            done,
+            end,
+        }));
         self.wake_if_full(state);
         ticket
     }
@@ -328,14 +360,22 @@ pub struct Sink<R> {
 
 impl<R> Clone for Sink<R> {
     fn clone(&self) -> Self {
-        Sink { queue: self.queue.clone(), id: self.id, insert: self.insert }
+        Sink {
+            queue: self.queue.clone(),
+            id: self.id,
+            insert: self.insert,
+        }
     }
 }
 
 impl<R: SinkRow> Sink<R> {
     pub(super) fn new(queue: Arc<Queue>, insert: InsertFn<R>) -> Sink<R> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Sink { queue, id: NEXT.fetch_add(1, Ordering::Relaxed), insert }
+        Sink {
+            queue,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            insert,
+        }
     }
 
     /// Queues a row and returns at once. When the queue is full the ticket fails with [`DbError::Busy`].

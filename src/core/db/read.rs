@@ -86,13 +86,17 @@ impl Db {
                 let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
                 let query = sqlx::query_with(sql, lite_arguments(values)?);
                 let rows = query.fetch_all(pool).await?;
-                rows.into_iter().map(|row| Row(RowOf::Lite(row)).text("detail")).collect()
+                rows.into_iter()
+                    .map(|row| Row(RowOf::Lite(row)).text("detail"))
+                    .collect()
             }
             Pool::Pg(pool) => {
                 let sql = AssertSqlSafe(format!("EXPLAIN {sql}"));
                 let query = sqlx::query_with(sql, pg_arguments(values)?);
                 let mut tx = pool.begin().await?;
-                sqlx::raw_sql("SET LOCAL enable_seqscan = off").execute(&mut *tx).await?;
+                sqlx::raw_sql("SET LOCAL enable_seqscan = off")
+                    .execute(&mut *tx)
+                    .await?;
                 let rows = query.fetch_all(&mut *tx).await?;
                 tx.rollback().await?;
                 rows.into_iter().map(|row| Row(RowOf::Pg(row)).text(0)).collect()

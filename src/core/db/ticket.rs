@@ -33,12 +33,21 @@ impl Ticket {
     /// A ticket with its result known already, for where there was nothing to store or no room to queue it.
     pub fn resolved(result: Result<(), DbError>) -> Ticket {
         match result {
-            Err(error) => Ticket { slot: Err(error), queue: None },
+            Err(error) => Ticket {
+                slot: Err(error),
+                queue: None,
+            },
             Ok(()) => {
-                let slot =
-                    Slot { state: AtomicU8::new(DONE), result: OnceLock::new(), waker: AtomicWaker::new() };
+                let slot = Slot {
+                    state: AtomicU8::new(DONE),
+                    result: OnceLock::new(),
+                    waker: AtomicWaker::new(),
+                };
                 let _ = slot.result.set(Ok(()));
-                Ticket { slot: Ok(Arc::new(slot)), queue: None }
+                Ticket {
+                    slot: Ok(Arc::new(slot)),
+                    queue: None,
+                }
             }
         }
     }
@@ -49,7 +58,13 @@ impl Ticket {
             result: OnceLock::new(),
             waker: AtomicWaker::new(),
         });
-        (TicketEnd { slot: slot.clone() }, Ticket { slot: Ok(slot), queue: Some(queue.clone()) })
+        (
+            TicketEnd { slot: slot.clone() },
+            Ticket {
+                slot: Ok(slot),
+                queue: Some(queue.clone()),
+            },
+        )
     }
 
     /// True when the outcome is known, so that awaiting returns at once.

@@ -36,12 +36,14 @@ impl Conn {
     pub(super) async fn execute(&mut self, query: Query) -> Result<u64, DbError> {
         let (sql, values) = query.into_parts();
         Ok(match self {
-            Conn::Lite(conn) => {
-                sqlx::query_with(sql, lite_arguments(values)?).execute(&mut *conn).await?.rows_affected()
-            }
-            Conn::Pg(conn) => {
-                sqlx::query_with(sql, pg_arguments(values)?).execute(&mut *conn).await?.rows_affected()
-            }
+            Conn::Lite(conn) => sqlx::query_with(sql, lite_arguments(values)?)
+                .execute(&mut *conn)
+                .await?
+                .rows_affected(),
+            Conn::Pg(conn) => sqlx::query_with(sql, pg_arguments(values)?)
+                .execute(&mut *conn)
+                .await?
+                .rows_affected(),
         })
     }
 
@@ -49,12 +51,14 @@ impl Conn {
         // The text is made of two static parts and numbered placeholders only, see `placeholders`.
         let sql = AssertSqlSafe(sql);
         Ok(match self {
-            Conn::Lite(conn) => {
-                sqlx::query_with(sql, lite_arguments(values)?).execute(&mut *conn).await?.rows_affected()
-            }
-            Conn::Pg(conn) => {
-                sqlx::query_with(sql, pg_arguments(values)?).execute(&mut *conn).await?.rows_affected()
-            }
+            Conn::Lite(conn) => sqlx::query_with(sql, lite_arguments(values)?)
+                .execute(&mut *conn)
+                .await?
+                .rows_affected(),
+            Conn::Pg(conn) => sqlx::query_with(sql, pg_arguments(values)?)
+                .execute(&mut *conn)
+                .await?
+                .rows_affected(),
         })
     }
 
@@ -62,11 +66,15 @@ impl Conn {
         let (sql, values) = query.into_parts();
         Ok(match self {
             Conn::Lite(conn) => {
-                let rows = sqlx::query_with(sql, lite_arguments(values)?).fetch_all(&mut *conn).await?;
+                let rows = sqlx::query_with(sql, lite_arguments(values)?)
+                    .fetch_all(&mut *conn)
+                    .await?;
                 rows.into_iter().map(|row| Row(RowOf::Lite(row))).collect()
             }
             Conn::Pg(conn) => {
-                let rows = sqlx::query_with(sql, pg_arguments(values)?).fetch_all(&mut *conn).await?;
+                let rows = sqlx::query_with(sql, pg_arguments(values)?)
+                    .fetch_all(&mut *conn)
+                    .await?;
                 rows.into_iter().map(|row| Row(RowOf::Pg(row))).collect()
             }
         })
@@ -89,7 +97,12 @@ pub struct Tx {
 
 impl Tx {
     pub(super) fn new(conn: Conn) -> Tx {
-        Tx { conn, failed: None, wrote: false, shapes: HashMap::new() }
+        Tx {
+            conn,
+            failed: None,
+            wrote: false,
+            shapes: HashMap::new(),
+        }
     }
 
     /// Runs a statement and tells how many rows it changed.
@@ -145,7 +158,10 @@ impl Tx {
 
     fn shape(&mut self, prefix: &'static str, suffix: &'static str, width: usize, rows: usize) -> Arc<str> {
         let key = (prefix, suffix, width, rows);
-        self.shapes.entry(key).or_insert_with(|| placeholders(prefix, suffix, width, rows).into()).clone()
+        self.shapes
+            .entry(key)
+            .or_insert_with(|| placeholders(prefix, suffix, width, rows).into())
+            .clone()
     }
 
     fn note<T>(&mut self, result: Result<T, DbError>) -> Result<T, DbError> {
@@ -207,6 +223,9 @@ mod tests {
     #[test]
     fn the_text_holds_only_static_parts_and_numbers() {
         let sql = placeholders("INSERT INTO t (a, b)", "ON CONFLICT DO NOTHING", 2, 2);
-        assert_eq!(sql, "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+        assert_eq!(
+            sql,
+            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
+        );
     }
 }
