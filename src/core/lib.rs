@@ -3,5 +3,6 @@
 
 pub use kim_wire as wire;
 
+pub mod accounts;
 pub mod jid;
 pub mod random;
