@@ -5,10 +5,16 @@
 
 use kim_core::module::Entry;
 
+pub mod xep0077_register;
+pub mod xep0175_anonymous;
 pub mod xep0199_ping;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
-pub const MODULES: &[Entry] = &[Entry::of::<xep0199_ping::Ping>()];
+pub const MODULES: &[Entry] = &[
+    Entry::of::<xep0175_anonymous::Anonymous>(),
+    Entry::of::<xep0077_register::Register>(),
+    Entry::of::<xep0199_ping::Ping>(),
+];
 
 #[cfg(test)]
 mod dialogues;
