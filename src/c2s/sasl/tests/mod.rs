@@ -168,8 +168,13 @@ impl Client {
     }
 
     fn answer(&self, challenge: &str) -> Answer {
+        self.answer_repeating(challenge, Client::attribute(challenge, "r="))
+    }
+
+    /// The answer with a nonce of the caller's choice, signed as if it were the right one.
+    fn answer_repeating(&self, challenge: &str, nonce: &str) -> Answer {
         let hash = self.mechanism.scram_hash().unwrap();
-        let nonce = Client::attribute(challenge, "r=").to_owned();
+        let nonce = nonce.to_owned();
         let salt = STANDARD.decode(Client::attribute(challenge, "s=")).unwrap();
         let iterations: u32 = Client::attribute(challenge, "i=").parse().unwrap();
         let binding = STANDARD.encode([self.gs2.as_bytes(), &self.channel].concat());

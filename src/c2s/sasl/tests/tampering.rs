@@ -99,6 +99,21 @@ fn row_11_nonce() {
         refused(&client, &offer(), |a| a.nonce.clear()),
         SaslFailure::NotAuthorized
     );
+    // Also when the proof covers the other nonce, as that of a client would which accepts what it did not begin.
+    for nonce in [
+        client.nonce.as_str(),
+        "",
+        "fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j",
+    ] {
+        let Step::Challenge { data, then } = served(client.start(&offer())) else {
+            panic!()
+        };
+        let answer = client.answer_repeating(std::str::from_utf8(&data).unwrap(), nonce);
+        assert_eq!(
+            failure(then.respond(answer.text().as_bytes())),
+            SaslFailure::NotAuthorized
+        );
+    }
     for nonce in ["", "with space", "tab\t", "ünïcode", "nul\0"] {
         let client = Client {
             nonce: nonce.into(),
