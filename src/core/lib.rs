@@ -7,3 +7,4 @@ pub mod config;
 pub mod db;
 pub mod jid;
 pub mod random;
+pub mod testing;
