@@ -3,6 +3,7 @@
 
 pub use kim_wire as wire;
 
+pub mod accounts;
 pub mod config;
 pub mod db;
 pub mod jid;
