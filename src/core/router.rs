@@ -371,6 +371,7 @@ impl Router {
             // The same answer as for an account that is there and away (RFC 6121 §8.5.1).
             return match stanza.kind {
                 Kind::Presence(_) => Ok(()),
+                Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Nobody], stanza, &account, cx).await,
                 _ => Err(Condition::ServiceUnavailable.into()),
             };
         }
