@@ -5,10 +5,14 @@
 
 use kim_core::module::Entry;
 
+pub mod xep0030_disco;
 pub mod xep0199_ping;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
-pub const MODULES: &[Entry] = &[Entry::of::<xep0199_ping::Ping>()];
+pub const MODULES: &[Entry] = &[
+    Entry::of::<xep0030_disco::Disco>(),
+    Entry::of::<xep0199_ping::Ping>(),
+];
 
 #[cfg(test)]
 mod dialogues;
