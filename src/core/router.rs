@@ -78,7 +78,7 @@ impl Router {
         Registrar::new(&parts.db, &parts.clock, &parts.config, &mut tables).register_all(modules)?;
         let mut hosts = HashMap::new();
         for domain in &parts.config.server.domains {
-            hosts.insert(domain.clone(), Host::Users);
+            hosts.insert(domain.to_string(), Host::Users);
             if parts.config.registration.guests {
                 hosts.insert(format!("guest.{domain}"), Host::Guests);
             }
@@ -376,6 +376,7 @@ impl Router {
             // The same answer as for an account that is there and away (RFC 6121 §8.5.1).
             return match stanza.kind {
                 Kind::Presence(_) => Ok(()),
+                Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Nobody], stanza, &account, cx).await,
                 _ => Err(Condition::ServiceUnavailable.into()),
             };
         }
