@@ -1,0 +1,4 @@
+//! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its modules (kim-xep).
+#![forbid(unsafe_code)]
+
+pub mod control;
