@@ -1,0 +1,237 @@
+//! The database: SQLite inside the process, or PostgreSQL, behind one façade.
+//!
+//! Reading goes to a pool whose connections cannot write. Everything that writes goes through one committer task,
+//! which takes what queued up while the last commit ran and commits it together ("group commit"): rows by a
+//! [`Sink`], anything else by [`Db::write`]. One SQL text serves both databases: `$1` placeholders, the column types
+//! BIGINT, TEXT and BYTEA, times in microseconds, ids made by kIM.
+
+mod commit;
+mod connect;
+mod error;
+mod migrate;
+mod query;
+mod queue;
+mod read;
+mod schema;
+mod secret;
+mod ticket;
+mod tx;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::DbError;
+pub use futures_util::future::BoxFuture;
+pub use migrate::Migration;
+pub use query::{Column, Query, Row, Value};
+pub use queue::{InsertFn, Sink, SinkRow};
+pub use schema::CORE_MIGRATIONS;
+pub use secret::SECRET_BYTES;
+pub use ticket::Ticket;
+pub use tx::{STATEMENT_ROWS_MAX, Tx};
+
+use commit::{Committer, Counters};
+use connect::{Pool, Target};
+use queue::{Queue, QueueLimits};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Limits of a [`Db`], each with its unit.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// Connections that read at the same time.
+    pub read_connections_max: u32,
+    /// Rows and jobs that may wait for their commit; above it a write fails with [`DbError::Busy`].
+    pub queue_rows_max: usize,
+    /// Bytes of rows that may wait for their commit.
+    pub queue_bytes_max: usize,
+    /// Rows and jobs in one transaction.
+    pub batch_rows_max: usize,
+    /// Bytes of rows in one transaction.
+    pub batch_bytes_max: usize,
+    /// How long a lost connection is tried again before the writes that wait for it fail.
+    pub reconnect_seconds_max: u64,
+}
+
+impl Default for DbOptions {
+    fn default() -> DbOptions {
+        DbOptions {
+            read_connections_max: 8,
+            queue_rows_max: 65_536,
+            queue_bytes_max: 64 * 1024 * 1024,
+            batch_rows_max: 1_024,
+            batch_bytes_max: 4 * 1024 * 1024,
+            reconnect_seconds_max: 15,
+        }
+    }
+}
+
+/// Figures for the metrics page and the readiness check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DbStats {
+    /// Rows and jobs that wait or are being committed.
+    pub queued_rows: usize,
+    /// Their bytes.
+    pub queued_bytes: usize,
+    /// Transactions committed since the start.
+    pub commits: u64,
+    /// Rows and jobs committed since the start.
+    pub committed_rows: u64,
+    /// Rows and jobs that were refused or failed since the start.
+    pub failed_rows: u64,
+    /// False while the database is away and could not be reached again.
+    pub reachable: bool,
+}
+
+struct Inner {
+    pool: Pool,
+    target: Target,
+    queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    read_connections_max: u32,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The committer drains what is queued and ends by itself.
+        self.queue.close();
+    }
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+impl Db {
+    /// Opens `sqlite://path` (made if absent, readable by its owner only), `sqlite::memory:` (for tests: a fresh
+    /// database shared by the clones of this `Db`) or `postgres://…`, and starts the committer on the current
+    /// runtime. The error is one line for the operator and never holds a password.
+    pub async fn open(url: &str, options: &DbOptions) -> Result<Db, DbError> {
+        let target = Target::parse(url)?;
+        target.prepare()?;
+        let conn = target.connect_writer().await?;
+        let queue = Arc::new(Queue::new(QueueLimits {
+            rows_max: options.queue_rows_max,
+            bytes_max: options.queue_bytes_max,
+            batch_rows_max: options.batch_rows_max,
+            batch_bytes_max: options.batch_bytes_max,
+        }));
+        let counters = Arc::new(Counters::default());
+        let patience = Duration::from_secs(options.reconnect_seconds_max);
+        let committer = Committer::new(target.clone(), conn, queue.clone(), counters.clone(), patience);
+        let committer = Mutex::new(Some(tokio::spawn(committer.run())));
+        let pool = target.pool(options.read_connections_max);
+        let read_connections_max = options.read_connections_max;
+        Ok(Db {
+            inner: Arc::new(Inner {
+                pool,
+                target,
+                queue,
+                counters,
+                committer,
+                read_connections_max,
+            }),
+        })
+    }
+
+    /// True when this is PostgreSQL, for the few things that differ (messages, tests); SQL texts do not.
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.inner.target, Target::Pg(_))
+    }
+
+    /// Applies what is missing of the given sets of migrations, one set for each room; see [`Migration`].
+    /// Returns how many were applied. All rooms compiled into the binary belong in here, also those switched off.
+    pub async fn migrate(&self, sets: &[&[Migration]]) -> Result<usize, DbError> {
+        migrate::migrate(&self.inner.target, sets).await
+    }
+
+    /// Registers a kind of row that is written by `insert`. Consecutive rows of one sink become one call of it
+    /// (at most [`STATEMENT_ROWS_MAX`] rows); the order of everything queued is kept.
+    pub fn sink<R: SinkRow>(&self, insert: InsertFn<R>) -> Sink<R> {
+        Sink::new(self.inner.queue.clone(), insert)
+    }
+
+    /// Runs a job in a write transaction and returns its value once that is committed.
+    ///
+    /// The job may share its transaction with others and may be run again (after a lost connection, or alone when
+    /// the batch failed), so it is an `Fn` that changes nothing but the database, and it must not await anything
+    /// but its `Tx`: everybody who writes waits meanwhile. All of it is stored or, on any error, nothing.
+    /// Dropping the returned future does not cancel the job.
+    pub async fn write<T, F>(&self, job: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<T, DbError>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let done = Box::new(move |outcome| {
+            // The caller may have gone away.
+            let _ = sender.send(outcome);
+        });
+        self.inner.queue.put_job(job, done).hurry();
+        receiver.await.unwrap_or(Err(DbError::Closed))
+    }
+
+    /// Queues a job like [`Db::write`] and returns at once.
+    pub fn write_later<F>(&self, job: F) -> Ticket
+    where
+        F: for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<(), DbError>> + Send + 'static,
+    {
+        self.inner.queue.put_job(job, Box::new(|_| ()))
+    }
+
+    /// Figures since the start.
+    pub fn stats(&self) -> DbStats {
+        let (queued_rows, queued_bytes) = self.inner.queue.load();
+        let counters = &self.inner.counters;
+        DbStats {
+            queued_rows,
+            queued_bytes,
+            commits: counters.commits.load(Ordering::Relaxed),
+            committed_rows: counters.rows.load(Ordering::Relaxed),
+            failed_rows: counters.failed_rows.load(Ordering::Relaxed),
+            reachable: !counters.down.load(Ordering::Relaxed),
+        }
+    }
+
+    /// For shutdown: takes no more writes, commits what is queued, closes all connections.
+    pub async fn close(&self) {
+        self.inner.queue.close();
+        let committer = self
+            .inner
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(committer) = committer {
+            // It catches the panics of jobs; an error here means that the runtime is going down.
+            let _ = committer.await;
+        }
+        match &self.inner.pool {
+            Pool::Lite(pool) => pool.close().await,
+            Pool::Pg(pool) => pool.close().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db")
+            .field("postgres", &self.is_postgres())
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// The time for `created_at` and similar columns, in microseconds since 1970.
+pub fn now_us() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,116 @@
+//! Reading: from the pool, with a time limit, and again when the connection turned out to be dead.
+
+use super::connect::Pool;
+use super::error::{DbError, Remedy};
+use super::query::{Query, Row, RowOf, lite_arguments, pg_arguments};
+use super::{Db, Target};
+use sqlx::AssertSqlSafe;
+use std::time::{Duration, Instant};
+
+/// The longest a query may take before its connection is given up, in seconds.
+const READ_SECONDS_MAX: u64 = 30;
+/// A query that takes longer is logged (its text, never its values), in milliseconds.
+const SLOW_READ_MS: u128 = 1_000;
+
+/// Runs `$body` on a connection of the pool; on an error, or cut off by the time limit, the connection is dropped.
+macro_rules! pooled {
+    ($pool:expr, $conn:ident => $body:expr) => {{
+        let mut $conn = $pool.acquire().await?;
+        let limit = Duration::from_secs(READ_SECONDS_MAX);
+        let result = tokio::time::timeout(limit, $body).await;
+        match result {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => {
+                let error = DbError::from(error);
+                if error.remedy() == Remedy::Reconnect {
+                    $conn.close_on_drop();
+                }
+                Err(error)
+            }
+            Err(_) => {
+                $conn.close_on_drop();
+                Err(DbError::TimedOut)
+            }
+        }
+    }};
+}
+
+impl Db {
+    /// Runs a query on a reading connection and returns all its rows. What was committed before the call is seen.
+    pub async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, DbError> {
+        let started = Instant::now();
+        let sql = query.sql();
+        // The pool does not test connections before use (it would double the cost of a query), so after a restart
+        // of the server each idle one fails once.
+        let mut tries_left = self.inner.read_connections_max;
+        let result = loop {
+            match self.fetch_once(query.clone()).await {
+                Err(error) if error.remedy() == Remedy::Reconnect && tries_left > 0 => tries_left -= 1,
+                result => break result,
+            }
+        };
+        let elapsed_ms = started.elapsed().as_millis();
+        if elapsed_ms >= SLOW_READ_MS {
+            tracing::warn!(event = "slow_query", sql, elapsed_ms);
+        }
+        result
+    }
+
+    /// Runs a query that yields at most one row (a second one would be ignored).
+    pub async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, DbError> {
+        Ok(self.fetch_all(query).await?.into_iter().next())
+    }
+
+    async fn fetch_once(&self, query: Query) -> Result<Vec<Row>, DbError> {
+        let (sql, values) = query.into_parts();
+        match &self.inner.pool {
+            Pool::Lite(pool) => {
+                let query = sqlx::query_with(sql, lite_arguments(values)?);
+                let rows = pooled!(pool, conn => query.fetch_all(&mut *conn))?;
+                Ok(rows.into_iter().map(|row| Row(RowOf::Lite(row))).collect())
+            }
+            Pool::Pg(pool) => {
+                let query = sqlx::query_with(sql, pg_arguments(values)?);
+                let rows = pooled!(pool, conn => query.fetch_all(&mut *conn))?;
+                Ok(rows.into_iter().map(|row| Row(RowOf::Pg(row))).collect())
+            }
+        }
+    }
+
+    /// The plan of a query, line by line, so that a test can assert that an index is used. PostgreSQL is told not
+    /// to scan whole tables where it can help it, because it would on a table as small as a test's.
+    pub async fn explain(&self, query: Query) -> Result<Vec<String>, DbError> {
+        let (sql, values) = query.into_parts();
+        match &self.inner.pool {
+            Pool::Lite(pool) => {
+                let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                let query = sqlx::query_with(sql, lite_arguments(values)?);
+                let rows = query.fetch_all(pool).await?;
+                rows.into_iter()
+                    .map(|row| Row(RowOf::Lite(row)).text("detail"))
+                    .collect()
+            }
+            Pool::Pg(pool) => {
+                let sql = AssertSqlSafe(format!("EXPLAIN {sql}"));
+                let query = sqlx::query_with(sql, pg_arguments(values)?);
+                let mut tx = pool.begin().await?;
+                sqlx::raw_sql("SET LOCAL enable_seqscan = off")
+                    .execute(&mut *tx)
+                    .await?;
+                let rows = query.fetch_all(&mut *tx).await?;
+                tx.rollback().await?;
+                rows.into_iter().map(|row| Row(RowOf::Pg(row)).text(0)).collect()
+            }
+        }
+    }
+
+    /// A query that reads nothing, for the readiness check.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.fetch_all(Query::new("SELECT 1")).await.map(|_| ())
+    }
+
+    /// Which database this is, in one line without a password.
+    pub fn describe(&self) -> String {
+        Target::describe(&self.inner.target)
+    }
+}
