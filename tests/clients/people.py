@@ -77,8 +77,13 @@ class Person(ClientXMPP):
                 future.set_result(value)
 
         self.add_event_handler("session_start", lambda _: settle(started, True), disposable=True)
-        self.add_event_handler("disconnected", lambda why: (settle(started, False), settle(self.gone, why)),
-                               disposable=True)
+
+        def on_disconnected(why):
+            settle(started, False)
+            settle(self.gone, why)
+            self._news.set()
+
+        self.add_event_handler("disconnected", on_disconnected, disposable=True)
         self.connect(*self.address)
         async with asyncio.timeout(PATIENCE_SECONDS):
             if not await started:
@@ -139,17 +144,22 @@ class Person(ClientXMPP):
 
     async def expect(self, what, matches):
         """Takes the first stanza for which `matches` holds out of the inbox, waiting for it if need be."""
+        reason = f"within {PATIENCE_SECONDS} s"
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while True:
                     for index, stanza in enumerate(self.inbox):
                         if matches(stanza):
                             return self.inbox.pop(index)
+                    if self.gone.done():
+                        reason = "before the connection ended"
+                        break
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            seen = "\n".join(str(stanza) for stanza in self.inbox) or "(nothing)"
-            raise AssertionError(f"{self.boundjid} waited in vain for {what}; the inbox has:\n{seen}") from None
+            pass
+        seen = "\n".join(str(stanza) for stanza in self.inbox) or "(nothing)"
+        raise AssertionError(f"{self.boundjid} did not get {what} {reason}; the inbox has:\n{seen}")
 
     async def expect_message(self, body):
         return await self.expect(

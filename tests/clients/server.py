@@ -18,7 +18,7 @@ LOGS = pathlib.Path(os.environ.get("KIM_TEST_LOGS", TARGET / "test-logs"))
 
 DOMAIN = "localhost"
 GUEST_DOMAIN = "guest.localhost"
-# Where the server puts the certificate that it makes on its first start, seen from the folder it runs in.
+# Where the server puts the certificate that it makes on its first start, seen from its data folder.
 CERTIFICATE = "certs/localhost.crt"
 
 # Nothing waits for a fixed time: these only end a wait for something that will never come.
@@ -36,7 +36,7 @@ class Server:
     def __init__(self, name, home, storage_url=None):
         self.home = pathlib.Path(home)
         self.data = self.home / "data"
-        self.certificate = self.home / CERTIFICATE
+        self.certificate = self.data / CERTIFICATE
         self.storage_url = storage_url or f"sqlite://{self.data}/kim.db"
         self.port, self.port_tls = free_ports(2)
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -54,6 +54,8 @@ class Server:
             "KIM__LISTEN__C2S_TLS": f"127.0.0.1:{self.port_tls}",
             "KIM__STORAGE__URL": self.storage_url,
             "KIM__REGISTRATION__OPEN": "true",
+            # All tests come from one address and sign in wrongly on purpose more often than one person would.
+            "KIM__LIMITS__LOGIN_FAILURES_BURST": "1000",
         }
 
     def command(self):

@@ -6,7 +6,7 @@
 #   target/test-output/   what each step printed
 #   target/test-logs/     what each server logged; an ERROR or a panic in there fails the run
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 
 quick=false
 case "${1:-}" in
