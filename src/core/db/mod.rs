@@ -12,6 +12,8 @@ mod migrate;
 mod query;
 mod queue;
 mod read;
+mod schema;
+mod secret;
 mod ticket;
 mod tx;
 
@@ -23,6 +25,8 @@ pub use futures_util::future::BoxFuture;
 pub use migrate::Migration;
 pub use query::{Column, Query, Row, Value};
 pub use queue::{InsertFn, Sink, SinkRow};
+pub use schema::CORE_MIGRATIONS;
+pub use secret::SECRET_BYTES;
 pub use ticket::Ticket;
 pub use tx::{STATEMENT_ROWS_MAX, Tx};
 

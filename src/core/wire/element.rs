@@ -128,11 +128,22 @@ impl Element {
     }
 
     pub(crate) fn from_el(el: El<'_>) -> Element {
-        let xml = ByteString::from(el.to_xml());
-        // What an `El` stands on is canonical, so it can be indexed; otherwise there would be no `El`.
+        Element::of_ours(ByteString::from(el.to_xml()), el.tag().len())
+    }
+
+    /// An element in the content namespace around canonical children, possibly none: a stanza of the server's own.
+    pub fn around(name: &str, children: &str) -> Element {
+        let mut xml = Writer::new();
+        xml.start(name, CONTENT_NS).raw(children).end();
+        Element::of_ours(ByteString::from(xml.finish_string()), name.len())
+    }
+
+    /// Indexes what an `El` stands on or a `Writer` wrote. Both are canonical, so it can be indexed; should that ever
+    /// fail, the element is there but has no children.
+    fn of_ours(xml: ByteString, tag_len: usize) -> Element {
         Element::from_canonical(xml.clone()).unwrap_or(Element {
             xml,
-            tag_len: el.tag().len() as u32,
+            tag_len: tag_len as u32,
             tail_at: 0,
             scope: NsAt::CONTENT,
             children: Children::new(),

@@ -51,6 +51,11 @@ pub const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";
 /// The namespace of the `xmlns` prefix; nothing may be bound to it (Namespaces in XML §3).
 const XMLNS_NS: &str = "http://www.w3.org/2000/xmlns/";
 
+/// Appends an attribute's value as the canonical form writes it between its quotes.
+pub fn escape_value(out: &mut String, value: &str) {
+    escape::put_value(out, value);
+}
+
 /// Whether `ns` is one of the namespaces that stanzas live in, which kIM treats as one.
 pub fn is_content_ns(ns: &str) -> bool {
     matches!(ns, CONTENT_NS | "jabber:server" | "jabber:component:accept")
