@@ -94,6 +94,11 @@ impl Element {
         }
     }
 
+    /// An element that this server wrote and stored. It is canonical, and no limit of today's applies to it.
+    pub fn stored(xml: &str) -> Option<Element> {
+        Element::from_canonical(ByteString::from(xml))
+    }
+
     /// Indexes one element that is canonical already.
     pub(crate) fn from_canonical(xml: ByteString) -> Option<Element> {
         let root = El::new(&xml, CONTENT_NS)?;
