@@ -7,6 +7,7 @@ use kim_core::module::Entry;
 
 pub mod xep0030_disco;
 pub mod xep0092_version;
+pub mod xep0115_caps;
 pub mod xep0157_contact;
 pub mod xep0199_ping;
 pub mod xep0202_time;
@@ -15,6 +16,7 @@ pub mod xep0202_time;
 pub const MODULES: &[Entry] = &[
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0092_version::Version>(),
+    Entry::of::<xep0115_caps::EntityCaps>(),
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
