@@ -57,7 +57,7 @@ fn form(contact: &Contact) -> Option<String> {
     for (role, addresses) in roles.into_iter().filter(|(_, addresses)| !addresses.is_empty()) {
         xml.start("field", ns::DATA).attr("var", role);
         for address in addresses {
-            xml.start("value", ns::DATA).text(address).end();
+            xml.start("value", ns::DATA).text(address.as_str()).end();
         }
         xml.end();
     }

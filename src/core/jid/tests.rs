@@ -234,6 +234,20 @@ fn parts_have_at_most_1023_bytes() {
 }
 
 #[test]
+fn the_costly_characters_are_few() {
+    // Each Arabic digit asks for a look at the whole text (RFC 5892 appendix A.8).
+    assert!(Jid::new(None, "b", Some(&"٠".repeat(64))).is_ok());
+    assert_eq!(
+        Jid::new(None, "b", Some(&"٠".repeat(65))),
+        Err(JidError::Forbidden(Part::Resource))
+    );
+    assert_eq!(
+        refused(&format!("a@b/{}ア", "・".repeat(1000))),
+        JidError::Forbidden(Part::Resource)
+    );
+}
+
+#[test]
 fn maps_keyed_by_addresses_are_looked_up_by_text() {
     let sessions = HashMap::from([(BareJid::parse("Alice@Example.org").unwrap(), 1)]);
     assert_eq!(sessions.get("alice@example.org"), Some(&1));

@@ -1,0 +1,4 @@
+//! kIM, the server.
+#![forbid(unsafe_code)]
+
+pub mod c2s;
