@@ -1,0 +1,29 @@
+//! Names that the operator's contract has promised but this version does not read. They are refused like any unknown
+//! key; this list only keeps the hint honest (`s2s` is not a slip for `c2s`).
+
+/// Sections and keys to come; a whole section has no key.
+pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
+    ("listen", Some("s2s")),
+    ("listen", Some("http")),
+    ("listen", Some("https")),
+    ("listen", Some("public_url")),
+    ("listen", Some("component")),
+    ("storage", Some("uploads")),
+    ("storage", Some("sealing_key")),
+    ("registration", Some("invites")),
+    ("tls", Some("acme")),
+    ("cluster", None),
+    ("rooms", None),
+    ("external", None),
+    ("component", None),
+];
+
+/// Whether a key is one of them.
+pub(super) fn is_planned(section: &str, key: &str) -> bool {
+    PLANNED.contains(&(section, Some(key)))
+}
+
+/// Whether a whole section is one of them.
+pub(super) fn is_planned_section(section: &str) -> bool {
+    PLANNED.contains(&(section, None))
+}

@@ -1,0 +1,122 @@
+//! `[limits]`: every limit on what the network can make the server do or keep, with its unit in its name. The rows
+//! mentioned are those of the threat table in docs/security.md.
+
+use crate::section;
+
+section! {
+    /// Limits on what the network can make the server do or keep. Each has its unit in its name.
+    pub struct Limits {
+        /// false lifts the limits on rates, counts and queues, for load tests. Those on the form of XML, on time before
+        /// login and on tries at a password always hold.
+        pub enabled: bool = true;
+
+        /// Bytes of one stanza after login. RFC 6120 section 13.12 demands at least 10000. (row 5)
+        pub stanza_bytes_max: usize = 262_144, in 10_000..=16_777_216;
+        /// Bytes of one element before login. (rows 5 and 7)
+        pub stanza_bytes_before_login_max: usize = 10_240, in 10_000..=262_144;
+        /// Elements inside one another in a stanza. (row 6)
+        pub depth_max: usize = 64, in 8..=256;
+        /// Attributes of one element. (row 5)
+        pub attributes_max: usize = 64, in 16..=1_024;
+        /// Bytes of the name of an element or attribute. (row 5)
+        pub name_bytes_max: usize = 256, in 64..=4_096;
+        /// Namespace declarations in one stanza. (row 5)
+        pub namespaces_max: usize = 64, in 16..=1_024;
+        /// Elements directly inside one element. (row 5)
+        pub children_max: usize = 4_096, in 64..=65_536;
+        /// Bytes of a stream's opening tag. (row 5)
+        pub header_bytes_max: usize = 4_096, in 1_024..=65_536;
+
+        /// Seconds from connecting to being logged in, however busy the connection is. (row 8)
+        pub login_seconds_max: u64 = 30, in 1..=600;
+        /// Seconds for the TLS handshake. (row 8)
+        pub tls_handshake_seconds_max: u64 = 10, in 1..=600;
+        /// TLS handshakes at the same time; more wait. (row 8)
+        pub tls_handshakes_concurrent_max: usize = 256, in 1..=65_536;
+        /// Streams of one address (of one /64 with IPv6). (row 8)
+        pub streams_per_address_max: usize = 500, in 1..=1_000_000;
+        /// Streams of one address that are not logged in. (row 8)
+        pub streams_unauthenticated_per_address_max: usize = 50, in 1..=1_000_000;
+
+        /// Failed logins on one stream before it is closed. (row 10)
+        pub sasl_tries_per_stream_max: u32 = 3, in 1..=100;
+        /// Failed logins an address has free. (row 10)
+        pub login_failures_burst: u32 = 10, in 1..=10_000;
+        /// Seconds until an address has one more free. (row 10)
+        pub login_failure_refill_seconds: u64 = 10, in 1..=3_600;
+        /// New accounts from one address in an hour, where registration is open. (row 23)
+        pub registrations_per_address_per_hour: u32 = 3, in 1..=1_000_000;
+
+        /// Stanzas a client may send per second in the long run; a faster one is read more slowly.
+        pub stanzas_per_second: u32 = 100, in 1..=1_000_000;
+        /// Stanzas it may send at once after a pause.
+        pub stanzas_burst: u32 = 1_000, in 1..=1_000_000;
+        /// Bytes a client may send per second in the long run.
+        pub bytes_per_second: u32 = 131_072, in 1_024..=1_073_741_824;
+        /// Bytes it may send at once after a pause.
+        pub bytes_burst: u32 = 1_048_576, in 10_000..=1_073_741_824;
+        /// How much of these rates a guest has, in percent. (row 31)
+        pub guest_rate_percent: u32 = 10, in 1..=100;
+
+        /// Connected clients of one account.
+        pub resources_per_account_max: usize = 10, in 1..=1_000;
+        /// Bytes waiting to be written to one client. (row 29)
+        pub outbox_bytes_max: usize = 1_048_576, in 65_536..=268_435_456;
+        /// Seconds a client may leave them unread before it is closed. (row 29)
+        pub slow_reader_seconds_max: u64 = 60, in 1..=3_600;
+        /// Stanzas of one client that may wait for the database; further ones are not read until then.
+        pub pending_commits_per_stream_max: usize = 64, in 1..=10_000;
+
+        /// Contacts in one roster. (row 30)
+        pub roster_items_max: usize = 5_000, in 1..=1_000_000;
+        /// Subscription requests waiting for one account's answer.
+        pub pending_subscriptions_max: usize = 500, in 1..=1_000_000;
+        /// Addresses one client has sent its presence to directly (RFC 6121 section 4.6).
+        pub directed_presences_max: usize = 500, in 1..=1_000_000;
+        /// Messages kept for one account while it is offline. (row 30)
+        pub offline_messages_max: usize = 1_000, in 0..=1_000_000;
+        /// Bytes of private XML of one account (XEP-0049). (row 30)
+        pub private_bytes_max: usize = 1_048_576, in 0..=1_073_741_824;
+        /// Bytes of one vCard, its picture included (XEP-0054). (row 30)
+        pub vcard_bytes_max: usize = 131_072, in 1_024..=16_777_216;
+        /// Addresses on one block list (XEP-0191).
+        pub block_list_max: usize = 1_000, in 0..=1_000_000;
+
+        /// Seconds a stopping server has to write out what it accepted and to tell its clients.
+        pub drain_seconds_max: u64 = 15, in 1..=3_600;
+    }
+}
+
+impl Limits {
+    /// The limits to go by: these, or with `enabled = false` ones that no load test meets. What bounds a single
+    /// stanza's form, the time before login and the guessing of passwords stays as it is.
+    pub fn effective(&self) -> Limits {
+        if self.enabled {
+            return self.clone();
+        }
+        const MANY: usize = 1_000_000_000;
+        const FAST: u32 = 1_000_000_000;
+        Limits {
+            tls_handshakes_concurrent_max: 65_536,
+            streams_per_address_max: MANY,
+            streams_unauthenticated_per_address_max: MANY,
+            registrations_per_address_per_hour: FAST,
+            stanzas_per_second: FAST,
+            stanzas_burst: FAST,
+            bytes_per_second: FAST,
+            bytes_burst: FAST,
+            guest_rate_percent: 100,
+            resources_per_account_max: MANY,
+            outbox_bytes_max: 268_435_456,
+            slow_reader_seconds_max: 3_600,
+            pending_commits_per_stream_max: 10_000,
+            roster_items_max: MANY,
+            pending_subscriptions_max: MANY,
+            directed_presences_max: MANY,
+            offline_messages_max: MANY,
+            private_bytes_max: MANY,
+            block_list_max: MANY,
+            ..self.clone()
+        }
+    }
+}

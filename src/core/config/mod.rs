@@ -1,0 +1,270 @@
+//! The configuration: one TOML file, the environment and a few flags, as one struct per section.
+//!
+//! Each section is declared once with [`section!`](crate::section): keys, types, defaults, bounds, documentation. From
+//! that come the checks, the hints in messages and the sample file. Nothing that is not read is accepted. A module of
+//! kim-xep declares its own section the same way and hands a [`Schema`] of it to [`Config::load`].
+
+mod error;
+mod later;
+mod limits;
+mod modules;
+mod raw;
+mod sample;
+mod section;
+mod sections;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod types;
+mod value;
+
+use std::path::PathBuf;
+
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use limits::Limits;
+pub use modules::ModuleSections;
+pub use raw::{Located, Raw};
+pub use sample::sample;
+pub use section::{Field, NoSettings, Schema, Section, SectionReader};
+pub use sections::{C2s, Contact, Listen, Registration, Server, Storage, Tls};
+pub use sources::{DEFAULT_FILE, Sources, variable};
+pub use types::{Domain, StorageUrl, Uri};
+pub use value::{Value, Wrong, read_text, toml_text, written};
+
+use error::nearest;
+use raw::{RawConfig, RawSection};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[storage]`
+    pub storage: Storage,
+    /// `[registration]`
+    pub registration: Registration,
+    /// `[c2s]`
+    pub c2s: C2s,
+    /// `[contact]`
+    pub contact: Contact,
+    /// `[limits]`, as written; go by [`Limits::effective`].
+    pub limits: Limits,
+    /// The sections of the modules.
+    pub modules: ModuleSections,
+    /// The file it was read from, if there was one.
+    pub file: Option<PathBuf>,
+}
+
+/// The sections every server has, in the order of the sample.
+fn core_schemas() -> Vec<Schema> {
+    vec![
+        Schema::core::<Server>("server"),
+        Schema::core::<Listen>("listen"),
+        Schema::core::<Tls>("tls"),
+        Schema::core::<Storage>("storage"),
+        Schema::core::<Registration>("registration"),
+        Schema::core::<C2s>("c2s"),
+        Schema::core::<Contact>("contact"),
+        Schema::core::<Limits>("limits"),
+    ]
+}
+
+impl Config {
+    /// Reads the sources and checks everything, the modules' sections included. All mistakes are told at once.
+    pub fn load(sources: &Sources, modules: &[Schema]) -> Result<Config, ConfigErrors> {
+        let mut errors = Vec::new();
+        let mut raw = sources.read(&mut errors);
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors)); // what follows a wrong bracket would only confuse
+        }
+        check(&raw, modules, &mut errors);
+        let empty = RawSection::default();
+        let mut config = Config {
+            server: take(&raw, "server", &empty),
+            listen: take(&raw, "listen", &empty),
+            tls: take(&raw, "tls", &empty),
+            storage: take(&raw, "storage", &empty),
+            registration: take(&raw, "registration", &empty),
+            c2s: take(&raw, "c2s", &empty),
+            contact: take(&raw, "contact", &empty),
+            limits: take(&raw, "limits", &empty),
+            modules: ModuleSections::default(),
+            file: sources.path().map(PathBuf::from),
+        };
+        config.check_together(&raw, &mut errors);
+        if !errors.is_empty() {
+            errors.sort_by_key(|error| match &error.origin {
+                Origin::File { line, .. } => *line,
+                _ => usize::MAX,
+            });
+            return Err(ConfigErrors(errors));
+        }
+        if !is_set(&raw, "server", "admins") {
+            config.server.admins = config
+                .server
+                .domains
+                .first()
+                .map(Domain::administrator)
+                .unwrap_or_default();
+        }
+        config.modules = ModuleSections::new(modules, &mut raw);
+        Ok(config)
+    }
+
+    /// The first domain.
+    pub fn main_domain(&self) -> &str {
+        self.server.domains.first().map_or("localhost", |domain| domain)
+    }
+
+    /// The database to use.
+    pub fn storage_url(&self) -> StorageUrl {
+        self.storage
+            .url
+            .clone()
+            .unwrap_or_else(|| StorageUrl::sqlite_in(&self.server.data_dir))
+    }
+
+    /// The control socket of a running server.
+    pub fn control_socket(&self) -> PathBuf {
+        self.server.data_dir.join("kim.sock")
+    }
+
+    /// What is wrong only together.
+    fn check_together(&self, raw: &RawConfig, errors: &mut Vec<ConfigError>) {
+        let mut wrong = |section: &str, key: &str, problem: &str| {
+            if let Some(located) = raw
+                .sections
+                .get(section)
+                .and_then(|section| section.keys.get(key))
+            {
+                let problem = format!("\"{key}\" in [{section}] {problem}");
+                errors.push(ConfigError::new(located.origin.clone(), problem));
+            }
+        };
+        let domains = &self.server.domains;
+        if domains.is_empty() {
+            wrong(
+                "server",
+                "domains",
+                "is empty; a server needs at least one domain",
+            );
+        }
+        if let Some((_, twice)) = domains
+            .iter()
+            .enumerate()
+            .find(|(at, domain)| domains.iter().take(*at).any(|d| d == *domain))
+        {
+            wrong("server", "domains", &format!("has {twice} twice"));
+        }
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => wrong("tls", "cert", "needs \"key\" beside it"),
+            (None, Some(_)) => wrong("tls", "key", "needs \"cert\" beside it"),
+            _ => {}
+        }
+        let twice = self
+            .listen
+            .c2s_tls
+            .iter()
+            .find(|address| self.listen.c2s.contains(address));
+        if let Some(address) = twice {
+            wrong("listen", "c2s_tls", &format!("has {address}, and so has \"c2s\""));
+            if !is_set(raw, "listen", "c2s_tls") {
+                wrong(
+                    "listen",
+                    "c2s",
+                    &format!("has {address}, and so has \"c2s_tls\" by default"),
+                );
+            }
+        }
+        if self.limits.stanza_bytes_before_login_max > self.limits.stanza_bytes_max {
+            wrong(
+                "limits",
+                "stanza_bytes_before_login_max",
+                "is more than \"stanza_bytes_max\"",
+            );
+        }
+        let stanza_bytes_max = self.limits.stanza_bytes_max;
+        for (key, bytes) in [
+            ("bytes_burst", self.limits.bytes_burst as usize),
+            ("outbox_bytes_max", self.limits.outbox_bytes_max),
+        ] {
+            if bytes < stanza_bytes_max {
+                let set = if is_set(raw, "limits", key) {
+                    key
+                } else {
+                    "stanza_bytes_max"
+                };
+                wrong(
+                    "limits",
+                    set,
+                    &format!(
+                        "would leave no room for one stanza: {key} is {bytes}, stanza_bytes_max {stanza_bytes_max}"
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn is_set(raw: &RawConfig, section: &str, key: &str) -> bool {
+    raw.sections
+        .get(section)
+        .is_some_and(|section| section.keys.contains_key(key))
+}
+
+/// A section's struct. Its mistakes were already told by [`check`].
+fn take<T: Section>(raw: &RawConfig, name: &str, empty: &RawSection) -> T {
+    T::read(&mut SectionReader::new(
+        name,
+        raw.sections.get(name).unwrap_or(empty),
+    ))
+}
+
+/// Every mistake that concerns one section alone, and sections that do not exist.
+fn check(raw: &RawConfig, modules: &[Schema], errors: &mut Vec<ConfigError>) {
+    let mut schemas = core_schemas();
+    schemas.extend(modules.iter().cloned());
+    for (name, located) in &raw.loose {
+        let problem = match schemas
+            .iter()
+            .find(|schema| schema.fields().iter().any(|field| field.name == name))
+        {
+            _ if schemas.iter().any(|schema| schema.name == name) => {
+                format!("\"{name}\" is a section; write [{name}] and its keys below it")
+            }
+            Some(schema) => format!(
+                "unknown key \"{name}\" outside any section; it belongs in [{}]",
+                schema.name
+            ),
+            None => format!("unknown key \"{name}\" outside any section"),
+        };
+        errors.push(ConfigError::new(located.origin.clone(), problem));
+    }
+    for (name, section) in &raw.sections {
+        if let Some(schema) = schemas.iter().find(|schema| schema.name == name) {
+            errors.extend(schema.check(section, &schemas));
+            continue;
+        }
+        let hint = if later::is_planned_section(name) {
+            "this version does not have it yet".to_owned()
+        } else {
+            match nearest(name, schemas.iter().map(|schema| schema.name)) {
+                Some(near) => format!("did you mean [{near}]?"),
+                None => {
+                    let names = schemas.iter().map(|schema| schema.name).collect::<Vec<_>>();
+                    format!("known sections are {}", names.join(", "))
+                }
+            }
+        };
+        if let Some(origin) = &section.origin {
+            errors.push(ConfigError::new(
+                origin.clone(),
+                format!("unknown section [{name}]; {hint}"),
+            ));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What was written, before anybody knows what it means: sections of keys with their values, each with the place
+//! it comes from. The file, the environment and the flags are laid over one another here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Origin};
+
+/// Syntax errors told at most; one wrong quote can make a hundred more.
+const SYNTAX_ERRORS_MAX: usize = 10;
+
+/// A value as written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Raw {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number; `None` if it does not fit 64 bits.
+    Number(Option<i64>),
+    /// A string in quotes.
+    Text(String),
+    /// A list.
+    List(Vec<Located>),
+    /// Text without a type: an environment variable, a flag, or an item of a list written with commas.
+    Untyped(String),
+    /// Something no setting is made of; the word tells what.
+    Other(&'static str),
+}
+
+/// A value and where it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Located {
+    /// The value.
+    pub raw: Raw,
+    /// The place.
+    pub origin: Origin,
+}
+
+impl Located {
+    /// A value from the environment or a flag.
+    pub fn untyped(text: impl Into<String>, origin: Origin) -> Located {
+        Located {
+            raw: Raw::Untyped(text.into()),
+            origin,
+        }
+    }
+}
+
+/// One section as written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawSection {
+    /// Its keys. Where a key was written twice in different sources, the last source won.
+    pub keys: BTreeMap<String, Located>,
+    /// Where its heading (or first key) was.
+    pub origin: Option<Origin>,
+}
+
+/// Everything that was written, by section.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawConfig {
+    /// The sections by name.
+    pub sections: BTreeMap<String, RawSection>,
+    /// Keys that stand before the first section.
+    pub loose: BTreeMap<String, Located>,
+}
+
+impl RawConfig {
+    /// Lays a value over what is there.
+    pub fn set(&mut self, section: &str, key: &str, value: Located) {
+        let section = self.sections.entry(section.to_owned()).or_default();
+        if section.origin.is_none() {
+            section.origin = Some(value.origin.clone());
+        }
+        section.keys.insert(key.to_owned(), value);
+    }
+
+    /// Reads a TOML text. Errors of syntax (and keys written twice) go to `errors`.
+    pub fn parse(text: &str, path: &Arc<str>, errors: &mut Vec<ConfigError>) -> RawConfig {
+        let places = Places { text, path };
+        let (table, syntax) = DeTable::parse_recoverable(text);
+        let mut told_line = 0;
+        for error in syntax.iter().take(SYNTAX_ERRORS_MAX) {
+            let span = error.span().unwrap_or(0..0);
+            let line = places.line(span.start);
+            if line == told_line {
+                continue; // what follows on the same line is the first mistake's echo
+            }
+            told_line = line;
+            let written = text.get(span).unwrap_or_default().trim();
+            let problem = match error.message() {
+                "duplicate key" if !written.is_empty() => format!("duplicate key {}", quoted(written)),
+                message => format!("not TOML: {}", message.lines().collect::<Vec<_>>().join(" ")),
+            };
+            errors.push(ConfigError::new(places.origin(line), problem));
+        }
+        let mut config = RawConfig::default();
+        for (name, value) in table.into_inner() {
+            let origin = places.at(&name);
+            match value.into_inner() {
+                DeValue::Table(table) => {
+                    let keys = table
+                        .into_iter()
+                        .map(|(key, value)| (key.get_ref().to_string(), places.located(&key, value)))
+                        .collect();
+                    config.sections.insert(
+                        name.into_inner().into_owned(),
+                        RawSection {
+                            keys,
+                            origin: Some(origin),
+                        },
+                    );
+                }
+                other => {
+                    let located = places.located(&name, Spanned::new(name.span(), other));
+                    config.loose.insert(name.into_inner().into_owned(), located);
+                }
+            }
+        }
+        config
+    }
+}
+
+/// `"name"`, unless the quotes are already there.
+fn quoted(written: &str) -> String {
+    if written.starts_with(['"', '\'']) {
+        written.to_owned()
+    } else {
+        format!("\"{written}\"")
+    }
+}
+
+/// Turns byte offsets into lines.
+struct Places<'a> {
+    text: &'a str,
+    path: &'a Arc<str>,
+}
+
+impl Places<'_> {
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        1 + before.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    fn origin(&self, line: usize) -> Origin {
+        Origin::File {
+            path: self.path.clone(),
+            line,
+        }
+    }
+
+    fn at<T>(&self, spanned: &Spanned<T>) -> Origin {
+        self.origin(self.line(spanned.span().start))
+    }
+
+    /// A value with its place: the key's for the value itself, its own for each item of a list.
+    fn located<T>(&self, key: &Spanned<T>, value: Spanned<DeValue<'_>>) -> Located {
+        Located {
+            raw: self.raw(value.into_inner()),
+            origin: self.at(key),
+        }
+    }
+
+    fn raw(&self, value: DeValue<'_>) -> Raw {
+        match value {
+            DeValue::Boolean(value) => Raw::Bool(value),
+            DeValue::Integer(value) => Raw::Number(i64::from_str_radix(value.as_str(), value.radix()).ok()),
+            DeValue::String(value) => Raw::Text(value.into_owned()),
+            DeValue::Array(items) => Raw::List(
+                items
+                    .into_iter()
+                    .map(|item| {
+                        let origin = self.at(&item);
+                        // Settings have no lists of lists; so nothing here goes deeper than one level.
+                        let raw = match item.into_inner() {
+                            DeValue::Array(_) => Raw::Other("a list"),
+                            item => self.raw(item),
+                        };
+                        Located { raw, origin }
+                    })
+                    .collect(),
+            ),
+            DeValue::Float(_) => Raw::Other("a fraction"),
+            DeValue::Datetime(_) => Raw::Other("a date"),
+            DeValue::Table(_) => Raw::Other("a table"),
+        }
+    }
+}
+
+/// The items of a list written in an environment variable: TOML's `["a", "b"]`, or `a, b`.
+pub(super) fn untyped_list(text: &str, origin: &Origin) -> Option<Vec<Located>> {
+    let text = text.trim();
+    if text.starts_with('[') && text.ends_with(']') {
+        let path: Arc<str> = Arc::from("");
+        let value = DeValue::parse(text).ok()?;
+        return match (Places { text, path: &path }).raw(value.into_inner()) {
+            Raw::List(items) => Some(
+                items
+                    .into_iter()
+                    .map(|item| Located {
+                        origin: origin.clone(),
+                        ..item
+                    })
+                    .collect(),
+            ),
+            _ => None,
+        };
+    }
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Some(items.map(|item| Located::untyped(item, origin.clone())).collect())
+}

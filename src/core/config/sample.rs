@@ -1,0 +1,68 @@
+//! The sample configuration file, written from the sections' documentation and defaults. `kim.toml` at the top of the
+//! repository is this text; a test of the program keeps them equal.
+
+use std::fmt::Write;
+
+use super::section::{Field, Schema};
+use super::{core_schemas, sources};
+
+/// Columns of the sample's comments.
+const COLUMNS: usize = 110;
+
+/// The sample for the given modules.
+pub fn sample(modules: &[Schema]) -> String {
+    let mut text = String::new();
+    comment(
+        &mut text,
+        "The configuration of kIM. Every line here says what holds anyway: the server starts without this file.",
+    );
+    comment(
+        &mut text,
+        &format!(
+            "Each key can also be set in the environment: {}=… for the second key below.",
+            sources::variable("server", "data_dir")
+        ),
+    );
+    for schema in core_schemas().iter().chain(modules) {
+        text.push('\n');
+        for line in schema.docs {
+            comment(&mut text, line.trim());
+        }
+        let _ = writeln!(text, "[{}]", schema.name);
+        for field in schema.fields() {
+            write_field(&mut text, &field);
+        }
+    }
+    text
+}
+
+fn write_field(text: &mut String, field: &Field) {
+    let mut docs = field
+        .docs
+        .iter()
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if let Some(range) = &field.range {
+        let _ = write!(docs, " {} to {}.", range.start(), range.end());
+    }
+    comment(text, &docs);
+    let _ = match (&field.default, field.example) {
+        (Some(default), _) => writeln!(text, "{} = {default}", field.name),
+        (None, example) => writeln!(text, "# {} = {}", field.name, example.unwrap_or("…")),
+    };
+}
+
+/// A comment, broken into lines.
+fn comment(text: &mut String, words: &str) {
+    let mut line = String::from("#");
+    for word in words.split_whitespace() {
+        if line.len() > 1 && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            let _ = writeln!(text, "{line}");
+            line.truncate(1);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(text, "{line}");
+}
