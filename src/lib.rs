@@ -1,6 +1,7 @@
-//! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its modules (kim-xep).
+//! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its rooms (kim-xep).
 #![forbid(unsafe_code)]
 
+pub mod c2s;
 pub mod cli;
 pub mod control;
 

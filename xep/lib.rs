@@ -1,1 +1,28 @@
-//! x
+//! The rooms: one folder for each specification, and the list of them. Adding one takes its folder, a `pub mod` line
+//! and a line in [`MODULES`].
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+use kim_core::module::Entry;
+
+pub mod xep0030_disco;
+pub mod xep0077_register;
+pub mod xep0092_version;
+pub mod xep0157_contact;
+pub mod xep0175_anonymous;
+pub mod xep0199_ping;
+pub mod xep0202_time;
+
+/// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
+pub const MODULES: &[Entry] = &[
+    Entry::of::<xep0030_disco::Disco>(),
+    Entry::of::<xep0077_register::Register>(),
+    Entry::of::<xep0092_version::Version>(),
+    Entry::of::<xep0157_contact::ContactAddresses>(),
+    Entry::of::<xep0175_anonymous::Anonymous>(),
+    Entry::of::<xep0199_ping::Ping>(),
+    Entry::of::<xep0202_time::Time>(),
+];
+
+#[cfg(test)]
+mod tests;

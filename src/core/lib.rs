@@ -1,11 +1,26 @@
-//! The core of kIM: no sockets, no XEP numbers.
+//! The core of kIM: what every room and door stands on. No sockets, no XEP numbers.
+//!
+//! A stanza's way: [`wire`] reads it, [`stanza`] types it, the [`router`] runs it past the rooms' hooks ([`hook`],
+//! [`events`]) with a context ([`cx`]) and delivers it to [`session`]s. Rooms register through [`module`] and keep
+//! their rows in [`db`].
 #![forbid(unsafe_code)]
 
-pub use kim_wire as wire;
-
 pub mod accounts;
+pub mod clock;
+pub mod cluster;
 pub mod config;
+pub mod cx;
 pub mod db;
+pub mod error;
+pub mod events;
+pub mod hook;
 pub mod jid;
+pub mod module;
+pub mod ns;
 pub mod random;
+pub mod router;
+pub mod session;
+pub mod stanza;
 pub mod testing;
+
+pub use kim_wire as wire;

@@ -1,0 +1,113 @@
+//! Time, as a value that tests can set. Stamps are microseconds since 1970 in UTC; they order archives, so the
+//! clock never hands out the same stamp twice and never goes back, whatever the machine's clock does
+//! (XEP-0082 for the text form).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Whole seconds from `earlier` to `self`, never negative.
+    pub fn seconds_since(self, earlier: Timestamp) -> u64 {
+        u64::try_from((self.0 - earlier.0) / 1_000_000).unwrap_or(0)
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    /// The XEP-0082 DateTime profile in UTC: `2026-01-31T12:00:00.000001Z`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(stamp) => write!(f, "{stamp:.6}"),
+            Err(_) => f.write_str("1970-01-01T00:00:00.000000Z"),
+        }
+    }
+}
+
+/// Where stamps come from. Cheap to clone; clones share the same last stamp.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Source>);
+
+#[derive(Debug)]
+struct Source {
+    /// The last stamp given out; the next is at least one microsecond later.
+    last: AtomicI64,
+    /// A test's clock stands still until it is moved.
+    manual: bool,
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Clock {
+        Clock(Arc::new(Source {
+            last: AtomicI64::new(0),
+            manual: false,
+        }))
+    }
+
+    /// A clock for tests: starts at `start` and moves only by [`Clock::advance`] and by the microsecond that
+    /// keeps stamps distinct.
+    pub fn manual(start: Timestamp) -> Clock {
+        Clock(Arc::new(Source {
+            last: AtomicI64::new(start.0),
+            manual: true,
+        }))
+    }
+
+    /// A stamp later than every stamp given before.
+    pub fn now(&self) -> Timestamp {
+        let wall = if self.0.manual { i64::MIN } else { wall_micros() };
+        let previous = self
+            .0
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(wall.max(last.saturating_add(1)))
+            })
+            .unwrap_or_else(|last| last);
+        Timestamp(wall.max(previous.saturating_add(1)))
+    }
+
+    /// Moves a test's clock forward; the machine's clock takes no notice.
+    pub fn advance(&self, seconds: u64) {
+        if self.0.manual {
+            let micros = i64::try_from(seconds)
+                .unwrap_or(i64::MAX / 2)
+                .saturating_mul(1_000_000);
+            self.0.last.fetch_add(micros, Ordering::Relaxed);
+        }
+    }
+}
+
+fn wall_micros() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_never_repeat_and_read_as_xep_0082_says() {
+        let clock = Clock::manual(Timestamp(1_700_000_000_000_000));
+        let (first, second) = (clock.now(), clock.now());
+        assert!(second > first);
+        assert_eq!(first.to_string(), "2023-11-14T22:13:20.000001Z");
+        clock.advance(60);
+        assert_eq!(clock.now().seconds_since(first), 60);
+        let system = Clock::system();
+        assert!(
+            (0..1000)
+                .map(|_| system.now())
+                .collect::<Vec<_>>()
+                .windows(2)
+                .all(|w| w[0] < w[1])
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! What travels with a stanza: where it came from, when, what hooks learned on the way, and what they asked to be
+//! sent. A hook never writes to a socket: it requests, and the router performs the requests in order once the
+//! chain has run and the commits it waits for are done.
+
+use std::any::{Any, TypeId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::clock::Timestamp;
+use crate::db::{DbError, Ticket};
+use crate::error::StreamError;
+use crate::router::Router;
+use crate::session::Session;
+use crate::stanza::Stanza;
+
+/// Where a stanza entered the house.
+#[derive(Clone)]
+pub enum Origin {
+    /// A local client's session.
+    Session(Arc<Session>),
+    /// The server itself: timers, operators, the end of a session.
+    Server,
+}
+
+/// The context of one chain and of everything it causes.
+pub struct Cx {
+    router: Arc<Router>,
+    /// Where it began.
+    pub origin: Origin,
+    /// When the stanza was received; archive and delay stamps use this.
+    pub received: Timestamp,
+    facts: Vec<(TypeId, Box<dyn Any + Send>)>,
+    sends: VecDeque<Stanza>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Cx {
+    pub(crate) fn new(router: Arc<Router>, origin: Origin) -> Cx {
+        let received = router.clock().now();
+        Cx {
+            router,
+            origin,
+            received,
+            facts: Vec::new(),
+            sends: VecDeque::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// The router: sessions, hosts, clock, other rooms' facts.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// Leaves a fact for later hooks, by its type. One fact of a type; a second replaces the first.
+    pub fn learn<T: Any + Send>(&mut self, fact: T) {
+        let key = TypeId::of::<T>();
+        self.facts.retain(|(id, _)| *id != key);
+        self.facts.push((key, Box::new(fact)));
+    }
+
+    /// A fact that an earlier hook left.
+    pub fn fact<T: Any + Send>(&self) -> Option<&T> {
+        let key = TypeId::of::<T>();
+        self.facts
+            .iter()
+            .find(|(id, _)| *id == key)
+            .and_then(|(_, fact)| fact.downcast_ref())
+    }
+
+    /// Requests that a stanza be routed by its `to`, after the chain. It arrives like any other stanza; it does
+    /// not depart, so the sender's rooms do not see it again.
+    pub fn send(&mut self, stanza: Stanza) {
+        self.sends.push_back(stanza);
+    }
+
+    /// Requests that a session get a stanza as it is, after the chain (roster pushes).
+    pub fn deliver(&mut self, session: &Arc<Session>, stanza: Arc<Stanza>) {
+        self.outcome.deliveries.push((session.clone(), stanza));
+    }
+
+    /// Makes everything this chain causes wait for a commit.
+    pub fn await_ticket(&mut self, ticket: Ticket) {
+        self.outcome.tickets.push(ticket);
+    }
+
+    pub(crate) fn next_send(&mut self) -> Option<Stanza> {
+        self.sends.pop_front()
+    }
+}
+
+/// What a chain led to: deliveries that may leave once the tickets are done. The connection keeps outcomes in
+/// order, so answers never overtake each other.
+#[derive(Default)]
+#[must_use = "an outcome does nothing until the router performs it"]
+pub struct Outcome {
+    tickets: SmallVec<[Ticket; 2]>,
+    failure: Option<DbError>,
+    pub(crate) deliveries: Vec<(Arc<Session>, Arc<Stanza>)>,
+    /// The stanza that began it, to be answered with an error should its commit fail.
+    pub(crate) asked: Option<(Arc<Session>, Stanza)>,
+    /// The stream of the origin ends with this.
+    pub closing: Option<StreamError>,
+}
+
+impl Outcome {
+    /// Whether nothing needs to be waited for.
+    pub fn is_settled(&self) -> bool {
+        self.tickets.is_empty()
+    }
+
+    /// Waits for the commits; may be dropped and called again.
+    pub async fn settled(&mut self) {
+        while let Some(ticket) = self.tickets.last_mut() {
+            if let Err(error) = ticket.await {
+                self.failure = Some(error);
+            }
+            self.tickets.pop();
+        }
+    }
+
+    /// Why nothing of this may leave.
+    pub(crate) fn failure(&mut self) -> Option<DbError> {
+        self.failure.take()
+    }
+}

@@ -1,0 +1,137 @@
+//! The events of the house itself. Rooms that others may want to hear declare their own in their `api.rs`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::error::StanzaError;
+use crate::hook::Event;
+use crate::jid::BareJid;
+use crate::session::Session;
+use crate::stanza::Stanza;
+
+/// A stanza leaves a local account: one of its sessions sent it. `from` is the session's full JID and `to` is
+/// as the client wrote it. `Done` means that a room has dealt with it and it goes nowhere else.
+pub struct Departure {
+    /// The stanza on its way.
+    pub stanza: Stanza,
+    /// The session that sent it.
+    pub session: Arc<Session>,
+}
+
+impl Event for Departure {
+    const NAME: &'static str = "departure";
+}
+
+/// A message or presence arrives at a local account or guest. Hooks of the stage `Deliver` give the verdict.
+/// An iq passes too, so that `Admit` hooks can refuse it; whom it is for is already clear then.
+pub struct Arrival {
+    /// The stanza as the recipient will see it.
+    pub stanza: Stanza,
+    /// Whom it is for.
+    pub account: BareJid,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+impl Event for Arrival {
+    const NAME: &'static str = "arrival";
+}
+
+/// What becomes of a stanza that arrived.
+pub enum Verdict {
+    /// Nobody decided yet; left so, a message or request is answered with `service-unavailable`.
+    Open,
+    /// These sessions get it.
+    Chosen(SmallVec<[Arc<Session>; 2]>),
+    /// Nobody is there to take it: [`Undelivered`] is raised.
+    Nobody,
+    /// It ends here, in silence.
+    Dropped,
+    /// Its sender gets this error.
+    Bounced(StanzaError),
+}
+
+/// A message found no session at a local account. The first hook that keeps it answers `Done`; if none does, the
+/// sender gets `service-unavailable` (RFC 6121 §8.5.2.2).
+pub struct Undelivered {
+    /// The message.
+    pub stanza: Stanza,
+    /// Whom it was for.
+    pub account: BareJid,
+}
+
+impl Event for Undelivered {
+    const NAME: &'static str = "undelivered";
+}
+
+/// A stanza is about to enter one session's outbox. `Done` means that the session does not get it now.
+pub struct Delivery {
+    /// What is sent.
+    pub stanza: Arc<Stanza>,
+    /// To whom.
+    pub session: Arc<Session>,
+}
+
+impl Event for Delivery {
+    const NAME: &'static str = "delivery";
+}
+
+/// A session has bound its resource; nothing was sent to it yet.
+pub struct SessionStarted {
+    /// The new session.
+    pub session: Arc<Session>,
+}
+
+impl Event for SessionStarted {
+    const NAME: &'static str = "session-started";
+}
+
+/// A session is over; it is no longer among the account's sessions.
+pub struct SessionEnded {
+    /// The session that was.
+    pub session: Arc<Session>,
+}
+
+impl Event for SessionEnded {
+    const NAME: &'static str = "session-ended";
+}
+
+/// The answer to a request of the server's own (sent from its domain or on behalf of an account) came in.
+/// The room that asked knows it by its id and answers `Done`.
+pub struct Answer {
+    /// An iq of type result or error.
+    pub stanza: Stanza,
+}
+
+impl Event for Answer {
+    const NAME: &'static str = "answer";
+}
+
+/// An iq before login, over a secured stream (in-band registration). Unanswered, the stream ends with
+/// `not-authorized`.
+pub struct BeforeLogin {
+    /// The request.
+    pub stanza: Stanza,
+    /// The domain the stream was opened to.
+    pub domain: String,
+    /// Where it comes from, for limits.
+    pub address: IpAddr,
+    /// The answer, set by the hook that deals with it.
+    pub reply: Option<Stanza>,
+}
+
+impl Event for BeforeLogin {
+    const NAME: &'static str = "before-login";
+}
+
+/// An account is about to be erased; its rows are still there. Rooms tell the account's contacts.
+pub struct AccountRemoved {
+    /// The account.
+    pub account: BareJid,
+}
+
+impl Event for AccountRemoved {
+    const NAME: &'static str = "account-removed";
+}

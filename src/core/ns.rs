@@ -1,0 +1,16 @@
+//! Namespaces that more than one room and the doors speak of. A room's own namespace lives in the room.
+
+/// The content namespace of client streams (RFC 6120 §4.8.2).
+pub const CLIENT: &str = "jabber:client";
+/// Resource binding (RFC 6120 §7).
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// The session request of RFC 3921, answered for old clients.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// SASL (RFC 6120 §6).
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// STARTTLS (RFC 6120 §5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// Data forms (XEP-0004).
+pub const DATA: &str = "jabber:x:data";
+/// Delayed delivery (XEP-0203).
+pub const DELAY: &str = "urn:xmpp:delay";

@@ -1,0 +1,157 @@
+//! Which bytes and characters XML 1.0 (fifth edition) allows where: one table for ASCII, ranges for the rest.
+
+use crate::WireError;
+
+/// Ends a run of text that can be copied as it is.
+pub(crate) const TEXT_STOP: u8 = 1;
+/// Ends a run inside an attribute's value.
+pub(crate) const VALUE_STOP: u8 = 2;
+/// May begin a name (colon excluded, Namespaces in XML §4).
+pub(crate) const NAME_START: u8 = 4;
+/// May continue a name.
+pub(crate) const NAME: u8 = 8;
+/// Space, TAB, CR or LF.
+pub(crate) const SPACE: u8 = 16;
+/// Part of a character outside ASCII.
+pub(crate) const HIGH: u8 = 128;
+
+/// The classes of every byte.
+pub(crate) static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0u8; 256];
+    let mut b = 0usize;
+    while b < 256 {
+        let c = b as u8;
+        let mut class = 0;
+        if c < 0x20 && c != b'\t' && c != b'\n' || matches!(c, b'<' | b'&' | b'>' | b']') {
+            class |= TEXT_STOP;
+        }
+        if c < 0x20 || matches!(c, b'<' | b'&' | b'>' | b'\'' | b'"') {
+            class |= VALUE_STOP;
+        }
+        if c.is_ascii_alphabetic() || c == b'_' {
+            class |= NAME_START | NAME;
+        }
+        if c.is_ascii_digit() || c == b'-' || c == b'.' {
+            class |= NAME;
+        }
+        if matches!(c, b' ' | b'\t' | b'\r' | b'\n') {
+            class |= SPACE;
+        }
+        if c >= 0x80 {
+            class |= HIGH;
+        }
+        table[b] = class;
+        b += 1;
+    }
+    table
+}
+
+/// Whether a byte is in one of the given classes.
+#[inline(always)]
+pub(crate) fn is(byte: u8, classes: u8) -> bool {
+    CLASS[byte as usize] & classes != 0
+}
+
+/// Whether a byte is white space (XML 1.0 §2.3).
+#[inline(always)]
+pub(crate) fn is_space(byte: u8) -> bool {
+    is(byte, SPACE)
+}
+
+/// The length of the run from `at` that holds no byte of class `stop`, and whether it holds bytes outside ASCII.
+#[inline(always)]
+pub(crate) fn run(bytes: &[u8], at: usize, stop: u8) -> (usize, bool) {
+    let mut seen = 0u8;
+    let mut len = 0;
+    for &b in bytes.get(at..).unwrap_or_default() {
+        let class = CLASS[b as usize];
+        if class & stop != 0 {
+            break;
+        }
+        seen |= class;
+        len += 1;
+    }
+    (len, seen & HIGH != 0)
+}
+
+/// Whether XML allows the character at all, raw or by reference (XML 1.0 §2.2).
+pub(crate) fn is_char(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => true,
+        c if c < ' ' => false,
+        '\u{FFFE}' | '\u{FFFF}' => false,
+        _ => true,
+    }
+}
+
+/// Checks bytes that hold no control characters: UTF-8, and none of the two noncharacters. Returns how many are whole
+/// characters: fewer than given only if a character is cut off at the end.
+pub(crate) fn check_utf8(bytes: &[u8]) -> Result<usize, WireError> {
+    let whole = match std::str::from_utf8(bytes) {
+        Ok(_) => bytes.len(),
+        Err(e) if e.error_len().is_none() => e.valid_up_to(),
+        Err(_) => return Err(WireError::InvalidUtf8),
+    };
+    // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
+    let valid = bytes.get(..whole).unwrap_or_default();
+    for at in memchr::memchr_iter(0xEF, valid) {
+        if let Some([0xEF, 0xBF, 0xBE | 0xBF]) = valid.get(at..at + 3) {
+            return Err(WireError::NotWellFormed("a character that XML forbids"));
+        }
+    }
+    Ok(whole)
+}
+
+/// Checks bytes that must hold whole characters only.
+pub(crate) fn check_whole_utf8(bytes: &[u8]) -> Result<(), WireError> {
+    if check_utf8(bytes)? == bytes.len() {
+        Ok(())
+    } else {
+        Err(WireError::InvalidUtf8)
+    }
+}
+
+/// What stands at the beginning of some bytes that begin with a byte above ASCII.
+pub(crate) enum Wide {
+    /// A character and its length in bytes.
+    Char(char, usize),
+    /// The beginning of one.
+    Cut,
+}
+
+/// Decodes one character.
+pub(crate) fn wide(bytes: &[u8]) -> Result<Wide, WireError> {
+    let head = bytes.get(..bytes.len().min(4)).unwrap_or_default();
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(e) if e.valid_up_to() > 0 => {
+            std::str::from_utf8(head.get(..e.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+        }
+        Err(e) if e.error_len().is_none() => return Ok(Wide::Cut),
+        Err(_) => return Err(WireError::InvalidUtf8),
+    };
+    Ok(text
+        .chars()
+        .next()
+        .map_or(Wide::Cut, |c| Wide::Char(c, c.len_utf8())))
+}
+
+/// NameStartChar without the colon (XML 1.0 §2.3, Namespaces in XML §4).
+pub(crate) fn is_name_start(c: char) -> bool {
+    if c.is_ascii() {
+        return is(c as u8, NAME_START);
+    }
+    matches!(c, '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
+        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}' | '\u{2C00}'..='\u{2FEF}'
+        | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+/// NameChar without the colon (XML 1.0 §2.3, Namespaces in XML §4).
+pub(crate) fn is_name_char(c: char) -> bool {
+    if c.is_ascii() {
+        return is(c as u8, NAME);
+    }
+    is_name_start(c) || matches!(c, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}

@@ -1,0 +1,152 @@
+//! The namespaces in force while reading: declarations are pushed with an element and cut off again with it.
+
+use crate::{WireError, XML_NS, XMLNS_NS, is_content_ns};
+
+/// A namespace: where its canonical text stands among [`Namespaces`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ns {
+    at: u32,
+    len: u32,
+}
+
+impl Ns {
+    /// Any of the content namespaces, when it names an element.
+    pub const CONTENT: Ns = Ns { at: u32::MAX, len: 0 };
+    /// No namespace.
+    pub const EMPTY: Ns = Ns { at: 0, len: 0 };
+}
+
+#[derive(Clone, Copy)]
+struct Binding {
+    prefix_at: u32,
+    prefix_len: u32,
+    ns: Ns,
+}
+
+/// How much was in force at some point.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Mark {
+    text: usize,
+    bindings: usize,
+}
+
+/// Text and bindings of the namespaces in force.
+#[derive(Default)]
+pub(super) struct Namespaces {
+    text: Vec<u8>,
+    bindings: Vec<Binding>,
+}
+
+impl Namespaces {
+    pub fn mark(&self) -> Mark {
+        Mark {
+            text: self.text.len(),
+            bindings: self.bindings.len(),
+        }
+    }
+
+    /// Forgets what was declared since.
+    pub fn cut(&mut self, mark: Mark) {
+        self.text.truncate(mark.text);
+        self.bindings.truncate(mark.bindings);
+    }
+
+    /// Prefixes in force.
+    pub fn prefixes(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// Gives memory back that nothing in force needs.
+    pub fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.bindings.shrink_to_fit();
+    }
+
+    #[cfg(test)]
+    pub fn held_bytes(&self) -> usize {
+        self.text.capacity() + self.bindings.capacity() * size_of::<Binding>()
+    }
+
+    /// The canonical text of a namespace that is not [`Ns::CONTENT`].
+    pub fn text(&self, ns: Ns) -> &[u8] {
+        let at = ns.at as usize;
+        self.text.get(at..at + ns.len as usize).unwrap_or_default()
+    }
+
+    /// Keeps a namespace; `write` appends its canonical text.
+    pub fn keep(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), WireError>,
+    ) -> Result<Ns, WireError> {
+        let at = self.text.len();
+        write(&mut self.text)?;
+        Ok(Ns {
+            at: at as u32,
+            len: (self.text.len() - at) as u32,
+        })
+    }
+
+    /// The namespace as that of an element.
+    pub fn of_element(&self, ns: Ns) -> Ns {
+        // All content namespaces have one of these lengths: most others need no comparison.
+        if !matches!(ns.len, 13 | 23) {
+            return ns;
+        }
+        match std::str::from_utf8(self.text(ns)) {
+            Ok(text) if is_content_ns(text) => Ns::CONTENT,
+            _ => ns,
+        }
+    }
+
+    /// Whether two namespaces of elements are the same.
+    pub fn same(&self, a: Ns, b: Ns) -> bool {
+        a == b || (a != Ns::CONTENT && b != Ns::CONTENT && self.text(a) == self.text(b))
+    }
+
+    /// Judges `xmlns='…'` (Namespaces in XML §3).
+    pub fn check_default(&self, ns: Ns) -> Result<(), WireError> {
+        let text = self.text(ns);
+        if text == XML_NS.as_bytes() || text == XMLNS_NS.as_bytes() {
+            return Err(WireError::BadNamespacePrefix);
+        }
+        Ok(())
+    }
+
+    /// Puts `xmlns:prefix='…'` in force if it may be (Namespaces in XML §3).
+    pub fn bind(&mut self, prefix: &[u8], ns: Ns) -> Result<(), WireError> {
+        let text = self.text(ns);
+        let is_xml = text == XML_NS.as_bytes();
+        match prefix {
+            b"xml" if is_xml => return Ok(()),
+            b"xml" | b"xmlns" => return Err(WireError::BadNamespacePrefix),
+            _ if is_xml || text.is_empty() || text == XMLNS_NS.as_bytes() => {
+                return Err(WireError::BadNamespacePrefix);
+            }
+            _ => {}
+        }
+        let prefix_at = self.text.len() as u32;
+        self.text.extend_from_slice(prefix);
+        self.bindings.push(Binding {
+            prefix_at,
+            prefix_len: prefix.len() as u32,
+            ns,
+        });
+        Ok(())
+    }
+
+    /// What a prefix is bound to. `xml` is not asked for here.
+    pub fn of_prefix(&self, prefix: &[u8]) -> Result<Ns, WireError> {
+        let name = |binding: &Binding| Ns {
+            at: binding.prefix_at,
+            len: binding.prefix_len,
+        };
+        let bound = self
+            .bindings
+            .iter()
+            .rev()
+            .find(|binding| self.text(name(binding)) == prefix);
+        bound
+            .map(|binding| binding.ns)
+            .ok_or(WireError::BadNamespacePrefix)
+    }
+}

@@ -1,0 +1,305 @@
+//! Scans one tag. A tag is consumed only when it is whole, so the scan keeps its place: bytes that have been looked at
+//! are not looked at again, however small the pieces are in which a tag arrives.
+
+use crate::chars::{self, HIGH, NAME, NAME_START, VALUE_STOP, Wide};
+use crate::{Limits, WireError};
+
+/// A name with its prefix, if it has one.
+#[derive(Clone, Copy, Default)]
+pub(super) struct QName {
+    at: u32,
+    len: u32,
+    /// 0 if there is no prefix; otherwise the colon follows.
+    prefix_len: u32,
+}
+
+impl QName {
+    pub fn whole<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
+        bytes(tag, self.at, self.len)
+    }
+
+    pub fn prefix<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
+        bytes(tag, self.at, self.prefix_len)
+    }
+
+    pub fn local<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
+        let skip = if self.prefix_len == 0 {
+            0
+        } else {
+            self.prefix_len + 1
+        };
+        bytes(tag, self.at + skip, self.len - skip)
+    }
+
+    pub fn has_prefix(&self) -> bool {
+        self.prefix_len != 0
+    }
+}
+
+fn bytes(tag: &[u8], at: u32, len: u32) -> &[u8] {
+    tag.get(at as usize..(at + len) as usize).unwrap_or_default()
+}
+
+/// An attribute or a declaration. Offsets count from the `<`.
+#[derive(Clone, Copy)]
+pub(super) struct Attr {
+    pub name: QName,
+    value_at: u32,
+    value_len: u32,
+    /// The value is in canonical form already.
+    pub plain: bool,
+    /// Which generated prefix it gets; meaningful only for a name with a prefix other than `xml`.
+    pub generated: u32,
+}
+
+impl Attr {
+    pub fn value<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
+        bytes(tag, self.value_at, self.value_len)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+enum Phase {
+    #[default]
+    Name,
+    Gap,
+    AttrName,
+    Equals,
+    Quote,
+    Value,
+    Slash,
+    EndGap,
+}
+
+/// A tag being scanned, or just scanned.
+#[derive(Default)]
+pub(super) struct TagScan {
+    /// Bytes looked at so far; 0 when no tag is under way.
+    at: usize,
+    phase: Phase,
+    /// The attribute under way.
+    attr_name: QName,
+    quote: u8,
+    value_at: usize,
+    plain: bool,
+    high: bool,
+    pub name: QName,
+    /// The tag was `<x/>`.
+    pub empty: bool,
+    pub attrs: Vec<Attr>,
+    pub declarations: Vec<Attr>,
+}
+
+const FORBIDDEN: WireError = WireError::NotWellFormed("a character that XML forbids");
+
+impl TagScan {
+    /// Scans an opening tag. Returns its length once it is whole; the tag is then described by the fields.
+    pub fn opening(&mut self, tag: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
+        if self.at == 0 {
+            self.attrs.clear();
+            self.declarations.clear();
+            self.phase = Phase::Name;
+        }
+        let mut at = self.at.max(1);
+        loop {
+            match self.phase {
+                Phase::Name => {
+                    let Some(name) = qname(tag, 1, limits)? else { break };
+                    self.name = name;
+                    at = 1 + name.len as usize;
+                    self.phase = Phase::Gap;
+                }
+                Phase::Gap => {
+                    at = skip_space(tag, at);
+                    match tag.get(at) {
+                        None => break,
+                        Some(b'>') => return Ok(self.done(at, false)),
+                        Some(b'/') => {
+                            at += 1;
+                            self.phase = Phase::Slash;
+                        }
+                        Some(_) if tag.get(at - 1).is_some_and(|b| chars::is_space(*b)) => {
+                            self.phase = Phase::AttrName;
+                        }
+                        Some(_) => return Err(WireError::NotWellFormed("no space before an attribute")),
+                    }
+                }
+                Phase::AttrName => {
+                    let Some(name) = qname(tag, at, limits)? else {
+                        break;
+                    };
+                    self.attr_name = name;
+                    at += name.len as usize;
+                    self.phase = Phase::Equals;
+                }
+                Phase::Equals => {
+                    at = skip_space(tag, at);
+                    match tag.get(at) {
+                        None => break,
+                        Some(b'=') => at += 1,
+                        Some(_) => return Err(WireError::NotWellFormed("an attribute without =")),
+                    }
+                    self.phase = Phase::Quote;
+                }
+                Phase::Quote => {
+                    at = skip_space(tag, at);
+                    match tag.get(at) {
+                        None => break,
+                        Some(quote @ (b'\'' | b'"')) => self.quote = *quote,
+                        Some(_) => return Err(WireError::NotWellFormed("an attribute without quotes")),
+                    }
+                    at += 1;
+                    (self.value_at, self.plain, self.high) = (at, true, false);
+                    self.phase = Phase::Value;
+                }
+                Phase::Value => {
+                    let (len, high) = chars::run(tag, at, VALUE_STOP);
+                    at += len;
+                    self.high |= high;
+                    match tag.get(at) {
+                        None => break,
+                        Some(quote) if *quote == self.quote => {
+                            self.attribute(tag, at, limits)?;
+                            self.phase = Phase::Gap;
+                        }
+                        Some(b'<') => return Err(WireError::NotWellFormed("< in an attribute")),
+                        Some(b'"') => {}
+                        Some(b'&' | b'>' | b'\'' | b'\t' | b'\n' | b'\r') => self.plain = false,
+                        Some(_) => return Err(FORBIDDEN),
+                    }
+                    at += 1;
+                }
+                Phase::Slash => match tag.get(at) {
+                    None => break,
+                    Some(b'>') => return Ok(self.done(at, true)),
+                    Some(_) => return Err(WireError::NotWellFormed("a / inside a tag")),
+                },
+                Phase::EndGap => return Err(WireError::NotWellFormed("an end tag out of place")),
+            }
+        }
+        self.at = at;
+        Ok(None)
+    }
+
+    /// Scans a closing tag, which must be that of the given name. Returns its length once it is whole.
+    pub fn closing(&mut self, tag: &[u8], prefix: &[u8], local: &[u8]) -> Result<Option<usize>, WireError> {
+        const MISMATCH: WireError = WireError::NotWellFormed("an end tag that does not match");
+        let colon: &[u8] = if prefix.is_empty() { b"" } else { b":" };
+        if self.at == 0 {
+            let mut rest = tag.get(2..).unwrap_or_default();
+            for part in [prefix, colon, local] {
+                let len = part.len().min(rest.len());
+                if part.get(..len) != rest.get(..len) {
+                    return Err(MISMATCH);
+                }
+                if len < part.len() {
+                    return Ok(None);
+                }
+                rest = rest.get(len..).unwrap_or_default();
+            }
+            self.phase = Phase::EndGap;
+            self.at = tag.len() - rest.len();
+        }
+        let at = skip_space(tag, self.at);
+        match tag.get(at) {
+            None => {
+                self.at = at;
+                Ok(None)
+            }
+            Some(b'>') => Ok(self.done(at, false)),
+            Some(_) => Err(MISMATCH),
+        }
+    }
+
+    fn done(&mut self, at: usize, empty: bool) -> Option<usize> {
+        self.at = 0;
+        self.empty = empty;
+        Some(at + 1)
+    }
+
+    /// Takes the attribute whose value ends at `end`.
+    fn attribute(&mut self, tag: &[u8], end: usize, limits: &Limits) -> Result<(), WireError> {
+        let attr = Attr {
+            name: self.attr_name,
+            value_at: self.value_at as u32,
+            value_len: (end - self.value_at) as u32,
+            plain: self.plain,
+            generated: 0,
+        };
+        if self.high {
+            chars::check_whole_utf8(attr.value(tag))?;
+        }
+        let name = attr.name.whole(tag);
+        let declares = name == b"xmlns" || attr.name.prefix(tag) == b"xmlns";
+        let (list, most, limit) = if declares {
+            (&mut self.declarations, limits.namespaces_max, "namespaces_max")
+        } else {
+            (&mut self.attrs, limits.attributes_max, "attributes_max")
+        };
+        if list.iter().any(|other| other.name.whole(tag) == name) {
+            return Err(WireError::NotWellFormed("the same attribute twice"));
+        }
+        if list.len() >= most {
+            return Err(WireError::TooBig(limit));
+        }
+        list.push(attr);
+        Ok(())
+    }
+}
+
+fn skip_space(tag: &[u8], mut at: usize) -> usize {
+    while tag.get(at).is_some_and(|b| chars::is_space(*b)) {
+        at += 1;
+    }
+    at
+}
+
+/// The name at `at` (Namespaces in XML §4), or `None` if it may go on behind the end of what is there.
+fn qname(tag: &[u8], at: usize, limits: &Limits) -> Result<Option<QName>, WireError> {
+    let mut end = at;
+    let mut prefix_len = 0;
+    // Whether the next character begins a part of the name.
+    let mut begins = true;
+    loop {
+        if end - at > limits.name_bytes_max {
+            return Err(WireError::TooBig("name_bytes_max"));
+        }
+        let Some(&byte) = tag.get(end) else {
+            return Ok(None);
+        };
+        if chars::is(byte, if begins { NAME_START } else { NAME }) {
+            end += 1;
+        } else if byte == b':' {
+            if begins || prefix_len != 0 {
+                return Err(WireError::NotWellFormed("a colon out of place"));
+            }
+            prefix_len = end - at;
+            end += 1;
+            begins = true;
+            continue;
+        } else if chars::is(byte, HIGH) {
+            match chars::wide(tag.get(end..).unwrap_or_default())? {
+                Wide::Cut => return Ok(None),
+                Wide::Char(c, len)
+                    if if begins {
+                        chars::is_name_start(c)
+                    } else {
+                        chars::is_name_char(c)
+                    } =>
+                {
+                    end += len;
+                }
+                Wide::Char(..) => return Err(WireError::NotWellFormed("a character that no name may hold")),
+            }
+        } else if begins {
+            return Err(WireError::NotWellFormed("a name is missing"));
+        } else {
+            return Ok(Some(QName {
+                at: at as u32,
+                len: (end - at) as u32,
+                prefix_len: prefix_len as u32,
+            }));
+        }
+        begins = false;
+    }
+}

@@ -1,0 +1,116 @@
+//! Text and CDATA sections: copied in canonical form as they arrive, so a long text is never looked at twice.
+
+use crate::chars::{self, TEXT_STOP};
+use crate::{WireError, escape};
+
+const FORBIDDEN: WireError = WireError::NotWellFormed("a character that XML forbids");
+const TOO_BIG: WireError = WireError::TooBig("stanza_bytes_max");
+
+/// How far reading came, and whether that is the end of the text (or of the CDATA section).
+pub(super) struct Reached {
+    pub at: usize,
+    pub end: bool,
+}
+
+impl Reached {
+    fn more(at: usize) -> Result<Reached, WireError> {
+        Ok(Reached { at, end: false })
+    }
+}
+
+/// Copies the run of ordinary characters at `at`. Returns its end, and whether it ends in a character cut off by the
+/// end of the input.
+#[inline(always)]
+fn copy_run(out: &mut Vec<u8>, input: &[u8], at: usize) -> Result<(usize, bool), WireError> {
+    let (len, high) = chars::run(input, at, TEXT_STOP);
+    let run = input.get(at..at + len).unwrap_or_default();
+    let whole = if high { chars::check_utf8(run)? } else { len };
+    out.extend_from_slice(run.get(..whole).unwrap_or_default());
+    if whole < len && at + len < input.len() {
+        return Err(WireError::InvalidUtf8);
+    }
+    Ok((at + whole, whole < len))
+}
+
+/// Reads text up to the next `<`.
+pub(super) fn text(
+    out: &mut Vec<u8>,
+    input: &[u8],
+    mut at: usize,
+    most: usize,
+) -> Result<Reached, WireError> {
+    loop {
+        let (end, cut) = copy_run(out, input, at)?;
+        at = end;
+        if out.len() > most {
+            return Err(TOO_BIG);
+        }
+        let rest = input.get(at..).unwrap_or_default();
+        at += match rest {
+            _ if cut => return Reached::more(at),
+            [] => return Reached::more(at),
+            [b'<', ..] => return Ok(Reached { at, end: true }),
+            [b'&', name @ ..] => {
+                let Some((c, len)) = escape::reference(name)? else {
+                    return Reached::more(at);
+                };
+                escape::put_text_char(out, c);
+                1 + len
+            }
+            [b'>', ..] => {
+                out.extend_from_slice(b"&gt;");
+                1
+            }
+            [b']', b']', b'>', ..] => return Err(WireError::NotWellFormed("]]> in text")),
+            [b']'] | [b']', b']'] => return Reached::more(at),
+            [b']', ..] => {
+                out.push(b']');
+                1
+            }
+            [b'\r'] => return Reached::more(at),
+            [b'\r', ..] => line_end(out, rest),
+            _ => return Err(FORBIDDEN),
+        };
+    }
+}
+
+/// Reads a CDATA section up to and with its `]]>`.
+pub(super) fn cdata(
+    out: &mut Vec<u8>,
+    input: &[u8],
+    mut at: usize,
+    most: usize,
+) -> Result<Reached, WireError> {
+    loop {
+        let (end, cut) = copy_run(out, input, at)?;
+        at = end;
+        if out.len() > most {
+            return Err(TOO_BIG);
+        }
+        let rest = input.get(at..).unwrap_or_default();
+        at += match rest {
+            _ if cut => return Reached::more(at),
+            [] => return Reached::more(at),
+            [b']', b']', b'>', ..] => {
+                return Ok(Reached {
+                    at: at + 3,
+                    end: true,
+                });
+            }
+            [b']'] | [b']', b']'] => return Reached::more(at),
+            [b'\r'] => return Reached::more(at),
+            [b'\r', ..] => line_end(out, rest),
+            [byte @ (b']' | b'<' | b'>' | b'&'), ..] => {
+                escape::put_text_char(out, *byte as char);
+                1
+            }
+            _ => return Err(FORBIDDEN),
+        };
+    }
+}
+
+/// CR LF and a lone CR are one LF (XML 1.0 §2.11). The byte after the CR is there.
+fn line_end(out: &mut Vec<u8>, rest: &[u8]) -> usize {
+    out.push(b'\n');
+    if rest.get(1) == Some(&b'\n') { 2 } else { 1 }
+}

@@ -1,0 +1,340 @@
+//! The house rules, kept by a test so that nobody has to remember them. Each test reads the source tree and names
+//! the file and line that breaks its rule.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kim_core::module::Coverage;
+use kim_xep::MODULES;
+
+/// A file longer than this no longer fits in the head: split it by thing.
+const FILE_LINES_MAX: usize = 600;
+/// Longer lines do not fit beside each other on a screen.
+const LINE_CHARS_MAX: usize = 130;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file with this ending below `folder`, sorted; folders of build results are passed over.
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(folder)];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.')
+                    && !["target", "node_modules", "corpus", "data"].contains(&name.as_str())
+                {
+                    open.push(path);
+                }
+            } else if name.ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+fn is_test(path: &Path) -> bool {
+    let shown = shown(path);
+    ["tests/", "/tests", "/testing/", "benches/", "fuzz/"]
+        .iter()
+        .any(|part| shown.contains(part))
+}
+
+/// The lines of a source file that are code reachable in a build, up to its test module; comments are left out.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .map(|(at, line)| (at + 1, line))
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+fn none(broken: Vec<String>) {
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_fits_in_the_head() {
+    let mut broken = Vec::new();
+    for path in ["src", "xep", "tests", "fuzz"]
+        .iter()
+        .flat_map(|folder| files(folder, ".rs"))
+    {
+        let text = fs::read_to_string(&path).unwrap();
+        let first = text
+            .lines()
+            .find(|line| !line.starts_with("#!") && !line.trim().is_empty())
+            .unwrap_or("");
+        if !first.starts_with("//!") {
+            broken.push(format!("{}: does not open with what it is for", shown(&path)));
+        }
+        if text.lines().count() > FILE_LINES_MAX {
+            broken.push(format!("{}: {} lines", shown(&path), text.lines().count()));
+        }
+        for (at, line) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.chars().count() > LINE_CHARS_MAX)
+        {
+            broken.push(format!(
+                "{}:{}: {} characters",
+                shown(&path),
+                at + 1,
+                line.chars().count()
+            ));
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn nothing_the_network_reaches_can_panic_by_design() {
+    let banned = [
+        ".unwrap()",
+        ".expect(",
+        "panic!(",
+        "todo!(",
+        "unimplemented!(",
+        "dbg!(",
+        "unreachable!(",
+    ];
+    let mut broken = Vec::new();
+    for path in ["src", "xep"]
+        .iter()
+        .flat_map(|folder| files(folder, ".rs"))
+        .filter(|path| !is_test(path))
+    {
+        let text = fs::read_to_string(&path).unwrap();
+        for (at, line) in code(&text) {
+            if let Some(call) = banned.iter().find(|call| line.contains(**call)) {
+                broken.push(format!("{}:{at}: {call}", shown(&path)));
+            }
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn every_crate_forbids_unsafe_code() {
+    for crate_root in [
+        "src/lib.rs",
+        "src/main.rs",
+        "src/core/lib.rs",
+        "src/core/wire/lib.rs",
+        "xep/lib.rs",
+    ] {
+        let text = fs::read_to_string(root().join(crate_root)).unwrap();
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{crate_root}");
+    }
+}
+
+#[test]
+fn every_room_is_listed_and_has_a_door_and_tests() {
+    let list = fs::read_to_string(root().join("xep/lib.rs")).unwrap();
+    let listed: BTreeSet<&str> = MODULES.iter().map(|entry| entry.name).collect();
+    let mut rooms = BTreeSet::new();
+    for entry in fs::read_dir(root().join("xep"))
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !(name.starts_with("xep0") || name.starts_with("rfc")) {
+            continue;
+        }
+        let room = entry.path();
+        assert!(room.join("mod.rs").is_file(), "{name} has no mod.rs");
+        assert!(
+            list.contains(&format!("pub mod {name};")),
+            "{name} is not in xep/lib.rs"
+        );
+        assert!(listed.contains(name.as_str()), "{name} is not in MODULES");
+        let has_tests = room.join("tests.rs").is_file() || room.join("tests").is_dir();
+        assert!(
+            has_tests || room.join("dialogues").is_dir(),
+            "{name} has neither tests nor dialogues"
+        );
+        rooms.insert(name);
+    }
+    assert_eq!(
+        rooms.len(),
+        MODULES.len(),
+        "MODULES names a room that has no folder"
+    );
+}
+
+#[test]
+fn a_room_uses_another_only_through_its_api_and_says_so() {
+    let mut broken = Vec::new();
+    for entry in MODULES {
+        for path in files(&format!("xep/{}", entry.name), ".rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for (at, line) in code(&text) {
+                for other in MODULES.iter().filter(|other| other.name != entry.name) {
+                    if !line.contains(&format!("crate::{}", other.name)) {
+                        continue;
+                    }
+                    let through_api = line.contains(&format!("crate::{}::api", other.name));
+                    if !is_test(&path) && !(through_api && entry.needs.contains(&other.name)) {
+                        broken.push(format!("{}:{at}: reaches into {}", shown(&path), other.name));
+                    }
+                }
+            }
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn needs_come_first() {
+    for (at, entry) in MODULES.iter().enumerate() {
+        for need in entry.needs {
+            assert!(
+                MODULES[..at].iter().any(|earlier| earlier.name == *need),
+                "{} needs {need}",
+                entry.name
+            );
+        }
+    }
+}
+
+#[test]
+fn sql_stands_only_in_stores() {
+    let verbs = [
+        "\"SELECT ",
+        "\"INSERT ",
+        "\"UPDATE ",
+        "\"DELETE ",
+        "\"CREATE ",
+        "\"WITH ",
+        "\"ALTER ",
+        "\"DROP ",
+    ];
+    let mut broken = Vec::new();
+    for path in ["src", "xep"]
+        .iter()
+        .flat_map(|folder| files(folder, ".rs"))
+        .filter(|path| !is_test(path))
+    {
+        let place = shown(&path);
+        if place.ends_with("store.rs") || place.contains("/store/") || place.starts_with("src/core/db/") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for (at, line) in code(&text).filter(|(_, line)| verbs.iter().any(|verb| line.contains(verb))) {
+            broken.push(format!("{place}:{at}: {}", line.trim()));
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn the_core_names_no_room_and_rooms_no_socket() {
+    let mut broken = Vec::new();
+    for path in files("src/core", ".rs").into_iter().filter(|path| !is_test(path)) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (at, _) in code(&text).filter(|(_, line)| line.contains("kim_xep") || line.contains("tokio::net"))
+        {
+            broken.push(format!("{}:{at}", shown(&path)));
+        }
+    }
+    for path in files("xep", ".rs").into_iter().filter(|path| !is_test(path)) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (at, _) in
+            code(&text).filter(|(_, line)| line.contains("tokio::net") || line.contains("std::net::Tcp"))
+        {
+            broken.push(format!("{}:{at}", shown(&path)));
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn dialogues_name_what_they_show() {
+    let dialogues = files("xep", ".dialogue");
+    assert!(!dialogues.is_empty());
+    for path in dialogues {
+        let text = fs::read_to_string(&path).unwrap();
+        let script = kim_core::testing::dialogue::parse(&text);
+        assert!(
+            script.is_ok_and(|script| !script.steps.is_empty()),
+            "{}",
+            shown(&path)
+        );
+        let title = text.lines().next().unwrap_or("");
+        assert!(
+            title.contains('§'),
+            "{}: the first line names no section",
+            shown(&path)
+        );
+    }
+}
+
+#[test]
+fn no_path_of_a_machine_stands_anywhere() {
+    let mut broken = Vec::new();
+    for ending in [".rs", ".toml", ".md", ".py", ".sh", ".yml", ".sql", ".dialogue"] {
+        for path in files("", ending)
+            .into_iter()
+            .filter(|path| !path.ends_with("tests/tidy.rs"))
+        {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            for (at, line) in text.lines().enumerate() {
+                if line.contains("/work/") || line.contains("/root/") {
+                    broken.push(format!("{}:{}: {}", shown(&path), at + 1, line.trim()));
+                }
+            }
+        }
+    }
+    none(broken);
+}
+
+/// The README's table of specifications, as it has to be.
+fn specifications() -> String {
+    let mut rows: Vec<String> = Vec::new();
+    for entry in MODULES {
+        for spec in entry.specs {
+            let note = match spec.coverage {
+                Coverage::Complete => "complete",
+                Coverage::Partial(missing) => missing,
+            };
+            let version = if spec.version.is_empty() {
+                "–"
+            } else {
+                spec.version
+            };
+            rows.push(format!(
+                "| {} | {} | {version} | {note} | `{}` |",
+                spec.id, spec.title, entry.name
+            ));
+        }
+    }
+    rows.sort();
+    rows.join("\n")
+}
+
+#[test]
+fn the_readme_lists_the_specifications_that_the_code_implements() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let begin = "| specification | title | version | coverage | room |\n|---|---|---|---|---|\n";
+    let table = readme
+        .split_once(begin)
+        .map_or("", |(_, rest)| rest.split("\n\n").next().unwrap_or(""))
+        .trim_end();
+    let wanted = specifications();
+    assert_eq!(
+        table, wanted,
+        "\nREADME.md should have this table:\n\n{begin}{wanted}\n"
+    );
+}
