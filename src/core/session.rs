@@ -130,6 +130,13 @@ pub struct Parcel {
     pub stanza: Arc<Stanza>,
 }
 
+impl Parcel {
+    /// How many bytes it writes.
+    pub fn bytes(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+}
+
 /// Why a parcel was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -175,7 +182,7 @@ impl Outbox {
             tail: stanza.tail(),
             stanza,
         };
-        let weight = parcel.head.len() + parcel.tail.len();
+        let weight = parcel.bytes();
         let mut queue = lock(&self.queue);
         if queue.closing.is_some() {
             return Err(Refused::Closed);
@@ -197,6 +204,30 @@ impl Outbox {
         let mut queue = lock(&self.queue);
         queue.bytes = 0;
         (std::mem::take(&mut queue.parcels), queue.closing.clone())
+    }
+
+    /// Takes the first parcels, as many as fit in `bytes_max` but at least one. What stays counts against the
+    /// limit. The closing error comes with the last parcel.
+    pub fn take_some(&self, bytes_max: usize) -> (VecDeque<Parcel>, Option<StreamError>) {
+        let mut queue = lock(&self.queue);
+        let mut taken = VecDeque::new();
+        let mut bytes = 0;
+        while let Some(weight) = queue.parcels.front().map(Parcel::bytes) {
+            if !taken.is_empty() && bytes + weight > bytes_max {
+                return (taken, None);
+            }
+            bytes += weight;
+            queue.bytes = queue.bytes.saturating_sub(weight);
+            taken.extend(queue.parcels.pop_front());
+        }
+        // An idle session keeps no memory for its next message.
+        queue.parcels = VecDeque::new();
+        (taken, queue.closing.clone())
+    }
+
+    /// Bytes that wait to be taken.
+    pub fn queued_bytes(&self) -> usize {
+        lock(&self.queue).bytes
     }
 
     /// Waits until [`Outbox::take`] has something to give.
@@ -265,24 +296,29 @@ impl Sessions {
         removed
     }
 
-    /// The sessions of an account, in the order in which they were bound.
+    /// The sessions of an account, in the order in which they were bound. One that is ending takes nothing more, so
+    /// it is not among them: what it refuses must not be routed to it again.
     pub fn of(&self, account: &BareJid) -> SmallVec<[Arc<Session>; 2]> {
-        self.accounts
-            .get(account)
-            .map(|sessions| sessions.clone())
-            .unwrap_or_default()
+        let Some(sessions) = self.accounts.get(account) else {
+            return SmallVec::new();
+        };
+        sessions
+            .iter()
+            .filter(|session| !session.outbox.is_closed())
+            .cloned()
+            .collect()
     }
 
-    /// The session of that full JID.
+    /// The session of that full JID, unless it is ending.
     pub fn get(&self, jid: &Jid) -> Option<Arc<Session>> {
         self.accounts
             .get(jid.bare_str())?
             .iter()
-            .find(|session| session.jid == *jid)
+            .find(|session| session.jid == *jid && !session.outbox.is_closed())
             .cloned()
     }
 
-    /// Every session of this node.
+    /// Every session of this node, those that are ending included.
     pub fn all(&self) -> Vec<Arc<Session>> {
         self.accounts
             .iter()
