@@ -5,10 +5,11 @@
 
 use kim_core::module::Entry;
 
+pub mod rfc6121_im;
 pub mod xep0199_ping;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
-pub const MODULES: &[Entry] = &[Entry::of::<xep0199_ping::Ping>()];
+pub const MODULES: &[Entry] = &[Entry::of::<rfc6121_im::Im>(), Entry::of::<xep0199_ping::Ping>()];
 
 #[cfg(test)]
 mod dialogues;
