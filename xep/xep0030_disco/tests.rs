@@ -10,6 +10,7 @@ use kim_core::testing::House;
 
 use super::Disco;
 use super::api::{Info, InfoAsked, Item, ItemsAsked};
+use crate::rfc6121_im::Im;
 
 /// A room that knows one node of the server, keeps something for accounts, and has a service.
 struct Library;
@@ -62,7 +63,7 @@ impl On<ItemsAsked> for Library {
 }
 
 async fn house() -> House {
-    House::new(&[Entry::of::<Disco>(), Entry::of::<Library>()]).await
+    House::new(&[Entry::of::<Im>(), Entry::of::<Disco>(), Entry::of::<Library>()]).await
 }
 
 #[tokio::test]
