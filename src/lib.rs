@@ -8,10 +8,7 @@ pub mod control;
 /// The program: what its commands need to know of it.
 pub fn app() -> cli::App {
     cli::App {
-        schemas: Vec::new(),
-        migrations: Vec::new(),
-        erasers: Vec::new(),
-        facts: |_| Vec::new(),
+        modules: kim_xep::MODULES,
         serve: |_, _| {
             Box::pin(async { Err(cli::Failure::Other("this build has no server in it".to_owned())) })
         },
