@@ -5,7 +5,7 @@
 //! of them names gets a self-signed one. [`Certificates::reload`] reads everything again; if anything is wrong with
 //! what it finds, the old certificates stay in use.
 
-pub mod binding;
+mod binding;
 mod self_signed;
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-pub use binding::Bindings;
+use crate::c2s::sasl::{ChannelBindings, server_end_point_hash};
 
 /// What is wrong with a certificate or key: one line that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ pub struct Pair {
     /// SHA-256 of the certificate, as people compare it.
     pub fingerprint: String,
     days_left: i64,
-    end_point: Vec<u8>,
+    end_point: Option<Vec<u8>>,
 }
 
 impl Certificates {
@@ -219,10 +219,10 @@ pub struct Witness {
 
 impl Witness {
     /// The channel bindings, once the handshake is done.
-    pub fn bindings(&self) -> Bindings {
+    pub fn bindings(&self) -> ChannelBindings {
         let pair = self.chosen.get().and_then(|at| self.loaded.pairs.get(*at));
-        Bindings {
-            server_end_point: pair.map(|pair| pair.end_point.clone()).unwrap_or_default(),
+        ChannelBindings {
+            server_end_point: pair.and_then(|pair| pair.end_point.clone()),
             exporter: self.exporter.get().and_then(|secret| binding::exporter(secret)),
         }
     }
@@ -285,7 +285,7 @@ impl Pair {
             is_self_signed,
             fingerprint: fingerprint(&leaf),
             days_left: (parsed.validity().not_after.timestamp() - now) / 86_400,
-            end_point: binding::server_end_point(&leaf),
+            end_point: server_end_point_hash(&leaf),
         })
     }
 
