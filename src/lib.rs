@@ -1,6 +1,7 @@
-//! kIM, the server: the doors to the house that kim-core and kim-xep are.
+//! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its rooms (kim-xep).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod c2s;
+pub mod control;
 pub mod tls;

@@ -288,6 +288,8 @@ stream_conditions! {
     NotWellFormed "not-well-formed";
     /// A limit or rule of this server.
     PolicyViolation "policy-violation";
+    /// What the stream was signed in with no longer holds.
+    Reset "reset";
     /// No room for this stream.
     ResourceConstraint "resource-constraint";
     /// XML that RFC 6120 §11.1 forbids.

@@ -31,6 +31,8 @@ pub struct Session {
     /// What the socket's task writes next.
     pub outbox: Outbox,
     presence: Mutex<Option<Presence>>,
+    /// Set when it is taken out of the house while its socket may still be open.
+    left: AtomicBool,
     /// Rooms' own facts about the session. Empty for most: allocated when first used.
     facts: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
 }
@@ -56,6 +58,7 @@ impl Session {
             address,
             outbox: Outbox::new(outbox_bytes_max),
             presence: Mutex::new(None),
+            left: AtomicBool::new(false),
             facts: Mutex::new(Vec::new()),
         })
     }
@@ -98,6 +101,11 @@ impl Session {
             .iter()
             .find(|(id, _)| *id == key)
             .and_then(|(_, fact)| fact.clone().downcast().ok())
+    }
+
+    /// Whether the session was taken out of the house: replaced, or its account is gone. What it sends is not heard.
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// Ends the session: what is queued is still written, then the error, then the stream closes.
@@ -259,6 +267,9 @@ impl Sessions {
             return Err(TooManyResources);
         }
         let replaced = twin.map(|at| of_account.remove(at));
+        if let Some(replaced) = &replaced {
+            replaced.left.store(true, Ordering::Release);
+        }
         of_account.push(session.clone());
         Ok(replaced)
     }
@@ -268,6 +279,7 @@ impl Sessions {
         let Some(mut of_account) = self.accounts.get_mut(&session.account) else {
             return false;
         };
+        session.left.store(true, Ordering::Release);
         let before = of_account.len();
         of_account.retain(|other| other.id != session.id);
         let (removed, empty) = (of_account.len() != before, of_account.is_empty());

@@ -115,13 +115,11 @@ pub(super) fn resource(input: &str) -> Result<Cow<'_, str>, JidError> {
     if input.chars().filter(|&c| has_context_rule(c)).count() > CONTEXT_CHARACTERS_MAX {
         return Err(JidError::Forbidden(Part::Resource));
     }
-    let prepared = match OpaqueString::enforce(input) {
-        Ok(prepared) => prepared,
-        Err(_) => opaque_with_emoji(input)
-            .map(Cow::Owned)
-            .ok_or(JidError::Forbidden(Part::Resource))?,
-    };
-    sized(prepared, Part::Resource)
+    let once = opaque(input).ok_or(JidError::Forbidden(Part::Resource))?;
+    if once != input && opaque(&once).as_ref() != Some(&once) {
+        return Err(JidError::Forbidden(Part::Resource));
+    }
+    sized(once, Part::Resource)
 }
 
 /// The characters of RFC 5892 appendix A: joiners, middle dots, Greek and Hebrew number signs, Arabic digits.
@@ -130,6 +128,17 @@ fn has_context_rule(c: char) -> bool {
         c,
         '\u{B7}' | '\u{375}' | '\u{5F3}' | '\u{5F4}' | '\u{30FB}' | '\u{200C}' | '\u{200D}'
     ) || matches!(c, '\u{660}'..='\u{669}' | '\u{6F0}'..='\u{6F9}')
+}
+
+/// OpaqueString, if its answer is also its answer to that answer. Composition may move a joiner away from the letter that
+/// allowed it; then the joiner goes, as it does beside emoji.
+fn opaque(input: &str) -> Option<Cow<'_, str>> {
+    match OpaqueString::enforce(input) {
+        Ok(strict) if strict == input || OpaqueString::enforce(&*strict).as_ref() == Ok(&strict) => {
+            Some(strict)
+        }
+        _ => opaque_with_emoji(input).map(Cow::Owned),
+    }
 }
 
 /// OpaqueString for what the strict profile refuses only because of emoji: characters that Unicode assigned after 6.3, the
