@@ -82,7 +82,7 @@ impl Certificates {
         let sources = Sources {
             configured: config.tls.cert.clone().zip(config.tls.key.clone()),
             folder: config.server.data_dir.join("certs"),
-            domains: config.server.domains.clone(),
+            domains: config.server.domains.iter().map(ToString::to_string).collect(),
         };
         let loaded = sources.load()?;
         Ok(Certificates { sources, current: RwLock::new(Arc::new(loaded)) })
