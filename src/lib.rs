@@ -3,5 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod c2s;
+pub mod cli;
 pub mod control;
+pub mod server;
 pub mod tls;
