@@ -8,6 +8,7 @@ use kim_core::module::Entry;
 pub mod xep0030_disco;
 pub mod xep0077_register;
 pub mod xep0092_version;
+pub mod xep0115_caps;
 pub mod xep0157_contact;
 pub mod xep0175_anonymous;
 pub mod xep0199_ping;
@@ -18,6 +19,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
+    Entry::of::<xep0115_caps::EntityCaps>(),
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0199_ping::Ping>(),

@@ -25,7 +25,7 @@ use crate::hook::{Chain, Event, Flow};
 use crate::jid::BareJid;
 use crate::module::{At, Entry, Identity, Offer, Registrar, Reply, Request, Roll, Startup, Tables};
 use crate::session::{Parcel, Session, Sessions, TooManyResources};
-use crate::stanza::{IqType, Kind, MessageType, Stanza};
+use crate::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 /// The most stanzas that one stanza may cause. It bounds loops between rooms; a presence broadcast to the largest
 /// roster stays well below.
@@ -259,7 +259,13 @@ impl Router {
             return;
         }
         let only_here = stanza.to.as_ref().is_some_and(|to| !to.is_bare());
-        if !only_here && !self.sessions.of(&session.account).is_empty() {
+        // The session itself may still be registered: it is closed, and its end not yet told.
+        let has_it = |other: &Arc<Session>| {
+            other.id != session.id
+                && !other.outbox.is_closed()
+                && other.priority().is_some_and(|priority| priority >= 0)
+        };
+        if !only_here && self.sessions_of(&session.account).await.iter().any(has_it) {
             return;
         }
         if let Some(mut cx) = self.cx() {
@@ -267,6 +273,11 @@ impl Router {
             cx.send(Stanza::clone(stanza));
             Box::pin(self.finish(cx)).await;
         }
+    }
+
+    /// Whether this node is the only one, so that what it keeps in memory is not changed elsewhere.
+    pub fn is_alone(&self) -> bool {
+        self.cluster.is_alone()
     }
 
     /// Tells the cluster that a session's presence or facts have changed.
@@ -373,8 +384,15 @@ impl Router {
             return self.at_server(stanza, &account, cx).await;
         }
         if !self.exists(host, &account).await? {
-            // The same answer as for an account that is there and away (RFC 6121 §8.5.1).
+            // The same answer as for an account that is there and away, or that sees a stranger (RFC 6121 §8.5.1, §4.3.2).
             return match stanza.kind {
+                Kind::Presence(PresenceType::Probe) => {
+                    if let Some(from) = &stanza.from {
+                        let kind = Kind::Presence(PresenceType::Unsubscribed);
+                        cx.send(Stanza::new(kind, "").from(account).to(from.bare()));
+                    }
+                    Ok(())
+                }
                 Kind::Presence(_) => Ok(()),
                 Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Nobody], stanza, &account, cx).await,
                 _ => Err(Condition::ServiceUnavailable.into()),

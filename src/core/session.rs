@@ -225,6 +225,11 @@ impl Outbox {
         (taken, queue.closing.clone())
     }
 
+    /// Bytes that wait to be taken.
+    pub fn queued_bytes(&self) -> usize {
+        lock(&self.queue).bytes
+    }
+
     /// Waits until [`Outbox::take`] has something to give.
     pub async fn ready(&self) {
         self.ready.notified().await;

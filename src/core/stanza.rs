@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::error::{Condition, Fault, StanzaError};
 use crate::jid::Jid;
 use crate::ns;
-use crate::wire::{El, Element, WireError, Writer};
+use crate::wire::{El, Element, Writer};
 
 macro_rules! types {
     ($(#[$doc:meta])* $name:ident: $($(#[$vdoc:meta])* $variant:ident = $text:literal,)*) => {
@@ -246,7 +246,7 @@ impl Stanza {
 
     /// The stanza from its stored text, written by [`Stanza::to_xml`].
     pub fn parse(xml: &str) -> Result<Stanza, Fault> {
-        let element = Element::parse(xml).map_err(|error: WireError| Fault::Us(Box::new(error)))?;
+        let element = Element::stored(xml).ok_or_else(|| Fault::Us("a stored stanza is not whole".into()))?;
         Stanza::from_element(element).map_err(|_| Condition::BadRequest.into())
     }
 

@@ -105,6 +105,11 @@ impl Element {
         }
     }
 
+    /// An element that this server wrote and stored. It is canonical, and no limit of today's applies to it.
+    pub fn stored(xml: &str) -> Option<Element> {
+        Element::from_canonical(ByteString::from(xml))
+    }
+
     /// Indexes what is canonical already, if it is one element.
     pub(crate) fn from_canonical(xml: ByteString) -> Option<Element> {
         (el::element_end(&xml)? == xml.len()).then(|| Element::index(xml))
