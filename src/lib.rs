@@ -5,5 +5,6 @@
 pub mod c2s;
 pub mod cli;
 pub mod control;
+mod house_control;
 pub mod server;
 pub mod tls;

@@ -45,7 +45,9 @@ impl Authenticated {
             return Err(StreamCondition::HostUnknown.into());
         }
         let router = stream.door.router.clone();
-        stream.answer(&domain, &features::after_login(&router, domain.as_str())).await?;
+        stream
+            .answer(&domain, &features::after_login(&router, domain.as_str()))
+            .await?;
         loop {
             let element = stream.element().await?;
             let namespace = element.ns().to_owned();
@@ -62,27 +64,42 @@ impl Authenticated {
                 Ok(bound) => return Ok(bound),
                 Err(error) => error,
             };
-            let Some(answer) = error.answer(&stanza) else { return Err(StreamCondition::NotAuthorized.into()) };
+            let Some(answer) = error.answer(&stanza) else {
+                return Err(StreamCondition::NotAuthorized.into());
+            };
             stream.send(&answer.to_xml()).await?;
         }
     }
 
     /// Binds the resource that is asked for. Anything else before that is not authorized (RFC 6120 §7.1).
-    async fn try_bind(&self, stream: &mut Stream, stanza: &Stanza) -> Result<Result<Bound, StanzaError>, End> {
-        let request = stanza.child("bind", ns::BIND).filter(|_| stanza.kind == Kind::Iq(IqType::Set));
-        let Some(request) = request else { return Err(StreamCondition::NotAuthorized.into()) };
-        let wanted = request.child("resource", ns::BIND).map(|resource| resource.text().into_owned());
+    async fn try_bind(
+        &self,
+        stream: &mut Stream,
+        stanza: &Stanza,
+    ) -> Result<Result<Bound, StanzaError>, End> {
+        let request = stanza
+            .child("bind", ns::BIND)
+            .filter(|_| stanza.kind == Kind::Iq(IqType::Set));
+        let Some(request) = request else {
+            return Err(StreamCondition::NotAuthorized.into());
+        };
+        let wanted = request
+            .child("resource", ns::BIND)
+            .map(|resource| resource.text().into_owned());
         let jid = match wanted.filter(|resource| !resource.is_empty()) {
             Some(resource) => self.account.with_resource(&resource),
             None => self.account.with_resource(&random::token()),
         };
-        let Ok(jid) = jid else { return Ok(Err(StanzaError::new(Condition::BadRequest))) };
+        let Ok(jid) = jid else {
+            return Ok(Err(StanzaError::new(Condition::BadRequest)));
+        };
         let router = &stream.door.router;
         let outbox_bytes_max = router.limits().outbox_bytes_max;
         let session = Session::new(jid.clone(), self.guest, Some(stream.address), outbox_bytes_max);
         let Some(registered) = Registered::start(router, session).await else {
             // RFC 6120 §7.6.2.1
-            let error = StanzaError::new(Condition::ResourceConstraint).text("too many sessions of this account");
+            let error =
+                StanzaError::new(Condition::ResourceConstraint).text("too many sessions of this account");
             return Ok(Err(error));
         };
         stream.send(&result(stanza, &jid).to_xml()).await?;
@@ -92,7 +109,11 @@ impl Authenticated {
 
 fn result(request: &Stanza, jid: &Jid) -> Stanza {
     let mut xml = Writer::new();
-    xml.start("bind", ns::BIND).start("jid", ns::BIND).text(jid.as_str()).end().end();
+    xml.start("bind", ns::BIND)
+        .start("jid", ns::BIND)
+        .text(jid.as_str())
+        .end()
+        .end();
     request.reply(Kind::Iq(IqType::Result), &xml.finish_string())
 }
 
@@ -155,9 +176,14 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         // While the process ends there may be no runtime left; then there is no house left either.
-        let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.ended) else { return };
+        let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.ended) else {
+            return;
+        };
         let (router, session) = (self.router.clone(), self.session.clone());
-        let (pending, in_flight) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.in_flight));
+        let (pending, in_flight) = (
+            std::mem::take(&mut self.pending),
+            std::mem::take(&mut self.in_flight),
+        );
         // If this is what panicked, it panics again, alone.
         let performing = self.performing.take().map(|performing| runtime.spawn(performing));
         runtime.spawn(async move {

@@ -20,7 +20,10 @@ impl Rate {
     /// The same at so many percent.
     pub fn percent(self, percent: u32) -> Rate {
         let share = percent as f32 / 100.0;
-        Rate { per_second: (self.per_second * share).max(0.01), burst: (self.burst * share).max(1.0) }
+        Rate {
+            per_second: (self.per_second * share).max(0.01),
+            burst: (self.burst * share).max(1.0),
+        }
     }
 }
 
@@ -34,7 +37,10 @@ pub struct Bucket {
 impl Bucket {
     /// A full bucket.
     pub fn full(rate: Rate, now: Instant) -> Bucket {
-        Bucket { level: rate.burst, at: now }
+        Bucket {
+            level: rate.burst,
+            at: now,
+        }
     }
 
     fn refill(&mut self, rate: Rate, now: Instant) {
@@ -68,14 +74,22 @@ const ORIGINS_MAX: usize = 100_000;
 impl Failures {
     /// `burst` failures are free; one more after each `refill_seconds`.
     pub fn new(burst: u32, refill_seconds: u64) -> Failures {
-        let rate = Rate { per_second: 1.0 / refill_seconds.max(1) as f32, burst: burst as f32 };
-        Failures { rate, buckets: Mutex::default() }
+        let rate = Rate {
+            per_second: 1.0 / refill_seconds.max(1) as f32,
+            burst: burst as f32,
+        };
+        Failures {
+            rate,
+            buckets: Mutex::default(),
+        }
     }
 
     /// Whether an origin may try.
     pub fn allows(&self, origin: Origin, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(bucket) = buckets.get_mut(&origin) else { return true };
+        let Some(bucket) = buckets.get_mut(&origin) else {
+            return true;
+        };
         bucket.refill(self.rate, now);
         bucket.level >= 1.0
     }
@@ -92,7 +106,10 @@ impl Failures {
                 buckets.clear();
             }
         }
-        buckets.entry(origin).or_insert_with(|| Bucket::full(self.rate, now)).take(1.0, self.rate, now);
+        buckets
+            .entry(origin)
+            .or_insert_with(|| Bucket::full(self.rate, now))
+            .take(1.0, self.rate, now);
     }
 
     /// Forgets the origins whose buckets are full again.
@@ -120,7 +137,10 @@ mod tests {
             failures.failed(origin, start);
         }
         assert!(!failures.allows(origin, start));
-        assert!(failures.allows(Origin::of("192.0.2.2".parse().unwrap()), start), "others are not concerned");
+        assert!(
+            failures.allows(Origin::of("192.0.2.2".parse().unwrap()), start),
+            "others are not concerned"
+        );
         let later = start + Duration::from_secs(11);
         assert!(failures.allows(origin, later));
         failures.failed(origin, later);
@@ -133,7 +153,10 @@ mod tests {
 
     #[test]
     fn what_was_taken_too_much_is_waited_for() {
-        let rate = Rate { per_second: 100.0, burst: 200.0 };
+        let rate = Rate {
+            per_second: 100.0,
+            burst: 200.0,
+        };
         let start = Instant::now();
         let mut bucket = Bucket::full(rate, start);
         bucket.take(150.0, rate, start);

@@ -16,7 +16,13 @@ use super::socket::Socket;
 use super::stream::{End, Stream};
 
 /// Serves a connection from its first byte to its last.
-pub(super) async fn serve(door: Arc<Door>, socket: Socket, address: IpAddr, place: Place, security: Security) {
+pub(super) async fn serve(
+    door: Arc<Door>,
+    socket: Socket,
+    address: IpAddr,
+    place: Place,
+    security: Security,
+) {
     let _alive = door.alive();
     let span = tracing::info_span!("conn", from = %short(address), ?security);
     let stream = Box::new(Stream::new(door, socket, address, place));

@@ -38,7 +38,9 @@ pub(super) fn before_login(router: &Router, domain: &str, offer: &sasl::Offer) -
         let mut xml = Writer::new();
         xml.start("sasl-channel-binding", CHANNEL_BINDING);
         for binding in bindings {
-            xml.start("channel-binding", CHANNEL_BINDING).attr("type", binding.name()).end();
+            xml.start("channel-binding", CHANNEL_BINDING)
+                .attr("type", binding.name())
+                .end();
         }
         xml.end();
         features.push_str(&xml.finish_string());
@@ -52,10 +54,16 @@ pub(super) fn before_login(router: &Router, domain: &str, offer: &sasl::Offer) -
 /// clients that cannot do without.
 pub(super) fn after_login(router: &Router, domain: &str) -> String {
     let mut xml = Writer::new();
-    xml.start("bind", ns::BIND).start("required", ns::BIND).end().end();
+    xml.start("bind", ns::BIND)
+        .start("required", ns::BIND)
+        .end()
+        .end();
     let mut features = xml.finish_string();
     let mut xml = Writer::new();
-    xml.start("session", ns::SESSION).start("optional", ns::SESSION).end().end();
+    xml.start("session", ns::SESSION)
+        .start("optional", ns::SESSION)
+        .end()
+        .end();
     features.push_str(&xml.finish_string());
     features.push_str(&router.stream_features(Moment::AfterLogin, domain));
     features.push_str(&limits(router.limits().stanza_bytes_max));
@@ -66,7 +74,9 @@ pub(super) fn after_login(router: &Router, domain: &str) -> String {
 fn limits(stanza_bytes_max: usize) -> String {
     let mut xml = Writer::new();
     xml.start("limits", LIMITS);
-    xml.start("max-bytes", LIMITS).text(&stanza_bytes_max.to_string()).end();
+    xml.start("max-bytes", LIMITS)
+        .text(&stanza_bytes_max.to_string())
+        .end();
     xml.end();
     xml.finish_string()
 }

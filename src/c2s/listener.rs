@@ -38,12 +38,21 @@ impl Listener {
             Err(error) if every_v6 && is_no_ipv6(&error) => listen(every_v4, false),
             bound => bound,
         }?;
-        Ok(Listener { address: tcp.local_addr()?, tcp, security })
+        Ok(Listener {
+            address: tcp.local_addr()?,
+            tcp,
+            security,
+        })
     }
 
     /// Where it listens; with the port that was given, if any would do.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How its connections become secure.
+    pub fn security(&self) -> Security {
+        self.security
     }
 
     /// Accepts connections until the server stops.
@@ -89,7 +98,13 @@ fn accept(door: &Arc<Door>, tcp: TcpStream, from: SocketAddr, security: Security
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_TRIES);
     let _ = SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
-    tokio::spawn(connection::serve(door.clone(), Socket::new(tcp), from.ip(), place, security));
+    tokio::spawn(connection::serve(
+        door.clone(),
+        Socket::new(tcp),
+        from.ip(),
+        place,
+        security,
+    ));
 }
 
 fn listen(address: SocketAddr, both: bool) -> io::Result<TcpListener> {

@@ -87,7 +87,10 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
             Step::Challenge { data, then } => challenge(stream, &data, then).await?,
             Step::NeedKeys(lookup) => keys(stream, lookup).await,
             Step::Failure(failure) => return Ok(Try::Failure(failure)),
-            Step::Success { identity, additional_data } => {
+            Step::Success {
+                identity,
+                additional_data,
+            } => {
                 let mut xml = Writer::new();
                 xml.start("success", ns::SASL);
                 if let Some(data) = additional_data {
@@ -128,7 +131,12 @@ async fn challenge(stream: &mut Stream, data: &[u8], then: Pending) -> Result<St
 /// elsewhere, and only so much of it at a time.
 async fn keys(stream: &Stream, lookup: Lookup) -> Step {
     let door = &stream.door;
-    let keys = match door.router.accounts().keys_or_fake(lookup.account(), lookup.hash()).await {
+    let keys = match door
+        .router
+        .accounts()
+        .keys_or_fake(lookup.account(), lookup.hash())
+        .await
+    {
         Ok(keys) => keys,
         Err(error) => {
             tracing::error!(event = "login_lookup_failed", %error);
@@ -158,16 +166,25 @@ async fn failed(stream: &mut Stream, failure: SaslFailure, tries: u32) -> Result
         door.failures.failed(stream.place.origin(), Instant::now());
     }
     let mut xml = Writer::new();
-    xml.start("failure", ns::SASL).start(failure.condition(), ns::SASL).end().end();
+    xml.start("failure", ns::SASL)
+        .start(failure.condition(), ns::SASL)
+        .end()
+        .end();
     stream.send(&xml.finish_string()).await?;
     if tries >= door.router.limits().sasl_tries_per_stream_max {
-        return Err(StreamError::new(StreamCondition::PolicyViolation).text("too many failed logins").into());
+        return Err(StreamError::new(StreamCondition::PolicyViolation)
+            .text("too many failed logins")
+            .into());
     }
     Ok(())
 }
 
 /// The stream belongs to somebody now; a new one follows on the same connection.
-async fn authenticated(stream: &mut Stream, domain: BareJid, identity: Identity) -> Result<Authenticated, End> {
+async fn authenticated(
+    stream: &mut Stream,
+    domain: BareJid,
+    identity: Identity,
+) -> Result<Authenticated, End> {
     let (account, guest) = match identity {
         Identity::Account(account) => (account, false),
         Identity::Guest => {
@@ -205,6 +222,8 @@ async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -
             stream.door.router.clone().before_login(event).await
         }
     };
-    let Some(reply) = reply else { return Err(StreamCondition::NotAuthorized.into()) };
+    let Some(reply) = reply else {
+        return Err(StreamCondition::NotAuthorized.into());
+    };
     stream.send(&reply.to_xml()).await
 }

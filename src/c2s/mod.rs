@@ -24,8 +24,8 @@ use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 
 use self::bucket::{Failures, Rate};
-use self::places::Places;
 pub use self::negotiate::Security;
+use self::places::Places;
 use crate::tls::Certificates;
 
 /// How often addresses that are good again are forgotten.
@@ -61,11 +61,19 @@ struct Rates {
 
 impl Rates {
     fn stanzas(&self, guest: bool) -> Rate {
-        if guest { self.stanzas.percent(self.guest_percent) } else { self.stanzas }
+        if guest {
+            self.stanzas.percent(self.guest_percent)
+        } else {
+            self.stanzas
+        }
     }
 
     fn bytes(&self, guest: bool) -> Rate {
-        if guest { self.bytes.percent(self.guest_percent) } else { self.bytes }
+        if guest {
+            self.bytes.percent(self.guest_percent)
+        } else {
+            self.bytes
+        }
     }
 }
 
@@ -112,13 +120,22 @@ impl Door {
         let limits = router.limits().clone();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Arc::new(Door {
-            places: Places::new(limits.streams_per_address_max, limits.streams_unauthenticated_per_address_max),
+            places: Places::new(
+                limits.streams_per_address_max,
+                limits.streams_unauthenticated_per_address_max,
+            ),
             failures: Failures::new(limits.login_failures_burst, limits.login_failure_refill_seconds),
             handshakes: Semaphore::new(limits.tls_handshakes_concurrent_max),
             hashing: Semaphore::new((cores / 2).max(1)),
             rates: Rates {
-                stanzas: Rate { per_second: limits.stanzas_per_second as f32, burst: limits.stanzas_burst as f32 },
-                bytes: Rate { per_second: limits.bytes_per_second as f32, burst: limits.bytes_burst as f32 },
+                stanzas: Rate {
+                    per_second: limits.stanzas_per_second as f32,
+                    burst: limits.stanzas_burst as f32,
+                },
+                bytes: Rate {
+                    per_second: limits.bytes_per_second as f32,
+                    burst: limits.bytes_burst as f32,
+                },
                 guest_percent: limits.guest_rate_percent,
             },
             wire_before_login: wire_limits(&limits, limits.stanza_bytes_before_login_max),

@@ -60,9 +60,14 @@ impl Fresh {
         if element.is("auth", ns::SASL) {
             let failure = SaslFailure::EncryptionRequired.condition();
             let mut xml = Writer::new();
-            xml.start("failure", ns::SASL).start(failure, ns::SASL).end().end();
+            xml.start("failure", ns::SASL)
+                .start(failure, ns::SASL)
+                .end()
+                .end();
             stream.send(&xml.finish_string()).await?;
-            return Err(StreamError::new(StreamCondition::PolicyViolation).text("TLS is required").into());
+            return Err(StreamError::new(StreamCondition::PolicyViolation)
+                .text("TLS is required")
+                .into());
         }
         Err(unexpected(element.ns()))
     }
@@ -94,7 +99,9 @@ pub struct Secured {
 impl Secured {
     /// Only for loopback connections, where the operator wants it so.
     fn unencrypted() -> Secured {
-        Secured { bindings: ChannelBindings::default() }
+        Secured {
+            bindings: ChannelBindings::default(),
+        }
     }
 
     /// Makes the TLS handshake. A client that says nothing waits without taking one of the few places.
@@ -111,6 +118,8 @@ impl Secured {
             Ok(done) => done?,
             Err(_) => return Err(End::Lost(std::io::ErrorKind::TimedOut.into())),
         }
-        Ok(Secured { bindings: witness.bindings() })
+        Ok(Secured {
+            bindings: witness.bindings(),
+        })
     }
 }

@@ -68,7 +68,15 @@ pub(super) struct Connection {
 impl Connection {
     /// Goes on where negotiation ends.
     pub(super) fn new(stream: Stream, registered: Registered) -> Connection {
-        let Stream { door, socket, place, lang, mut reader, input, .. } = stream;
+        let Stream {
+            door,
+            socket,
+            place,
+            lang,
+            mut reader,
+            input,
+            ..
+        } = stream;
         reader.set_limits(door.wire_after_login);
         let now = Instant::now();
         let guest = registered.session().guest;
@@ -140,7 +148,9 @@ impl Connection {
         let mut progress = false;
         loop {
             if let Some(performing) = &mut self.registered.performing {
-                let Poll::Ready(closing) = performing.as_mut().poll(cx) else { return progress };
+                let Poll::Ready(closing) = performing.as_mut().poll(cx) else {
+                    return progress;
+                };
                 self.registered.performing = None;
                 progress = true;
                 if let Some(error) = closing {
@@ -162,8 +172,12 @@ impl Connection {
     }
 
     fn poll_chain(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(chain) = &mut self.chain else { return false };
-        let Poll::Ready(outcome) = chain.as_mut().poll(cx) else { return false };
+        let Some(chain) = &mut self.chain else {
+            return false;
+        };
+        let Poll::Ready(outcome) = chain.as_mut().poll(cx) else {
+            return false;
+        };
         self.chain = None;
         self.registered.pending.push_back(outcome);
         true
@@ -222,7 +236,10 @@ impl Connection {
         let (stanza_rate, byte_rate) = (self.door.rates.stanzas(guest), self.door.rates.bytes(guest));
         self.stanzas.take(stanzas, stanza_rate, now);
         self.bytes.take(bytes, byte_rate, now);
-        let wait = self.stanzas.wait(stanza_rate, now).max(self.bytes.wait(byte_rate, now));
+        let wait = self
+            .stanzas
+            .wait(stanza_rate, now)
+            .max(self.bytes.wait(byte_rate, now));
         if let Some(wait) = wait {
             self.pause = Some(Box::pin(tokio::time::sleep(wait)));
         }
@@ -230,7 +247,10 @@ impl Connection {
 
     /// Begins the chain of a stanza.
     fn take(&mut self, element: Element) -> Result<(), End> {
-        let (router, session) = (self.registered.router().clone(), self.registered.session().clone());
+        let (router, session) = (
+            self.registered.router().clone(),
+            self.registered.session().clone(),
+        );
         let outcome = match Stanza::from_element(element) {
             Ok(mut stanza) => {
                 if stanza.lang.is_none() {
@@ -316,7 +336,8 @@ impl Connection {
     fn poll_patience(&mut self, cx: &mut Context<'_>, taken: usize) -> Poll<Result<(), End>> {
         if self.registered.session().outbox.is_closed() {
             // The session is over and waits for this alone: not that long.
-            self.leaving.get_or_insert(End::Error(StreamCondition::ResourceConstraint.into()));
+            self.leaving
+                .get_or_insert(End::Error(StreamCondition::ResourceConstraint.into()));
             return Poll::Pending;
         }
         self.taken_bytes += taken;
@@ -325,8 +346,9 @@ impl Connection {
             self.patience = None;
         }
         let seconds = self.door.router.limits().slow_reader_seconds_max;
-        let patience =
-            self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_secs(seconds))));
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_secs(seconds))));
         ready!(patience.as_mut().poll(cx));
         tracing::info!(event = "slow_reader_cut", session = self.registered.session().id);
         Poll::Ready(Err(End::Lost(io::ErrorKind::TimedOut.into())))
@@ -340,7 +362,11 @@ impl Connection {
         let session = self.registered.session().clone();
         match &end {
             End::Error(error) => {
-                tracing::info!(event = "session_ended", session = session.id, condition = error.condition.as_str());
+                tracing::info!(
+                    event = "session_ended",
+                    session = session.id,
+                    condition = error.condition.as_str()
+                );
             }
             End::Closed => tracing::info!(event = "session_ended", session = session.id),
             End::Lost(error) => tracing::info!(event = "session_lost", session = session.id, %error),
@@ -356,7 +382,11 @@ impl Connection {
     async fn farewell(&mut self, end: &End) -> io::Result<()> {
         if let End::Lost(_) = end {
             // An alert of TLS may be waiting; nothing else would arrive.
-            return self.socket.flush().await.and(Err(io::ErrorKind::NotConnected.into()));
+            return self
+                .socket
+                .flush()
+                .await
+                .and(Err(io::ErrorKind::NotConnected.into()));
         }
         loop {
             self.socket.flush().await?;

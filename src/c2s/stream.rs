@@ -169,7 +169,9 @@ impl Stream {
     pub async fn element(&mut self) -> Result<Element, End> {
         self.elements += 1;
         if self.elements > ELEMENTS_BEFORE_LOGIN_MAX {
-            return Err(StreamError::new(StreamCondition::PolicyViolation).text("log in first").into());
+            return Err(StreamError::new(StreamCondition::PolicyViolation)
+                .text("log in first")
+                .into());
         }
         match self.frame().await? {
             Frame::Element(element) => Ok(element),
@@ -227,7 +229,10 @@ impl Stream {
 /// Version 1.0 or any later one whose major number is 1 or more (RFC 6120 §4.7.5).
 fn is_version_1(header: &Header) -> bool {
     let version = header.attr("version");
-    let major = version.as_deref().and_then(|version| version.split_once('.')).map(|(major, _)| major.parse::<u32>());
+    let major = version
+        .as_deref()
+        .and_then(|version| version.split_once('.'))
+        .map(|(major, _)| major.parse::<u32>());
     matches!(major, Some(Ok(1..)))
 }
 
@@ -235,6 +240,8 @@ fn lang(header: &Header) -> Option<Box<str>> {
     let lang = header.attr("xml:lang")?;
     let fits = !lang.is_empty()
         && lang.len() <= LANG_BYTES_MAX
-        && lang.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        && lang
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     fits.then(|| lang.into_owned().into_boxed_str())
 }

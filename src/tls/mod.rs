@@ -32,13 +32,18 @@ use crate::c2s::sasl::{ChannelBindings, server_end_point_hash};
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct TlsError {
-    path: PathBuf,
-    problem: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: String,
 }
 
 impl TlsError {
     fn new(path: &Path, problem: impl Into<String>) -> TlsError {
-        TlsError { path: path.to_owned(), problem: problem.into() }
+        TlsError {
+            path: path.to_owned(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -85,7 +90,10 @@ impl Certificates {
             domains: config.server.domains.iter().map(ToString::to_string).collect(),
         };
         let loaded = sources.load()?;
-        Ok(Certificates { sources, current: RwLock::new(Arc::new(loaded)) })
+        Ok(Certificates {
+            sources,
+            current: RwLock::new(Arc::new(loaded)),
+        })
     }
 
     /// Reads everything again. After an error the old certificates stay.
@@ -97,7 +105,10 @@ impl Certificates {
 
     /// The certificates of this moment.
     pub fn current(&self) -> Arc<Loaded> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -113,7 +124,11 @@ impl Sources {
             pairs.push(Pair::read(&cert, &key)?);
         }
         for domain in &self.domains {
-            let named: Vec<_> = pairs.iter().enumerate().filter(|(_, pair)| pair.is_for(domain)).collect();
+            let named: Vec<_> = pairs
+                .iter()
+                .enumerate()
+                .filter(|(_, pair)| pair.is_for(domain))
+                .collect();
             let fresh = named
                 .iter()
                 .any(|(_, pair)| !pair.is_self_signed || pair.days_left > self_signed::RENEW_DAYS);
@@ -174,7 +189,9 @@ fn server_config() -> Result<ServerConfig, String> {
 /// The one implementation of cryptography for TLS.
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
+    PROVIDER
+        .get_or_init(|| Arc::new(ring::default_provider()))
+        .clone()
 }
 
 /// Stands in a configuration until a connection puts its [`Witness`] there.
@@ -195,15 +212,22 @@ impl Loaded {
 
     /// Which pair a client gets that asked for `host`.
     fn choose(&self, host: Option<&str>) -> usize {
-        host.and_then(|host| self.pairs.iter().position(|pair| pair.is_for(host))).unwrap_or(0)
+        host.and_then(|host| self.pairs.iter().position(|pair| pair.is_for(host)))
+            .unwrap_or(0)
     }
 
     /// What one connection needs: a configuration of its own, and the witness that is in it.
     pub fn for_connection(self: &Arc<Loaded>, protocols: &[&str]) -> (Arc<ServerConfig>, Arc<Witness>) {
-        let witness =
-            Arc::new(Witness { loaded: self.clone(), chosen: OnceLock::new(), exporter: OnceLock::new() });
+        let witness = Arc::new(Witness {
+            loaded: self.clone(),
+            chosen: OnceLock::new(),
+            exporter: OnceLock::new(),
+        });
         let mut config = self.config.clone();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
         config.cert_resolver = witness.clone();
         config.key_log = witness.clone();
         (Arc::new(config), witness)
@@ -236,7 +260,9 @@ impl std::fmt::Debug for Witness {
 
 impl ResolvesServerCert for Witness {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let at = *self.chosen.get_or_init(|| self.loaded.choose(hello.server_name()));
+        let at = *self
+            .chosen
+            .get_or_init(|| self.loaded.choose(hello.server_name()));
         self.loaded.pairs.get(at).map(|pair| pair.key.clone())
     }
 }
@@ -260,23 +286,33 @@ impl Pair {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
             .and_then(Iterator::collect)
             .map_err(|error| wrong(cert, "cannot be read as a PEM certificate", &error))?;
-        let leaf = chain.first().ok_or_else(|| TlsError::new(cert, "holds no certificate"))?.clone();
+        let leaf = chain
+            .first()
+            .ok_or_else(|| TlsError::new(cert, "holds no certificate"))?
+            .clone();
         let private = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| wrong(key, "cannot be read as a PEM private key", &error))?;
         let certified = CertifiedKey::from_der(chain, private, &provider())
             .map_err(|error| wrong(key, &format!("does not fit {}", cert.display()), &error))?;
-        let (_, parsed) =
-            X509Certificate::from_der(&leaf).map_err(|error| wrong(cert, "is no X.509 certificate", &error))?;
+        let (_, parsed) = X509Certificate::from_der(&leaf)
+            .map_err(|error| wrong(cert, "is no X.509 certificate", &error))?;
         let mut names = Vec::new();
         if let Ok(Some(alternative)) = parsed.subject_alternative_name() {
-            names.extend(alternative.value.general_names.iter().filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-                _ => None,
-            }));
+            names.extend(
+                alternative
+                    .value
+                    .general_names
+                    .iter()
+                    .filter_map(|name| match name {
+                        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+                        _ => None,
+                    }),
+            );
         }
         let organizations = parsed.subject().iter_organization();
-        let is_self_signed =
-            organizations.into_iter().any(|name| name.as_str().is_ok_and(|name| name == self_signed::MARK));
+        let is_self_signed = organizations
+            .into_iter()
+            .any(|name| name.as_str().is_ok_and(|name| name == self_signed::MARK));
         let now = x509_parser::time::ASN1Time::now().timestamp();
         Ok(Pair {
             key: Arc::new(certified),
@@ -293,11 +329,16 @@ impl Pair {
     pub fn is_for(&self, host: &str) -> bool {
         let host = self_signed::ascii(host).to_ascii_lowercase();
         let above = host.split_once('.').map(|(_, above)| above);
-        self.names.iter().any(|name| *name == host || (name.strip_prefix("*.").is_some_and(|rest| Some(rest) == above)))
+        self.names
+            .iter()
+            .any(|name| *name == host || (name.strip_prefix("*.").is_some_and(|rest| Some(rest) == above)))
     }
 }
 
 fn fingerprint(der: &[u8]) -> String {
-    let bytes: Vec<String> = Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect();
+    let bytes: Vec<String> = Sha256::digest(der)
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
     bytes.join(":")
 }
