@@ -106,6 +106,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// An answer to a session that needs neither chain nor commit, in its place among the others.
+    pub fn answer(session: &Arc<Session>, answer: Stanza) -> Outcome {
+        let mut outcome = Outcome::default();
+        outcome.deliveries.push((session.clone(), Arc::new(answer)));
+        outcome
+    }
+
     /// Whether nothing needs to be waited for.
     pub fn is_settled(&self) -> bool {
         self.tickets.is_empty()
