@@ -63,6 +63,19 @@ impl From<crate::db::DbError> for Fault {
     }
 }
 
+impl From<crate::accounts::AccountError> for Fault {
+    fn from(error: crate::accounts::AccountError) -> Fault {
+        use crate::accounts::AccountError;
+        match error {
+            AccountError::Exists | AccountError::Removed { .. } => Condition::Conflict.into(),
+            AccountError::NotFound => Condition::ItemNotFound.into(),
+            AccountError::NotAnAccount => Condition::JidMalformed.into(),
+            AccountError::Busy => Condition::ResourceConstraint.into(),
+            AccountError::Db(error) => error.into(),
+        }
+    }
+}
+
 impl From<crate::jid::JidError> for Fault {
     fn from(_: crate::jid::JidError) -> Fault {
         StanzaError::new(Condition::JidMalformed).into()
@@ -275,6 +288,8 @@ stream_conditions! {
     NotWellFormed "not-well-formed";
     /// A limit or rule of this server.
     PolicyViolation "policy-violation";
+    /// What the stream was signed in with no longer holds.
+    Reset "reset";
     /// No room for this stream.
     ResourceConstraint "resource-constraint";
     /// XML that RFC 6120 §11.1 forbids.

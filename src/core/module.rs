@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Schema, Section};
 use crate::cx::Cx;
 use crate::db::{Db, Migration};
-use crate::error::Fault;
+use crate::error::{Condition, Fault};
 use crate::hook::{Chain, Event, On, Stage};
 use crate::jid::{BareJid, Jid};
 use crate::router::Router;
@@ -116,6 +116,10 @@ pub enum At {
     /// Those anybody else sends to an account's bare JID. The handler decides what a stranger may learn; by rule it is
     /// nothing that depends on whether the account exists or is online.
     Account,
+    /// Those addressed to an account that is not there, at its bare or a full JID. Without a handler the answer is
+    /// `service-unavailable`, as for an account that is there and answers nobody. A handler for [`At::Account`] that refuses
+    /// strangers in another way stands here too, so that nobody can tell the two apart.
+    Nobody,
 }
 
 /// An iq request that found its handler.
@@ -136,6 +140,11 @@ impl Request<'_> {
     /// Whether this is a set.
     pub fn is_set(&self) -> bool {
         self.kind == IqType::Set
+    }
+
+    /// Whether it was addressed to a resource, which happens at [`At::Nobody`] and at a domain.
+    pub fn is_to_full(&self) -> bool {
+        self.stanza.to.as_ref().is_some_and(|to| !to.is_bare())
     }
 }
 
@@ -169,6 +178,21 @@ pub(crate) trait DynIq: Send + Sync {
 impl<H: HandleIq> DynIq for H {
     fn call<'a>(&'a self, iq: &'a Request<'a>, cx: &'a mut Cx) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(self.handle(iq, cx))
+    }
+}
+
+/// The same answer to everybody who asks at a bare JID. A resource that is not there is `service-unavailable` at every
+/// account (RFC 6121 §8.5.3.2.3), so it is at those that do not exist.
+struct Refusal(Condition);
+
+impl HandleIq for Refusal {
+    async fn handle(&self, iq: &Request<'_>, _: &mut Cx) -> Result<Reply, Fault> {
+        Err(if iq.is_to_full() {
+            Condition::ServiceUnavailable
+        } else {
+            self.0
+        }
+        .into())
     }
 }
 
@@ -315,6 +339,20 @@ impl<'a> Registrar<'a> {
                 roll.iqs
                     .push(format!("{} {{{ns}}}{name} at {at:?}", kind.as_str()));
             }
+        }
+    }
+
+    /// Refuses what others ask of an account with one condition, whether the account is there or not; advertises nothing.
+    pub fn refuse_others(
+        &mut self,
+        kind: IqType,
+        name: &'static str,
+        ns: &'static str,
+        condition: Condition,
+    ) {
+        let handler: Arc<dyn DynIq> = Arc::new(Refusal(condition));
+        for at in [At::Account, At::Nobody] {
+            self.tables.iqs.insert((at, kind, name, ns), handler.clone());
         }
     }
 

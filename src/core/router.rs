@@ -78,7 +78,7 @@ impl Router {
         Registrar::new(&parts.db, &parts.clock, &parts.config, &mut tables).register_all(modules)?;
         let mut hosts = HashMap::new();
         for domain in &parts.config.server.domains {
-            hosts.insert(domain.clone(), Host::Users);
+            hosts.insert(domain.to_string(), Host::Users);
             if parts.config.registration.guests {
                 hosts.insert(format!("guest.{domain}"), Host::Guests);
             }
@@ -220,12 +220,17 @@ impl Router {
     /// Ends a session: the rooms are told, and messages it never wrote find another way where nobody else got
     /// them.
     pub async fn end(&self, session: &Arc<Session>, unwritten: impl IntoIterator<Item = Parcel>) {
+        self.leave(session).await;
+        for parcel in unwritten {
+            self.reroute(session, &parcel.stanza).await;
+        }
+    }
+
+    /// Takes a session out of the house, once.
+    async fn leave(&self, session: &Arc<Session>) {
         if self.sessions.remove(session) {
             self.cluster.withdraw(session);
             self.tell_ended(session).await;
-        }
-        for parcel in unwritten {
-            self.reroute(session, &parcel.stanza).await;
         }
     }
 
@@ -389,6 +394,7 @@ impl Router {
                     Ok(())
                 }
                 Kind::Presence(_) => Ok(()),
+                Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Nobody], stanza, &account, cx).await,
                 _ => Err(Condition::ServiceUnavailable.into()),
             };
         }
@@ -624,23 +630,18 @@ impl Router {
         answer
     }
 
-    /// Erases an account: its contacts are told, its rows go in one transaction, its sessions end.
-    pub async fn remove_account(&self, account: &BareJid) -> Result<(), Fault> {
-        let Some(mut cx) = self.cx() else { return Ok(()) };
-        self.raise(
-            &mut AccountRemoved {
-                account: account.clone(),
-            },
-            &mut cx,
-        )
-        .await?;
+    /// Erases an account: its contacts are told, its sessions leave the house, its rows go in one transaction. The
+    /// sessions are handed back for the caller to close; nothing they still send is heard.
+    pub async fn erase_account(&self, account: &BareJid) -> Result<Vec<Arc<Session>>, Fault> {
+        let Some(mut cx) = self.cx() else { return Ok(Vec::new()) };
+        self.raise(&mut AccountRemoved { account: account.clone() }, &mut cx).await?;
         self.finish(cx).await;
-        self.accounts.delete(account, &self.tables.erasers).await?;
-        for session in self.sessions.of(account) {
-            // RFC 6120 §4.9.3.12, as XEP-0077 §3.2 shows it.
-            session.close(StreamCondition::NotAuthorized);
+        let sessions = self.sessions.of(account).to_vec();
+        for session in &sessions {
+            self.leave(session).await;
         }
-        Ok(())
+        self.accounts.delete(account, &self.tables.erasers).await?;
+        Ok(sessions)
     }
 
     fn log_fault(&self, event: &'static str, fault: Option<Fault>) {

@@ -31,6 +31,8 @@ pub struct Session {
     /// What the socket's task writes next.
     pub outbox: Outbox,
     presence: Mutex<Option<Presence>>,
+    /// Set when it is taken out of the house while its socket may still be open.
+    left: AtomicBool,
     /// Rooms' own facts about the session. Empty for most: allocated when first used.
     facts: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
 }
@@ -56,6 +58,7 @@ impl Session {
             address,
             outbox: Outbox::new(outbox_bytes_max),
             presence: Mutex::new(None),
+            left: AtomicBool::new(false),
             facts: Mutex::new(Vec::new()),
         })
     }
@@ -100,6 +103,11 @@ impl Session {
             .and_then(|(_, fact)| fact.clone().downcast().ok())
     }
 
+    /// Whether the session was taken out of the house: replaced, or its account is gone. What it sends is not heard.
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
     /// Ends the session: what is queued is still written, then the error, then the stream closes.
     pub fn close(&self, error: impl Into<StreamError>) {
         self.outbox.close(error.into());
@@ -120,6 +128,13 @@ pub struct Parcel {
     pub tail: Bytes,
     /// What it was, should it never be written.
     pub stanza: Arc<Stanza>,
+}
+
+impl Parcel {
+    /// How many bytes it writes.
+    pub fn bytes(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
 }
 
 /// Why a parcel was not taken.
@@ -167,7 +182,7 @@ impl Outbox {
             tail: stanza.tail(),
             stanza,
         };
-        let weight = parcel.head.len() + parcel.tail.len();
+        let weight = parcel.bytes();
         let mut queue = lock(&self.queue);
         if queue.closing.is_some() {
             return Err(Refused::Closed);
@@ -189,6 +204,25 @@ impl Outbox {
         let mut queue = lock(&self.queue);
         queue.bytes = 0;
         (std::mem::take(&mut queue.parcels), queue.closing.clone())
+    }
+
+    /// Takes the first parcels, as many as fit in `bytes_max` but at least one. What stays counts against the
+    /// limit. The closing error comes with the last parcel.
+    pub fn take_some(&self, bytes_max: usize) -> (VecDeque<Parcel>, Option<StreamError>) {
+        let mut queue = lock(&self.queue);
+        let mut taken = VecDeque::new();
+        let mut bytes = 0;
+        while let Some(weight) = queue.parcels.front().map(Parcel::bytes) {
+            if !taken.is_empty() && bytes + weight > bytes_max {
+                return (taken, None);
+            }
+            bytes += weight;
+            queue.bytes = queue.bytes.saturating_sub(weight);
+            taken.extend(queue.parcels.pop_front());
+        }
+        // An idle session keeps no memory for its next message.
+        queue.parcels = VecDeque::new();
+        (taken, queue.closing.clone())
     }
 
     /// Bytes that wait to be taken.
@@ -238,6 +272,9 @@ impl Sessions {
             return Err(TooManyResources);
         }
         let replaced = twin.map(|at| of_account.remove(at));
+        if let Some(replaced) = &replaced {
+            replaced.left.store(true, Ordering::Release);
+        }
         of_account.push(session.clone());
         Ok(replaced)
     }
@@ -247,6 +284,7 @@ impl Sessions {
         let Some(mut of_account) = self.accounts.get_mut(&session.account) else {
             return false;
         };
+        session.left.store(true, Ordering::Release);
         let before = of_account.len();
         of_account.retain(|other| other.id != session.id);
         let (removed, empty) = (of_account.len() != before, of_account.is_empty());
@@ -258,24 +296,29 @@ impl Sessions {
         removed
     }
 
-    /// The sessions of an account, in the order in which they were bound.
+    /// The sessions of an account, in the order in which they were bound. One that is ending takes nothing more, so
+    /// it is not among them: what it refuses must not be routed to it again.
     pub fn of(&self, account: &BareJid) -> SmallVec<[Arc<Session>; 2]> {
-        self.accounts
-            .get(account)
-            .map(|sessions| sessions.clone())
-            .unwrap_or_default()
+        let Some(sessions) = self.accounts.get(account) else {
+            return SmallVec::new();
+        };
+        sessions
+            .iter()
+            .filter(|session| !session.outbox.is_closed())
+            .cloned()
+            .collect()
     }
 
-    /// The session of that full JID.
+    /// The session of that full JID, unless it is ending.
     pub fn get(&self, jid: &Jid) -> Option<Arc<Session>> {
         self.accounts
             .get(jid.bare_str())?
             .iter()
-            .find(|session| session.jid == *jid)
+            .find(|session| session.jid == *jid && !session.outbox.is_closed())
             .cloned()
     }
 
-    /// Every session of this node.
+    /// Every session of this node, those that are ending included.
     pub fn all(&self) -> Vec<Arc<Session>> {
         self.accounts
             .iter()

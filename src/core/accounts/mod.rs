@@ -1,22 +1,251 @@
-//! Accounts: a placeholder until the store behind it lands.
+//! Registered accounts: who exists, what is kept instead of their passwords, and how one is removed without a trace.
+
 pub mod scram;
-use crate::clock::Clock;
-use crate::db::*;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use store::Account;
+
+use crate::db::{BoxFuture, Db, DbError, Tx};
 use crate::jid::BareJid;
-pub const MIGRATIONS: &[Migration] = &[];
+use scram::{Hash, ITERATIONS_DEFAULT, Password, ScramKeys};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+/// The secret behind the invented salts of unknown names.
+const FAKE_SECRET: &str = "scram_fake_salt";
+/// The hash functions for which keys are made of a password.
+const HASHES: [Hash; 2] = [Hash::Sha256, Hash::Sha1];
+/// The most rows that [`Accounts::list`] gives at once.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+
+/// Why something cannot be done with an account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// Somebody has this name.
+    #[error("the account exists already")]
+    Exists,
+    /// Somebody had this name; it is not given away again unless the operator insists.
+    #[error("an account of this name was removed and the name is held back")]
+    Removed {
+        /// When, in microseconds since 1970.
+        removed_at: i64,
+    },
+    /// Nobody has this name.
+    #[error("there is no such account")]
+    NotFound,
+    /// The address has no part before the `@`, so it cannot be an account's.
+    #[error("an account needs a name before the @")]
+    NotAnAccount,
+    /// Too many passwords are being hashed; try again later.
+    #[error("too many passwords are being checked at once")]
+    Busy,
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Whether a name that was removed may be registered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tombstone {
+    /// The rule (XEP-0077 leaves it to the server): the name stays taken.
+    Respect,
+    /// The operator insists.
+    Override,
+}
+
+/// Removes what one room keeps of an account; all rooms' erasers run in one transaction.
 pub type Eraser = for<'a> fn(&'a mut Tx, &'a BareJid) -> BoxFuture<'a, Result<(), DbError>>;
-pub struct Accounts;
+
+/// Settings of [`Accounts`].
+#[derive(Debug, Clone)]
+pub struct AccountsOptions {
+    /// PBKDF2 iterations for new passwords.
+    pub iterations: u32,
+    /// Passwords hashed at the same time; each takes a core for some milliseconds.
+    pub hashing_max: usize,
+    /// Passwords that may wait for their turn.
+    pub hashing_waiting_max: usize,
+}
+
+impl Default for AccountsOptions {
+    fn default() -> AccountsOptions {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        // Half of the cores, so that a storm of logins leaves the rest for messages.
+        AccountsOptions {
+            iterations: ITERATIONS_DEFAULT,
+            hashing_max: (cores / 2).max(1),
+            hashing_waiting_max: 256,
+        }
+    }
+}
+
+struct Inner {
+    db: Db,
+    iterations: u32,
+    fake_secret: Zeroizing<Vec<u8>>,
+    hashing: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+/// The accounts of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts {
+    inner: Arc<Inner>,
+}
+
 impl Accounts {
-    pub async fn open(_: Db, _: Clock, _: u32) -> Result<Accounts, DbError> {
-        Ok(Accounts)
+    /// Needs the tables of [`crate::db::CORE_MIGRATIONS`].
+    pub async fn open(db: Db, options: AccountsOptions) -> Result<Accounts, AccountError> {
+        let fake_secret = db.secret(FAKE_SECRET).await?;
+        let hashing_max = options.hashing_max.max(1);
+        let inner = Inner {
+            db,
+            iterations: options.iterations,
+            fake_secret,
+            hashing: Arc::new(Semaphore::new(hashing_max)),
+            waiting: Arc::new(Semaphore::new(hashing_max + options.hashing_waiting_max)),
+        };
+        Ok(Accounts {
+            inner: Arc::new(inner),
+        })
     }
-    pub async fn exists(&self, _: &BareJid) -> Result<bool, DbError> {
-        Ok(true)
+
+    /// Registers an account. Exactly one of several that race for a name gets it.
+    pub async fn create(
+        &self,
+        account: &BareJid,
+        password: &Password,
+        tombstone: Tombstone,
+    ) -> Result<(), AccountError> {
+        may_be_account(account)?;
+        // Hashing is dear; who asks for a taken name should not make us do it.
+        if self.exists(account).await? {
+            return Err(AccountError::Exists);
+        }
+        let keys = self.derive(password).await?;
+        store::create(&self.inner.db, account, keys, crate::db::now_us(), tombstone).await
     }
-    pub async fn create(&self, _: &BareJid, _: &str, _: bool) -> Result<(), DbError> {
+
+    /// Registers an account with keys that another server made of its password.
+    pub async fn import(
+        &self,
+        account: &BareJid,
+        keys: Vec<ScramKeys>,
+        created_at: i64,
+        tombstone: Tombstone,
+    ) -> Result<(), AccountError> {
+        may_be_account(account)?;
+        store::create(&self.inner.db, account, keys, created_at, tombstone).await
+    }
+
+    /// Whether somebody has this name.
+    pub async fn exists(&self, account: &BareJid) -> Result<bool, AccountError> {
+        Ok(self.find(account).await?.is_some())
+    }
+
+    /// The account of this name, if there is one.
+    pub async fn find(&self, account: &BareJid) -> Result<Option<Account>, AccountError> {
+        Ok(store::find(&self.inner.db, account).await?)
+    }
+
+    /// The keys of an account; `None` if there is no such account, or none for this hash.
+    pub async fn keys(&self, account: &BareJid, hash: Hash) -> Result<Option<ScramKeys>, AccountError> {
+        Ok(store::keys(&self.inner.db, account, hash).await?)
+    }
+
+    /// The keys of an account or, for a name that nobody has, invented ones that no proof matches: a stranger cannot
+    /// tell the two apart (RFC 5802 §9, "user enumeration").
+    pub async fn keys_or_fake(&self, account: &BareJid, hash: Hash) -> Result<ScramKeys, AccountError> {
+        let keys = self.keys(account, hash).await?;
+        let inner = &self.inner;
+        Ok(keys.unwrap_or_else(|| ScramKeys::fake(&inner.fake_secret, account, hash, inner.iterations)))
+    }
+
+    /// Whether this is the account's password (SASL PLAIN, the admin's API). Costs the same for unknown names.
+    pub async fn verify(&self, account: &BareJid, password: &Password) -> Result<bool, AccountError> {
+        let keys = self.keys_or_fake(account, Hash::Sha256).await?;
+        let permit = self.hashing_turn().await?;
+        let password = password.clone();
+        let verified = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            keys.verify(&password)
+        });
+        verified.await.map_err(|_| AccountError::Busy)
+    }
+
+    /// Replaces the password.
+    pub async fn set_password(&self, account: &BareJid, password: &Password) -> Result<(), AccountError> {
+        if !self.exists(account).await? {
+            return Err(AccountError::NotFound);
+        }
+        let keys = self.derive(password).await?;
+        store::set_keys(&self.inner.db, account, keys).await
+    }
+
+    /// Up to `rows_max` accounts in the order of their addresses, beginning after `after`.
+    pub async fn list(&self, after: Option<&BareJid>, rows_max: u32) -> Result<Vec<Account>, AccountError> {
+        Ok(store::list(&self.inner.db, after, rows_max.min(PAGE_ROWS_MAX)).await?)
+    }
+
+    /// Removes an account with everything that the erasers know of, in one transaction, and leaves a tombstone.
+    /// Its sessions must have been ended before, or they could store something afterwards.
+    pub async fn delete(&self, account: &BareJid, erasers: &[Eraser]) -> Result<(), AccountError> {
+        store::delete(&self.inner.db, account, erasers.to_vec(), crate::db::now_us()).await
+    }
+
+    /// When an account of this name was removed, in microseconds since 1970.
+    pub async fn removed_at(&self, account: &BareJid) -> Result<Option<i64>, AccountError> {
+        Ok(store::removed_at(&self.inner.db, account).await?)
+    }
+
+    /// Makes keys of a password for every hash, away from the threads that serve connections.
+    async fn derive(&self, password: &Password) -> Result<Vec<ScramKeys>, AccountError> {
+        let permit = self.hashing_turn().await?;
+        let (password, iterations) = (password.clone(), self.inner.iterations);
+        let derived = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            HASHES
+                .map(|hash| ScramKeys::derive(&password, hash, iterations))
+                .to_vec()
+        });
+        // It fails only when the runtime is going down.
+        derived.await.map_err(|_| AccountError::Busy)
+    }
+
+    async fn hashing_turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), AccountError> {
+        let waiting = self
+            .inner
+            .waiting
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| AccountError::Busy)?;
+        let turn = self
+            .inner
+            .hashing
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| AccountError::Busy)?;
+        Ok((waiting, turn))
+    }
+}
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts")
+            .field("db", &self.inner.db)
+            .finish_non_exhaustive()
+    }
+}
+
+fn may_be_account(account: &BareJid) -> Result<(), AccountError> {
+    if account.local().is_some() {
         Ok(())
-    }
-    pub async fn delete(&self, _: &BareJid, _: &[Eraser]) -> Result<(), DbError> {
-        Ok(())
+    } else {
+        Err(AccountError::NotAnAccount)
     }
 }

@@ -43,7 +43,9 @@ impl Hash {
 
     /// The reverse of [`Hash::name`].
     pub fn parse(name: &str) -> Option<Hash> {
-        [Hash::Sha1, Hash::Sha256].into_iter().find(|hash| hash.name() == name)
+        [Hash::Sha1, Hash::Sha256]
+            .into_iter()
+            .find(|hash| hash.name() == name)
     }
 
     /// The length of a digest, and so of each key.
@@ -84,8 +86,10 @@ impl Hash {
 
 fn hmac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
     // HMAC takes keys of every length (RFC 2104 §3), so the empty answer never happens.
-    <M as KeyInit>::new_from_slice(key)
-        .map_or_else(|_| Vec::new(), |mac| mac.chain_update(data).finalize().into_bytes().to_vec())
+    <M as KeyInit>::new_from_slice(key).map_or_else(
+        |_| Vec::new(),
+        |mac| mac.chain_update(data).finalize().into_bytes().to_vec(),
+    )
 }
 
 /// Why a text cannot be a password.
@@ -159,7 +163,13 @@ impl ScramKeys {
         let client_key = Zeroizing::new(hash.hmac(&salted, b"Client Key"));
         let stored_key = hash.digest(&client_key);
         let server_key = hash.hmac(&salted, b"Server Key");
-        ScramKeys { hash, iterations, salt, stored_key, server_key }
+        ScramKeys {
+            hash,
+            iterations,
+            salt,
+            stored_key,
+            server_key,
+        }
     }
 
     /// Keys as they were stored or imported. `None` if a key has not the length of its hash, or the count is zero.
@@ -174,7 +184,13 @@ impl ScramKeys {
             && !salt.is_empty()
             && stored_key.len() == hash.bytes()
             && server_key.len() == hash.bytes();
-        sound.then_some(ScramKeys { hash, iterations, salt, stored_key, server_key })
+        sound.then_some(ScramKeys {
+            hash,
+            iterations,
+            salt,
+            stored_key,
+            server_key,
+        })
     }
 
     /// Keys for an account that does not exist, so that a stranger's first step looks like a real one's.
@@ -272,7 +288,10 @@ mod tests {
     /// Derives the keys of "pencil" and checks both signatures of a published exchange.
     fn published(hash: Hash, salt: &str, auth_message: &str, proof: &str, server_signature: &str) {
         let keys = ScramKeys::derive_salted(&password("pencil"), hash, 4096, bytes(salt));
-        assert_eq!(keys.check_proof(auth_message.as_bytes(), &bytes(proof)), Some(bytes(server_signature)));
+        assert_eq!(
+            keys.check_proof(auth_message.as_bytes(), &bytes(proof)),
+            Some(bytes(server_signature))
+        );
         assert!(keys.verify(&password("pencil")));
         assert!(!keys.verify(&password("Pencil")));
     }
@@ -324,15 +343,24 @@ mod tests {
         let account = |text: &str| BareJid::parse(text).unwrap();
         let fake = |secret: &[u8], name: &str, hash| ScramKeys::fake(secret, &account(name), hash, 4096);
         let eve = fake(b"secret", "eve@example.org", Hash::Sha256);
-        assert_eq!(eve.salt(), fake(b"secret", "eve@example.org", Hash::Sha256).salt());
-        assert_ne!(eve.salt(), fake(b"secret", "eva@example.org", Hash::Sha256).salt());
+        assert_eq!(
+            eve.salt(),
+            fake(b"secret", "eve@example.org", Hash::Sha256).salt()
+        );
+        assert_ne!(
+            eve.salt(),
+            fake(b"secret", "eva@example.org", Hash::Sha256).salt()
+        );
         assert_ne!(eve.salt(), fake(b"other", "eve@example.org", Hash::Sha256).salt());
         // Real accounts have a salt of their own for each hash.
         assert_ne!(eve.salt(), fake(b"secret", "eve@example.org", Hash::Sha1).salt());
         for hash in [Hash::Sha1, Hash::Sha256] {
             let keys = fake(b"secret", "eve@example.org", hash);
             let real = ScramKeys::derive(&password("pencil"), hash, 4096);
-            assert_eq!((keys.salt().len(), keys.iterations()), (real.salt().len(), real.iterations()));
+            assert_eq!(
+                (keys.salt().len(), keys.iterations()),
+                (real.salt().len(), real.iterations())
+            );
             assert_eq!(keys.stored_key().len(), real.stored_key().len());
             assert!(!keys.verify(&password("pencil")));
         }
@@ -376,7 +404,10 @@ mod tests {
     #[test]
     fn secrets_are_not_printed() {
         let keys = ScramKeys::derive(&password("pencil"), Hash::Sha1, 2);
-        assert_eq!(format!("{keys:?}"), "ScramKeys { hash: Sha1, iterations: 2, keys: *** }");
+        assert_eq!(
+            format!("{keys:?}"),
+            "ScramKeys { hash: Sha1, iterations: 2, keys: *** }"
+        );
         assert_eq!(format!("{:?}", password("pencil")), "***");
     }
 }

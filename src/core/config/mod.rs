@@ -15,6 +15,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod types;
 mod value;
 
 use std::path::PathBuf;
@@ -25,8 +26,9 @@ pub use modules::ModuleSections;
 pub use raw::{Located, Raw};
 pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
-pub use sections::{C2s, Contact, Listen, Registration, Server, Storage, StorageUrl, Tls};
+pub use sections::{C2s, Contact, Listen, Registration, Server, Storage, Tls};
 pub use sources::{DEFAULT_FILE, Sources, variable};
+pub use types::{Domain, StorageUrl, Uri};
 pub use value::{Value, Wrong, read_text, toml_text, written};
 
 use error::nearest;
@@ -102,7 +104,12 @@ impl Config {
             return Err(ConfigErrors(errors));
         }
         if !is_set(&raw, "server", "admins") {
-            config.server.admins = vec![format!("admin@{}", config.main_domain())];
+            config.server.admins = config
+                .server
+                .domains
+                .first()
+                .map(Domain::administrator)
+                .unwrap_or_default();
         }
         config.modules = ModuleSections::new(modules, &mut raw);
         Ok(config)
@@ -110,7 +117,7 @@ impl Config {
 
     /// The first domain.
     pub fn main_domain(&self) -> &str {
-        self.server.domains.first().map_or("localhost", String::as_str)
+        self.server.domains.first().map_or("localhost", |domain| domain)
     }
 
     /// The database to use.
@@ -138,6 +145,21 @@ impl Config {
                 errors.push(ConfigError::new(located.origin.clone(), problem));
             }
         };
+        let domains = &self.server.domains;
+        if domains.is_empty() {
+            wrong(
+                "server",
+                "domains",
+                "is empty; a server needs at least one domain",
+            );
+        }
+        if let Some((_, twice)) = domains
+            .iter()
+            .enumerate()
+            .find(|(at, domain)| domains.iter().take(*at).any(|d| d == *domain))
+        {
+            wrong("server", "domains", &format!("has {twice} twice"));
+        }
         match (&self.tls.cert, &self.tls.key) {
             (Some(_), None) => wrong("tls", "cert", "needs \"key\" beside it"),
             (None, Some(_)) => wrong("tls", "key", "needs \"cert\" beside it"),

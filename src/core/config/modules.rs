@@ -35,7 +35,7 @@ impl ModuleSections {
     /// Whether a module is to be there (`enabled = false` darkens it).
     pub fn is_enabled(&self, name: &str) -> bool {
         let empty = RawSection::default();
-        SectionReader::new(name, self.sections.get(name).unwrap_or(&empty)).take(ENABLED, true, None, None)
+        SectionReader::new(name, self.sections.get(name).unwrap_or(&empty)).take(ENABLED, true, None)
     }
 
     /// The names of all modules that may have a section.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::error::{ConfigError, Origin, nearest};
 use super::later;
 use super::raw::{Located, RawSection};
-use super::value::Value;
+use super::value::{Value, Wrong};
 
 /// A section of the file. Made by [`section!`](crate::section).
 pub trait Section: Default + Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -103,7 +103,7 @@ impl Schema {
             }
         }
         if self.is_module {
-            reader.take(ENABLED, true, None, None);
+            reader.take(ENABLED, true, None);
         }
         (self.check)(&mut reader);
         reader.errors
@@ -171,30 +171,14 @@ impl<'a> SectionReader<'a> {
     }
 
     /// The value of a key, or its default.
-    pub fn take<T: Value>(
-        &mut self,
-        key: &'static str,
-        default: T,
-        range: Option<RangeInclusive<i64>>,
-        check: Option<fn(&T) -> Result<(), String>>,
-    ) -> T {
+    pub fn take<T: Value>(&mut self, key: &'static str, default: T, range: Option<RangeInclusive<i64>>) -> T {
         let Some(located) = self.raw.keys.get(key) else {
             return default;
         };
         let wrong = match T::read(located) {
             Ok(value) => match (&range, value.number()) {
-                (Some(range), Some(number)) if !range.contains(&number) => {
-                    super::value::Wrong::found(number.to_string())
-                }
-                _ => match check.map_or(Ok(()), |check| check(&value)) {
-                    Ok(()) => return value,
-                    Err(problem) => {
-                        let problem = format!("\"{key}\" in [{}]: {problem}", self.name);
-                        self.errors
-                            .push(ConfigError::new(located.origin.clone(), problem));
-                        return default;
-                    }
-                },
+                (Some(range), Some(number)) if !range.contains(&number) => Wrong::found(number.to_string()),
+                _ => return value,
             },
             Err(wrong) => wrong,
         };
@@ -231,8 +215,8 @@ impl<'a> SectionReader<'a> {
 /// assert_eq!(Archive::default().retention_days, 0);
 /// ```
 ///
-/// After the default may follow, in this order: `in MIN..=MAX` for a number, `example TEXT` for a key that is absent
-/// by default, `check FUNCTION` (`fn(&T) -> Result<(), String>`) for anything else.
+/// After the default may follow `in MIN..=MAX` for a number, or `example TEXT` for a key that is absent by default.
+/// Other checks belong to the field's type: implement [`Value`] for it.
 #[macro_export]
 macro_rules! section {
     (
@@ -243,7 +227,6 @@ macro_rules! section {
                 pub $field:ident : $type:ty = $default:expr
                 $(, in $min:literal ..= $max:literal)?
                 $(, example $example:literal)?
-                $(, check $check:path)?
                 ;
             )*
         }
@@ -286,7 +269,6 @@ macro_rules! section {
                             stringify!($field),
                             $default,
                             $crate::section!(@option $($min..=$max)?),
-                            $crate::section!(@option $($check)?),
                         ),
                     )*
                 }

@@ -48,7 +48,7 @@ fn mistakes(sources: Sources) -> String {
 #[test]
 fn without_anything_the_defaults_hold() {
     let config = load(Sources::none()).unwrap();
-    assert_eq!(config.server.domains, ["localhost"]);
+    assert_eq!(config.main_domain(), "localhost");
     assert_eq!(config.server.admins, ["admin@localhost"]);
     assert_eq!(config.listen.c2s, ["[::]:5222".parse().unwrap()]);
     assert_eq!(config.listen.c2s_tls, ["[::]:5223".parse().unwrap()]);
@@ -130,7 +130,15 @@ fn the_environment_wins_over_the_file_and_flags_win_over_both() {
             ])
             .flag("--data-dir", "server", "data_dir", "flag");
     let config = load(sources).unwrap();
-    assert_eq!(config.server.domains, ["one.example", "two.example"]);
+    assert_eq!(
+        config
+            .server
+            .domains
+            .iter()
+            .map(|d| d.to_string())
+            .collect::<Vec<_>>(),
+        ["one.example", "two.example"]
+    );
     assert_eq!(config.server.data_dir, PathBuf::from("flag"));
     assert_eq!(config.limits.depth_max, 32);
     assert!(!config.c2s.require_tls);
@@ -270,27 +278,27 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
         ),
         (
             "[server]\ndomains = []\n",
-            r#"kim.toml:2: "domains" in [server]: a server needs at least one domain"#,
+            r#"kim.toml:2: "domains" in [server] is empty; a server needs at least one domain"#,
         ),
         (
             "[server]\ndomains = [\"a@b\"]\n",
-            r#"kim.toml:2: "domains" in [server]: "a@b" is not a domain such as "example.org""#,
+            r#"kim.toml:2: "domains" in [server] must be a list, each item a domain such as "example.org", not "a@b""#,
         ),
         (
             "[server]\ndomains = \"a.example\"\n",
-            r#"kim.toml:2: "domains" in [server] must be a list, each item a string, not a string"#,
+            r#"kim.toml:2: "domains" in [server] must be a list, each item a domain such as "example.org", not a string"#,
         ),
         (
             "[server]\ndomains = [\"a\", \"A\"]\n",
-            r#"kim.toml:2: "domains" in [server]: "A" stands twice"#,
+            r#"kim.toml:2: "domains" in [server] has a twice"#,
         ),
         (
             "[server]\nadmins = [\"root\"]\n",
-            r#"kim.toml:2: "admins" in [server]: "root" is not an account such as "admin@example.org""#,
+            r#"kim.toml:2: "admins" in [server] must be a list, each item an account such as "admin@example.org", not "root""#,
         ),
         (
             "[contact]\nabuse = [\"abuse@example.org\"]\n",
-            r#"kim.toml:2: "abuse" in [contact]: "abuse@example.org" is not a URI such as "mailto:admin@example.org""#,
+            r#"kim.toml:2: "abuse" in [contact] must be a list, each item a URI such as "mailto:admin@example.org", not "abuse@example.org""#,
         ),
         (
             "[tls]\ncert = \"c.pem\"\n",
@@ -393,7 +401,7 @@ fn a_flag_is_checked_like_a_key() {
     let message = mistakes(Sources::none().flag("--domain", "server", "domains", "not a domain"));
     assert_eq!(
         message,
-        "--domain: \"domains\" in [server]: \"not a domain\" is not a domain such as \"example.org\""
+        "--domain: \"domains\" in [server] must be a list, each item a domain such as \"example.org\", not \"not a domain\""
     );
 }
 

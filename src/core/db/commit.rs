@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 /// The longest the statements of a transaction, or PostgreSQL's COMMIT, may take before the connection is given
 /// up, in seconds. SQLite's COMMIT has no limit: it is a local disk, and its outcome must be known.
 const TRANSACTION_SECONDS_MAX: u64 = 30;
-/// How long a lost connection is tried again before the waiting batch fails, in seconds.
-const RECONNECT_SECONDS_MAX: u64 = 15;
 /// Pauses between two tries to connect, in milliseconds.
 const RECONNECT_PAUSE_MS: (u64, u64) = (50, 1_000);
 /// How often one batch is run again for a lost connection or a conflict with another writer.
@@ -56,15 +54,24 @@ pub(super) struct Committer {
     target: Target,
     queue: Arc<Queue>,
     counters: Arc<Counters>,
+    /// How long a lost connection is tried again.
+    patience: Duration,
     tx: Option<Tx>,
 }
 
 impl Committer {
-    pub(super) fn new(target: Target, conn: Conn, queue: Arc<Queue>, counters: Arc<Counters>) -> Committer {
+    pub(super) fn new(
+        target: Target,
+        conn: Conn,
+        queue: Arc<Queue>,
+        counters: Arc<Counters>,
+        patience: Duration,
+    ) -> Committer {
         Committer {
             target,
             queue,
             counters,
+            patience,
             tx: Some(Tx::new(conn)),
         }
     }
@@ -190,12 +197,8 @@ impl Committer {
         if self.tx.is_some() {
             return Ok(());
         }
-        let patience = if self.counters.down.load(Ordering::Relaxed) {
-            0
-        } else {
-            RECONNECT_SECONDS_MAX
-        };
-        let deadline = Instant::now() + Duration::from_secs(patience);
+        let down = self.counters.down.load(Ordering::Relaxed);
+        let deadline = Instant::now() + if down { Duration::ZERO } else { self.patience };
         let mut pause_ms = RECONNECT_PAUSE_MS.0;
         loop {
             match self.target.connect_writer().await {

@@ -16,6 +16,8 @@ const CONNECT_SECONDS_MAX: u64 = 5;
 const LITE_BUSY_SECONDS_MAX: u64 = 5;
 /// What the write-ahead log is cut to after a checkpoint, in bytes.
 const LITE_WAL_BYTES_KEPT: &str = "67108864";
+/// Prepared statements a connection keeps. A sink has up to eight, see `Tx::insert_rows`.
+const STATEMENTS_KEPT: usize = 256;
 /// The oldest PostgreSQL that knows `pg_current_xact_id` and `pg_xact_status(xid8)`.
 const PG_VERSION_MIN: i64 = 130_000;
 
@@ -62,7 +64,10 @@ impl Target {
                     "storage.url is not a valid address: write postgres://user:password@host:5432/database",
                 )
             })?;
-            let options = options.application_name("kim").disable_statement_logging();
+            let options = options
+                .application_name("kim")
+                .statement_cache_capacity(STATEMENTS_KEPT)
+                .disable_statement_logging();
             return Ok(Target::Pg(Box::new(options)));
         }
         Err(DbError::open(
@@ -205,6 +210,7 @@ impl Target {
 fn lite() -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .foreign_keys(true)
+        .statement_cache_capacity(STATEMENTS_KEPT)
         .busy_timeout(Duration::from_secs(LITE_BUSY_SECONDS_MAX))
         .disable_statement_logging()
 }

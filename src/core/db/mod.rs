@@ -12,6 +12,8 @@ mod migrate;
 mod query;
 mod queue;
 mod read;
+mod schema;
+mod secret;
 mod ticket;
 mod tx;
 
@@ -23,6 +25,8 @@ pub use futures_util::future::BoxFuture;
 pub use migrate::Migration;
 pub use query::{Column, Query, Row, Value};
 pub use queue::{InsertFn, Sink, SinkRow};
+pub use schema::CORE_MIGRATIONS;
+pub use secret::SECRET_BYTES;
 pub use ticket::Ticket;
 pub use tx::{STATEMENT_ROWS_MAX, Tx};
 
@@ -31,6 +35,7 @@ use connect::{Pool, Target};
 use queue::{Queue, QueueLimits};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -47,6 +52,8 @@ pub struct DbOptions {
     pub batch_rows_max: usize,
     /// Bytes of rows in one transaction.
     pub batch_bytes_max: usize,
+    /// How long a lost connection is tried again before the writes that wait for it fail.
+    pub reconnect_seconds_max: u64,
 }
 
 impl Default for DbOptions {
@@ -57,6 +64,7 @@ impl Default for DbOptions {
             queue_bytes_max: 64 * 1024 * 1024,
             batch_rows_max: 1_024,
             batch_bytes_max: 4 * 1024 * 1024,
+            reconnect_seconds_max: 15,
         }
     }
 }
@@ -115,7 +123,8 @@ impl Db {
             batch_bytes_max: options.batch_bytes_max,
         }));
         let counters = Arc::new(Counters::default());
-        let committer = Committer::new(target.clone(), conn, queue.clone(), counters.clone());
+        let patience = Duration::from_secs(options.reconnect_seconds_max);
+        let committer = Committer::new(target.clone(), conn, queue.clone(), counters.clone(), patience);
         let committer = Mutex::new(Some(tokio::spawn(committer.run())));
         let pool = target.pool(options.read_connections_max);
         let read_connections_max = options.read_connections_max;

@@ -1,6 +1,7 @@
 //! A statement with its values, and the rows that come back: the same for both databases, no driver type shows.
 
 use super::error::DbError;
+use crate::jid::{BareJid, Jid};
 use bytes::Bytes;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -36,6 +37,8 @@ value_from! {
     &str => Text, v, v.to_owned();
     String => Text, v, v;
     &String => Text, v, v.clone();
+    &BareJid => Text, v, v.as_str().to_owned();
+    &Jid => Text, v, v.as_str().to_owned();
     &[u8] => Bytes, v, Bytes::copy_from_slice(v);
     Vec<u8> => Bytes, v, Bytes::from(v);
     &Vec<u8> => Bytes, v, Bytes::copy_from_slice(v);

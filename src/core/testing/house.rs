@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::accounts::{self, Accounts};
+use crate::accounts::scram::Password;
+use crate::accounts::{Accounts, AccountsOptions, Tombstone};
 use crate::clock::{Clock, Timestamp};
 use crate::cluster::Solo;
 use crate::config::{Config, Sources};
-use crate::db::{Db, DbOptions, Migration};
+use crate::db::{CORE_MIGRATIONS, Db, DbOptions, Migration};
 use crate::error::StreamError;
 use crate::jid::{BareJid, Jid};
 use crate::module::Entry;
@@ -52,13 +53,19 @@ impl House {
             Config::load(&Sources::none().text("test.toml", toml), &schemas).expect("a valid configuration"),
         );
         let rooms = modules.iter().map(|entry| entry.migrations);
-        let sets: Vec<&[Migration]> = std::iter::once(accounts::MIGRATIONS).chain(rooms).collect();
+        let sets: Vec<&[Migration]> = std::iter::once(CORE_MIGRATIONS).chain(rooms).collect();
         db.migrate(&sets).await.expect("the tables");
         let clock = Clock::manual(NOON);
         // Few iterations: tests make many accounts and guard nothing.
-        let accounts = Accounts::open(db.clone(), clock.clone(), 16)
-            .await
-            .expect("accounts");
+        let accounts = Accounts::open(
+            db.clone(),
+            AccountsOptions {
+                iterations: 16,
+                ..AccountsOptions::default()
+            },
+        )
+        .await
+        .expect("accounts");
         let parts = Parts {
             config,
             db: db.clone(),
@@ -73,9 +80,10 @@ impl House {
     /// Makes an account (password `secret`).
     pub async fn account(&self, jid: &str) -> BareJid {
         let account = BareJid::parse(jid).expect("a bare JID");
+        let password = Password::prepare("secret").expect("a password");
         self.router
             .accounts()
-            .create(&account, "secret", false)
+            .create(&account, &password, Tombstone::Respect)
             .await
             .expect("a new account");
         account

@@ -83,9 +83,20 @@ impl Element {
         }
     }
 
-    /// Reads one element. Its default namespace is `jabber:client` unless it says otherwise.
+    /// Reads one element, whose default namespace is `jabber:client` unless it says otherwise. The text is in memory
+    /// already, so its size is not limited; the other limits are those of an authenticated stream.
     pub fn parse(xml: &str) -> Result<Element, WireError> {
-        let mut reader = Reader::documents(Limits::default(), CONTENT_NS);
+        let limits = Limits {
+            stanza_bytes_max: usize::MAX,
+            children_max: usize::MAX,
+            ..Limits::default()
+        };
+        Element::parse_within(xml, limits)
+    }
+
+    /// The same with limits of one's own.
+    pub fn parse_within(xml: &str, limits: Limits) -> Result<Element, WireError> {
+        let mut reader = Reader::documents(limits, CONTENT_NS);
         let mut input = BytesMut::from(xml);
         match reader.read(&mut input)? {
             Some(Frame::Element(element)) if input.iter().all(|b| crate::chars::is_space(*b)) => Ok(element),
@@ -99,60 +110,48 @@ impl Element {
         Element::from_canonical(ByteString::from(xml))
     }
 
-    /// Indexes one element that is canonical already.
+    /// Indexes what is canonical already, if it is one element.
     pub(crate) fn from_canonical(xml: ByteString) -> Option<Element> {
-        let root = El::new(&xml, CONTENT_NS)?;
-        if el::element_end(&xml)? != xml.len() {
-            return None;
-        }
+        (el::element_end(&xml)? == xml.len()).then(|| Element::index(xml))
+    }
+
+    /// Indexes one canonical element.
+    fn index(xml: ByteString) -> Element {
+        let root = El::new(&xml, CONTENT_NS).unwrap_or(El::known(&xml, "", CONTENT_NS));
         // Every slice below lies inside `xml`, so the distance of its first byte is its offset.
-        let offset = |part: &str| part.as_ptr() as usize - xml.as_ptr() as usize;
-        let scope_at = |element: &El<'_>, inherited: NsAt| {
-            let written = xml
-                .get(offset(element.tag()) + element.tag().len()..)?
-                .starts_with(" xmlns='");
-            Some(if written {
-                NsAt::written(offset(element.scope()), element.scope().len())
+        let offset = |part: &str| (part.as_ptr() as usize).wrapping_sub(xml.as_ptr() as usize);
+        let scope_at = |el: El<'_>, inherited: NsAt| {
+            if el.head().starts_with(" xmlns='") {
+                NsAt::written(offset(el.scope()), el.scope().len())
             } else {
                 inherited
-            })
+            }
         };
-        let scope = scope_at(&root, NsAt::CONTENT)?;
-        let mut children = Children::new();
-        for child in root.children() {
+        let scope = scope_at(root, NsAt::CONTENT);
+        let child = |child: El<'_>| {
             let start = offset(child.xml());
-            children.push(Child {
+            Child {
                 start: start as u32,
                 end: (start + child.xml().len()) as u32,
                 tag_len: child.tag().len() as u32,
-                scope: scope_at(&child, scope)?,
-            });
-        }
-        let (tag_len, tail_at) = (root.tag().len(), 1 + root.tag().len() + root.head().len());
-        Some(Element::indexed(xml.clone(), tag_len, tail_at, scope, children))
+                scope: scope_at(child, scope),
+            }
+        };
+        let children = root.children().map(child).collect();
+        let tag_len = root.tag().len();
+        let tail_at = 1 + tag_len + root.head().len();
+        Element::indexed(xml.clone(), tag_len, tail_at, scope, children)
     }
 
     pub(crate) fn from_el(el: El<'_>) -> Element {
-        Element::of_ours(ByteString::from(el.to_xml()), el.tag().len())
+        Element::index(ByteString::from(el.to_xml()))
     }
 
     /// An element in the content namespace around canonical children, possibly none: a stanza of the server's own.
     pub fn around(name: &str, children: &str) -> Element {
         let mut xml = Writer::new();
         xml.start(name, CONTENT_NS).raw(children).end();
-        Element::of_ours(ByteString::from(xml.finish_string()), name.len())
-    }
-
-    /// Indexes what an `El` stands on or a `Writer` wrote. Both are canonical, so it can be indexed; should that ever
-    /// fail, the element is there but has no children.
-    fn of_ours(xml: ByteString, tag_len: usize) -> Element {
-        Element::from_canonical(xml.clone()).unwrap_or(Element {
-            xml,
-            tag_len: tag_len as u32,
-            tail_at: 0,
-            scope: NsAt::CONTENT,
-            children: Children::new(),
-        })
+        Element::index(ByteString::from(xml.finish_string()))
     }
 
     /// The element as a cursor.

@@ -58,6 +58,16 @@ impl Work {
         self.open.len()
     }
 
+    #[cfg(test)]
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Work>()
+            + self.out.capacity()
+            + self.open.capacity() * size_of::<Open>()
+            + self.prefixes.capacity()
+            + self.children.len() * size_of::<Child>()
+            + self.chunk.capacity()
+    }
+
     /// The place inside the innermost open element.
     fn place(&self, outside: Place) -> Place {
         self.open.last().map_or(outside, |open| open.place)

@@ -139,11 +139,17 @@ impl Reader {
                 Ok(frame)
             }
             Err(error) => {
+                self.restart();
                 self.state = State::Failed(error);
-                self.work = None;
                 Err(error)
             }
         }
+    }
+
+    /// Bytes of memory that the reader holds on the heap, for tests of its limits.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.names.held_bytes() + self.work.as_ref().map_or(0, |work| work.held_bytes())
     }
 
     fn step(&mut self, input: &[u8]) -> Result<Step, WireError> {
@@ -152,9 +158,6 @@ impl Reader {
             let Some(len) = declaration::declaration(input, self.limits.header_bytes_max)? else {
                 return Ok((0, None));
             };
-            if input.is_empty() {
-                return Ok((0, None));
-            }
             at = len;
             self.state = if self.streaming {
                 State::Prolog
@@ -220,7 +223,7 @@ impl Reader {
             };
             let tag = input.get(at..).unwrap_or_default();
             let len = match tag {
-                [b'<'] => None,
+                [] | [b'<'] => None,
                 [b'<', b'/', ..] if inside => match work.closing(tag)? {
                     Some(len) => {
                         if let Some(element) = work.close(&mut self.names, &self.limits)? {

@@ -62,6 +62,11 @@ impl Namespaces {
         self.bindings.shrink_to_fit();
     }
 
+    #[cfg(test)]
+    pub fn held_bytes(&self) -> usize {
+        self.text.capacity() + self.bindings.capacity() * size_of::<Binding>()
+    }
+
     /// The canonical text of a namespace that is not [`Ns::CONTENT`].
     pub fn text(&self, ns: Ns) -> &[u8] {
         let at = ns.at as usize;

@@ -1,0 +1,3 @@
+//! The door for clients.
+
+pub mod sasl;

@@ -1,0 +1,131 @@
+//! What an operator can ask of a server, in one trait with two ways to it: over the accounts' tables directly
+//! ([`Direct`]), or over the control socket of the server that runs on them ([`Remote`]).
+//!
+//! `DATA_DIR/kim.sock` is a Unix socket that only the server's own user can open. A connection carries one request and
+//! its response, each a line of JSON.
+
+mod direct;
+mod protocol;
+mod remote;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use direct::Direct;
+pub use protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response, Secret};
+pub use remote::Remote;
+pub use socket::{ControlSocket, SocketError};
+
+use kim_core::accounts::Tombstone;
+use kim_core::db::BoxFuture;
+use kim_core::jid::BareJid;
+use serde::{Deserialize, Serialize};
+
+/// The control socket's name in the data directory.
+pub const SOCKET_NAME: &str = "kim.sock";
+
+/// Accounts told at once by [`Control::user_list`] at most.
+pub const LIST_ROWS_MAX: u32 = 500;
+
+/// What an operator can ask of a server.
+pub trait Control: Send + Sync {
+    /// Makes an account. With [`Tombstone::Override`] also one whose name belonged to a removed account.
+    fn user_add<'a>(
+        &'a self,
+        account: &'a BareJid,
+        password: &'a Secret,
+        tombstone: Tombstone,
+    ) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// Replaces an account's password.
+    fn user_passwd<'a>(
+        &'a self,
+        account: &'a BareJid,
+        password: &'a Secret,
+    ) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// Up to [`LIST_ROWS_MAX`] accounts in the order of their addresses, beginning after `after`.
+    fn user_list<'a>(&'a self, after: Option<&'a BareJid>) -> BoxFuture<'a, Result<Vec<User>, ControlError>>;
+
+    /// One account, and who is connected to it.
+    fn user_show<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<UserFacts, ControlError>>;
+
+    /// Removes an account with all that belongs to it and ends its sessions.
+    fn user_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<(), ControlError>>;
+}
+
+/// The sessions of a running server, as far as a change to an account concerns them.
+pub trait Sessions: Send + Sync {
+    /// Who is connected to an account.
+    fn online<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Vec<Online>>;
+
+    /// The account is about to be removed: its sessions must end, what they had in hand must be stored, and no new
+    /// one may begin until [`Sessions::after_delete`].
+    fn before_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, ()>;
+
+    /// The account was removed, or (`deleted` is false) could not be. Caches about it must go.
+    fn after_delete<'a>(&'a self, account: &'a BareJid, deleted: bool) -> BoxFuture<'a, ()>;
+
+    /// The account has another password. Caches of its keys must go.
+    fn password_changed<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, ()>;
+}
+
+/// An account in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its address.
+    pub account: BareJid,
+    /// When it was made, in microseconds since 1970.
+    pub created_at: i64,
+}
+
+/// What is known about an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserFacts {
+    /// Its address.
+    pub account: BareJid,
+    /// When it was made, in microseconds since 1970.
+    pub created_at: i64,
+    /// Who is connected to it; `None` if no server runs that could know.
+    pub online: Option<Vec<Online>>,
+}
+
+/// A connected client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Online {
+    /// Its resource.
+    pub resource: String,
+    /// Since when, in microseconds since 1970.
+    pub since: i64,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlError {
+    /// Nobody has this address.
+    #[error("there is no such account")]
+    NoSuchAccount,
+    /// Somebody has this address.
+    #[error("the account exists already")]
+    AccountExists,
+    /// Somebody had this address.
+    #[error(
+        "an account of this name was removed and the name is held back; --reuse-name gives it away again"
+    )]
+    NameHeldBack,
+    /// The address is on a domain that this server does not serve.
+    #[error("{domain} is not a domain of this server ({served})")]
+    ForeignDomain {
+        /// The address's domain.
+        domain: String,
+        /// Those that are served, with commas between.
+        served: String,
+    },
+    /// The request itself is wrong.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The server could not do it.
+    #[error("{0}")]
+    Failed(String),
+}

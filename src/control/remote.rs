@@ -1,0 +1,163 @@
+//! The control over the socket of a running server: what the command line uses when there is one.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kim_core::accounts::Tombstone;
+use kim_core::db::BoxFuture;
+use kim_core::jid::BareJid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use zeroize::Zeroizing;
+
+use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
+use super::{Control, ControlError, Secret, User, UserFacts};
+
+/// How long a server may take for an answer, in seconds; a removal erases a whole archive.
+const ANSWER_SECONDS_MAX: u64 = 120;
+
+/// Asks the server that listens on a control socket.
+#[derive(Debug)]
+pub struct Remote {
+    path: PathBuf,
+}
+
+impl Remote {
+    /// The running server, or `None` if none runs there. An error is a socket that is there and closed to us.
+    pub async fn find(path: &Path) -> Result<Option<Remote>, ControlError> {
+        match UnixStream::connect(path).await {
+            Ok(_) => Ok(Some(Remote {
+                path: path.to_owned(),
+            })),
+            // A socket that nobody listens on was left by a server that was killed.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(ControlError::Failed(format!(
+                "may not open {}: run this as the server's user, or as root",
+                path.display()
+            ))),
+            Err(error) => Err(ControlError::Failed(format!(
+                "cannot open {}: {error}",
+                path.display()
+            ))),
+        }
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Response, ControlError> {
+        let lost = |error: std::io::Error| {
+            ControlError::Failed(format!(
+                "the server on {} went away: {error}",
+                self.path.display()
+            ))
+        };
+        let mut line = Zeroizing::new(Vec::with_capacity(REQUEST_BYTES_MAX));
+        serde_json::to_writer(&mut *line, request)
+            .map_err(|error| ControlError::BadRequest(error.to_string()))?;
+        line.push(b'\n');
+        if line.len() > REQUEST_BYTES_MAX {
+            return Err(ControlError::BadRequest("too long".to_owned()));
+        }
+        let exchange = async {
+            let mut stream = UnixStream::connect(&self.path).await?;
+            stream.write_all(&line).await?;
+            let mut answer = Vec::new();
+            (&mut stream)
+                .take(RESPONSE_BYTES_MAX as u64)
+                .read_to_end(&mut answer)
+                .await?;
+            Ok(answer)
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), exchange)
+            .await
+            .map_err(|_| {
+                ControlError::Failed(format!("the server did not answer in {ANSWER_SECONDS_MAX} s"))
+            })?
+            .map_err(lost)?;
+        if answer.is_empty() {
+            return Err(ControlError::Failed(
+                "the server ended without an answer; see its log".to_owned(),
+            ));
+        }
+        serde_json::from_slice(&answer).map_err(|_| {
+            ControlError::Failed(
+                "the server's answer is not understood; is it another version of kIM?".to_owned(),
+            )
+        })
+    }
+
+    async fn ask_done(&self, request: &Request) -> Result<(), ControlError> {
+        match self.ask(request).await? {
+            Response::Done => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+}
+
+fn unexpected(response: Response) -> ControlError {
+    match response {
+        Response::Error(error) => error,
+        _ => ControlError::Failed("the server answered something else than was asked".to_owned()),
+    }
+}
+
+impl Control for Remote {
+    fn user_add<'a>(
+        &'a self,
+        account: &'a BareJid,
+        password: &'a Secret,
+        tombstone: Tombstone,
+    ) -> BoxFuture<'a, Result<(), ControlError>> {
+        let reuse_name = tombstone == Tombstone::Override;
+        let request = Request::UserAdd {
+            account: account.clone(),
+            password: password.clone(),
+            reuse_name,
+        };
+        Box::pin(async move { self.ask_done(&request).await })
+    }
+
+    fn user_passwd<'a>(
+        &'a self,
+        account: &'a BareJid,
+        password: &'a Secret,
+    ) -> BoxFuture<'a, Result<(), ControlError>> {
+        let request = Request::UserPasswd {
+            account: account.clone(),
+            password: password.clone(),
+        };
+        Box::pin(async move { self.ask_done(&request).await })
+    }
+
+    fn user_list<'a>(&'a self, after: Option<&'a BareJid>) -> BoxFuture<'a, Result<Vec<User>, ControlError>> {
+        let request = Request::UserList {
+            after: after.cloned(),
+        };
+        Box::pin(async move {
+            match self.ask(&request).await? {
+                Response::Users(users) => Ok(users),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn user_show<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<UserFacts, ControlError>> {
+        let request = Request::UserShow {
+            account: account.clone(),
+        };
+        Box::pin(async move {
+            match self.ask(&request).await? {
+                Response::User(facts) => Ok(facts),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn user_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<(), ControlError>> {
+        let request = Request::UserDelete {
+            account: account.clone(),
+        };
+        Box::pin(async move { self.ask_done(&request).await })
+    }
+}

@@ -1,0 +1,216 @@
+//! The server's end of the control socket.
+//!
+//! Whoever may open the socket may do everything, so it is made readable and writable by the server's user only, and
+//! the kernel is asked who the other side is. A lock beside it keeps a second server out of the same data directory.
+
+use std::fs::{File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kim_core::accounts::Tombstone;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::protocol::{REQUEST_BYTES_MAX, Request, Response};
+use super::{Control, ControlError, SOCKET_NAME};
+
+/// Requests served at the same time; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 8;
+
+/// How long the other side may take to say what it wants, and to take the answer, in seconds.
+const EXCHANGE_SECONDS_MAX: u64 = 10;
+
+/// How long to wait before accepting again after accepting failed (no descriptors are left, for example).
+const ACCEPT_PAUSE_MILLISECONDS: u64 = 200;
+
+/// The file that a running server holds locked.
+const LOCK_NAME: &str = "kim.lock";
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another server works in the data directory.
+    #[error("a server runs already with the data directory {0}")]
+    AlreadyRunning(PathBuf),
+    /// It cannot be made.
+    #[error("cannot make the control socket {path}: {error}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// The bound socket of this server. Dropping it removes the socket and lets another server in.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+    /// Held for as long as the server runs; the kernel frees it however the server ends.
+    _lock: File,
+}
+
+impl ControlSocket {
+    /// Makes the socket in the data directory, in place of one left by a server that was killed.
+    pub fn bind(data_dir: &Path) -> Result<ControlSocket, SocketError> {
+        let path = data_dir.join(SOCKET_NAME);
+        let failed = |error: io::Error| SocketError::Io {
+            path: path.clone(),
+            error,
+        };
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(data_dir.join(LOCK_NAME))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(SocketError::AlreadyRunning(data_dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // It gets its name only when nobody else can open it any more: no moment is left to get in before that.
+        let unnamed = data_dir.join(format!("{SOCKET_NAME}.new"));
+        remove(&unnamed).map_err(failed)?;
+        let listener = UnixListener::bind(&unnamed).map_err(failed)?;
+        std::fs::set_permissions(&unnamed, Permissions::from_mode(0o600)).map_err(failed)?;
+        let owner = std::fs::metadata(&unnamed).map_err(failed)?.uid();
+        std::fs::rename(&unnamed, &path).map_err(failed)?;
+        Ok(ControlSocket {
+            listener,
+            path,
+            owner,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves requests until it is dropped (its task aborted, or its future dropped in a `select!`). Requests in hand
+    /// are finished all the same.
+    pub async fn serve(self, control: Arc<dyn Control>) {
+        let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(turn) = turns.clone().acquire_owned().await else {
+                return;
+            };
+            match self.listener.accept().await {
+                Ok((stream, _)) if self.may_ask(&stream) => {
+                    let control = control.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = exchange(stream, &*control).await {
+                            tracing::debug!(event = "control_lost", %error);
+                        }
+                        drop(turn);
+                    });
+                }
+                Ok(_) => tracing::warn!(
+                    event = "control_refused",
+                    "another user opened the control socket"
+                ),
+                Err(error) => {
+                    tracing::warn!(event = "control_accept_failed", %error);
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MILLISECONDS)).await;
+                }
+            }
+        }
+    }
+
+    /// Only the server's own user, and root, who could read the database anyway.
+    fn may_ask(&self, stream: &UnixStream) -> bool {
+        stream
+            .peer_cred()
+            .is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // While the lock is held, nobody else has put a socket of theirs there.
+        let _ = remove(&self.path);
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// One request and its response.
+async fn exchange(mut stream: UnixStream, control: &dyn Control) -> io::Result<()> {
+    let limit = Duration::from_secs(EXCHANGE_SECONDS_MAX);
+    let response = match tokio::time::timeout(limit, read_request(&mut stream)).await?? {
+        Ok(Some(request)) => answer(control, request).await,
+        Ok(None) => return Ok(()), // it only looked whether anybody is here
+        Err(error) => Response::Error(error),
+    };
+    let mut line = serde_json::to_vec(&response)?;
+    line.push(b'\n');
+    tokio::time::timeout(limit, async {
+        stream.write_all(&line).await?;
+        stream.shutdown().await
+    })
+    .await?
+}
+
+/// Reads a line; the outer error is the connection's, the inner one the asker's.
+async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Option<Request>, ControlError>> {
+    // Never grows, so that no copy of a password stays behind in a smaller buffer.
+    let mut buffer = Zeroizing::new(vec![0; REQUEST_BYTES_MAX]);
+    let mut filled = 0;
+    loop {
+        let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) else {
+            let problem = format!("a request may have {REQUEST_BYTES_MAX} bytes");
+            return Ok(Err(ControlError::BadRequest(problem)));
+        };
+        let read = stream.read(free).await?;
+        let before = filled;
+        filled += read;
+        let new = buffer.get(before..filled).unwrap_or_default();
+        let end = new.iter().position(|byte| *byte == b'\n').map(|at| before + at);
+        if end.is_none() && read > 0 {
+            continue;
+        }
+        let line = buffer.get(..end.unwrap_or(filled)).unwrap_or_default();
+        if line.is_empty() {
+            return Ok(Ok(None));
+        }
+        // The error may repeat what was written; it goes back to the asker and nowhere else.
+        let request = serde_json::from_slice(line).map(Some);
+        return Ok(request.map_err(|error| ControlError::BadRequest(format!("not understood: {error}"))));
+    }
+}
+
+async fn answer(control: &dyn Control, request: Request) -> Response {
+    let done = |result: Result<(), ControlError>| result.map(|()| Response::Done);
+    let result = match request {
+        Request::UserAdd {
+            account,
+            password,
+            reuse_name,
+        } => {
+            let tombstone = if reuse_name {
+                Tombstone::Override
+            } else {
+                Tombstone::Respect
+            };
+            done(control.user_add(&account, &password, tombstone).await)
+        }
+        Request::UserPasswd { account, password } => done(control.user_passwd(&account, &password).await),
+        Request::UserList { after } => control.user_list(after.as_ref()).await.map(Response::Users),
+        Request::UserShow { account } => control.user_show(&account).await.map(Response::User),
+        Request::UserDelete { account } => done(control.user_delete(&account).await),
+    };
+    result.unwrap_or_else(Response::Error)
+}

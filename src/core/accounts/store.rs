@@ -1,0 +1,168 @@
+//! Every SQL statement about accounts.
+
+use super::scram::{Hash, ScramKeys};
+use super::{AccountError, Eraser, Tombstone};
+use crate::db::{Db, DbError, Query, Row, Tx};
+use crate::jid::BareJid;
+
+/// A registered account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its address.
+    pub account: BareJid,
+    /// When it was registered, in microseconds since 1970.
+    pub created_at: i64,
+}
+
+const FIND: &str = "SELECT account, created_at FROM accounts WHERE account = $1";
+const LIST: &str = "SELECT account, created_at FROM accounts WHERE account > $1 ORDER BY account LIMIT $2";
+const KEYS: &str = "SELECT k.iterations, k.salt, k.stored_key, k.server_key FROM account_keys k \
+     JOIN accounts a ON a.account = k.account WHERE k.account = $1 AND k.hash = $2";
+const REMOVED_AT: &str = "SELECT removed_at FROM account_tombstones WHERE account = $1";
+const CREATE: &str =
+    "INSERT INTO accounts (account, created_at) VALUES ($1, $2) ON CONFLICT (account) DO NOTHING";
+const FORGET_TOMBSTONE: &str = "DELETE FROM account_tombstones WHERE account = $1";
+const INSERT_KEYS: &str =
+    "INSERT INTO account_keys (account, hash, iterations, salt, stored_key, server_key)";
+const DELETE_KEYS: &str = "DELETE FROM account_keys WHERE account = $1";
+const DELETE: &str = "DELETE FROM accounts WHERE account = $1";
+const BURY: &str = "INSERT INTO account_tombstones (account, removed_at) VALUES ($1, $2) \
+     ON CONFLICT (account) DO UPDATE SET removed_at = excluded.removed_at";
+
+fn account(row: &Row) -> Result<Account, DbError> {
+    let text = row.text(0)?;
+    let account = BareJid::parse(&text)
+        .map_err(|_| DbError::Column("the table accounts holds something that is no address".into()))?;
+    Ok(Account {
+        account,
+        created_at: row.i64(1)?,
+    })
+}
+
+pub(super) async fn find(db: &Db, name: &BareJid) -> Result<Option<Account>, DbError> {
+    db.fetch_optional(Query::new(FIND).bind(name))
+        .await?
+        .map(|row| account(&row))
+        .transpose()
+}
+
+pub(super) async fn list(db: &Db, after: Option<&BareJid>, rows_max: u32) -> Result<Vec<Account>, DbError> {
+    // The empty text stands before every address.
+    let after = after.map_or("", |account| account.as_str());
+    db.fetch_all(Query::new(LIST).bind(after).bind(rows_max))
+        .await?
+        .iter()
+        .map(account)
+        .collect()
+}
+
+pub(super) async fn keys(db: &Db, name: &BareJid, hash: Hash) -> Result<Option<ScramKeys>, DbError> {
+    let query = Query::new(KEYS).bind(name).bind(hash.name());
+    let Some(row) = db.fetch_optional(query).await? else {
+        return Ok(None);
+    };
+    let iterations = u32::try_from(row.i64(0)?).unwrap_or(0);
+    let keys = ScramKeys::from_parts(hash, iterations, row.bytes(1)?, row.bytes(2)?, row.bytes(3)?);
+    keys.map(Some)
+        .ok_or_else(|| DbError::Column("the table account_keys holds malformed keys".into()))
+}
+
+pub(super) async fn removed_at(db: &Db, name: &BareJid) -> Result<Option<i64>, DbError> {
+    db.fetch_optional(Query::new(REMOVED_AT).bind(name))
+        .await?
+        .map(|row| row.i64(0))
+        .transpose()
+}
+
+pub(super) async fn create(
+    db: &Db,
+    name: &BareJid,
+    keys: Vec<ScramKeys>,
+    created_at: i64,
+    tombstone: Tombstone,
+) -> Result<(), AccountError> {
+    let name = name.clone();
+    db.write(move |tx| {
+        let (name, keys) = (name.clone(), keys.clone());
+        Box::pin(async move { create_in(tx, &name, &keys, created_at, tombstone).await })
+    })
+    .await?
+}
+
+async fn create_in(
+    tx: &mut Tx,
+    name: &BareJid,
+    keys: &[ScramKeys],
+    created_at: i64,
+    tombstone: Tombstone,
+) -> Result<Result<(), AccountError>, DbError> {
+    if let Some(row) = tx.fetch_optional(Query::new(REMOVED_AT).bind(name)).await? {
+        if tombstone == Tombstone::Respect {
+            return Ok(Err(AccountError::Removed {
+                removed_at: row.i64(0)?,
+            }));
+        }
+        tx.execute(Query::new(FORGET_TOMBSTONE).bind(name)).await?;
+    }
+    if tx.execute(Query::new(CREATE).bind(name).bind(created_at)).await? == 0 {
+        return Ok(Err(AccountError::Exists));
+    }
+    insert_keys(tx, name, keys).await?;
+    Ok(Ok(()))
+}
+
+/// Replaces whatever keys there are.
+async fn insert_keys(tx: &mut Tx, name: &BareJid, keys: &[ScramKeys]) -> Result<(), DbError> {
+    tx.execute(Query::new(DELETE_KEYS).bind(name)).await?;
+    let rows = keys.iter().map(|key| {
+        [
+            name.into(),
+            key.hash().name().into(),
+            key.iterations().into(),
+            key.salt().into(),
+            key.stored_key().into(),
+            key.server_key().into(),
+        ]
+    });
+    tx.insert_rows(INSERT_KEYS, rows, "").await?;
+    Ok(())
+}
+
+pub(super) async fn set_keys(db: &Db, name: &BareJid, keys: Vec<ScramKeys>) -> Result<(), AccountError> {
+    let name = name.clone();
+    db.write(move |tx| {
+        let (name, keys) = (name.clone(), keys.clone());
+        Box::pin(async move {
+            if tx.fetch_optional(Query::new(FIND).bind(&name)).await?.is_none() {
+                return Ok(Err(AccountError::NotFound));
+            }
+            insert_keys(tx, &name, &keys).await?;
+            Ok(Ok(()))
+        })
+    })
+    .await?
+}
+
+pub(super) async fn delete(
+    db: &Db,
+    name: &BareJid,
+    erasers: Vec<Eraser>,
+    removed_at: i64,
+) -> Result<(), AccountError> {
+    let name = name.clone();
+    db.write(move |tx| {
+        let (name, erasers) = (name.clone(), erasers.clone());
+        Box::pin(async move {
+            if tx.execute(Query::new(DELETE).bind(&name)).await? == 0 {
+                return Ok(Err(AccountError::NotFound));
+            }
+            tx.execute(Query::new(DELETE_KEYS).bind(&name)).await?;
+            tx.execute(Query::new(BURY).bind(&name).bind(removed_at)).await?;
+            for eraser in erasers {
+                eraser(tx, &name).await?;
+            }
+            Ok(Ok(()))
+        })
+    })
+    .await?
+}

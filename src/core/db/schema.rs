@@ -1,0 +1,17 @@
+//! The tables that no XEP owns.
+
+use super::Migration;
+
+/// To be given to [`super::Db::migrate`] before the sets of the rooms.
+pub const CORE_MIGRATIONS: &[Migration] = &[
+    Migration {
+        room: "core",
+        name: "0001_accounts",
+        sql: include_str!("../../../migrations/0001_accounts.sql"),
+    },
+    Migration {
+        room: "core",
+        name: "0002_secrets",
+        sql: include_str!("../../../migrations/0002_secrets.sql"),
+    },
+];

@@ -1,0 +1,5 @@
+//! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its rooms (kim-xep).
+#![forbid(unsafe_code)]
+
+pub mod c2s;
+pub mod control;

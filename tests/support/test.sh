@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Everything `make test` means: test.sh [--quick]
+#
+# Each step runs even when an earlier one failed, so that one run tells all. Whatever was started is stopped by its
+# process id at the end, after a failure and after an interrupt too. The last line has the sums.
+#   target/test-output/   what each step printed
+#   target/test-logs/     what each server logged; an ERROR or a panic in there fails the run
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+
+quick=false
+case "${1:-}" in
+    --quick) quick=true ;;
+    '') ;;
+    *) echo "usage: $0 [--quick]" >&2; exit 2 ;;
+esac
+
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+export PATH="$PWD/.cache/tools/bin:$PATH"
+output_dir="$CARGO_TARGET_DIR/test-output"
+export KIM_TEST_LOGS="$CARGO_TARGET_DIR/test-logs"
+export KIM_BIN="$CARGO_TARGET_DIR/debug/kim"
+rm -rf "$output_dir" "$KIM_TEST_LOGS"
+mkdir -p "$output_dir" "$KIM_TEST_LOGS"
+
+passed=0 failed=0 skipped=0 child='' postgres_dir=''
+failures=() times=()
+
+stop_everything() {
+    trap - EXIT INT TERM
+    if [ -n "$child" ] && kill -TERM -- "-$child" 2>/dev/null; then
+        wait "$child" 2>/dev/null
+    fi
+    if [ -n "$postgres_dir" ]; then
+        tests/support/postgres.sh stop "$postgres_dir" >"$output_dir/postgres-stop" 2>&1
+        rm -rf "$postgres_dir"
+    fi
+}
+trap stop_everything EXIT
+trap 'echo "interrupted"; stop_everything; exit 130' INT TERM
+
+# In the background and waited for: a shell that waits answers a signal at once. With `set -m` the step has a process
+# group of its own, so that one signal ends it with everything it started.
+in_background() { # FILE COMMAND…
+    local file=$1; shift
+    set -m
+    "$@" >"$file" 2>&1 </dev/null &
+    child=$!
+    set +m
+    wait "$child"
+    local code=$?
+    child=''
+    return $code
+}
+
+# step NAME COUNT COMMAND…   COUNT: how the results are counted, one of `one`, `cargo`, `pytest`.
+step() {
+    local name=$1 count=$2 file started code p=0 f=0 s=0
+    shift 2
+    file="$output_dir/${name// /-}"
+    started=$SECONDS
+    echo "--- $name"
+    in_background "$file" "$@"
+    code=$?
+    case "$count" in
+        one) [ $code -eq 0 ] && p=1 ;;
+        cargo) read -r p f s < <(awk '/^test result:/ { for (i = 2; i <= NF; i++) {
+                    if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1); if ($i == "ignored;") s += $(i-1) } }
+                    END { print p + 0, f + 0, s + 0 }' "$file") ;;
+        pytest) read -r p f s < <(awk '/ in [0-9.]+s/ { for (i = 2; i <= NF; i++) {
+                    if ($i ~ /^passed/) p = $(i-1); if ($i ~ /^(failed|errors?)/) f += $(i-1); if ($i ~ /^skipped/) s = $(i-1) } }
+                    END { gsub(/[^0-9]/, "", p); print p + 0, f + 0, s + 0 }' "$file") ;;
+    esac
+    # A step that failed without counting a failure (it did not compile, say) is one failure; so is one that ran nothing.
+    [ $code -ne 0 ] && [ "$f" -eq 0 ] && f=1
+    [ $code -eq 0 ] && [ $((p + f)) -eq 0 ] && f=1
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    times+=("$(printf '%5d s  %5d passed %3d failed %3d skipped  %s' $((SECONDS - started)) "$p" "$f" "$s" "$name")")
+    if [ "$f" -gt 0 ]; then
+        failures+=("$name")
+        tail -n 200 "$file"
+        echo "--- $name FAILED; all of its output is in $file"
+        return 1
+    fi
+}
+
+finish() {
+    echo
+    printf '%s\n' "${times[@]}"
+    [ ${#failures[@]} -eq 0 ] || printf 'failed: %s\n' "${failures[@]}"
+    if [ "$skipped" -gt 0 ]; then
+        echo "$passed passed, $failed failed, $skipped skipped"
+    else
+        echo "$passed passed, $failed failed"
+    fi
+    [ "$failed" -eq 0 ]
+    exit
+}
+
+server_logs_are_clean() {
+    if find "$KIM_TEST_LOGS" -type f -print0 | xargs -0 -r grep -HnE '\bERROR\b|panicked'; then
+        echo "a server logged an error or a panic"
+        return 1
+    fi
+    echo "$(find "$KIM_TEST_LOGS" -type f | wc -l) logs, no ERROR, no panic"
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+start_postgres() {
+    postgres_dir=$(mktemp -d "${TMPDIR:-/tmp}/kim-test-postgres.XXXXXX")
+    tests/support/postgres.sh start "$postgres_dir" "$(free_port)"
+}
+
+refused_to_start() { cat "$1"; return 1; }
+
+if ! $quick; then step 'tools' one tests/support/tools.sh || finish; fi
+step 'format' one cargo fmt --all --check
+# One command builds the server and every test with one set of features; the steps after it find all of it built.
+step 'build' one cargo build --workspace --bins --tests --locked || finish
+step 'clippy' one cargo clippy --workspace --all-targets --locked -- -D warnings
+if ! $quick; then
+    # Run in this shell, not in the background: it sets where the database is.
+    if start_postgres >"$output_dir/postgres-start" 2>&1; then
+        KIM_TEST_POSTGRES=$(tail -n 1 "$output_dir/postgres-start")
+        export KIM_TEST_POSTGRES
+    else
+        step 'start postgresql' one refused_to_start "$output_dir/postgres-start"
+    fi
+fi
+# With KIM_TEST_POSTGRES every test that touches a database runs on SQLite and on PostgreSQL.
+step 'rust tests' cargo cargo test --workspace --locked --no-fail-fast
+if ! $quick; then
+    step 'client tests, sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
+    step 'client tests, postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
+    step 'licences, bans, sources' one cargo deny --locked check licenses bans sources
+fi
+step 'server logs' one server_logs_are_clean
+finish

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what the tests need and is not there yet: tools.sh [packages|python|deny]…   (no argument: all three)
+# Debian packages only when a command is missing; Python packages in .venv; cargo-deny in .cache/tools.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+CARGO_DENY_VERSION=0.20.2
+
+has_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
+
+has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+packages() {
+    local missing=()
+    has_postgresql || missing+=(postgresql)
+    command -v psql >/dev/null || missing+=(postgresql-client)
+    command -v python3 >/dev/null || missing+=(python3)
+    has_venv || missing+=(python3-venv)
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    [ ${#missing[@]} -eq 0 ] && return 0
+
+    if ! command -v apt-get >/dev/null; then
+        echo "tools: please install these first: ${missing[*]}" >&2
+        return 1
+    fi
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    echo "tools: installing ${missing[*]}"
+    # Debian's postgresql would start a cluster of its own; the tests use a private one.
+    if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+        "${as_root[@]}" mkdir -p /etc/postgresql-common
+        echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+    fi
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+python() {
+    local wanted=tests/clients/requirements.txt installed=.venv/installed-requirements.txt
+    cmp -s "$wanted" "$installed" && return 0
+    echo "tools: making .venv"
+    rm -rf .venv
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" "$installed"
+}
+
+deny() {
+    if command -v cargo-deny >/dev/null || [ -x .cache/tools/bin/cargo-deny ]; then return 0; fi
+    echo "tools: building cargo-deny $CARGO_DENY_VERSION (once)"
+    # Its own target folder would be thrown away; building without debug information keeps it short.
+    CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --quiet --locked --root .cache/tools "cargo-deny@$CARGO_DENY_VERSION"
+}
+
+[ $# -gt 0 ] || set -- packages python deny
+for part in "$@"; do
+    case "$part" in
+        packages | python | deny) "$part" ;;
+        *) echo "tools: unknown part '$part'" >&2; exit 2 ;;
+    esac
+done

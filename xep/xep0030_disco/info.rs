@@ -1,0 +1,52 @@
+//! XEP-0030 §3: disco#info of the server and, to those who may know, of accounts (§8).
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault};
+use kim_core::module::{At, HandleIq, Reply, Request};
+use kim_core::router::Host;
+
+use super::api::{ITEMS, Info, InfoAsked};
+
+/// Answers disco#info.
+pub(super) struct TellInfo;
+
+impl HandleIq for TellInfo {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let router = cx.router().clone();
+        let (at, node) = (super::place(iq), super::node(iq));
+        if at == At::Account && iq.is_to_full() {
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        if at != At::Server && node.is_none() && router.host(iq.account.domain()) == Some(Host::Guests) {
+            return Ok(guest().write(None).into());
+        }
+        if at == At::Account && !super::may_see(iq.account, &iq.from.bare()).await? {
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        let info = match (at, &node) {
+            (At::Server, None) => return Ok(Info::advertised(&router, &[At::Server]).write(None).into()),
+            (_, Some(_)) => None,
+            (At::Own, None) => Some(Info::advertised(&router, &[At::Account, At::Own])),
+            (_, None) => Some(Info::advertised(&router, &[At::Account])),
+        };
+        let mut asked = InfoAsked {
+            account: iq.account.clone(),
+            at,
+            asker: iq.from.clone(),
+            node,
+            info,
+        };
+        router.raise(&mut asked, cx).await?;
+        let info = asked.info.ok_or(Condition::ItemNotFound)?;
+        Ok(info.write(asked.node.as_deref()).into())
+    }
+}
+
+/// XEP-0175 §5 owes everybody this answer. It says no more than the domain does, and an address where no guest is gets
+/// it too, so nobody learns who is here.
+fn guest() -> Info {
+    let mut info = Info::new();
+    info.identity("account", "anonymous", "");
+    info.feature(ITEMS);
+    info
+}

@@ -1,0 +1,56 @@
+//! XEP-0030 §4: disco#items. The server lists its services; an account lists what rooms keep for it, but never its
+//! resources, and to strangers nothing at all (§8).
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault};
+use kim_core::module::{At, HandleIq, Reply, Request};
+use kim_core::wire::Writer;
+
+use super::api::{ITEMS, Item, ItemsAsked};
+
+/// Answers disco#items.
+pub(super) struct TellItems;
+
+impl HandleIq for TellItems {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let (at, node) = (super::place(iq), super::node(iq));
+        if at == At::Account && iq.is_to_full() {
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        if at == At::Account && !super::may_see(iq.account, &iq.from.bare()).await? {
+            // An account that is not there answers the same: an empty list, whatever the node (§8).
+            return Ok(write(node.as_deref(), &[]));
+        }
+        let items = node.is_none().then(Vec::new);
+        let mut asked = ItemsAsked {
+            account: iq.account.clone(),
+            at,
+            asker: iq.from.clone(),
+            node,
+            items,
+        };
+        cx.router().clone().raise(&mut asked, cx).await?;
+        let items = asked.items.ok_or(Condition::ItemNotFound)?;
+        Ok(write(asked.node.as_deref(), &items))
+    }
+}
+
+fn write(node: Option<&str>, items: &[Item]) -> Reply {
+    let mut xml = Writer::new();
+    xml.start("query", ITEMS);
+    if let Some(node) = node {
+        xml.attr("node", node);
+    }
+    for item in items {
+        xml.start("item", ITEMS).attr("jid", item.jid.as_str());
+        if let Some(node) = &item.node {
+            xml.attr("node", node);
+        }
+        if let Some(name) = &item.name {
+            xml.attr("name", name);
+        }
+        xml.end();
+    }
+    xml.end();
+    xml.into()
+}

@@ -1,0 +1,83 @@
+//! XEP-0030 Service Discovery 2.5.0: tells what the server and its accounts are and can do, with the extension forms of
+//! XEP-0128. What rooms registered is advertised; what is only known when somebody asks, they add by the events in
+//! [`api`].
+
+use kim_core::config::NoSettings;
+use kim_core::error::Fault;
+use kim_core::jid::BareJid;
+use kim_core::module::{At, Coverage, Identity, Module, Registrar, Request, Spec};
+use kim_core::stanza::IqType;
+
+pub mod api;
+mod info;
+mod items;
+#[cfg(test)]
+mod tests;
+
+const EVERYWHERE: &[At] = &[At::Server, At::Own, At::Account, At::Nobody];
+
+/// The module.
+pub struct Disco;
+
+impl Module for Disco {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep0030_disco";
+    const SPECS: &'static [Spec] = &[
+        Spec {
+            id: "XEP-0030",
+            title: "Service Discovery",
+            version: "2.5.0",
+            coverage: Coverage::Complete,
+        },
+        Spec {
+            id: "XEP-0128",
+            title: "Service Discovery Extensions",
+            version: "1.0.1",
+            coverage: Coverage::Complete,
+        },
+    ];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        house.identity(
+            At::Server,
+            Identity {
+                category: "server",
+                kind: "im",
+                name: "kIM",
+            },
+        );
+        house.identity(
+            At::Account,
+            Identity {
+                category: "account",
+                kind: "registered",
+                name: "",
+            },
+        );
+        house.iq(EVERYWHERE, IqType::Get, "query", api::INFO, info::TellInfo);
+        house.iq(EVERYWHERE, IqType::Get, "query", api::ITEMS, items::TellItems);
+        Ok(())
+    }
+}
+
+/// Who is asked about, as the asker sees it. An account that does not exist is a stranger's like any other.
+fn place(iq: &Request<'_>) -> At {
+    match iq.account {
+        account if account.local().is_none() => At::Server,
+        account if iq.from.bare() == *account => At::Own,
+        _ => At::Account,
+    }
+}
+
+/// The node of a query. An empty one is none (§4.2: it must not be null).
+fn node(iq: &Request<'_>) -> Option<String> {
+    iq.payload
+        .attr("node")
+        .filter(|node| !node.is_empty())
+        .map(|node| node.into_owned())
+}
+
+/// Whether the asker may see the account's presence (§8).
+async fn may_see(account: &BareJid, asker: &BareJid) -> Result<bool, Fault> {
+    Ok(account == asker)
+}

@@ -1,0 +1,187 @@
+//! Rooms that add to service discovery at run time, and questions that are not well put.
+
+use kim_core::config::NoSettings;
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::hook::{Flow, On, Stage};
+use kim_core::jid::Jid;
+use kim_core::module::{At, Entry, Module, Registrar, Spec};
+use kim_core::testing::House;
+
+use super::Disco;
+use super::api::{Info, InfoAsked, Item, ItemsAsked};
+
+/// A room that knows one node of the server, keeps something for accounts, and has a service.
+struct Library;
+
+impl Module for Library {
+    type Config = NoSettings;
+    const NAME: &'static str = "library";
+    const SPECS: &'static [Spec] = &[];
+    const NEEDS: &'static [&'static str] = &[Disco::NAME];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        house.form(At::Server, "<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>urn:books</value></field></x>".into());
+        house.on::<InfoAsked>(Stage::Deliver, Library);
+        house.on::<ItemsAsked>(Stage::Deliver, Library);
+        Ok(())
+    }
+}
+
+impl On<InfoAsked> for Library {
+    async fn on(&self, asked: &mut InfoAsked, _: &mut Cx) -> Result<Flow, Fault> {
+        match (asked.at, asked.node.as_deref(), &mut asked.info) {
+            (At::Server, Some("books"), info) => {
+                info.get_or_insert_with(Info::new)
+                    .identity("hierarchy", "branch", "Books <&>");
+            }
+            (At::Own, None, Some(info)) => info.feature(format!("urn:shelf:{}", asked.asker)),
+            _ => {}
+        }
+        Ok(Flow::Next)
+    }
+}
+
+impl On<ItemsAsked> for Library {
+    async fn on(&self, asked: &mut ItemsAsked, _: &mut Cx) -> Result<Flow, Fault> {
+        let item = |jid: &str, node: Option<&str>| Item {
+            jid: Jid::parse(jid).unwrap(),
+            node: node.map(str::to_owned),
+            name: Some("Books".into()),
+        };
+        match (asked.at, asked.node.as_deref()) {
+            (At::Server, None) => asked
+                .items
+                .get_or_insert_default()
+                .push(item("books.localhost", None)),
+            (At::Server, Some("books")) => asked.items = Some(vec![item("localhost", Some("books/1"))]),
+            _ => {}
+        }
+        Ok(Flow::Next)
+    }
+}
+
+async fn house() -> House {
+    House::new(&[Entry::of::<Disco>(), Entry::of::<Library>()]).await
+}
+
+#[tokio::test]
+async fn rooms_answer_for_their_nodes_and_the_node_is_named_again() {
+    let house = house().await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    // §3.2
+    alice
+        .ask(
+            "<iq id='1' to='localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#info' node='books'/></iq>",
+            "<iq id='1' from='localhost' type='result'>
+               <query xmlns='http://jabber.org/protocol/disco#info' node='books'>
+                 <identity category='hierarchy' type='branch' name='Books &lt;&amp;>'/>
+                 <feature var='http://jabber.org/protocol/disco#info'/>
+               </query></iq>",
+        )
+        .await;
+    // §4.2
+    alice
+        .ask(
+            "<iq id='2' to='localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#items' node='books'/></iq>",
+            "<iq id='2' type='result'><query xmlns='http://jabber.org/protocol/disco#items' node='books'>
+               <item jid='localhost' node='books/1' name='Books'/></query></iq>",
+        )
+        .await;
+    alice
+        .ask(
+            "<iq id='3' to='localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>",
+            "<iq id='3' type='result'><query xmlns='http://jabber.org/protocol/disco#items'>
+               <item jid='books.localhost' name='Books'/></query></iq>",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn rooms_add_to_an_account_for_who_asks_and_the_server_shows_their_forms() {
+    let house = house().await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    alice
+        .ask(
+            "<iq id='1' type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+            "<iq id='1' type='result'><query xmlns='http://jabber.org/protocol/disco#info'>...
+               <feature var='urn:shelf:alice@localhost/phone'/></query></iq>",
+        )
+        .await;
+    // XEP-0128 §2
+    alice
+        .ask(
+            "<iq id='2' to='localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+            "<iq id='2' type='result'><query xmlns='http://jabber.org/protocol/disco#info'>...
+               <x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>urn:books</value></field></x>
+             </query></iq>",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn questions_that_are_not_well_put() {
+    let house = house().await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    let unavailable =
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let missing =
+        "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    for (what, error) in [
+        // Another namespace, another name, a set.
+        (
+            "type='get'><query xmlns='http://jabber.org/protocol/disco'/>".to_owned(),
+            unavailable,
+        ),
+        (
+            "type='get'><info xmlns='http://jabber.org/protocol/disco#info'/>".to_owned(),
+            unavailable,
+        ),
+        (
+            "type='set'><query xmlns='http://jabber.org/protocol/disco#info'/>".to_owned(),
+            unavailable,
+        ),
+        (
+            "type='set'><query xmlns='http://jabber.org/protocol/disco#items'/>".to_owned(),
+            unavailable,
+        ),
+        // A node of 100 kB.
+        (
+            format!(
+                "type='get'><query xmlns='http://jabber.org/protocol/disco#info' node='{}'/>",
+                "n".repeat(100_000)
+            ),
+            missing,
+        ),
+    ] {
+        alice
+            .ask(
+                &format!("<iq id='1' to='localhost' {what}</iq>"),
+                &format!("<iq id='1' type='error'>{error}</iq>"),
+            )
+            .await;
+    }
+    // An empty node is none.
+    alice
+        .ask(
+            "<iq id='2' to='localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#items' node=''/></iq>",
+            "<iq id='2' type='result'><query xmlns='http://jabber.org/protocol/disco#items'>...</query></iq>",
+        )
+        .await;
+}
+
+#[test]
+fn an_answer_names_nothing_twice() {
+    // XEP-0115 §5.4 calls such an answer ill-formed.
+    let mut info = Info::new();
+    info.feature("b");
+    info.feature("a");
+    info.feature("a".to_owned());
+    info.identity("client", "pc", "One");
+    info.identity("client", "pc", "Two");
+    assert_eq!(
+        info.write(None).finish_string(),
+        "<query xmlns='http://jabber.org/protocol/disco#info'><identity category='client' type='pc' name='Two'/>\
+         <feature var='a'/><feature var='b'/><feature var='http://jabber.org/protocol/disco#info'/></query>"
+    );
+}

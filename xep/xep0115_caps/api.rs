@@ -1,0 +1,83 @@
+//! What other rooms may ask about the clients of this server: above all, which events they want (XEP-0163 §4.2).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kim_core::hook::Event;
+use kim_core::session::Session;
+
+use super::session::SessionCaps;
+use super::shared::Shared;
+
+/// The ending that turns the name of a node into the wish to hear of it (XEP-0163 §4.2).
+const NOTIFY: &str = "+notify";
+
+/// What a client can do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Features(Box<[Box<str>]>);
+
+impl Features {
+    pub(super) fn new(sorted: BTreeSet<String>) -> Features {
+        Features(sorted.into_iter().map(String::into_boxed_str).collect())
+    }
+
+    /// Whether it has a feature.
+    pub fn has(&self, feature: &str) -> bool {
+        self.0.binary_search_by(|own| own.as_ref().cmp(feature)).is_ok()
+    }
+
+    /// Whether it wants to hear of a node.
+    pub fn wants(&self, node: &str) -> bool {
+        self.has(&format!("{node}{NOTIFY}"))
+    }
+
+    /// The nodes it wants to hear of.
+    pub fn wanted(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|feature| feature.strip_suffix(NOTIFY))
+    }
+
+    /// About what it takes in memory.
+    pub(super) fn weight_bytes(&self) -> usize {
+        self.0.iter().map(|feature| feature.len() + 16).sum()
+    }
+}
+
+/// What the clients connected to this node can do.
+pub struct Caps {
+    pub(super) shared: Shared,
+}
+
+impl Caps {
+    pub(super) fn new(shared_bytes_max: usize) -> Caps {
+        Caps {
+            shared: Shared::new(shared_bytes_max),
+        }
+    }
+
+    /// What the session's client can do; `None` while it has not said so in its presence and, where that is not
+    /// known yet, in its answer.
+    pub fn features_of(&self, session: &Session) -> Option<Arc<Features>> {
+        session.known_fact::<SessionCaps>()?.features()
+    }
+
+    /// Whether the session's client wants to hear of a node.
+    pub fn wants(&self, session: &Session, node: &str) -> bool {
+        self.features_of(session)
+            .is_some_and(|features| features.wants(node))
+    }
+}
+
+/// It has become known, or has changed, what a session's client can do: with its presence (before that is broadcast),
+/// where others announced the same earlier, or else with its answer.
+pub struct CapsKnown {
+    /// The session.
+    pub session: Arc<Session>,
+    /// What it could do before; `None` with its first presence.
+    pub before: Option<Arc<Features>>,
+    /// What it can do now.
+    pub now: Arc<Features>,
+}
+
+impl Event for CapsKnown {
+    const NAME: &'static str = "caps-known";
+}

@@ -1,0 +1,70 @@
+//! XEP-0115 Entity Capabilities 1.6.0: shows the server's own capabilities in the stream features, and learns what the
+//! sessions of this server can do from the `<c/>` in their presence, so that others ([`api::Caps`]) can ask.
+//!
+//! A session is asked itself while its verification string is unknown, also when others with the same string were asked
+//! a moment ago: waiting for somebody else's answer would let one silent client keep everybody with that string dark.
+
+use std::sync::Arc;
+
+use kim_core::error::Fault;
+use kim_core::events::{Answer, Departure};
+use kim_core::hook::Stage;
+use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
+
+use crate::xep0030_disco::api::InfoAsked;
+
+pub mod api;
+mod learn;
+mod own;
+mod session;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+const NS: &str = "http://jabber.org/protocol/caps";
+
+kim_core::section! {
+    /// What clients can do, as they tell in their presence (XEP-0115).
+    pub struct Settings {
+        /// Bytes of what verified clients can do, kept for everybody who announces the same.
+        pub shared_bytes_max: usize = 4_194_304, in 65_536..=1_073_741_824;
+        /// Bytes of one client's answer; a longer one is not listened to.
+        pub answer_bytes_max: usize = 32_768, in 4_096..=262_144;
+    }
+}
+
+/// The module.
+pub struct EntityCaps;
+
+impl Module for EntityCaps {
+    type Config = Settings;
+    const NAME: &'static str = "xep0115_caps";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0115",
+        title: "Entity Capabilities",
+        version: "1.6.0",
+        coverage: Coverage::Complete,
+    }];
+    const NEEDS: &'static [&'static str] = &["xep0030_disco"];
+
+    fn register(settings: Settings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let caps = Arc::new(api::Caps::new(settings.shared_bytes_max));
+        let own = Arc::new(own::Own::default());
+        let shown = own.clone();
+        house.stream_feature(Offer::AfterLogin, move |router, _| shown.stream_feature(router));
+        house.feature(&[At::Server], NS);
+        house.on::<InfoAsked>(Stage::Deliver, own::OwnNode(own));
+        house.on::<Departure>(Stage::Stamp, learn::Notice(caps.clone()));
+        let answer_bytes_max = settings.answer_bytes_max;
+        house.on::<Answer>(
+            Stage::Deliver,
+            learn::Listen {
+                caps: caps.clone(),
+                answer_bytes_max,
+            },
+        );
+        house.provide(caps);
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! XEP-0175 Best Practices for Use of SASL ANONYMOUS 1.2: what a guest may do. The door gives guests a random address
+//! on the guest domain; this room keeps them to the services of this server. A guest speaks with no account and no
+//! account with a guest: where they meet is a public room.
+
+use kim_core::config::NoSettings;
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::events::{Arrival, Departure, Verdict};
+use kim_core::hook::{Flow, On, Stage};
+use kim_core::jid::Jid;
+use kim_core::module::{Coverage, Module, Registrar, Spec};
+use kim_core::router::{Host, Router};
+use kim_core::stanza::Kind;
+
+/// The module.
+pub struct Anonymous;
+
+impl Module for Anonymous {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep0175_anonymous";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0175",
+        title: "Best Practices for Use of SASL ANONYMOUS",
+        version: "1.2",
+        coverage: Coverage::Complete,
+    }];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        house.on::<Departure>(Stage::Admit, KeepGuestsInside);
+        house.on::<Arrival>(Stage::Admit, KeepAccountsOutside);
+        Ok(())
+    }
+}
+
+/// A guest's stanza goes to itself, to the server or to one of its services; never to another domain (§3) and never to
+/// an account or another guest.
+struct KeepGuestsInside;
+
+impl On<Departure> for KeepGuestsInside {
+    async fn on(&self, departure: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
+        let session = &departure.session;
+        let Some(to) = departure.stanza.to.as_ref().filter(|_| session.guest) else { return Ok(Flow::Next) };
+        let inside = cx.router().host(to.domain()).is_some();
+        if inside && (to.bare() == session.account || !is_person(to, cx.router())) {
+            return Ok(Flow::Next);
+        }
+        Err(StanzaError::new(Condition::Forbidden).text("guests may only use the services of this server").into())
+    }
+}
+
+/// What an account sends to a guest comes back as if the guest were not there.
+struct KeepAccountsOutside;
+
+impl On<Arrival> for KeepAccountsOutside {
+    async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
+        let router = cx.router();
+        let to_guest = router.host(arrival.account.domain()) == Some(Host::Guests);
+        let foreign = arrival.stanza.from.as_ref().filter(|from| from.bare() != arrival.account);
+        if !to_guest || !foreign.is_some_and(|from| is_person(from, router)) {
+            return Ok(Flow::Next);
+        }
+        arrival.verdict = match arrival.stanza.kind {
+            Kind::Presence(_) => Verdict::Dropped,
+            _ => Verdict::Bounced(StanzaError::new(Condition::ServiceUnavailable)),
+        };
+        Ok(Flow::Next)
+    }
+}
+
+/// Whether an address is an account's or a guest's rather than a service's.
+fn is_person(jid: &Jid, router: &Router) -> bool {
+    jid.local().is_some() && matches!(router.host(jid.domain()), Some(Host::Users | Host::Guests))
+}
