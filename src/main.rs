@@ -1,1 +1,8 @@
-fn main() {}
+//! The `kim` binary.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kim::cli::run(&kim::app())
+}

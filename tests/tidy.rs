@@ -85,7 +85,7 @@ fn every_file_says_what_it_is_for_and_fits_in_the_head() {
         for (at, line) in text
             .lines()
             .enumerate()
-            .filter(|(_, line)| line.chars().count() > LINE_CHARS_MAX)
+            .filter(|(_, line)| !is_test(&path) && line.chars().count() > LINE_CHARS_MAX)
         {
             broken.push(format!(
                 "{}:{}: {} characters",

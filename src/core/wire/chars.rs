@@ -60,20 +60,49 @@ pub(crate) fn is_space(byte: u8) -> bool {
     is(byte, SPACE)
 }
 
-/// The length of the run from `at` that holds no byte of class `stop`, and whether it holds bytes outside ASCII.
+/// The length of the run from `at` that holds no byte at which text stops, and whether it holds bytes outside ASCII.
 #[inline(always)]
-pub(crate) fn run(bytes: &[u8], at: usize, stop: u8) -> (usize, bool) {
+pub(crate) fn text_run(bytes: &[u8], at: usize) -> (usize, bool) {
+    run(bytes, at, TEXT_STOP, |b| {
+        (b == b'<') | (b == b'&') | (b == b'>') | (b == b']') | ((b < 0x20) & (b != b'\t') & (b != b'\n'))
+    })
+}
+
+/// The same for the bytes at which an attribute's value stops.
+#[inline(always)]
+pub(crate) fn value_run(bytes: &[u8], at: usize) -> (usize, bool) {
+    run(bytes, at, VALUE_STOP, |b| {
+        (b == b'<') | (b == b'&') | (b == b'>') | (b == b'\'') | (b == b'"') | (b < 0x20)
+    })
+}
+
+/// The run without bytes of class `stop`; `stops` says the same without a table, so that the compiler can look at many
+/// bytes at once.
+#[inline(always)]
+fn run(bytes: &[u8], at: usize, stop: u8, stops: impl Fn(u8) -> bool) -> (usize, bool) {
+    let rest = bytes.get(at..).unwrap_or_default();
     let mut seen = 0u8;
     let mut len = 0;
-    for &b in bytes.get(at..).unwrap_or_default() {
-        let class = CLASS[b as usize];
-        if class & stop != 0 {
+    for chunk in rest.as_chunks::<16>().0 {
+        let (mut stopped, mut any) = (false, 0u8);
+        for &b in chunk {
+            stopped |= stops(b);
+            any |= b;
+        }
+        if stopped {
             break;
         }
-        seen |= class;
+        seen |= any;
+        len += chunk.len();
+    }
+    for &b in rest.get(len..).unwrap_or_default() {
+        if is(b, stop) {
+            break;
+        }
+        seen |= b;
         len += 1;
     }
-    (len, seen & HIGH != 0)
+    (len, seen & 0x80 != 0)
 }
 
 /// Whether XML allows the character at all, raw or by reference (XML 1.0 §2.2).

@@ -171,6 +171,13 @@ impl Work {
             b"xml" => (name.whole(tag), default),
             prefix => (name.local(tag), names.of_element(names.of_prefix(prefix)?)),
         };
+        if let Some(scope_at) = self.copy_tag(names, tag, parent, scope) {
+            return Ok(Place {
+                default,
+                scope,
+                scope_at,
+            });
+        }
         let out = &mut self.out;
         out.push(b'<');
         out.extend_from_slice(written_name);
@@ -211,6 +218,42 @@ impl Work {
             scope,
             scope_at,
         })
+    }
+
+    /// Copies a tag that is in canonical form as it stands, but for its quotes: most are. Returns where its scope is
+    /// written, or `None` if the tag must be put together.
+    fn copy_tag(&mut self, names: &Namespaces, tag: &[u8], parent: Place, scope: Ns) -> Option<NsAt> {
+        let TagScan {
+            name,
+            attrs,
+            declarations,
+            ..
+        } = &self.tag;
+        if !self.tag.tight || name.has_prefix() || attrs.iter().any(|a| !a.plain || a.name.has_prefix()) {
+            return None;
+        }
+        let written = !names.same(scope, parent.scope);
+        let scope_at = match &declarations[..] {
+            [] if !written => parent.scope_at,
+            [xmlns]
+                if written
+                    && scope != Ns::CONTENT
+                    && xmlns.is_first(*name)
+                    && !xmlns.name.has_prefix()
+                    && xmlns.plain =>
+            {
+                NsAt::written(self.out.len() + xmlns.value_at(), xmlns.value(tag).len())
+            }
+            _ => return None,
+        };
+        let at = self.out.len();
+        let end = tag.len() - if self.tag.empty { 2 } else { 1 };
+        self.out.extend_from_slice(tag.get(..end)?);
+        let copy = self.out.get_mut(at..)?;
+        for attr in attrs.iter().chain(declarations) {
+            attr.single_quotes(copy);
+        }
+        Some(scope_at)
     }
 
     /// Puts the declarations of a tag in force. Returns the default namespace.
