@@ -5,6 +5,6 @@
 pub mod c2s;
 pub mod cli;
 pub mod control;
-mod house_control;
+pub mod house;
 pub mod server;
 pub mod tls;

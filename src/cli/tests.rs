@@ -15,6 +15,7 @@ use kim_core::module::{Coverage, Module, Registrar, Spec};
 use kim_core::session::Session;
 use zeroize::Zeroizing;
 
+use crate::house::House;
 use super::*;
 use crate::control::{ControlSocket, Direct};
 

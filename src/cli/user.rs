@@ -10,7 +10,7 @@ use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
 use super::failure::Failure;
-use super::house::House;
+use crate::house::House;
 use super::terminal::Terminal;
 use super::{App, UserCommand, password, serve};
 use crate::control::{Control, ControlError, Direct, LIST_ROWS_MAX, Remote, Secret, UserFacts};

@@ -12,7 +12,7 @@ use kim_core::db::{BoxFuture, Migration};
 
 use super::App;
 use super::failure::Failure;
-use super::house::migrations;
+use crate::house::migrations;
 use super::terminal::Terminal;
 use crate::control::Remote;
 
