@@ -5,23 +5,27 @@
 
 use kim_core::module::Entry;
 
+pub mod rfc6121_im;
 pub mod xep0030_disco;
 pub mod xep0077_register;
 pub mod xep0092_version;
 pub mod xep0115_caps;
 pub mod xep0157_contact;
 pub mod xep0175_anonymous;
+pub mod xep0191_blocking;
 pub mod xep0199_ping;
 pub mod xep0202_time;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
+    Entry::of::<rfc6121_im::Im>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
+    Entry::of::<xep0191_blocking::Blocking>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
 ];

@@ -5,13 +5,18 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kim_core::accounts::{Accounts, AccountsOptions};
-use kim_core::config::{Config, NoSettings, Schema};
-use kim_core::db::BoxFuture;
+use kim_core::accounts::Tombstone;
+use kim_core::cluster::Solo;
+use kim_core::config::{Config, NoSettings};
+use kim_core::db::Migration;
+use kim_core::error::Fault;
+use kim_core::jid::Jid;
+use kim_core::module::{Coverage, Module, Registrar, Spec};
+use kim_core::session::Session;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::control::{ControlSocket, Direct, Online, Sessions};
+use crate::control::{ControlSocket, Direct};
 
 /// A folder with a configuration file; gone when this is dropped.
 struct Home {
@@ -107,17 +112,7 @@ impl Drop for Home {
 
 fn app() -> App {
     App {
-        schemas: vec![Schema::module::<NoSettings>("xep0199_ping")],
-        migrations: Vec::new(),
-        erasers: Vec::new(),
-        facts: |_| {
-            vec![ModuleFacts {
-                name: "xep0199_ping",
-                spec: "XEP-0199",
-                version: "2.0.1",
-                ..Default::default()
-            }]
-        },
+        modules: kim_xep::MODULES,
         serve: |config, _| {
             Box::pin(async move {
                 let address = "[::1]:5222".parse().unwrap();
@@ -288,70 +283,51 @@ fn a_long_list_is_told_page_by_page() {
         .map(|number| format!("user{number:04}@localhost"))
         .collect();
     runtime().unwrap().block_on(async {
-        let (accounts, db) = open_accounts(&home).await;
+        let house = open_house(&home).await;
         for name in &names {
             let account = BareJid::parse(name).unwrap();
-            accounts
-                .import(&account, Vec::new(), 1, kim_core::accounts::Tombstone::Respect)
+            house
+                .router
+                .accounts()
+                .import(&account, Vec::new(), 1, Tombstone::Respect)
                 .await
                 .unwrap();
         }
-        db.close().await;
+        house.db.close().await;
     });
     assert_eq!(home.done("user list", "").lines().collect::<Vec<_>>(), names);
 }
 
-async fn open_accounts(home: &Home) -> (Accounts, Db) {
+async fn open_house(home: &Home) -> House {
     prepare_data_dir(&home.data()).unwrap();
     let mut config = Config::default();
     config.server.data_dir = home.data();
-    let db = open_database(&app().all_migrations(), &config).await.unwrap();
-    let accounts = Accounts::open(db.clone(), AccountsOptions::default())
+    House::open(Arc::new(config), kim_xep::MODULES, Box::new(Solo))
         .await
-        .unwrap();
-    (accounts, db)
-}
-
-/// Sessions of one phone.
-struct OnePhone;
-
-impl Sessions for OnePhone {
-    fn online<'a>(&'a self, _: &'a BareJid) -> BoxFuture<'a, Vec<Online>> {
-        Box::pin(async {
-            vec![Online {
-                resource: "phone".to_owned(),
-                since: 1_795_383_012_000_000,
-            }]
-        })
-    }
-
-    fn before_delete<'a>(&'a self, _: &'a BareJid) -> BoxFuture<'a, ()> {
-        Box::pin(async {})
-    }
-
-    fn after_delete<'a>(&'a self, _: &'a BareJid, _: bool) -> BoxFuture<'a, ()> {
-        Box::pin(async {})
-    }
-
-    fn password_changed<'a>(&'a self, _: &'a BareJid) -> BoxFuture<'a, ()> {
-        Box::pin(async {})
-    }
+        .unwrap()
 }
 
 #[test]
 fn the_running_server_is_asked_first() {
     let home = Home::new();
     let server = runtime().unwrap();
-    let (accounts, _db) = server.block_on(open_accounts(&home));
-    let control = Direct::new(accounts, Config::default().server.domains, Vec::new());
-    let control = Arc::new(control.with_sessions(Arc::new(OnePhone)));
+    let house = server.block_on(open_house(&home));
+    let control = Arc::new(Direct::serving(house.router.clone()));
     let inside = server.enter();
     server.spawn(ControlSocket::bind(&home.data()).unwrap().serve(control));
     drop(inside); // the commands bring runtimes of their own
     home.done("user add alice@localhost", "");
+    let address = Some("192.0.2.7".parse().unwrap());
+    let phone = Session::new(
+        Jid::parse("alice@localhost/phone").unwrap(),
+        false,
+        address,
+        65_536,
+    );
+    server.block_on(house.router.start(&phone)).unwrap();
     let shown = home.done("user show alice@localhost", "");
     assert!(
-        shown.ends_with("online   phone since 2026-11-22 21:30:12 UTC\n"),
+        shown.ends_with("online   phone from 192.0.2.7, not available\n"),
         "{shown}"
     );
     assert_eq!(home.refused("user add alice@localhost", "").0, 10);
@@ -362,6 +338,7 @@ fn the_running_server_is_asked_first() {
         checked.out
     );
     home.done("user delete alice@localhost", "");
+    assert!(phone.has_left());
 }
 
 #[test]
@@ -619,16 +596,34 @@ fn a_check_of_the_program_can_fail_the_whole() {
     );
 }
 
-#[test]
-fn a_database_of_a_newer_version_is_refused() {
-    const NEWER: &[Migration] = &[Migration {
+/// A room of a version to come.
+struct Future;
+
+impl Module for Future {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep9999_future";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-9999",
+        title: "Future",
+        version: "0.1",
+        coverage: Coverage::Complete,
+    }];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep9999_future",
         name: "0001_future",
         sql: "CREATE TABLE future (id BIGINT PRIMARY KEY)",
     }];
+
+    fn register(_: NoSettings, _: &mut Registrar<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused() {
     let home = Home::new();
     let newer = App {
-        migrations: vec![NEWER],
+        modules: const { &[Entry::of::<Future>()] },
         ..app()
     };
     assert_eq!(home.kim_with("user list", "", &[], &newer).code, 0);
@@ -646,7 +641,17 @@ fn a_database_of_a_newer_version_is_refused() {
 #[test]
 fn modules_are_listed() {
     let home = Home::new();
-    assert!(home.done("modules", "").contains("xep0199_ping  XEP-0199"));
+    let shown = home.done("modules", "");
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("xep0199_ping") && line.contains("XEP-0199")),
+        "{shown}"
+    );
+    assert!(!home.data().exists(), "nothing is made for it");
+    home.configure("[xep0199_ping]\nenabled = false\n");
+    let shown = home.done("modules", "");
+    assert!(shown.ends_with("\nxep0199_ping is switched off\n"), "{shown}");
 }
 
 #[test]

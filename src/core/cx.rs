@@ -31,7 +31,7 @@ pub struct Cx {
     pub origin: Origin,
     /// When the stanza was received; archive and delay stamps use this.
     pub received: Timestamp,
-    facts: Vec<(TypeId, Box<dyn Any + Send>)>,
+    facts: Vec<(TypeId, Box<dyn Any + Send + Sync>)>,
     sends: VecDeque<Stanza>,
     pub(crate) outcome: Outcome,
 }
@@ -55,14 +55,14 @@ impl Cx {
     }
 
     /// Leaves a fact for later hooks, by its type. One fact of a type; a second replaces the first.
-    pub fn learn<T: Any + Send>(&mut self, fact: T) {
+    pub fn learn<T: Any + Send + Sync>(&mut self, fact: T) {
         let key = TypeId::of::<T>();
         self.facts.retain(|(id, _)| *id != key);
         self.facts.push((key, Box::new(fact)));
     }
 
     /// A fact that an earlier hook left.
-    pub fn fact<T: Any + Send>(&self) -> Option<&T> {
+    pub fn fact<T: Any + Send + Sync>(&self) -> Option<&T> {
         let key = TypeId::of::<T>();
         self.facts
             .iter()

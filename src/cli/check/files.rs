@@ -8,7 +8,7 @@ use kim_core::db::now_us;
 
 use super::super::certificate::{CertificateFacts, inspect};
 use super::super::serve::try_writing;
-use super::super::time::utc;
+use super::super::user::utc;
 use super::Finding;
 
 /// Days before its end from which on a certificate is warned about. Those of today are renewed 30 days before.

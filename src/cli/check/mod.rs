@@ -12,6 +12,7 @@ use kim_core::db::{BoxFuture, Migration};
 
 use super::App;
 use super::failure::Failure;
+use super::house::migrations;
 use super::terminal::Terminal;
 use crate::control::Remote;
 
@@ -127,7 +128,7 @@ pub(super) async fn run(
     let context = CheckContext {
         config,
         running,
-        migrations: app.all_migrations(),
+        migrations: migrations(app.modules),
     };
     for check in own_checks().iter().chain(&app.checks) {
         for finding in check(&context).await {
