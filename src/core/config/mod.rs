@@ -169,7 +169,8 @@ impl Config {
             .listen
             .c2s_tls
             .iter()
-            .find(|address| self.listen.c2s.contains(address));
+            // Port 0 is any that is free, so two of them are not the same.
+            .find(|address| address.port() != 0 && self.listen.c2s.contains(address));
         if let Some(address) = twice {
             wrong("listen", "c2s_tls", &format!("has {address}, and so has \"c2s\""));
             if !is_set(raw, "listen", "c2s_tls") {
