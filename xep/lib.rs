@@ -5,6 +5,7 @@
 
 use kim_core::module::Entry;
 
+pub mod rfc6121_im;
 pub mod xep0030_disco;
 pub mod xep0077_register;
 pub mod xep0092_version;
@@ -16,6 +17,7 @@ pub mod xep0202_time;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
+    Entry::of::<rfc6121_im::Im>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),

@@ -1,0 +1,122 @@
+//! What other rooms may ask and hear: who sees whose presence, what changes in rosters, who comes and goes.
+
+use std::sync::Arc;
+
+use kim_core::error::Fault;
+use kim_core::hook::Event;
+use kim_core::jid::BareJid;
+use kim_core::router::Router;
+use kim_core::session::Session;
+use kim_core::stanza::Stanza;
+
+pub use super::item::{Item, Roster};
+use super::rosters::{Interested, Rosters};
+use super::store::roster::Changed;
+pub use super::subscription::{Half, State};
+
+/// Rosters and subscriptions. Reads come from memory for accounts that are online.
+pub struct Subscriptions {
+    rosters: Arc<Rosters>,
+}
+
+impl Subscriptions {
+    pub(super) fn new(rosters: Arc<Rosters>) -> Subscriptions {
+        Subscriptions { rosters }
+    }
+
+    /// Whether `who` may see the presence of `account`: a contact with subscription `from` or `both`, or the account
+    /// itself.
+    pub async fn may_see(&self, router: &Router, account: &BareJid, who: &BareJid) -> Result<bool, Fault> {
+        if account == who {
+            return Ok(true);
+        }
+        Ok(self
+            .item(router, account, who)
+            .await?
+            .is_some_and(|item| item.state.is_from()))
+    }
+
+    /// What is known about one contact of an account.
+    pub async fn item(
+        &self,
+        router: &Router,
+        account: &BareJid,
+        contact: &BareJid,
+    ) -> Result<Option<Arc<Item>>, Fault> {
+        self.rosters.item(router, account, contact).await
+    }
+
+    /// An account's whole roster.
+    pub async fn roster(&self, router: &Router, account: &BareJid) -> Result<Arc<Roster>, Fault> {
+        self.rosters.of(router, account).await
+    }
+
+    /// Whether an account has put a contact into one of these groups.
+    pub async fn is_in_group(
+        &self,
+        router: &Router,
+        account: &BareJid,
+        contact: &BareJid,
+        groups: &[&str],
+    ) -> Result<bool, Fault> {
+        let item = self.item(router, account, contact).await?;
+        Ok(
+            item.is_some_and(|item| {
+                item.listed && item.groups.iter().any(|group| groups.contains(&&**group))
+            }),
+        )
+    }
+
+    /// Whether a session asked for the roster, and so gets pushes ("interested resource", RFC 6121 §2.2).
+    pub fn is_interested(&self, session: &Session) -> bool {
+        Interested::is(session)
+    }
+}
+
+/// A roster changed; the change is committed and pushed. Rooms that grant by subscription or by group look again.
+pub struct RosterChanged {
+    /// Whose roster.
+    pub account: BareJid,
+    /// Which contact.
+    pub contact: BareJid,
+    /// The contact before; `None` if nothing was known about it.
+    pub before: Option<Arc<Item>>,
+    /// The contact now; `None` if nothing is known about it any more.
+    pub after: Option<Arc<Item>>,
+}
+
+impl RosterChanged {
+    pub(super) fn new(account: &BareJid, contact: &BareJid, change: &Changed) -> RosterChanged {
+        RosterChanged {
+            account: account.clone(),
+            contact: contact.clone(),
+            before: change.before.clone(),
+            after: change.after.clone(),
+        }
+    }
+
+    /// The subscription before and after.
+    pub fn states(&self) -> (State, State) {
+        let state = |item: &Option<Arc<Item>>| item.as_ref().map(|item| item.state).unwrap_or_default();
+        (state(&self.before), state(&self.after))
+    }
+}
+
+impl Event for RosterChanged {
+    const NAME: &'static str = "roster-changed";
+}
+
+/// A session broadcast presence or became unavailable, by itself or because it ended (RFC 6121 §4.2, §4.4, §4.5).
+/// What hooks send leaves after the presence itself.
+pub struct PresenceChanged {
+    /// The session.
+    pub session: Arc<Session>,
+    /// The presence as broadcast, without `to`; available or unavailable.
+    pub presence: Arc<Stanza>,
+    /// Whether it is the initial presence: the session was not available before.
+    pub initial: bool,
+}
+
+impl Event for PresenceChanged {
+    const NAME: &'static str = "presence-changed";
+}

@@ -1,0 +1,133 @@
+//! Presence that arrives at an account (RFC 6121 §3, §4.3, §8.5.2.1.2, appendix A.3).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::events::{Arrival, Verdict};
+use kim_core::hook::{Flow, On};
+use kim_core::router::{Host, Router};
+use kim_core::session::Session;
+use kim_core::stanza::{Kind, PresenceType};
+use smallvec::SmallVec;
+
+use super::change::Edit;
+use super::directed::Directed;
+use super::rosters::{Interested, Rosters};
+use super::subscription::Act;
+use super::{follow, kept, probe};
+
+/// Says who gets a presence that arrives.
+pub struct Incoming {
+    /// The rosters.
+    pub rosters: Arc<Rosters>,
+}
+
+impl On<Arrival> for Incoming {
+    async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
+        let Kind::Presence(kind) = event.stanza.kind else {
+            return Ok(Flow::Next);
+        };
+        if !matches!(event.verdict, Verdict::Open) {
+            return Ok(Flow::Next);
+        }
+        let router = cx.router().clone();
+        event.verdict = match (follow::act(kind), kind) {
+            (Some(act), _) => self.subscription(&router, event, act, cx).await?,
+            (None, PresenceType::Probe) => {
+                probe::answer(&self.rosters, &router, event, cx).await?;
+                Verdict::Dropped
+            }
+            (None, _) => plain(&router, event).await,
+        };
+        Ok(Flow::Next)
+    }
+}
+
+impl Incoming {
+    async fn subscription(
+        &self,
+        router: &Arc<Router>,
+        event: &mut Arrival,
+        act: Act,
+        cx: &mut Cx,
+    ) -> Result<Verdict, Fault> {
+        let account = event.account.clone();
+        let Some(contact) = event.stanza.from.as_ref().map(|from| from.bare()) else {
+            return Ok(Verdict::Dropped);
+        };
+        if contact == account || router.host(account.domain()) != Some(Host::Users) {
+            return Ok(Verdict::Dropped);
+        }
+        event.stanza.from = Some(contact.clone().into());
+        event.stanza.to = Some(account.clone().into());
+        let request = (act == Act::Subscribe).then(|| kept::to_bytes(&event.stanza));
+        let changed = match self
+            .rosters
+            .change(router, &account, &contact, Edit::Inbound(act, request))
+            .await
+        {
+            Ok(changed) => changed,
+            // Too many requests wait: what the sender could be told depends on what others sent.
+            Err(Fault::Stanza(error)) => {
+                tracing::info!(event = "subscription_request_refused", ?error);
+                return Ok(Verdict::Dropped);
+            }
+            Err(fault) => return Err(fault),
+        };
+        follow::to_contact(router, &account, &contact, &changed.follow, cx).await;
+        if !changed.follow.pass {
+            return Ok(Verdict::Dropped);
+        }
+        // §3.1.3: a request goes to all available resources; everything else to those that asked for the roster.
+        let wanted = |session: &Arc<Session>| match act {
+            Act::Subscribe => session.priority().is_some(),
+            _ => Interested::is(session),
+        };
+        Ok(chosen(
+            router
+                .sessions_of(&account)
+                .await
+                .into_iter()
+                .filter(wanted)
+                .collect(),
+        ))
+    }
+}
+
+/// Presence and its errors: to the bare JID for every available resource, to a full JID for that one.
+async fn plain(router: &Router, event: &Arrival) -> Verdict {
+    let Some(to) = event.stanza.to.as_ref() else {
+        return Verdict::Dropped;
+    };
+    let sessions = router.sessions_of(&event.account).await;
+    let is_error = event.stanza.kind == Kind::Presence(PresenceType::Error);
+    if to.is_bare() {
+        if is_error {
+            return Verdict::Dropped;
+        }
+        return chosen(
+            sessions
+                .into_iter()
+                .filter(|session| session.priority().is_some())
+                .collect(),
+        );
+    }
+    let Some(session) = sessions.into_iter().find(|session| session.jid == *to) else {
+        return Verdict::Dropped;
+    };
+    if event.stanza.kind != Kind::Presence(PresenceType::Available)
+        && let Some(from) = &event.stanza.from
+    {
+        Directed::remove(&session, from);
+    }
+    Verdict::Chosen(SmallVec::from_iter([session]))
+}
+
+fn chosen(sessions: SmallVec<[Arc<Session>; 2]>) -> Verdict {
+    if sessions.is_empty() {
+        Verdict::Dropped
+    } else {
+        Verdict::Chosen(sessions)
+    }
+}

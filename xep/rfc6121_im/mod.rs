@@ -1,0 +1,168 @@
+//! RFC 6121, instant messaging and presence: rosters, subscriptions, presence, who gets which message; and what it
+//! leaves to its extensions: offline messages (XEP-0160, XEP-0203) and roster versions (XEP-0237, now part of the RFC).
+//!
+//! A message that arrives costs [`delivery`] a look at the account's sessions and nothing else. Presence that leaves is
+//! dealt with in [`presence`] and [`outbound`], presence that arrives in [`inbound`] and [`probe`]. Subscriptions follow
+//! the tables of appendix A in [`subscription`]; [`change`] and [`rosters`] carry them out.
+
+use std::sync::Arc;
+
+use kim_core::db::Migration;
+use kim_core::error::Fault;
+use kim_core::events::{AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
+use kim_core::hook::Stage;
+use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
+use kim_core::section;
+use kim_core::stanza::IqType;
+
+pub mod api;
+mod cache;
+mod change;
+mod delivery;
+mod directed;
+mod follow;
+mod guard;
+mod inbound;
+mod item;
+mod kept;
+mod offline;
+mod outbound;
+mod presence;
+mod probe;
+mod removal;
+mod roster;
+mod rosters;
+mod store;
+mod subscription;
+mod worth;
+
+#[cfg(test)]
+mod tests;
+
+/// The namespace of rosters (RFC 6121 §2.1.1).
+const ROSTER: &str = "jabber:iq:roster";
+
+section! {
+    /// Rosters, presence and offline messages (RFC 6121, XEP-0160). How many there may be stands in [limits].
+    pub struct ImConfig {
+        /// Bytes of messages kept for one account while it is offline.
+        pub offline_bytes_max: usize = 10_485_760, in 0..=1_073_741_824;
+        /// Memory for rosters in use, in bytes.
+        pub roster_cache_bytes_max: usize = 67_108_864, in 1_048_576..=17_179_869_184;
+    }
+}
+
+/// The module.
+pub struct Im;
+
+impl Module for Im {
+    type Config = ImConfig;
+    const NAME: &'static str = "rfc6121_im";
+    const SPECS: &'static [Spec] = &[
+        spec("RFC 6121", "Instant Messaging and Presence", ""),
+        spec(
+            "XEP-0160",
+            "Best Practices for Handling Offline Messages",
+            "1.0.1",
+        ),
+        spec("XEP-0203", "Delayed Delivery", "2.0"),
+        spec("XEP-0237", "Roster Versioning", "1.3"),
+    ];
+    const MIGRATIONS: &'static [Migration] = &[
+        Migration {
+            room: "rfc6121_im",
+            name: "0001_roster",
+            sql: include_str!("migrations/0001_roster.sql"),
+        },
+        Migration {
+            room: "rfc6121_im",
+            name: "0002_offline",
+            sql: include_str!("migrations/0002_offline.sql"),
+        },
+    ];
+
+    fn register(config: ImConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let limits = house.config.limits.effective();
+        let rosters = Arc::new(rosters::Rosters::new(
+            house.db,
+            &limits,
+            config.roster_cache_bytes_max,
+        ));
+        let offline = Arc::new(offline::Offline::new(
+            house.db,
+            offline::OfflineLimits {
+                messages_max: limits.offline_messages_max,
+                bytes_max: config.offline_bytes_max,
+            },
+        ));
+        house.provide(Arc::new(api::Subscriptions::new(rosters.clone())));
+
+        for kind in [IqType::Get, IqType::Set] {
+            house.iq(
+                &[At::Own],
+                kind,
+                "query",
+                ROSTER,
+                roster::RosterIq {
+                    rosters: rosters.clone(),
+                },
+            );
+        }
+        house.on::<Arrival>(Stage::Admit, guard::NoForeignRosters);
+        house.on::<Arrival>(Stage::Stamp, guard::NoForgedDelays);
+        house.on::<Arrival>(Stage::Deliver, delivery::Messages);
+        house.on::<Arrival>(
+            Stage::Deliver,
+            inbound::Incoming {
+                rosters: rosters.clone(),
+            },
+        );
+        house.on::<Undelivered>(
+            Stage::Store,
+            offline::Keep {
+                offline: offline.clone(),
+                rosters: rosters.clone(),
+            },
+        );
+        house.on::<Departure>(
+            Stage::Deliver,
+            presence::Outgoing {
+                rosters: rosters.clone(),
+                offline: offline.clone(),
+            },
+        );
+        house.on::<SessionEnded>(
+            Stage::Deliver,
+            presence::Outgoing {
+                rosters: rosters.clone(),
+                offline: offline.clone(),
+            },
+        );
+        house.on::<AccountRemoved>(Stage::Deliver, removal::Farewell { rosters, offline });
+
+        let feature = |xml: &'static str| move |_: &_, _: &str| Some(xml.to_owned());
+        house.stream_feature(
+            Offer::AfterLogin,
+            feature("<ver xmlns='urn:xmpp:features:rosterver'/>"),
+        );
+        house.stream_feature(
+            Offer::AfterLogin,
+            feature("<sub xmlns='urn:xmpp:features:pre-approval'/>"),
+        );
+        if limits.offline_messages_max > 0 {
+            house.feature(&[At::Server], "msgoffline");
+        }
+        house.erase(store::roster::erase);
+        house.erase(store::offline::erase);
+        Ok(())
+    }
+}
+
+const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
+    Spec {
+        id,
+        title,
+        version,
+        coverage: Coverage::Complete,
+    }
+}

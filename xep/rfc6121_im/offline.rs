@@ -1,0 +1,337 @@
+//! Messages for an account that is away (XEP-0160): kept in order, and handed over, before anything live, to the next
+//! session that takes messages for the bare JID.
+//!
+//! Between "nobody is there, keep it" and "I am there, what waited?" nothing may slip through. Both decide while they
+//! hold the account's lock, and a session counts as there only once it has seen that nothing waits any more: until then
+//! it is [`Catching`] up and live messages queue behind the old ones.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kim_core::clock::Timestamp;
+use kim_core::cx::Cx;
+use kim_core::db::Db;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::events::Undelivered;
+use kim_core::hook::{Flow, On};
+use kim_core::jid::BareJid;
+use kim_core::router::{Host, Router};
+use kim_core::session::{Presence, Session};
+use kim_core::stanza::{self, Stanza};
+use tokio::sync::OwnedMutexGuard;
+
+use super::delivery::{Several, takes_bare};
+use super::guard::is_our_delay;
+use super::rosters::Rosters;
+use super::store::offline::{Key, OfflineStore, Usage};
+use super::{kept, worth};
+
+/// Accounts for which messages can be kept or handed over at the same time.
+const LOCKS: usize = 256;
+/// Bytes handed to a session at once; then its client has to read.
+const BATCH_BYTES_MAX: usize = 262_144;
+/// How often it is looked whether the client has read, in milliseconds.
+const LOOK_MS: u64 = 20;
+/// Accounts whose usage is remembered.
+const USAGES_MAX: usize = 10_000;
+/// Messages counted in memory before the database is asked again: other nodes keep messages too.
+const COUNTED_MESSAGES_MAX: usize = 64;
+
+/// A session that is being handed messages that waited; it takes no live ones yet.
+#[derive(Default)]
+pub struct Catching(AtomicBool);
+
+impl Catching {
+    /// Whether a session is still catching up.
+    pub fn up(session: &Session) -> bool {
+        session
+            .known_fact::<Catching>()
+            .is_some_and(|fact| fact.0.load(Ordering::Acquire))
+    }
+
+    fn set(session: &Session, catching: bool) {
+        session.fact::<Catching>().0.store(catching, Ordering::Release);
+    }
+}
+
+/// How much an account is known to have waiting, and how many messages were counted since the database was asked.
+#[derive(Clone, Copy)]
+struct Counted {
+    usage: Usage,
+    since: usize,
+}
+
+/// Limits on what waits for one account.
+#[derive(Clone, Copy, Debug)]
+pub struct OfflineLimits {
+    /// Messages; 0 keeps none.
+    pub messages_max: usize,
+    /// Their bytes.
+    pub bytes_max: usize,
+}
+
+/// Messages that wait.
+pub struct Offline {
+    store: OfflineStore,
+    limits: OfflineLimits,
+    locks: Vec<Arc<tokio::sync::Mutex<()>>>,
+    hasher: RandomState,
+    usages: Mutex<HashMap<BareJid, Counted>>,
+}
+
+impl Offline {
+    /// The messages in a database.
+    pub fn new(db: &Db, limits: OfflineLimits) -> Offline {
+        Offline {
+            store: OfflineStore::new(db.clone()),
+            limits,
+            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
+            hasher: RandomState::new(),
+            usages: Mutex::default(),
+        }
+    }
+
+    async fn hold(&self, account: &BareJid) -> OwnedMutexGuard<()> {
+        let at = self.hasher.hash_one(account) as usize % self.locks.len().max(1);
+        self.locks[at].clone().lock_owned().await
+    }
+
+    /// Forgets everything that waits for an account: its client has it from elsewhere, or the account goes.
+    pub async fn clear(&self, account: &BareJid) -> Result<(), Fault> {
+        let _held = self.hold(account).await;
+        self.forget_usage(account);
+        Ok(self.store.clear(account).await?)
+    }
+
+    // ——— keeping ———
+
+    /// Keeps a message for an account. The ticket is on the `cx`: whoever sent it is answered after the commit.
+    async fn keep(&self, account: &BareJid, stanza: &Stanza, cx: &mut Cx) -> Result<(), Fault> {
+        let bytes = kept::to_bytes(stanza);
+        let usage = self.usage(account).await?;
+        if usage.messages >= self.limits.messages_max || usage.bytes + bytes.len() > self.limits.bytes_max {
+            // XEP-0160 §2: the queue is full.
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        self.count(account, usage, bytes.len());
+        cx.await_ticket(self.store.put(account, cx.received, bytes));
+        Ok(())
+    }
+
+    async fn usage(&self, account: &BareJid) -> Result<Usage, Fault> {
+        let known = self
+            .usages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(account)
+            .copied();
+        match known {
+            Some(Counted { usage, since })
+                if since < COUNTED_MESSAGES_MAX
+                    && usage.messages < self.limits.messages_max
+                    && usage.bytes < self.limits.bytes_max =>
+            {
+                Ok(usage)
+            }
+            _ => {
+                self.forget_usage(account);
+                Ok(self.store.usage(account).await?)
+            }
+        }
+    }
+
+    fn count(&self, account: &BareJid, usage: Usage, bytes: usize) {
+        let mut usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        if usages.len() >= USAGES_MAX && !usages.contains_key(account) {
+            usages.clear();
+        }
+        let since = usages.get(account).map_or(0, |counted| counted.since) + 1;
+        let usage = Usage {
+            messages: usage.messages + 1,
+            bytes: usage.bytes + bytes,
+        };
+        usages.insert(account.clone(), Counted { usage, since });
+    }
+
+    fn forget_usage(&self, account: &BareJid) {
+        self.usages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(account);
+    }
+
+    // ——— handing over ———
+
+    /// A session becomes available with a non-negative priority: it gets what waits, oldest first, then counts as there.
+    /// What its outbox cannot take at once follows as the client reads.
+    pub async fn arrive(
+        self: &Arc<Self>,
+        router: &Arc<Router>,
+        session: &Arc<Session>,
+        presence: Presence,
+    ) -> Result<(), Fault> {
+        if self.limits.messages_max == 0 {
+            session.set_presence(Some(presence));
+            return Ok(());
+        }
+        if Catching::up(session) {
+            // An earlier presence began it, and it goes on.
+            session.set_presence(Some(presence));
+            return Ok(());
+        }
+        Catching::set(session, true);
+        session.set_presence(Some(presence));
+        match self.hand_over(router, session).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let (offline, router, session) = (self.clone(), router.clone(), session.clone());
+                tokio::spawn(async move { offline.hand_over_slowly(&router, &session).await });
+                Ok(())
+            }
+            Err(fault) => {
+                Catching::set(session, false);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Hands over as much as goes at once; tells whether that was all.
+    async fn hand_over(&self, router: &Arc<Router>, session: &Arc<Session>) -> Result<bool, Fault> {
+        loop {
+            let held = self.hold(&session.account).await;
+            let waiting = self.store.first(&session.account).await?;
+            let wanted =
+                session.priority().is_some_and(|priority| priority >= 0) && !session.outbox.is_closed();
+            if waiting.is_empty() || !wanted {
+                Catching::set(session, false);
+                return Ok(true);
+            }
+            drop(held);
+            let (keys, stanzas) = self.batch(router, session, waiting);
+            if keys.is_empty() {
+                return Ok(false);
+            }
+            let Some(mut cx) = router.cx() else {
+                return Ok(true);
+            };
+            for stanza in stanzas {
+                cx.deliver(session, Arc::new(stanza));
+            }
+            router.finish(cx).await;
+            self.store.delete(&session.account, keys).await?;
+            self.forget_usage(&session.account);
+        }
+    }
+
+    /// What fits into the session's outbox now, stamped; and the keys of it and of what cannot be read.
+    fn batch(
+        &self,
+        router: &Router,
+        session: &Session,
+        waiting: Vec<(Key, Vec<u8>)>,
+    ) -> (Vec<Key>, Vec<Stanza>) {
+        let mut queued_bytes = session.outbox.queued_bytes();
+        let (mut keys, mut stanzas) = (Vec::new(), Vec::new());
+        for (key, bytes) in waiting {
+            if queued_bytes > 0 && queued_bytes + bytes.len() > BATCH_BYTES_MAX {
+                break;
+            }
+            queued_bytes += bytes.len();
+            keys.push(key);
+            stanzas.extend(kept::from_bytes(&bytes).map(|stanza| stamped(router, session, stanza, key)));
+        }
+        (keys, stanzas)
+    }
+
+    async fn hand_over_slowly(&self, router: &Arc<Router>, session: &Arc<Session>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+            if session.outbox.queued_bytes() > BATCH_BYTES_MAX / 2 && !session.outbox.is_closed() {
+                continue;
+            }
+            match self.hand_over(router, session).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(fault) => {
+                    tracing::error!(event = "offline_messages_stuck", ?fault);
+                    return Catching::set(session, false);
+                }
+            }
+        }
+    }
+}
+
+/// XEP-0203: since when it waited, in the name of the account's server. A message on its way for the second time says
+/// that already.
+fn stamped(router: &Router, session: &Session, mut stanza: Stanza, key: Key) -> Stanza {
+    if !stanza.children().any(|child| is_our_delay(router, &child)) {
+        stanza.append(&stanza::delay(
+            session.account.domain(),
+            Timestamp(key.received_at),
+        ));
+    }
+    stanza
+}
+
+/// Keeps messages that found nobody.
+pub struct Keep {
+    /// Where.
+    pub offline: Arc<Offline>,
+    /// Who may know that somebody is away.
+    pub rosters: Arc<Rosters>,
+}
+
+impl On<Undelivered> for Keep {
+    async fn on(&self, event: &mut Undelivered, cx: &mut Cx) -> Result<Flow, Fault> {
+        let router = cx.router().clone();
+        if self.offline.limits.messages_max == 0 || router.host(event.account.domain()) != Some(Host::Users) {
+            return Ok(Flow::Next);
+        }
+        match worth::of(&event.stanza) {
+            worth::Worth::Keep => {}
+            worth::Worth::Nothing => return Ok(Flow::Done),
+            worth::Worth::Unwanted => return self.lost(&router, event).await,
+        }
+        let held = self.offline.hold(&event.account).await;
+        let here: Several = router
+            .sessions_of(&event.account)
+            .await
+            .into_iter()
+            .filter(|s| takes_bare(s))
+            .collect();
+        if here.is_empty() {
+            self.offline.keep(&event.account, &event.stanza, cx).await?;
+        } else {
+            // Somebody came meanwhile.
+            let shared = Arc::new(event.stanza.clone());
+            here.iter()
+                .for_each(|session| cx.deliver(session, shared.clone()));
+        }
+        drop(held);
+        Ok(Flow::Done)
+    }
+}
+
+impl Keep {
+    /// A message that its sender does not want kept (XEP-0334 §4.2) is lost. Only those who may see that the recipient is
+    /// away are told.
+    async fn lost(&self, router: &Router, event: &Undelivered) -> Result<Flow, Fault> {
+        let Some(sender) = event.stanza.from.as_ref().map(|from| from.bare()) else {
+            return Ok(Flow::Done);
+        };
+        let told = sender == event.account
+            || self
+                .rosters
+                .item(router, &event.account, &sender)
+                .await?
+                .is_some_and(|item| item.state.is_from());
+        if told {
+            Err(StanzaError::new(Condition::ServiceUnavailable).into())
+        } else {
+            Ok(Flow::Done)
+        }
+    }
+}

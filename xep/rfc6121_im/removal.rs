@@ -1,0 +1,42 @@
+//! The end of an account: its contacts are told, and forget it as if it had removed each of them (RFC 6121 §2.5, XEP-0077 §3.2).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::events::AccountRemoved;
+use kim_core::hook::{Flow, On};
+
+use super::change::farewell;
+use super::directed::Directed;
+use super::follow;
+use super::offline::Offline;
+use super::rosters::Rosters;
+
+/// Says goodbye for an account.
+pub struct Farewell {
+    /// The rosters.
+    pub rosters: Arc<Rosters>,
+    /// Messages that wait.
+    pub offline: Arc<Offline>,
+}
+
+impl On<AccountRemoved> for Farewell {
+    async fn on(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
+        let router = cx.router().clone();
+        let roster = self.rosters.of(&router, &event.account).await?;
+        for item in roster.all() {
+            follow::to_contact(&router, &event.account, &item.contact, &farewell(item.state), cx).await;
+        }
+        for session in router.sessions_of(&event.account).await {
+            for target in Directed::take(&session) {
+                cx.send(follow::unavailable(&session).to(target));
+            }
+            // Its end has nobody left to be told.
+            session.set_presence(None);
+        }
+        self.rosters.erase(&event.account).await?;
+        self.offline.clear(&event.account).await?;
+        Ok(Flow::Next)
+    }
+}

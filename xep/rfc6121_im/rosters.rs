@@ -1,0 +1,203 @@
+//! The rosters at work: read through the cache, changed one at a time for each account, every change pushed once it is
+//! committed and before anything else happens to the roster (RFC 6121 §2.1.6, §2.6.3).
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kim_core::config::Limits;
+use kim_core::db::{Db, DbError};
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::BareJid;
+use kim_core::random;
+use kim_core::router::Router;
+use kim_core::session::Session;
+use kim_core::stanza::{IqType, Kind, Stanza};
+use kim_core::wire::Writer;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::ROSTER;
+use super::api::RosterChanged;
+use super::cache::Cache;
+use super::change::Edit;
+use super::item::{Item, Roster};
+use super::store::roster::{Changed, Refusal, RosterStore, Wanted};
+
+/// Accounts whose rosters can change at the same time.
+const LOCKS: usize = 256;
+
+/// A session that asked for the roster and so gets the pushes: an "interested resource" (§2.1.6, §2.2).
+#[derive(Default)]
+pub struct Interested(AtomicBool);
+
+impl Interested {
+    /// Whether a session is interested.
+    pub fn is(session: &Session) -> bool {
+        session
+            .known_fact::<Interested>()
+            .is_some_and(|fact| fact.0.load(Ordering::Relaxed))
+    }
+
+    /// The session is interested from now on.
+    pub fn set(session: &Session) {
+        session.fact::<Interested>().0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// All rosters.
+pub struct Rosters {
+    store: RosterStore,
+    cache: Cache,
+    locks: Vec<Arc<Mutex<()>>>,
+    hasher: RandomState,
+    items_max: usize,
+    requests_max: usize,
+}
+
+impl Rosters {
+    /// The rosters in a database.
+    pub fn new(db: &Db, limits: &Limits, cache_bytes_max: usize) -> Rosters {
+        Rosters {
+            store: RosterStore::new(db.clone()),
+            cache: Cache::new(cache_bytes_max),
+            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
+            hasher: RandomState::new(),
+            items_max: limits.roster_items_max,
+            requests_max: limits.pending_subscriptions_max,
+        }
+    }
+
+    /// Where rosters are stored.
+    pub fn store(&self) -> &RosterStore {
+        &self.store
+    }
+
+    /// An account's roster.
+    pub async fn of(&self, router: &Router, account: &BareJid) -> Result<Arc<Roster>, Fault> {
+        if let Some(roster) = self.cached(router, account).await? {
+            return Ok(roster);
+        }
+        let began = self.cache.generation(account);
+        let roster = Arc::new(self.store.load(account).await?);
+        self.cache.keep(account, &roster, began);
+        Ok(roster)
+    }
+
+    /// One contact. The roster of an account that is away is not loaded for it.
+    pub async fn item(
+        &self,
+        router: &Router,
+        account: &BareJid,
+        contact: &BareJid,
+    ) -> Result<Option<Arc<Item>>, Fault> {
+        if let Some(roster) = self.cached(router, account).await? {
+            return Ok(roster.get(contact).cloned());
+        }
+        if router.sessions().of(account).is_empty() {
+            return Ok(self.store.item(account, contact).await?.map(Arc::new));
+        }
+        Ok(self.of(router, account).await?.get(contact).cloned())
+    }
+
+    /// The copy in memory. Where other nodes may have changed the roster, its revision is compared first.
+    async fn cached(&self, router: &Router, account: &BareJid) -> Result<Option<Arc<Roster>>, Fault> {
+        let Some(roster) = self.cache.get(account) else {
+            return Ok(None);
+        };
+        if router.is_alone() || self.store.revision(account).await? == roster.revision {
+            return Ok(Some(roster));
+        }
+        self.cache.forget(account);
+        Ok(None)
+    }
+
+    /// Nobody else changes the roster, or reads it for a client, while this is held.
+    pub async fn hold(&self, account: &BareJid) -> OwnedMutexGuard<()> {
+        let at = self.hasher.hash_one(account) as usize % self.locks.len().max(1);
+        self.locks[at].clone().lock_owned().await
+    }
+
+    /// Changes one contact; when it returns, the change is committed and pushed. It goes on even if the caller goes
+    /// away, so that memory and database never part.
+    pub async fn change(
+        self: &Arc<Self>,
+        router: &Arc<Router>,
+        account: &BareJid,
+        contact: &BareJid,
+        edit: Edit,
+    ) -> Result<Changed, Fault> {
+        let held = self.hold(account).await;
+        let wanted = Arc::new(Wanted {
+            account: account.clone(),
+            contact: contact.clone(),
+            edit,
+            now: router.clock().now().0,
+            items_max: self.items_max,
+            requests_max: self.requests_max,
+        });
+        let (rosters, router) = (self.clone(), router.clone());
+        let work = tokio::spawn(async move {
+            let result = rosters.store.change(wanted.clone()).await;
+            if let Ok(Ok(change)) = &result {
+                rosters.cache.changed(&wanted.account, &wanted.contact, change);
+                rosters.announce(&router, &wanted, change).await;
+            }
+            drop(held);
+            result
+        });
+        let done = work.await.map_err(|error| Fault::Us(Box::new(error)))?;
+        done.map_err(Fault::from)?.map_err(refused)
+    }
+
+    /// Tells the interested resources (§2.1.6), then the other rooms.
+    async fn announce(&self, router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
+        let Some(mut cx) = router.cx() else { return };
+        if change.visible {
+            let gone = Arc::new(Item::new(wanted.contact.clone()));
+            let item = change.after.as_ref().filter(|item| item.listed).unwrap_or(&gone);
+            for session in router
+                .sessions_of(&wanted.account)
+                .await
+                .iter()
+                .filter(|session| Interested::is(session))
+            {
+                cx.deliver(session, Arc::new(push(session, item, change.version)));
+            }
+        }
+        let mut event = RosterChanged::new(&wanted.account, &wanted.contact, change);
+        if let Err(fault) = router.raise(&mut event, &mut cx).await {
+            tracing::error!(event = "roster_change_unheard", ?fault);
+        }
+        router.finish(cx).await;
+    }
+
+    /// Forgets an account's roster, in memory and in the database.
+    pub async fn erase(&self, account: &BareJid) -> Result<(), DbError> {
+        let _held = self.hold(account).await;
+        let erased = self.store.erase(account).await;
+        self.cache.forget(account);
+        erased
+    }
+}
+
+/// A roster push (§2.1.6): from the account, to one resource.
+pub fn push(session: &Session, item: &Item, version: i64) -> Stanza {
+    let mut xml = Writer::new();
+    xml.start("query", ROSTER).attr("ver", &version.to_string());
+    item.write(&mut xml);
+    xml.end();
+    Stanza::new(Kind::Iq(IqType::Set), &xml.finish_string())
+        .from(session.account.clone())
+        .to(session.jid.clone())
+        .id(random::token())
+}
+
+fn refused(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::RosterFull => StanzaError::new(Condition::ResourceConstraint)
+            .text("the roster is full")
+            .into(),
+        Refusal::TooManyRequests => Condition::ResourceConstraint.into(),
+        Refusal::NoSuchItem => Condition::ItemNotFound.into(),
+    }
+}

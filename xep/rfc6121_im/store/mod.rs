@@ -1,0 +1,5 @@
+//! Every statement of this room: rosters with their requests and versions ([`roster`]), and messages that wait for
+//! their recipient ([`offline`]).
+
+pub mod offline;
+pub mod roster;
