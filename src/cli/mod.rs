@@ -6,8 +6,6 @@ mod failure;
 mod house;
 mod modules;
 mod password;
-#[cfg(test)]
-mod sample;
 mod serve;
 mod terminal;
 #[cfg(test)]
