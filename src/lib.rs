@@ -5,6 +5,5 @@
 pub mod c2s;
 pub mod cli;
 pub mod control;
-mod house_control;
 pub mod server;
 pub mod tls;

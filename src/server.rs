@@ -6,58 +6,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kim_core::accounts::{Accounts, AccountsOptions};
-use kim_core::clock::Clock;
 use kim_core::cluster::Solo;
 use kim_core::config::Config;
-use kim_core::db::Db;
-use kim_core::router::{Parts, Router};
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
-use crate::cli::{self, App, Failure, ModuleFacts};
-use crate::control::ControlSocket;
-use crate::house_control::HouseControl;
+use crate::cli::{App, Failure, House};
+use crate::control::{ControlSocket, Direct};
 use crate::tls::{Certificates, TlsError};
 
 /// The program as its commands see it.
 pub fn app() -> App {
     App {
-        schemas: MODULES.iter().map(|module| (module.schema)()).collect(),
-        migrations: MODULES.iter().map(|module| module.migrations).collect(),
-        erasers: Vec::new(),
-        facts: |_| Vec::new(),
+        modules: MODULES,
         serve: |config, _| Box::pin(serve(config)),
         checks: Vec::new(),
-    }
-}
-
-/// The house without its doors: what both the server and a command that works without one need.
-pub struct House {
-    /// The router with all modules.
-    pub router: Arc<Router>,
-    /// The database below it.
-    pub db: Db,
-}
-
-impl House {
-    /// Opens the database, brings its tables up to date and puts the modules together.
-    pub async fn open(config: Config) -> Result<House, Failure> {
-        let db = cli::open_database(&app().all_migrations(), &config).await?;
-        let accounts = Accounts::open(db.clone(), AccountsOptions::default()).await;
-        let accounts = accounts.map_err(|error| Failure::Database(error.to_string()))?;
-        let parts = Parts {
-            config: Arc::new(config),
-            db: db.clone(),
-            accounts,
-            clock: Clock::system(),
-            cluster: Box::new(Solo),
-        };
-        let router = Router::new(parts, MODULES).map_err(|error| Failure::Other(error.to_string()))?;
-        Ok(House { router, db })
     }
 }
 
@@ -86,7 +52,7 @@ impl Server {
                 listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
-        let house = House::open(config).await?;
+        let house = House::open(Arc::new(config), MODULES, Box::new(Solo)).await?;
         let door = Door::new(house.router.clone(), certificates.clone());
         let addresses = listeners
             .iter()
@@ -98,7 +64,7 @@ impl Server {
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
-        let controlled = Arc::new(HouseControl::new(&house));
+        let controlled = Arc::new(Direct::serving(house.router.clone()));
         tasks.push(tokio::spawn(control.serve(controlled)));
         Ok(Server {
             house,
@@ -242,10 +208,4 @@ fn log_panics() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(event = "panic", place, "a task panicked");
     }));
-}
-
-/// What `kim modules` tells.
-pub fn module_facts(router: &Router) -> Vec<ModuleFacts> {
-    let _ = router;
-    Vec::new()
 }

@@ -84,7 +84,7 @@ impl TestServer {
         if let Some(url) = url {
             sources = sources.flag("--url", "storage", "url", url);
         }
-        let config = Config::load(&sources, &app().schemas).expect("a valid configuration");
+        let config = Config::load(&sources, &app().schemas()).expect("a valid configuration");
         let server = Server::start(config).await.expect("the server starts");
         let address = |security| {
             let mut all = server.addresses().iter();
@@ -534,7 +534,8 @@ fn encoded(data: &[u8]) -> String {
     }
 }
 
-fn decoded(element: &Element) -> String {
+/// The text of a challenge.
+pub fn decoded(element: &Element) -> String {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(element.text().as_bytes())
