@@ -71,6 +71,8 @@ pub struct Stream {
     answered: bool,
     /// The client's own address, as it claims; only ever sent back to it.
     claimed: Option<BareJid>,
+    /// The domain it asked for, once it is known to be one of ours.
+    domain: Option<BareJid>,
     elements: u32,
 }
 
@@ -88,6 +90,7 @@ impl Stream {
             input: BytesMut::new(),
             answered: false,
             claimed: None,
+            domain: None,
             elements: 0,
         }
     }
@@ -121,8 +124,8 @@ impl Stream {
         let Some(domain) = served else {
             return Err(StreamCondition::HostUnknown.into());
         };
+        self.domain = Some(domain.clone());
         if !is_version_1(&header) {
-            self.header(Some(domain.as_str()));
             return Err(StreamCondition::UnsupportedVersion.into());
         }
         Ok(domain)
@@ -131,14 +134,14 @@ impl Stream {
     /// Answers with our header and the features, in one write (a probe for Direct TLS wants the XML declaration in the
     /// first bytes).
     pub async fn answer(&mut self, domain: &BareJid, features: &str) -> Result<(), End> {
-        let mut xml = self.header(Some(domain.as_str()));
+        let mut xml = self.header(domain.as_str());
         xml.push_str("<stream:features>");
         xml.push_str(features);
         xml.push_str("</stream:features>");
         self.send(&xml).await
     }
 
-    fn header(&mut self, from: Option<&str>) -> String {
+    fn header(&mut self, from: &str) -> String {
         self.answered = true;
         let mut xml = String::with_capacity(256);
         xml.push_str("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='");
@@ -151,9 +154,7 @@ impl Stream {
             escape_value(&mut xml, value);
             xml.push('\'');
         };
-        if let Some(from) = from {
-            attr("from", from);
-        }
+        attr("from", from);
         // RFC 6120 §4.7.2: who says who it is, is answered by name; but not before it can be overheard.
         if let Some(claimed) = self.claimed.take().filter(|_| self.socket.is_tls()) {
             attr("to", claimed.as_str());
@@ -209,8 +210,10 @@ impl Stream {
             End::Closed => words.push_str("</stream:stream>"),
             End::Error(error) => {
                 if !self.answered {
-                    let main = self.door.router.config().main_domain().to_string();
-                    words.push_str(&self.header(Some(&main)));
+                    let asked = self.domain.take().map(|domain| domain.to_string());
+                    let main = || self.door.router.config().main_domain().to_string();
+                    let from = asked.unwrap_or_else(main);
+                    words.push_str(&self.header(&from));
                 }
                 words.push_str(&error.to_xml());
                 words.push_str("</stream:stream>");

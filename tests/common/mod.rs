@@ -534,7 +534,8 @@ fn encoded(data: &[u8]) -> String {
     }
 }
 
-fn decoded(element: &Element) -> String {
+/// The text of a challenge.
+pub fn decoded(element: &Element) -> String {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(element.text().as_bytes())
