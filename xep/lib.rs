@@ -8,6 +8,7 @@ use kim_core::module::Entry;
 pub mod rfc6121_im;
 pub mod xep0030_disco;
 pub mod xep0049_private;
+pub mod xep0054_vcard;
 pub mod xep0077_register;
 pub mod xep0092_version;
 pub mod xep0115_caps;
@@ -21,6 +22,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<rfc6121_im::Im>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
+    Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),
