@@ -6,6 +6,7 @@
 use kim_core::module::Entry;
 
 pub mod rfc6121_im;
+pub mod xep0012_last;
 pub mod xep0030_disco;
 pub mod xep0049_private;
 pub mod xep0054_vcard;
@@ -20,6 +21,7 @@ pub mod xep0202_time;
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
     Entry::of::<rfc6121_im::Im>(),
+    Entry::of::<xep0012_last::LastActivity>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
     Entry::of::<xep0054_vcard::VCardTemp>(),
