@@ -17,9 +17,11 @@ pub mod xep0157_contact;
 pub mod xep0175_anonymous;
 pub mod xep0199_ping;
 pub mod xep0202_time;
+pub mod xep0359_ids;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
+    Entry::of::<xep0359_ids::StanzaIds>(),
     Entry::of::<rfc6121_im::Im>(),
     Entry::of::<xep0012_last::LastActivity>(),
     Entry::of::<xep0030_disco::Disco>(),
