@@ -1,5 +1,10 @@
 //! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its rooms (kim-xep).
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod c2s;
+pub mod cli;
 pub mod control;
+pub mod house;
+pub mod server;
+pub mod tls;

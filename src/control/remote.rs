@@ -30,8 +30,17 @@ impl Remote {
             Ok(_) => Ok(Some(Remote {
                 path: path.to_owned(),
             })),
-            // A socket that nobody listens on was left by a server that was killed.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            // A socket that nobody listens on was left by a server that was killed; where there can be no socket, because
+            // the path is too long for one or leads through a file, there is no server either.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound
+                        | ErrorKind::ConnectionRefused
+                        | ErrorKind::NotADirectory
+                        | ErrorKind::InvalidInput
+                ) =>
+            {
                 Ok(None)
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(ControlError::Failed(format!(

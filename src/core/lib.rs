@@ -24,3 +24,6 @@ pub mod stanza;
 pub mod testing;
 
 pub use kim_wire as wire;
+
+#[cfg(test)]
+mod tests;

@@ -131,9 +131,9 @@ fi
 # With KIM_TEST_POSTGRES every test that touches a database runs on SQLite and on PostgreSQL.
 step 'rust tests' cargo cargo test --workspace --locked --no-fail-fast
 if ! $quick; then
-    step 'client tests, sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
-    step 'client tests, postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
-    step 'licences, bans, sources' one cargo deny --locked check licenses bans sources
+    step 'client tests on sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
+    step 'client tests on postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
+    step 'licences and sources' one cargo deny --locked check licenses bans sources
 fi
 step 'server logs' one server_logs_are_clean
 finish

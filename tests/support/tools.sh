@@ -48,8 +48,11 @@ python() {
 deny() {
     if command -v cargo-deny >/dev/null || [ -x .cache/tools/bin/cargo-deny ]; then return 0; fi
     echo "tools: building cargo-deny $CARGO_DENY_VERSION (once)"
-    # Its own target folder would be thrown away; building without debug information keeps it short.
-    CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --quiet --locked --root .cache/tools "cargo-deny@$CARGO_DENY_VERSION"
+    # It reads a lock file in a second either way: unoptimised, it is built in a third of the time.
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 \
+        cargo install --quiet --locked --no-default-features --root .cache/tools --target-dir .cache/tools-build \
+        "cargo-deny@$CARGO_DENY_VERSION"
+    rm -rf .cache/tools-build
 }
 
 [ $# -gt 0 ] || set -- packages python deny

@@ -21,6 +21,11 @@ impl Domain {
             .map(Domain)
     }
 
+    /// As DNS and certificates have it (IDNA 2008); `None` for what they cannot have.
+    pub fn to_ascii(&self) -> Option<String> {
+        idna::domain_to_ascii(self).ok()
+    }
+
     /// The account that administers a domain unless told otherwise.
     pub fn administrator(&self) -> Vec<BareJid> {
         BareJid::new(Some("admin"), self).into_iter().collect()

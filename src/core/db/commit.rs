@@ -105,7 +105,15 @@ impl Committer {
                         parts.push(second);
                         parts.push(part);
                     }
-                    None => self.resolve(part, &Err(error)),
+                    None => {
+                        if matches!(
+                            error,
+                            DbError::Statement(_) | DbError::Aborted(_) | DbError::Panicked
+                        ) {
+                            tracing::error!(event = "write_failed", %error);
+                        }
+                        self.resolve(part, &Err(error));
+                    }
                 },
                 Err(error) => {
                     tracing::error!(event = "commit_failed", %error, rows = rows_of(&part));

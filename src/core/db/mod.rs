@@ -113,7 +113,10 @@ impl Db {
     /// database shared by the clones of this `Db`) or `postgres://…`, and starts the committer on the current
     /// runtime. The error is one line for the operator and never holds a password.
     pub async fn open(url: &str, options: &DbOptions) -> Result<Db, DbError> {
-        let target = Target::parse(url)?;
+        Db::start(Target::parse(url)?, options).await
+    }
+
+    async fn start(target: Target, options: &DbOptions) -> Result<Db, DbError> {
         target.prepare()?;
         let conn = target.connect_writer().await?;
         let queue = Arc::new(Queue::new(QueueLimits {
@@ -162,7 +165,7 @@ impl Db {
     /// The job may share its transaction with others and may be run again (after a lost connection, or alone when
     /// the batch failed), so it is an `Fn` that changes nothing but the database, and it must not await anything
     /// but its `Tx`: everybody who writes waits meanwhile. All of it is stored or, on any error, nothing.
-    /// Dropping the returned future does not cancel the job.
+    /// Dropping the returned future after it was polled does not cancel the job.
     pub async fn write<T, F>(&self, job: F) -> Result<T, DbError>
     where
         T: Send + 'static,

@@ -12,24 +12,34 @@ const READ_SECONDS_MAX: u64 = 30;
 /// A query that takes longer is logged (its text, never its values), in milliseconds.
 const SLOW_READ_MS: u128 = 1_000;
 
-/// Runs `$body` on a connection of the pool; on an error, or cut off by the time limit, the connection is dropped.
+/// What came of one try to read.
+enum Tried {
+    Done(Result<Vec<Row>, DbError>),
+    /// The connection that the pool had kept was dead; another one may not be.
+    DeadConnection(DbError),
+}
+
+/// Runs `$body` on a connection of the pool; on a lost connection, or cut off by the time limit, it is dropped.
 macro_rules! pooled {
-    ($pool:expr, $conn:ident => $body:expr) => {{
-        let mut $conn = $pool.acquire().await?;
+    ($pool:expr, $kind:path, $conn:ident => $body:expr) => {{
+        let mut $conn = match $pool.acquire().await {
+            Ok(conn) => conn,
+            Err(error) => return Tried::Done(Err(error.into())),
+        };
         let limit = Duration::from_secs(READ_SECONDS_MAX);
-        let result = tokio::time::timeout(limit, $body).await;
-        match result {
-            Ok(Ok(rows)) => Ok(rows),
+        match tokio::time::timeout(limit, $body).await {
+            Ok(Ok(rows)) => Tried::Done(Ok(rows.into_iter().map(|row| Row($kind(row))).collect())),
             Ok(Err(error)) => {
                 let error = DbError::from(error);
                 if error.remedy() == Remedy::Reconnect {
                     $conn.close_on_drop();
+                    return Tried::DeadConnection(error);
                 }
-                Err(error)
+                Tried::Done(Err(error))
             }
             Err(_) => {
                 $conn.close_on_drop();
-                Err(DbError::TimedOut)
+                Tried::Done(Err(DbError::TimedOut))
             }
         }
     }};
@@ -45,8 +55,9 @@ impl Db {
         let mut tries_left = self.inner.read_connections_max;
         let result = loop {
             match self.fetch_once(query.clone()).await {
-                Err(error) if error.remedy() == Remedy::Reconnect && tries_left > 0 => tries_left -= 1,
-                result => break result,
+                Tried::DeadConnection(_) if tries_left > 0 => tries_left -= 1,
+                Tried::DeadConnection(error) => break Err(error),
+                Tried::Done(result) => break result,
             }
         };
         let elapsed_ms = started.elapsed().as_millis();
@@ -61,19 +72,21 @@ impl Db {
         Ok(self.fetch_all(query).await?.into_iter().next())
     }
 
-    async fn fetch_once(&self, query: Query) -> Result<Vec<Row>, DbError> {
+    async fn fetch_once(&self, query: Query) -> Tried {
         let (sql, values) = query.into_parts();
         match &self.inner.pool {
-            Pool::Lite(pool) => {
-                let query = sqlx::query_with(sql, lite_arguments(values)?);
-                let rows = pooled!(pool, conn => query.fetch_all(&mut *conn))?;
-                Ok(rows.into_iter().map(|row| Row(RowOf::Lite(row))).collect())
-            }
-            Pool::Pg(pool) => {
-                let query = sqlx::query_with(sql, pg_arguments(values)?);
-                let rows = pooled!(pool, conn => query.fetch_all(&mut *conn))?;
-                Ok(rows.into_iter().map(|row| Row(RowOf::Pg(row))).collect())
-            }
+            Pool::Lite(pool) => match lite_arguments(values) {
+                Ok(values) => {
+                    pooled!(pool, RowOf::Lite, conn => sqlx::query_with(sql, values).fetch_all(&mut *conn))
+                }
+                Err(error) => Tried::Done(Err(error)),
+            },
+            Pool::Pg(pool) => match pg_arguments(values) {
+                Ok(values) => {
+                    pooled!(pool, RowOf::Pg, conn => sqlx::query_with(sql, values).fetch_all(&mut *conn))
+                }
+                Err(error) => Tried::Done(Err(error)),
+            },
         }
     }
 

@@ -137,7 +137,7 @@ fn number(digits: &[u8], radix: u32) -> Result<char, WireError> {
 pub(crate) fn put_raw_value(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), WireError> {
     let mut at = 0;
     while let Some(&byte) = raw.get(at) {
-        let (plain, _) = chars::run(raw, at, chars::VALUE_STOP);
+        let (plain, _) = chars::value_run(raw, at);
         out.extend_from_slice(raw.get(at..at + plain).unwrap_or_default());
         at += plain;
         if plain > 0 {

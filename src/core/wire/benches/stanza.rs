@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use criterion::{Criterion, Throughput};
 use kim_wire::{Element, Frame, Limits, Reader, Writer};
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::ResolveResult;
+use quick_xml::name::{NamespaceResolver, ResolveResult};
 
 #[allow(dead_code)]
 #[path = "../tests/generator.rs"]
@@ -76,6 +76,7 @@ impl Ours {
 /// An owned tree over quick-xml, with what it leaves to its caller done: namespaces resolved, attributes checked for
 /// duplicates and broken values, end tags checked, references resolved.
 #[derive(Default)]
+#[allow(dead_code)]
 struct Node {
     name: String,
     ns: String,
@@ -84,15 +85,15 @@ struct Node {
     children: Vec<Node>,
 }
 
-fn node(reader: &quick_xml::NsReader<&[u8]>, ns: ResolveResult<'_>, tag: &BytesStart<'_>) -> Node {
+fn node(resolver: &NamespaceResolver, tag: &BytesStart<'_>) -> Node {
     let name = |ns: ResolveResult<'_>| match ns {
-        ResolveResult::Bound(ns) => ns.as_utf8(),
+        ResolveResult::Bound(ns) => ns.0.to_owned(),
         ResolveResult::Unbound => String::new(),
         ResolveResult::Unknown(_) => panic!("unbound prefix"),
     };
     let mut node = Node {
-        name: utf8(tag.local_name().as_ref()),
-        ns: name(ns),
+        name: tag.local_name().as_ref().to_owned(),
+        ns: name(resolver.resolve_element(tag.name()).0),
         ..Node::default()
     };
     let mut seen = HashSet::new();
@@ -101,11 +102,9 @@ fn node(reader: &quick_xml::NsReader<&[u8]>, ns: ResolveResult<'_>, tag: &BytesS
         if attr.key.as_namespace_binding().is_some() {
             continue;
         }
-        let (ns, local) = reader.resolver().resolve_attribute(attr.key);
-        let (ns, local) = (name(ns), utf8(local.as_ref()));
-        let value = quick_xml::escape::unescape(&utf8(&attr.value))
-            .unwrap()
-            .into_owned();
+        let (ns, local) = resolver.resolve_attribute(attr.key);
+        let (ns, local) = (name(ns), local.as_ref().to_owned());
+        let value = quick_xml::escape::unescape(&attr.value).unwrap().into_owned();
         assert!(!ns.is_empty() || seen.len() < 64);
         if !ns.is_empty() {
             assert!(seen.insert((ns.clone(), local.clone())));
@@ -115,32 +114,18 @@ fn node(reader: &quick_xml::NsReader<&[u8]>, ns: ResolveResult<'_>, tag: &BytesS
     node
 }
 
-trait Utf8 {
-    fn as_utf8(&self) -> String;
-}
-
-impl Utf8 for quick_xml::name::Namespace<'_> {
-    fn as_utf8(&self) -> String {
-        utf8(self.0)
-    }
-}
-
-fn utf8(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).unwrap().to_owned()
-}
-
 fn quick(xml: &[u8]) -> Node {
     let mut reader = quick_xml::NsReader::from_reader(xml);
     let mut open: Vec<Node> = Vec::new();
     loop {
-        let (ns, event) = reader.read_resolved_event().unwrap();
+        let event = reader.read_event().unwrap();
         match event {
             Event::Start(tag) => {
-                let node = node(&reader, ns, &tag);
+                let node = node(reader.resolver(), &tag);
                 open.push(node);
             }
             Event::Empty(tag) => {
-                let node = node(&reader, ns, &tag);
+                let node = node(reader.resolver(), &tag);
                 match open.last_mut() {
                     Some(parent) => parent.children.push(node),
                     None => return node,
@@ -153,11 +138,10 @@ fn quick(xml: &[u8]) -> Node {
                     None => return node,
                 }
             }
-            Event::Text(text) => open.last_mut().unwrap().text.push_str(&text.decode().unwrap()),
+            Event::Text(text) => open.last_mut().unwrap().text.push_str(&text),
             Event::GeneralRef(name) => match name.resolve_char_ref().unwrap() {
                 Some(c) => open.last_mut().unwrap().text.push(c),
                 None => {
-                    let name = name.decode().unwrap();
                     let text = quick_xml::escape::resolve_predefined_entity(&name).unwrap();
                     open.last_mut().unwrap().text.push_str(text);
                 }

@@ -1,7 +1,7 @@
 //! Scans one tag. A tag is consumed only when it is whole, so the scan keeps its place: bytes that have been looked at
 //! are not looked at again, however small the pieces are in which a tag arrives.
 
-use crate::chars::{self, HIGH, NAME, NAME_START, VALUE_STOP, Wide};
+use crate::chars::{self, HIGH, NAME, NAME_START, Wide};
 use crate::{Limits, WireError};
 
 /// A name with its prefix, if it has one.
@@ -48,6 +48,8 @@ pub(super) struct Attr {
     value_len: u32,
     /// The value is in canonical form already.
     pub plain: bool,
+    /// The quotes are `"`.
+    double: bool,
     /// Which generated prefix it gets; meaningful only for a name with a prefix other than `xml`.
     pub generated: u32,
 }
@@ -55,6 +57,27 @@ pub(super) struct Attr {
 impl Attr {
     pub fn value<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
         bytes(tag, self.value_at, self.value_len)
+    }
+
+    /// Where in the tag the value stands.
+    pub fn value_at(&self) -> usize {
+        self.value_at as usize
+    }
+
+    /// Whether this comes directly after the element's name, in a tag that is tight.
+    pub fn is_first(&self, name: QName) -> bool {
+        self.name.at == 1 + name.len + 1
+    }
+
+    /// Makes the quotes single in a copy of the tag.
+    pub fn single_quotes(&self, copy: &mut [u8]) {
+        if self.double {
+            for at in [self.value_at - 1, self.value_at + self.value_len] {
+                if let Some(quote) = copy.get_mut(at as usize) {
+                    *quote = b'\'';
+                }
+            }
+        }
     }
 }
 
@@ -71,18 +94,31 @@ enum Phase {
     EndGap,
 }
 
+/// The attribute under way.
+#[derive(Clone, Copy, Default)]
+struct Begun {
+    name: QName,
+    quote: u8,
+    value_at: usize,
+    plain: bool,
+    high: bool,
+}
+
+impl Begun {
+    fn value(&mut self, quote: u8, at: usize) {
+        (self.quote, self.value_at, self.plain, self.high) = (quote, at, true, false);
+    }
+}
+
 /// A tag being scanned, or just scanned.
 #[derive(Default)]
 pub(super) struct TagScan {
     /// Bytes looked at so far; 0 when no tag is under way.
     at: usize,
     phase: Phase,
-    /// The attribute under way.
-    attr_name: QName,
-    quote: u8,
-    value_at: usize,
-    plain: bool,
-    high: bool,
+    begun: Begun,
+    /// Written without any white space but single blanks between attributes: what canonical form would keep.
+    pub tight: bool,
     pub name: QName,
     /// The tag was `<x/>`.
     pub empty: bool,
@@ -100,26 +136,35 @@ impl TagScan {
             self.declarations.clear();
             self.phase = Phase::Name;
         }
-        let mut at = self.at.max(1);
+        // Whether a tag that came in pieces is tight is not worth remembering.
+        self.tight = self.at == 0;
+        // What changes with every byte is kept in registers and stored only if the tag is not whole.
+        let (mut at, mut phase, mut begun) = (self.at.max(1), self.phase, self.begun);
         loop {
-            match self.phase {
+            match phase {
                 Phase::Name => {
                     let Some(name) = qname(tag, 1, limits)? else { break };
                     self.name = name;
                     at = 1 + name.len as usize;
-                    self.phase = Phase::Gap;
+                    phase = Phase::Gap;
                 }
                 Phase::Gap => {
+                    let gap_at = at;
                     at = skip_space(tag, at);
                     match tag.get(at) {
                         None => break,
-                        Some(b'>') => return Ok(self.done(at, false)),
+                        Some(b'>') => {
+                            self.tight &= at == gap_at;
+                            return Ok(self.done(at, false));
+                        }
                         Some(b'/') => {
+                            self.tight &= at == gap_at;
                             at += 1;
-                            self.phase = Phase::Slash;
+                            phase = Phase::Slash;
                         }
                         Some(_) if tag.get(at - 1).is_some_and(|b| chars::is_space(*b)) => {
-                            self.phase = Phase::AttrName;
+                            self.tight &= at == gap_at + 1 && tag.get(gap_at) == Some(&b' ');
+                            phase = Phase::AttrName;
                         }
                         Some(_) => return Err(WireError::NotWellFormed("no space before an attribute")),
                     }
@@ -128,9 +173,14 @@ impl TagScan {
                     let Some(name) = qname(tag, at, limits)? else {
                         break;
                     };
-                    self.attr_name = name;
+                    begun.name = name;
                     at += name.len as usize;
-                    self.phase = Phase::Equals;
+                    phase = Phase::Equals;
+                    if let Some([b'=', quote @ (b'\'' | b'"')]) = tag.get(at..at + 2) {
+                        at += 2;
+                        begun.value(*quote, at);
+                        phase = Phase::Value;
+                    }
                 }
                 Phase::Equals => {
                     at = skip_space(tag, at);
@@ -139,32 +189,34 @@ impl TagScan {
                         Some(b'=') => at += 1,
                         Some(_) => return Err(WireError::NotWellFormed("an attribute without =")),
                     }
-                    self.phase = Phase::Quote;
+                    phase = Phase::Quote;
                 }
                 Phase::Quote => {
                     at = skip_space(tag, at);
                     match tag.get(at) {
                         None => break,
-                        Some(quote @ (b'\'' | b'"')) => self.quote = *quote,
+                        Some(quote @ (b'\'' | b'"')) => {
+                            at += 1;
+                            self.tight = false;
+                            begun.value(*quote, at);
+                            phase = Phase::Value;
+                        }
                         Some(_) => return Err(WireError::NotWellFormed("an attribute without quotes")),
                     }
-                    at += 1;
-                    (self.value_at, self.plain, self.high) = (at, true, false);
-                    self.phase = Phase::Value;
                 }
                 Phase::Value => {
-                    let (len, high) = chars::run(tag, at, VALUE_STOP);
+                    let (len, high) = chars::value_run(tag, at);
                     at += len;
-                    self.high |= high;
+                    begun.high |= high;
                     match tag.get(at) {
                         None => break,
-                        Some(quote) if *quote == self.quote => {
-                            self.attribute(tag, at, limits)?;
-                            self.phase = Phase::Gap;
+                        Some(quote) if *quote == begun.quote => {
+                            self.attribute(tag, &begun, at, limits)?;
+                            phase = Phase::Gap;
                         }
                         Some(b'<') => return Err(WireError::NotWellFormed("< in an attribute")),
                         Some(b'"') => {}
-                        Some(b'&' | b'>' | b'\'' | b'\t' | b'\n' | b'\r') => self.plain = false,
+                        Some(b'&' | b'>' | b'\'' | b'\t' | b'\n' | b'\r') => begun.plain = false,
                         Some(_) => return Err(FORBIDDEN),
                     }
                     at += 1;
@@ -177,7 +229,7 @@ impl TagScan {
                 Phase::EndGap => return Err(WireError::NotWellFormed("an end tag out of place")),
             }
         }
-        self.at = at;
+        (self.at, self.phase, self.begun) = (at, phase, begun);
         Ok(None)
     }
 
@@ -186,6 +238,11 @@ impl TagScan {
         const MISMATCH: WireError = WireError::NotWellFormed("an end tag that does not match");
         let colon: &[u8] = if prefix.is_empty() { b"" } else { b":" };
         if self.at == 0 {
+            // Nearly all end tags are whole, without prefix and without white space.
+            let len = local.len() + 3;
+            if prefix.is_empty() && tag.get(len - 1) == Some(&b'>') && same(tag.get(2..len - 1), local) {
+                return Ok(Some(len));
+            }
             let mut rest = tag.get(2..).unwrap_or_default();
             for part in [prefix, colon, local] {
                 let len = part.len().min(rest.len());
@@ -218,25 +275,30 @@ impl TagScan {
     }
 
     /// Takes the attribute whose value ends at `end`.
-    fn attribute(&mut self, tag: &[u8], end: usize, limits: &Limits) -> Result<(), WireError> {
+    #[inline(always)]
+    fn attribute(&mut self, tag: &[u8], begun: &Begun, end: usize, limits: &Limits) -> Result<(), WireError> {
         let attr = Attr {
-            name: self.attr_name,
-            value_at: self.value_at as u32,
-            value_len: (end - self.value_at) as u32,
-            plain: self.plain,
+            name: begun.name,
+            value_at: begun.value_at as u32,
+            value_len: (end - begun.value_at) as u32,
+            plain: begun.plain,
+            double: begun.quote == b'"',
             generated: 0,
         };
-        if self.high {
+        if begun.high {
             chars::check_whole_utf8(attr.value(tag))?;
         }
         let name = attr.name.whole(tag);
-        let declares = name == b"xmlns" || attr.name.prefix(tag) == b"xmlns";
+        let declares = name.starts_with(b"xmlns") && (name.len() == 5 || attr.name.prefix_len == 5);
         let (list, most, limit) = if declares {
             (&mut self.declarations, limits.namespaces_max, "namespaces_max")
         } else {
             (&mut self.attrs, limits.attributes_max, "attributes_max")
         };
-        if list.iter().any(|other| other.name.whole(tag) == name) {
+        if list
+            .iter()
+            .any(|other| other.name.len == attr.name.len && same(Some(other.name.whole(tag)), name))
+        {
             return Err(WireError::NotWellFormed("the same attribute twice"));
         }
         if list.len() >= most {
@@ -247,6 +309,13 @@ impl TagScan {
     }
 }
 
+/// Whether two short byte strings are the same. Names are a few bytes, and have often just been written: a plain loop
+/// is several times faster than a call of memcmp.
+#[inline(always)]
+fn same(a: Option<&[u8]>, b: &[u8]) -> bool {
+    a.is_some_and(|a| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b))
+}
+
 fn skip_space(tag: &[u8], mut at: usize) -> usize {
     while tag.get(at).is_some_and(|b| chars::is_space(*b)) {
         at += 1;
@@ -255,7 +324,31 @@ fn skip_space(tag: &[u8], mut at: usize) -> usize {
 }
 
 /// The name at `at` (Namespaces in XML §4), or `None` if it may go on behind the end of what is there.
+#[inline(always)]
 fn qname(tag: &[u8], at: usize, limits: &Limits) -> Result<Option<QName>, WireError> {
+    let rest = tag.get(at..).unwrap_or_default();
+    let len = rest
+        .iter()
+        .position(|b| !chars::is(*b, NAME))
+        .unwrap_or(rest.len());
+    if let (Some(first), Some(after)) = (rest.first(), rest.get(len))
+        && chars::is(*first, NAME_START)
+        && len <= limits.name_bytes_max
+        && *after != b':'
+        && *after < 0x80
+    {
+        return Ok(Some(QName {
+            at: at as u32,
+            len: len as u32,
+            prefix_len: 0,
+        }));
+    }
+    long_qname(tag, at, limits)
+}
+
+/// The same for any name.
+#[cold]
+fn long_qname(tag: &[u8], at: usize, limits: &Limits) -> Result<Option<QName>, WireError> {
     let mut end = at;
     let mut prefix_len = 0;
     // Whether the next character begins a part of the name.

@@ -1,7 +1,6 @@
 //! Text and CDATA sections: copied in canonical form as they arrive, so a long text is never looked at twice.
 
-use crate::chars::{self, TEXT_STOP};
-use crate::{WireError, escape};
+use crate::{WireError, chars, escape};
 
 const FORBIDDEN: WireError = WireError::NotWellFormed("a character that XML forbids");
 const TOO_BIG: WireError = WireError::TooBig("stanza_bytes_max");
@@ -22,7 +21,7 @@ impl Reached {
 /// end of the input.
 #[inline(always)]
 fn copy_run(out: &mut Vec<u8>, input: &[u8], at: usize) -> Result<(usize, bool), WireError> {
-    let (len, high) = chars::run(input, at, TEXT_STOP);
+    let (len, high) = chars::text_run(input, at);
     let run = input.get(at..at + len).unwrap_or_default();
     let whole = if high { chars::check_utf8(run)? } else { len };
     out.extend_from_slice(run.get(..whole).unwrap_or_default());
@@ -50,6 +49,15 @@ pub(super) fn text(
             _ if cut => return Reached::more(at),
             [] => return Reached::more(at),
             [b'<', ..] => return Ok(Reached { at, end: true }),
+            // These are in canonical form already.
+            [b'&', b'a', b'm', b'p', b';', ..] => {
+                out.extend_from_slice(b"&amp;");
+                5
+            }
+            [b'&', escaped @ (b'l' | b'g'), b't', b';', ..] => {
+                out.extend_from_slice(&[b'&', *escaped, b't', b';']);
+                4
+            }
             [b'&', name @ ..] => {
                 let Some((c, len)) = escape::reference(name)? else {
                     return Reached::more(at);

@@ -34,6 +34,11 @@ fn prefixes_vanish_and_namespaces_stay() {
             "<a xmlns:p='v'><p:b xmlns:p='w'><p:c/></p:b><p:d/></a>",
             "<a><b xmlns='w'><c/></b><d xmlns='v'/></a>",
         ),
+        // The child's namespace is not its parent's, and its only declaration is another one.
+        (
+            "<p:a xmlns:p='u' xmlns='v'><b xmlns:q='w'/><c/><p:d/></p:a>",
+            "<a xmlns='u'><b xmlns='v'/><c xmlns='v'/><d/></a>",
+        ),
         ("<a xmlns='u&amp;&#39;v'/>", "<a xmlns='u&amp;&apos;v'/>"),
     ] {
         assert_eq!(canonical(xml), expected);

@@ -1,0 +1,49 @@
+//! Checks of the database: reachable, and with the tables of this version. Makes and changes nothing.
+
+use kim_core::db::{Db, DbOptions};
+
+use super::{CheckContext, Finding, store};
+
+/// Whether the database is there and up to date.
+pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
+    let url = context.config.storage_url();
+    if let Some(path) = url.sqlite_path().filter(|path| !path.exists()) {
+        return vec![Finding::ok(
+            "database",
+            format!("{} will be made at the first start", path.display()),
+        )];
+    }
+    let db = match Db::open(url.as_str(), &DbOptions::default()).await {
+        Ok(db) => db,
+        Err(error) => return vec![Finding::fail("database", error.to_string())],
+    };
+    let applied = store::applied(&db).await;
+    let what = db.describe();
+    db.close().await;
+    let applied = match applied {
+        Ok(applied) => applied,
+        Err(error) => return vec![Finding::fail("database", format!("{what}: {error}"))],
+    };
+    let known = || context.migrations.iter().flat_map(|set| set.iter());
+    let newer = applied
+        .iter()
+        .find(|(room, name)| !known().any(|step| step.room == room && step.name == name));
+    let missing = known()
+        .filter(|step| {
+            !applied
+                .iter()
+                .any(|(room, name)| step.room == room && step.name == name)
+        })
+        .count();
+    vec![match (newer, missing) {
+        (Some((room, name)), _) => Finding::fail(
+            "database",
+            format!("{what} was used by a newer version: it has {room}/{name}, which this one does not know"),
+        ),
+        (None, 0) => Finding::ok("database", format!("{what} is reachable and up to date")),
+        (None, missing) => Finding::ok(
+            "database",
+            format!("{what} is reachable; the next start brings it up to date ({missing} steps)"),
+        ),
+    }]
+}
