@@ -2,22 +2,15 @@
 //! where `KIM_TEST_POSTGRES` names a server, PostgreSQL. Each dialogue has a server and a database of its own, so
 //! none sees what another left behind.
 
-#[path = "common/line.rs"]
-mod line;
-#[path = "common/person.rs"]
-mod person;
-#[path = "common/process.rs"]
-mod process;
-#[path = "common/theatre.rs"]
-mod theatre;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use kim_core::testing::dialogue;
 
-use process::{Database, Kim};
-use theatre::Stage;
+use whole::process::{Database, Kim};
+use whole::theatre::Stage;
 
 /// Servers at the same time. More than cores: each of them mostly waits for its disk.
 const AT_ONCE: usize = 4;
@@ -26,8 +19,15 @@ fn dialogues() -> Vec<PathBuf> {
     let rooms = Path::new(env!("CARGO_MANIFEST_DIR")).join("xep");
     let mut found = Vec::new();
     for room in std::fs::read_dir(rooms).expect("rooms").flatten() {
-        let files = std::fs::read_dir(room.path().join("dialogues")).into_iter().flatten().flatten();
-        found.extend(files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "dialogue")));
+        let files = std::fs::read_dir(room.path().join("dialogues"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        found.extend(
+            files
+                .map(|file| file.path())
+                .filter(|path| path.extension().is_some_and(|end| end == "dialogue")),
+        );
     }
     found.sort();
     found
@@ -35,10 +35,16 @@ fn dialogues() -> Vec<PathBuf> {
 
 async fn play(path: &Path, database: Database) -> Result<(), String> {
     let script = dialogue::parse(&std::fs::read_to_string(path).map_err(|error| error.to_string())?)?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let playing = async {
         let mut kim = Kim::start_on(database, &format!("dialogue-{name}"), "").await;
-        dialogue::play(&script, &mut Stage::new(&kim)).await.and(kim.try_stop())
+        dialogue::play(&script, &mut Stage::new(&kim))
+            .await
+            .and(kim.try_stop())
     };
     // One that does not even come so far is to be told of like any other.
     let played = std::panic::AssertUnwindSafe(playing).catch_unwind().await;
@@ -52,9 +58,17 @@ async fn play_all(database: Database) {
         let outcome = play(path, database).await;
         outcome.err().map(|why| format!("{}: {why}", path.display()))
     });
-    let failures: Vec<String> = played.buffer_unordered(AT_ONCE).filter_map(|failure| async { failure }).collect().await;
+    let failures: Vec<String> = played
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|failure| async { failure })
+        .collect()
+        .await;
     let (failed, all) = (failures.len(), files.len());
-    assert!(failures.is_empty(), "{failed} of {all} dialogues failed on {database:?}:\n{}", failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{failed} of {all} dialogues failed on {database:?}:\n{}",
+        failures.join("\n\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,5 @@
 //! One connection to the server as a client has it: TCP, TLS with a verified certificate, an XML stream, a login. Nothing
 //! is hidden: hostile tests write what bytes they like.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,7 +53,10 @@ pub enum Came {
 
 impl Line {
     fn new(transport: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Line {
-        let limits = Limits { stanza_bytes_max: 16 << 20, ..Limits::default() };
+        let limits = Limits {
+            stanza_bytes_max: 16 << 20,
+            ..Limits::default()
+        };
         Line {
             transport: Box::new(transport),
             reader: Reader::stream(limits, "jabber:client"),
@@ -71,11 +73,17 @@ impl Line {
 
     /// Direct TLS (XEP-0368).
     pub async fn direct(kim: &Kim, domain: &str) -> Line {
-        Line::try_direct(kim.direct, &kim.trust, domain).await.expect("a TLS handshake")
+        Line::try_direct(kim.direct, &kim.trust, domain)
+            .await
+            .expect("a TLS handshake")
     }
 
     /// Direct TLS, or why not.
-    pub async fn try_direct(address: SocketAddr, trust: &Arc<ClientConfig>, domain: &str) -> std::io::Result<Line> {
+    pub async fn try_direct(
+        address: SocketAddr,
+        trust: &Arc<ClientConfig>,
+        domain: &str,
+    ) -> std::io::Result<Line> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         let mut config = ClientConfig::clone(trust);
@@ -92,11 +100,15 @@ impl Line {
         let mut line = Line::new(tcp);
         let features = line.open(domain).await.expect("features");
         assert!(features.child("starttls", TLS).is_some(), "no STARTTLS");
-        line.write(format!("<starttls xmlns='{TLS}'/>").as_bytes()).await.expect("open");
+        line.write(format!("<starttls xmlns='{TLS}'/>").as_bytes())
+            .await
+            .expect("open");
         let proceed = line.element().await.expect("an answer");
         assert!(proceed.is("proceed", TLS), "{proceed:?}");
         let name = ServerName::try_from(domain.to_owned()).expect("a name");
-        let tls = TlsConnector::from(kim.trust.clone()).connect(name, line.transport).await;
+        let tls = TlsConnector::from(kim.trust.clone())
+            .connect(name, line.transport)
+            .await;
         Line::new(tls.expect("a TLS handshake"))
     }
 
@@ -121,7 +133,11 @@ impl Line {
 
     async fn next(&mut self) -> Came {
         loop {
-            match self.reader.read(&mut self.input).expect("well-formed XML from the server") {
+            match self
+                .reader
+                .read(&mut self.input)
+                .expect("well-formed XML from the server")
+            {
                 Some(Frame::Open(_)) => return Came::Header,
                 Some(Frame::Close) => return Came::Close,
                 Some(Frame::Element(element)) if element.is("error", STREAMS) => {
@@ -185,7 +201,9 @@ impl Line {
     /// Opens a stream and gives its features.
     pub async fn open(&mut self, domain: &str) -> Result<Element, String> {
         let header = Line::header(domain);
-        self.write(header.as_bytes()).await.map_err(|error| error.to_string())?;
+        self.write(header.as_bytes())
+            .await
+            .map_err(|error| error.to_string())?;
         match self.came().await {
             Came::Header => self.element().await,
             other => Err(format!("{other:?} instead of a header")),
@@ -200,47 +218,86 @@ impl Line {
         let auth = format!("<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{first}</auth>");
         let challenge = self.sasl(&auth, "challenge").await?;
         let field = |name: &str| {
-            let found = challenge.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-            found.map(str::to_owned).ok_or_else(|| format!("no {name}= in {challenge}"))
+            let found = challenge
+                .split(',')
+                .find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+            found
+                .map(str::to_owned)
+                .ok_or_else(|| format!("no {name}= in {challenge}"))
         };
         let (both, salt, iterations) = (field("r")?, field("s")?, field("i")?);
-        let salt = BASE64.decode(salt.as_bytes()).map_err(|error| error.to_string())?;
-        let salted = stretch(password.as_bytes(), &salt, iterations.parse().map_err(|_| "no count".to_owned())?);
+        let salt = BASE64
+            .decode(salt.as_bytes())
+            .map_err(|error| error.to_string())?;
+        let salted = stretch(
+            password.as_bytes(),
+            &salt,
+            iterations.parse().map_err(|_| "no count".to_owned())?,
+        );
         let client_key = Hash::Sha256.hmac(&salted, b"Client Key");
         let end = format!("c=biws,r={both}");
         let signed = format!("{bare},{challenge},{end}");
         let signature = Hash::Sha256.hmac(&Hash::Sha256.digest(&client_key), signed.as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(key, sign)| key ^ sign).collect();
+        let proof: Vec<u8> = client_key
+            .iter()
+            .zip(&signature)
+            .map(|(key, sign)| key ^ sign)
+            .collect();
         let last = BASE64.encode(format!("{end},p={}", BASE64.encode(&proof)).as_bytes());
-        let success = self.sasl(&format!("<response xmlns='{SASL}'>{last}</response>"), "success").await?;
+        let success = self
+            .sasl(&format!("<response xmlns='{SASL}'>{last}</response>"), "success")
+            .await?;
         let server_key = Hash::Sha256.hmac(&salted, b"Server Key");
-        let wanted = format!("v={}", BASE64.encode(&Hash::Sha256.hmac(&server_key, signed.as_bytes())));
-        if success == wanted { Ok(()) } else { Err("the server does not know the password".to_owned()) }
+        let wanted = format!(
+            "v={}",
+            BASE64.encode(&Hash::Sha256.hmac(&server_key, signed.as_bytes()))
+        );
+        if success == wanted {
+            Ok(())
+        } else {
+            Err("the server does not know the password".to_owned())
+        }
     }
 
     /// Signs in by ANONYMOUS (XEP-0175) on an open stream.
     pub async fn anonymous(&mut self) -> Result<(), String> {
-        self.sasl(&format!("<auth xmlns='{SASL}' mechanism='ANONYMOUS'/>"), "success").await.map(|_| ())
+        self.sasl(
+            &format!("<auth xmlns='{SASL}' mechanism='ANONYMOUS'/>"),
+            "success",
+        )
+        .await
+        .map(|_| ())
     }
 
     async fn sasl(&mut self, xml: &str, expected: &str) -> Result<String, String> {
-        self.write(xml.as_bytes()).await.map_err(|error| error.to_string())?;
+        self.write(xml.as_bytes())
+            .await
+            .map_err(|error| error.to_string())?;
         let answer = self.element().await?;
         if !answer.is(expected, SASL) {
             return Err(format!("{:?} instead of {expected}", answer.bytes()));
         }
         let text = answer.text().into_owned();
-        let decoded = BASE64.decode(text.as_bytes()).map_err(|error| error.to_string())?;
+        let decoded = BASE64
+            .decode(text.as_bytes())
+            .map_err(|error| error.to_string())?;
         String::from_utf8(decoded).map_err(|error| error.to_string())
     }
 
     /// Binds a resource (RFC 6120 §7) and gives the full JID.
     pub async fn bind(&mut self, resource: &str) -> Result<String, String> {
         let bind = "urn:ietf:params:xml:ns:xmpp-bind";
-        let request = format!("<iq id='bind' type='set'><bind xmlns='{bind}'><resource>{resource}</resource></bind></iq>");
-        self.write(request.as_bytes()).await.map_err(|error| error.to_string())?;
+        let request = format!(
+            "<iq id='bind' type='set'><bind xmlns='{bind}'><resource>{resource}</resource></bind></iq>"
+        );
+        self.write(request.as_bytes())
+            .await
+            .map_err(|error| error.to_string())?;
         let result = self.element().await?;
-        let jid = result.child("bind", bind).and_then(|bound| bound.child("jid", bind)).map(|jid| jid.text().into_owned());
+        let jid = result
+            .child("bind", bind)
+            .and_then(|bound| bound.child("jid", bind))
+            .map(|jid| jid.text().into_owned());
         jid.ok_or_else(|| format!("{:?} instead of a full JID", result.bytes()))
     }
 

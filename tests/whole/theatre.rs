@@ -19,7 +19,10 @@ type Names = Arc<Mutex<Vec<(String, String)>>>;
 impl<'a> Stage<'a> {
     /// An empty stage.
     pub fn new(kim: &'a Kim) -> Stage<'a> {
-        Stage { kim, guests: Names::default() }
+        Stage {
+            kim,
+            guests: Names::default(),
+        }
     }
 }
 
@@ -36,23 +39,33 @@ impl Theatre for Stage<'_> {
         let person = Person::connect(self.kim, jid).await;
         let bare = |jid: &str| jid.split('/').next().unwrap_or_default().to_owned();
         if jid.contains("@guest.") {
-            self.guests.lock().expect("no panic").push((bare(jid), bare(&person.jid)));
+            self.guests
+                .lock()
+                .expect("no panic")
+                .push((bare(jid), bare(&person.jid)));
         } else {
             assert_eq!(person.jid, jid, "the resource that was asked for");
         }
-        Player { person, guests: self.guests.clone() }
+        Player {
+            person,
+            guests: self.guests.clone(),
+        }
     }
 }
 
 impl Player {
     fn to_server(&self, xml: String) -> String {
         let guests = self.guests.lock().expect("no panic");
-        guests.iter().fold(xml, |xml, (scripted, real)| xml.replace(scripted, real))
+        guests
+            .iter()
+            .fold(xml, |xml, (scripted, real)| xml.replace(scripted, real))
     }
 
     fn to_script(&self, xml: String) -> String {
         let guests = self.guests.lock().expect("no panic");
-        guests.iter().fold(xml, |xml, (scripted, real)| xml.replace(real, scripted))
+        guests
+            .iter()
+            .fold(xml, |xml, (scripted, real)| xml.replace(real, scripted))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Somebody with a bound session. Whatever they send, they know when the server has dealt with it: behind it goes a ping
 //! to the server, and stanzas of one stream are dealt with in order (RFC 6120 §10.1), so its pong is the proof.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::collections::VecDeque;
 
@@ -33,14 +32,25 @@ impl Person {
 
     /// Signs in on a secured connection.
     pub async fn on(mut line: Line, jid: &str) -> Person {
-        let jid = line.log_in(jid).await.unwrap_or_else(|why| panic!("{jid}: {why}"));
-        Person { line, jid, inbox: VecDeque::new(), end: None, pings: 0 }
+        let jid = line
+            .log_in(jid)
+            .await
+            .unwrap_or_else(|why| panic!("{jid}: {why}"));
+        Person {
+            line,
+            jid,
+            inbox: VecDeque::new(),
+            end: None,
+            pings: 0,
+        }
     }
 
     /// Signs in, asks for the roster, sends presence and reads away what that brings.
     pub async fn online(kim: &Kim, jid: &str) -> Person {
         let mut person = Person::connect(kim, jid).await;
-        person.say("<iq id='roster' type='get'><query xmlns='jabber:iq:roster'/></iq><presence/>").await;
+        person
+            .say("<iq id='roster' type='get'><query xmlns='jabber:iq:roster'/></iq><presence/>")
+            .await;
         person.settle().await;
         person.inbox.clear();
         person
@@ -72,7 +82,10 @@ impl Person {
     pub async fn settle(&mut self) -> bool {
         self.pings += 1;
         let id = format!("settled-{}", self.pings);
-        let ping = format!("<iq id='{id}' to='{}' type='get'><ping xmlns='urn:xmpp:ping'/></iq>", self.domain());
+        let ping = format!(
+            "<iq id='{id}' to='{}' type='get'><ping xmlns='urn:xmpp:ping'/></iq>",
+            self.domain()
+        );
         self.say(&ping).await;
         while self.end.is_none() {
             if let Some(answered) = self.read().await
@@ -116,7 +129,12 @@ impl Person {
             if let Some(xml) = self.inbox.pop_front() {
                 return xml;
             }
-            assert!(self.end.is_none(), "{}: the session has ended: {:?}", self.jid, self.end);
+            assert!(
+                self.end.is_none(),
+                "{}: the session has ended: {:?}",
+                self.jid,
+                self.end
+            );
             self.read().await;
         }
     }

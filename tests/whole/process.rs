@@ -1,6 +1,5 @@
 //! The built server as an operator runs it: a process with a folder, a `kim.toml`, ports of its own and a log that has to
 //! be clean at the end.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs;
 use std::net::SocketAddr;
@@ -87,8 +86,13 @@ impl Kim {
         let child = spawn(&folder, &log);
         let mut starting = Starting(Some(child));
         let [starttls, direct] = starting.addresses(&log).await;
-        let options = AccountsOptions { iterations: 1, ..AccountsOptions::default() };
-        let accounts = Accounts::open(db.db(), options).await.expect("the accounts' tables");
+        let options = AccountsOptions {
+            iterations: 1,
+            ..AccountsOptions::default()
+        };
+        let accounts = Accounts::open(db.db(), options)
+            .await
+            .expect("the accounts' tables");
         Kim {
             child: starting.0.take().expect("a child"),
             trust: trust(&folder.join("data/certs/localhost.crt")),
@@ -139,16 +143,25 @@ impl Kim {
     fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect(field)
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .expect(field)
     }
 
     /// CPU time it has used so far, in user space and in the kernel.
     pub fn cpu(&self) -> (Duration, Duration) {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
         // The command's name, in parentheses, may hold anything; what follows are numbers, beginning with the third field.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
         let time = |at: usize| {
-            let ticks: u64 = fields.get(at - 3).and_then(|field| field.parse().ok()).expect("a number of ticks");
+            let ticks: u64 = fields
+                .get(at - 3)
+                .and_then(|field| field.parse().ok())
+                .expect("a number of ticks");
             Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
         };
         (time(14), time(15))
@@ -169,7 +182,10 @@ impl Kim {
     /// Lines of the log that tell of a panic or an error of the server itself.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.log();
-        log.lines().filter(|line| line.contains("panicked") || line.contains("ERROR")).map(str::to_owned).collect()
+        log.lines()
+            .filter(|line| line.contains("panicked") || line.contains("ERROR"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Stops it as an operator does. It has to end well and to have logged neither a panic nor an error.
@@ -184,7 +200,9 @@ impl Kim {
         if !self.is_running() {
             return Err(format!("the server has ended by itself:\n{}", self.log_end()));
         }
-        let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        let asked = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status();
         if !asked.is_ok_and(|status| status.success()) {
             return Err("the server cannot be asked to stop".to_owned());
         }
@@ -193,7 +211,12 @@ impl Kim {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,
                 Ok(None) if begun.elapsed() < STOP_MAX => std::thread::sleep(Duration::from_millis(2)),
-                other => return Err(format!("still there after SIGTERM ({other:?}):\n{}", self.log_end())),
+                other => {
+                    return Err(format!(
+                        "still there after SIGTERM ({other:?}):\n{}",
+                        self.log_end()
+                    ));
+                }
             }
         };
         if !status.success() {
@@ -240,7 +263,11 @@ impl Starting {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("the server ended with {status}:\n{}", end_of(log));
             }
-            assert!(begun.elapsed() < START_MAX, "the server never said where it listens:\n{}", end_of(log));
+            assert!(
+                begun.elapsed() < START_MAX,
+                "the server never said where it listens:\n{}",
+                end_of(log)
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -248,7 +275,13 @@ impl Starting {
 
 /// `  clients      127.0.0.1:5222 (STARTTLS)`
 fn address_in(line: &str, how: &str) -> Option<SocketAddr> {
-    line.trim().strip_prefix("clients")?.trim().strip_suffix(how)?.trim().parse().ok()
+    line.trim()
+        .strip_prefix("clients")?
+        .trim()
+        .strip_suffix(how)?
+        .trim()
+        .parse()
+        .ok()
 }
 
 impl Drop for Starting {
@@ -261,7 +294,11 @@ impl Drop for Starting {
 }
 
 fn spawn(folder: &Path, log: &Path) -> Child {
-    let out = fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
+    let out = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .expect("a log");
     let binary = std::env::var("KIM_PROOF_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_kim").to_owned());
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KIM__")) {
@@ -297,7 +334,9 @@ fn end_of(log: &Path) -> String {
 fn trust(certificate: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for der in CertificateDer::pem_file_iter(certificate).expect("a certificate") {
-        roots.add(der.expect("a certificate")).expect("one that can be trusted");
+        roots
+            .add(der.expect("a certificate"))
+            .expect("one that can be trusted");
     }
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
