@@ -84,7 +84,7 @@ impl TestServer {
         if let Some(url) = url {
             sources = sources.flag("--url", "storage", "url", url);
         }
-        let config = Config::load(&sources, &app().schemas).expect("a valid configuration");
+        let config = Config::load(&sources, &app().schemas()).expect("a valid configuration");
         let server = Server::start(config).await.expect("the server starts");
         let address = |security| {
             let mut all = server.addresses().iter();
