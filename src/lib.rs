@@ -5,5 +5,6 @@
 pub mod c2s;
 pub mod cli;
 pub mod control;
+pub mod house;
 pub mod server;
 pub mod tls;

@@ -14,17 +14,14 @@ use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
-use crate::cli::{App, Failure, House};
+use crate::cli::{App, Failure};
 use crate::control::{ControlSocket, Direct};
+use crate::house::House;
 use crate::tls::{Certificates, TlsError};
 
 /// The program as its commands see it.
 pub fn app() -> App {
-    App {
-        modules: MODULES,
-        serve: |config, _| Box::pin(serve(config)),
-        checks: Vec::new(),
-    }
+    App { modules: MODULES, serve: |config, _| Box::pin(serve(config)), checks: Vec::new() }
 }
 
 /// A running server.

@@ -3,11 +3,8 @@
 mod certificate;
 mod check;
 mod failure;
-mod house;
 mod modules;
 mod password;
-#[cfg(test)]
-mod sample;
 mod serve;
 mod terminal;
 #[cfg(test)]
@@ -27,7 +24,6 @@ use kim_core::module::Entry;
 pub use certificate::{CertificateFacts, inspect};
 pub use check::{Check, CheckContext, Finding, Outcome};
 pub use failure::Failure;
-pub use house::{House, migrations};
 pub use modules::ModuleFacts;
 pub use serve::prepare_data_dir;
 pub use terminal::Terminal;

@@ -11,7 +11,7 @@ use kim_core::module::Roll;
 
 use super::App;
 use super::failure::Failure;
-use super::house::House;
+use crate::house::House;
 
 /// What is told about a module.
 #[derive(Clone, Debug, PartialEq, Eq)]

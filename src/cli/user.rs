@@ -10,7 +10,7 @@ use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
 use super::failure::Failure;
-use super::house::House;
+use crate::house::House;
 use super::terminal::Terminal;
 use super::{App, UserCommand, password, serve};
 use crate::control::{Control, ControlError, Direct, LIST_ROWS_MAX, Remote, Secret, UserFacts};
@@ -120,7 +120,11 @@ fn shown(facts: &UserFacts) -> String {
                     Some(priority) => format!("available, priority {priority}"),
                     None => "not available".to_owned(),
                 };
-                online(&format!("{}{address}, {state}", client.resource));
+                online(&format!(
+                    "{}{address} since {}, {state}",
+                    client.resource,
+                    utc(client.since)
+                ));
             }
         }
     }

@@ -118,6 +118,11 @@ impl Outcome {
         self.tickets.is_empty()
     }
 
+    /// Starts the commits without waiting, so that those of stanzas in a row share one.
+    pub(crate) fn hurry(&self) {
+        self.tickets.iter().for_each(Ticket::hurry);
+    }
+
     /// Waits for the commits; may be dropped and called again.
     pub async fn settled(&mut self) {
         while let Some(ticket) = self.tickets.last_mut() {

@@ -10,7 +10,9 @@ use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 
 pub use super::item::{Item, Roster};
-use super::rosters::{Interested, Rosters};
+use super::offline::Offline;
+pub use super::rosters::Interested;
+use super::rosters::Rosters;
 use super::store::roster::Changed;
 pub use super::subscription::{Half, State};
 
@@ -66,10 +68,22 @@ impl Subscriptions {
             }),
         )
     }
+}
 
-    /// Whether a session asked for the roster, and so gets pushes ("interested resource", RFC 6121 §2.2).
-    pub fn is_interested(&self, session: &Session) -> bool {
-        Interested::is(session)
+/// Messages that wait for accounts to come online.
+pub struct OfflineMessages {
+    offline: Arc<Offline>,
+}
+
+impl OfflineMessages {
+    pub(super) fn new(offline: Arc<Offline>) -> OfflineMessages {
+        OfflineMessages { offline }
+    }
+
+    /// Forgets what waits for an account, because its client has it from the archive (XEP-0386 §3.2, XEP-0160). To be
+    /// called before the client's initial presence, and only if the archive holds it all.
+    pub async fn forget(&self, account: &BareJid) -> Result<(), Fault> {
+        self.offline.clear(account).await
     }
 }
 
@@ -104,6 +118,28 @@ impl RosterChanged {
 
 impl Event for RosterChanged {
     const NAME: &'static str = "roster-changed";
+}
+
+/// Presence of a session is about to be broadcast, or asked for, to these contacts. Hooks of the stage `Filter` take out
+/// those it is to be kept from (XEP-0191 §3.2: a blocked contact sees the account offline).
+pub struct Audience {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Who gets the presence, or the probe.
+    pub contacts: Vec<BareJid>,
+}
+
+impl Audience {
+    pub(super) fn new<'a>(session: &Arc<Session>, contacts: impl Iterator<Item = &'a BareJid>) -> Audience {
+        Audience {
+            session: session.clone(),
+            contacts: contacts.cloned().collect(),
+        }
+    }
+}
+
+impl Event for Audience {
+    const NAME: &'static str = "presence-audience";
 }
 
 /// A session broadcast presence or became unavailable, by itself or because it ended (RFC 6121 §4.2, §4.4, §4.5).

@@ -34,9 +34,7 @@ impl On<Arrival> for Messages {
 /// §8.5.2 for the bare JID, §8.5.3 for a full one.
 fn choose(kind: MessageType, to: &Jid, sessions: Several) -> Verdict {
     if !to.is_bare()
-        && let Some(session) = sessions
-            .iter()
-            .find(|session| session.jid == *to && !session.outbox.is_closed())
+        && let Some(session) = sessions.iter().find(|session| session.jid == *to)
     {
         // §8.5.3.1: whatever its type, and whatever the priority.
         return Verdict::Chosen(SmallVec::from_iter([session.clone()]));
@@ -65,7 +63,5 @@ fn to_all(mut sessions: Several, otherwise: Verdict) -> Verdict {
 /// Whether a session gets what is addressed to the bare JID: available, not negative (§8.5.2.1), and past the messages
 /// that waited for it, which come first.
 pub fn takes_bare(session: &Session) -> bool {
-    session.priority().is_some_and(|priority| priority >= 0)
-        && !session.outbox.is_closed()
-        && !Catching::up(session)
+    session.priority().is_some_and(|priority| priority >= 0) && !Catching::up(session)
 }

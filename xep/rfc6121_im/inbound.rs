@@ -17,6 +17,9 @@ use super::rosters::{Interested, Rosters};
 use super::subscription::Act;
 use super::{follow, kept, probe};
 
+/// The largest request that is kept as it came. Of a larger one only who asked is kept.
+const REQUEST_BYTES_MAX: usize = 4096;
+
 /// Says who gets a presence that arrives.
 pub struct Incoming {
     /// The rosters.
@@ -61,7 +64,8 @@ impl Incoming {
         }
         event.stanza.from = Some(contact.clone().into());
         event.stanza.to = Some(account.clone().into());
-        let request = (act == Act::Subscribe).then(|| kept::to_bytes(&event.stanza));
+        let request = (act == Act::Subscribe && event.stanza.weight_bytes() <= REQUEST_BYTES_MAX)
+            .then(|| kept::to_bytes(&event.stanza));
         let changed = match self
             .rosters
             .change(router, &account, &contact, Edit::Inbound(act, request))

@@ -96,6 +96,7 @@ impl Module for Im {
             },
         ));
         house.provide(Arc::new(api::Subscriptions::new(rosters.clone())));
+        house.provide(Arc::new(api::OfflineMessages::new(offline.clone())));
 
         for kind in [IqType::Get, IqType::Set] {
             house.iq(

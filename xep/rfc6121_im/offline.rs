@@ -167,39 +167,33 @@ impl Offline {
 
     /// A session becomes available with a non-negative priority: it gets what waits, oldest first, then counts as there.
     /// What its outbox cannot take at once follows as the client reads.
-    pub async fn arrive(
-        self: &Arc<Self>,
-        router: &Arc<Router>,
-        session: &Arc<Session>,
-        presence: Presence,
-    ) -> Result<(), Fault> {
-        if self.limits.messages_max == 0 {
-            session.set_presence(Some(presence));
-            return Ok(());
+    pub async fn arrive(self: &Arc<Self>, router: &Arc<Router>, session: &Arc<Session>, presence: Presence) {
+        // If an earlier presence began it, it goes on.
+        let begin = self.limits.messages_max > 0 && !Catching::up(session);
+        if begin {
+            Catching::set(session, true);
         }
-        if Catching::up(session) {
-            // An earlier presence began it, and it goes on.
-            session.set_presence(Some(presence));
-            return Ok(());
-        }
-        Catching::set(session, true);
         session.set_presence(Some(presence));
-        match self.hand_over(router, session).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let (offline, router, session) = (self.clone(), router.clone(), session.clone());
-                tokio::spawn(async move { offline.hand_over_slowly(&router, &session).await });
-                Ok(())
-            }
+        if begin && !self.hand_over(router, session).await {
+            let (offline, router, session) = (self.clone(), router.clone(), session.clone());
+            tokio::spawn(async move { offline.hand_over_slowly(&router, &session).await });
+        }
+    }
+
+    /// Hands over as much as goes at once; tells whether that was all. If the database fails, what waits goes on waiting
+    /// for the next arrival.
+    async fn hand_over(&self, router: &Arc<Router>, session: &Arc<Session>) -> bool {
+        match self.try_hand_over(router, session).await {
+            Ok(all) => all,
             Err(fault) => {
+                tracing::error!(event = "offline_messages_stuck", ?fault);
                 Catching::set(session, false);
-                Err(fault)
+                true
             }
         }
     }
 
-    /// Hands over as much as goes at once; tells whether that was all.
-    async fn hand_over(&self, router: &Arc<Router>, session: &Arc<Session>) -> Result<bool, Fault> {
+    async fn try_hand_over(&self, router: &Arc<Router>, session: &Arc<Session>) -> Result<bool, Fault> {
         loop {
             let held = self.hold(&session.account).await;
             let waiting = self.store.first(&session.account).await?;
@@ -233,10 +227,11 @@ impl Offline {
         session: &Session,
         waiting: Vec<(Key, Vec<u8>)>,
     ) -> (Vec<Key>, Vec<Stanza>) {
+        let queued_bytes_max = queued_bytes_max(router);
         let mut queued_bytes = session.outbox.queued_bytes();
         let (mut keys, mut stanzas) = (Vec::new(), Vec::new());
         for (key, bytes) in waiting {
-            if queued_bytes > 0 && queued_bytes + bytes.len() > BATCH_BYTES_MAX {
+            if queued_bytes > 0 && queued_bytes + bytes.len() > queued_bytes_max {
                 break;
             }
             queued_bytes += bytes.len();
@@ -249,19 +244,17 @@ impl Offline {
     async fn hand_over_slowly(&self, router: &Arc<Router>, session: &Arc<Session>) {
         loop {
             tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-            if session.outbox.queued_bytes() > BATCH_BYTES_MAX / 2 && !session.outbox.is_closed() {
-                continue;
-            }
-            match self.hand_over(router, session).await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(fault) => {
-                    tracing::error!(event = "offline_messages_stuck", ?fault);
-                    return Catching::set(session, false);
-                }
+            let unread = session.outbox.queued_bytes() > queued_bytes_max(router) / 2;
+            if (!unread || session.outbox.is_closed()) && self.hand_over(router, session).await {
+                return;
             }
         }
     }
+}
+
+/// What waits to be read by one client may fill its outbox up to here, so that live stanzas find room.
+fn queued_bytes_max(router: &Router) -> usize {
+    BATCH_BYTES_MAX.min(router.limits().outbox_bytes_max / 2)
 }
 
 /// XEP-0203: since when it waited, in the name of the account's server. A message on its way for the second time says

@@ -9,11 +9,11 @@ use kim_core::events::{Departure, SessionEnded};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
-use kim_core::router::Router;
+use kim_core::router::{Host, Router};
 use kim_core::session::{Presence, Session};
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 
-use super::api::PresenceChanged;
+use super::api::{Audience, PresenceChanged};
 use super::directed::Directed;
 use super::item::Roster;
 use super::offline::Offline;
@@ -104,7 +104,7 @@ impl Outgoing {
         let was = session.priority();
         let initial = was.is_none();
         if priority >= 0 && was.is_none_or(|was| was < 0) && !session.guest {
-            self.offline.arrive(router, session, presence).await?;
+            self.offline.arrive(router, session, presence).await;
         } else {
             session.set_presence(Some(presence));
         }
@@ -121,21 +121,34 @@ impl Outgoing {
                 cx.deliver(session, Arc::new(theirs));
             }
         }
-        for contact in roster.subscribers() {
-            cx.send(Stanza::clone(&stanza).to(contact.clone()));
+        for contact in audience(router, session, roster.subscribers(), cx).await? {
+            cx.send(Stanza::clone(&stanza).to(contact));
         }
         if initial {
-            self.greet(&roster, session, cx).await?;
+            self.greet(router, &roster, session, cx).await?;
         }
         raise(router, session, stanza, initial, cx).await
     }
 
     /// What only the initial presence brings: probes to those whose presence the account sees (§4.2.2, §4.3.1), and
     /// the requests that wait for an answer (§3.1.3).
-    async fn greet(&self, roster: &Roster, session: &Arc<Session>, cx: &mut Cx) -> Result<(), Fault> {
+    async fn greet(
+        &self,
+        router: &Arc<Router>,
+        roster: &Roster,
+        session: &Arc<Session>,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
         let probe = Stanza::new(Kind::Presence(PresenceType::Probe), "").from(session.jid.clone());
-        for item in roster.all().iter().filter(|item| item.state.is_to()) {
-            cx.send(probe.clone().to(item.contact.clone()));
+        let seen = roster
+            .all()
+            .iter()
+            .filter(|item| item.state.is_to())
+            .map(|item| &item.contact);
+        let mut probed = Audience::new(session, seen);
+        router.raise(&mut probed, cx).await?;
+        for contact in probed.contacts {
+            cx.send(probe.clone().to(contact));
         }
         if !roster.has_requests() {
             return Ok(());
@@ -170,12 +183,19 @@ impl Outgoing {
             for other in follow::available(router, &session.account).await {
                 cx.deliver(&other, shared.clone());
             }
-            let roster = self.roster(router, session).await?;
-            for contact in roster.subscribers() {
-                cx.send(Stanza::clone(&stanza).to(contact.clone()));
-                if !targets.is_empty() {
-                    told.insert(contact.clone());
-                }
+            let roster = self.roster(router, session).await.unwrap_or_else(|fault| {
+                tracing::error!(
+                    event = "roster_unread",
+                    ?fault,
+                    "contacts are not told that a session ended"
+                );
+                Arc::default()
+            });
+            if !targets.is_empty() {
+                told.extend(roster.subscribers().cloned());
+            }
+            for contact in audience(router, session, roster.subscribers(), cx).await? {
+                cx.send(Stanza::clone(&stanza).to(contact));
             }
         }
         for target in targets {
@@ -196,6 +216,24 @@ impl Outgoing {
         }
         self.rosters.of(router, &session.account).await
     }
+}
+
+/// The contacts that a broadcast goes to: those that other rooms do not keep back, without those of this server who are
+/// away and would hear nothing.
+async fn audience<'a>(
+    router: &Arc<Router>,
+    session: &Arc<Session>,
+    subscribers: impl Iterator<Item = &'a BareJid>,
+    cx: &mut Cx,
+) -> Result<Vec<BareJid>, Fault> {
+    let is_away = |contact: &BareJid| {
+        router.is_alone()
+            && router.host(contact.domain()) == Some(Host::Users)
+            && router.sessions().of(contact).is_empty()
+    };
+    let mut audience = Audience::new(session, subscribers.filter(|contact| !is_away(contact)));
+    router.raise(&mut audience, cx).await?;
+    Ok(audience.contacts)
 }
 
 async fn raise(

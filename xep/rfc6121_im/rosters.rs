@@ -19,14 +19,14 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::ROSTER;
 use super::api::RosterChanged;
 use super::cache::Cache;
-use super::change::Edit;
+use super::change::{self, Edit};
 use super::item::{Item, Roster};
 use super::store::roster::{Changed, Refusal, RosterStore, Wanted};
 
 /// Accounts whose rosters can change at the same time.
 const LOCKS: usize = 256;
 
-/// A session that asked for the roster and so gets the pushes: an "interested resource" (§2.1.6, §2.2).
+/// A session that asked for the roster and so gets the pushes: an "interested resource" (RFC 6121 §2.1.6, §2.2).
 #[derive(Default)]
 pub struct Interested(AtomicBool);
 
@@ -127,6 +127,9 @@ impl Rosters {
         edit: Edit,
     ) -> Result<Changed, Fault> {
         let held = self.hold(account).await;
+        if let Some(settled) = self.without_writing(router, account, contact, &edit).await? {
+            return settled.map_err(refused);
+        }
         let wanted = Arc::new(Wanted {
             account: account.clone(),
             contact: contact.clone(),
@@ -140,33 +143,45 @@ impl Rosters {
             let result = rosters.store.change(wanted.clone()).await;
             if let Ok(Ok(change)) = &result {
                 rosters.cache.changed(&wanted.account, &wanted.contact, change);
-                rosters.announce(&router, &wanted, change).await;
+                rosters.push(&router, &wanted, change).await;
+                drop(held);
+                tell(&router, &wanted, change).await;
             }
-            drop(held);
             result
         });
         let done = work.await.map_err(|error| Fault::Us(Box::new(error)))?;
         done.map_err(Fault::from)?.map_err(refused)
     }
 
-    /// Tells the interested resources (§2.1.6), then the other rooms.
-    async fn announce(&self, router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
-        let Some(mut cx) = router.cx() else { return };
-        if change.visible {
-            let gone = Arc::new(Item::new(wanted.contact.clone()));
-            let item = change.after.as_ref().filter(|item| item.listed).unwrap_or(&gone);
-            for session in router
-                .sessions_of(&wanted.account)
-                .await
-                .iter()
-                .filter(|session| Interested::is(session))
-            {
-                cx.deliver(session, Arc::new(push(session, item, change.version)));
+    /// What is repeated, and what is out of place, changes nothing: whoever sends it causes no write.
+    async fn without_writing(
+        &self,
+        router: &Router,
+        account: &BareJid,
+        contact: &BareJid,
+        edit: &Edit,
+    ) -> Result<Option<Result<Changed, Refusal>>, Fault> {
+        let before = self.item(router, account, contact).await?;
+        let Some(change::Outcome { item, follow }) = change::apply(before.as_deref(), contact, edit) else {
+            return Ok(Some(Err(Refusal::NoSuchItem)));
+        };
+        let same = before
+            .as_deref()
+            .map_or(item.is_empty(), |before| *before == item);
+        Ok(same.then(|| Ok(Changed::nothing(before, follow))))
+    }
+
+    /// Tells the interested resources (§2.1.6).
+    async fn push(&self, router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
+        let Some(mut cx) = router.cx().filter(|_| change.visible) else {
+            return;
+        };
+        let gone = Arc::new(Item::new(wanted.contact.clone()));
+        let item = change.after.as_ref().filter(|item| item.listed).unwrap_or(&gone);
+        for session in router.sessions_of(&wanted.account).await {
+            if Interested::is(&session) {
+                cx.deliver(&session, Arc::new(push(&session, item, change.version)));
             }
-        }
-        let mut event = RosterChanged::new(&wanted.account, &wanted.contact, change);
-        if let Err(fault) = router.raise(&mut event, &mut cx).await {
-            tracing::error!(event = "roster_change_unheard", ?fault);
         }
         router.finish(cx).await;
     }
@@ -178,6 +193,16 @@ impl Rosters {
         self.cache.forget(account);
         erased
     }
+}
+
+/// Tells the other rooms.
+async fn tell(router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
+    let Some(mut cx) = router.cx() else { return };
+    let mut event = RosterChanged::new(&wanted.account, &wanted.contact, change);
+    if let Err(fault) = router.raise(&mut event, &mut cx).await {
+        tracing::error!(event = "roster_change_unheard", ?fault);
+    }
+    router.finish(cx).await;
 }
 
 /// A roster push (§2.1.6): from the account, to one resource.

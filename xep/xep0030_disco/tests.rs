@@ -192,7 +192,9 @@ async fn who_may_see_the_presence_may_ask_the_account() {
     let house = house().await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut bob = house.online("bob@localhost/laptop").await;
-    alice.send("<presence to='bob@localhost' type='subscribe'/>").await;
+    alice
+        .send("<presence to='bob@localhost' type='subscribe'/>")
+        .await;
     let info = |to: &str| {
         let query = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
         format!("<iq id='1' to='{to}@localhost' type='get'>{query}</iq>")
@@ -202,7 +204,8 @@ async fn who_may_see_the_presence_may_ask_the_account() {
     alice.skip();
     // §8: asked for is not yet granted.
     alice.ask(&info("bob"), unavailable).await;
-    bob.send("<presence to='alice@localhost' type='subscribed'/>").await;
+    bob.send("<presence to='alice@localhost' type='subscribed'/>")
+        .await;
     alice.skip();
     bob.skip();
     alice

@@ -33,7 +33,9 @@ impl HandleIq for Lookup {
         let mut xml = Writer::new();
         xml.start("query", NS);
         xml.start("registered", NS).end();
-        xml.start("username", NS).text(account.local().unwrap_or_default()).end();
+        xml.start("username", NS)
+            .text(account.local().unwrap_or_default())
+            .end();
         xml.start("password", NS).end();
         xml.end();
         Ok(xml.into())
@@ -63,7 +65,9 @@ async fn remove(iq: &Request<'_>, account: BareJid, cx: &mut Cx) -> Result<Reply
     let ended = router.erase_account(&account).await?;
     if let Some(session) = asking {
         // Should its queue be full, the end of the stream says it too.
-        let _ = session.outbox.push(Arc::new(iq.stanza.reply(Kind::Iq(IqType::Result), "")));
+        let _ = session
+            .outbox
+            .push(Arc::new(iq.stanza.reply(Kind::Iq(IqType::Result), "")));
     }
     for session in ended {
         session.close(StreamError::new(StreamCondition::NotAuthorized).text("this account has been removed"));
@@ -80,9 +84,12 @@ async fn change_password(iq: &Request<'_>, account: BareJid, cx: &mut Cx) -> Res
         return Err(Condition::Forbidden.into());
     }
     let password = field(iq.payload, "password").filter(|password| !password.is_empty());
-    let Some(password) = password else { return Err(Condition::BadRequest.into()) };
-    let password = Password::prepare(&password)
-        .map_err(|_| StanzaError::new(Condition::NotAcceptable).text("this password cannot be typed everywhere"))?;
+    let Some(password) = password else {
+        return Err(Condition::BadRequest.into());
+    };
+    let password = Password::prepare(&password).map_err(|_| {
+        StanzaError::new(Condition::NotAcceptable).text("this password cannot be typed everywhere")
+    })?;
     cx.router().accounts().set_password(&account, &password).await?;
     for session in cx.router().sessions().of(&account) {
         if session.jid != *iq.from {

@@ -23,8 +23,12 @@ pub struct Register;
 impl Module for Register {
     type Config = NoSettings;
     const NAME: &'static str = "xep0077_register";
-    const SPECS: &'static [Spec] =
-        &[Spec { id: "XEP-0077", title: "In-Band Registration", version: "2.4", coverage: Coverage::Complete }];
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0077",
+        title: "In-Band Registration",
+        version: "2.4",
+        coverage: Coverage::Complete,
+    }];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.iq(&[At::Server, At::Own], IqType::Get, "query", NS, account::Lookup);
@@ -33,7 +37,8 @@ impl Module for Register {
         if house.config.registration.open {
             house.stream_feature(Offer::BeforeLogin, |router, domain| {
                 let mut xml = Writer::new();
-                xml.start("register", "http://jabber.org/features/iq-register").end();
+                xml.start("register", "http://jabber.org/features/iq-register")
+                    .end();
                 (router.host(domain) == Some(Host::Users)).then(|| xml.finish_string())
             });
         }
@@ -47,6 +52,8 @@ fn field<'a>(query: El<'a>, name: &str) -> Option<std::borrow::Cow<'a, str>> {
         return Some(plain.text());
     }
     let form = query.child("x", kim_core::ns::DATA)?;
-    let field = form.children().find(|field| field.attr("var").is_some_and(|var| var == name))?;
+    let field = form
+        .children()
+        .find(|field| field.attr("var").is_some_and(|var| var == name))?;
     Some(field.child("value", kim_core::ns::DATA)?.text())
 }

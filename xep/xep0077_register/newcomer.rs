@@ -53,7 +53,9 @@ impl Newcomer {
     pub(super) fn new(config: &Config) -> Newcomer {
         let admins = config.server.admins.iter().map(|admin| admin.to_string());
         let per_hour = NonZeroU32::new(config.limits.registrations_per_address_per_hour);
-        let limiter = per_hour.filter(|_| config.limits.enabled).map(|hour| RateLimiter::keyed(Quota::per_hour(hour)));
+        let limiter = per_hour
+            .filter(|_| config.limits.enabled)
+            .map(|hour| RateLimiter::keyed(Quota::per_hour(hour)));
         Newcomer {
             open: config.registration.open,
             reserved: RESERVED.map(str::to_owned).into_iter().chain(admins).collect(),
@@ -72,17 +74,28 @@ impl Newcomer {
             .map_err(|_| refusal("this username has characters that an address cannot have"))?;
         let password = Password::prepare(&password)
             .map_err(|_| refusal("this password has characters that cannot be typed everywhere"))?;
-        if self.reserved.contains(account.as_str()) || account.local().is_some_and(|name| self.reserved.contains(name)) {
-            return Err(StanzaError::new(Condition::Conflict).text("this username is reserved").into());
+        if self.reserved.contains(account.as_str())
+            || account.local().is_some_and(|name| self.reserved.contains(name))
+        {
+            return Err(StanzaError::new(Condition::Conflict)
+                .text("this username is reserved")
+                .into());
         }
         self.admit(event.address)?;
-        match cx.router().accounts().create(&account, &password, Tombstone::Respect).await {
+        match cx
+            .router()
+            .accounts()
+            .create(&account, &password, Tombstone::Respect)
+            .await
+        {
             Ok(()) => {
                 tracing::info!(event = "account_registered", %account);
                 Ok(())
             }
             Err(AccountError::Exists | AccountError::Removed { .. }) => {
-                Err(StanzaError::new(Condition::Conflict).text("this username is taken").into())
+                Err(StanzaError::new(Condition::Conflict)
+                    .text("this username is taken")
+                    .into())
             }
             Err(other) => Err(other.into()),
         }
@@ -90,22 +103,30 @@ impl Newcomer {
 
     /// Takes one of the registrations an address has in an hour. Asked last, so that a slip of the pen costs none.
     fn admit(&self, address: IpAddr) -> Result<(), Fault> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
+        let Some(limiter) = &self.limiter else {
+            return Ok(());
+        };
         if self.since_tidied.fetch_add(1, Ordering::Relaxed) >= TIDY_EVERY {
             self.since_tidied.store(0, Ordering::Relaxed);
             limiter.retain_recent();
         }
         limiter.check_key(&network(address)).map_err(|_| {
             let error = StanzaError::new(Condition::ResourceConstraint).kind(ErrorType::Wait);
-            error.text("too many accounts were registered from your network; try again later").into()
+            error
+                .text("too many accounts were registered from your network; try again later")
+                .into()
         })
     }
 }
 
 impl On<BeforeLogin> for Newcomer {
     async fn on(&self, event: &mut BeforeLogin, cx: &mut Cx) -> Result<Flow, Fault> {
-        let Kind::Iq(kind) = event.stanza.kind else { return Ok(Flow::Next) };
-        let Some(query) = event.stanza.child("query", NS) else { return Ok(Flow::Next) };
+        let Kind::Iq(kind) = event.stanza.kind else {
+            return Ok(Flow::Next);
+        };
+        let Some(query) = event.stanza.child("query", NS) else {
+            return Ok(Flow::Next);
+        };
         if !self.open || cx.router().host(&event.domain) != Some(Host::Users) {
             let error = StanzaError::new(Condition::NotAllowed).text("registration is closed on this server");
             return Err(error.into());
@@ -131,7 +152,9 @@ impl On<BeforeLogin> for Newcomer {
 fn fields() -> String {
     let mut xml = Writer::new();
     xml.start("query", NS);
-    xml.start("instructions", NS).text("Choose a username and a password for this server.").end();
+    xml.start("instructions", NS)
+        .text("Choose a username and a password for this server.")
+        .end();
     xml.start("username", NS).end();
     xml.start("password", NS).end();
     xml.end();

@@ -26,7 +26,12 @@ async fn before_login(house: &House, address: &str, xml: &str) -> String {
         address: address.parse::<IpAddr>().unwrap(),
         reply: None,
     };
-    house.router.before_login(event).await.expect("an answer").to_xml()
+    house
+        .router
+        .before_login(event)
+        .await
+        .expect("an answer")
+        .to_xml()
 }
 
 fn set(username: &str, password: &str) -> String {
@@ -38,14 +43,27 @@ fn set(username: &str, password: &str) -> String {
 
 async fn signs_in(house: &House, jid: &str, password: &str) -> bool {
     let password = Password::prepare(password).unwrap();
-    house.router.accounts().verify(&BareJid::parse(jid).unwrap(), &password).await.unwrap()
+    house
+        .router
+        .accounts()
+        .verify(&BareJid::parse(jid).unwrap(), &password)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_newcomer_registers_where_registration_is_open() {
     let house = house(OPEN).await;
-    let fields = before_login(&house, "192.0.2.1", "<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>").await;
-    assert!(fields.contains("<username/>") && fields.contains("<password/>"), "{fields}");
+    let fields = before_login(
+        &house,
+        "192.0.2.1",
+        "<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>",
+    )
+    .await;
+    assert!(
+        fields.contains("<username/>") && fields.contains("<password/>"),
+        "{fields}"
+    );
     let done = before_login(&house, "192.0.2.1", &set("Bill", "Calliope")).await;
     assert_eq!(done, "<iq id='r' type='result'/>");
     assert!(signs_in(&house, "bill@localhost", "Calliope").await);
@@ -61,17 +79,34 @@ async fn a_data_form_is_understood_too() {
                 <field var='FORM_TYPE'><value>jabber:iq:register</value></field>\
                 <field var='username'><value>juliet</value></field><field var='password'><value>pw</value></field>\
                 </x></query></iq>";
-    assert_eq!(before_login(&house, "192.0.2.1", form).await, "<iq id='r' type='result'/>");
+    assert_eq!(
+        before_login(&house, "192.0.2.1", form).await,
+        "<iq id='r' type='result'/>"
+    );
     assert!(signs_in(&house, "juliet@localhost", "pw").await);
 }
 
 #[tokio::test]
 async fn closed_registration_says_so() {
     let house = house("").await;
-    for xml in [set("bill", "Calliope"), "<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>".into()] {
-        assert!(before_login(&house, "192.0.2.1", &xml).await.contains("<not-allowed"));
+    for xml in [
+        set("bill", "Calliope"),
+        "<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>".into(),
+    ] {
+        assert!(
+            before_login(&house, "192.0.2.1", &xml)
+                .await
+                .contains("<not-allowed")
+        );
     }
-    assert!(!house.router.accounts().exists(&BareJid::parse("bill@localhost").unwrap()).await.unwrap());
+    assert!(
+        !house
+            .router
+            .accounts()
+            .exists(&BareJid::parse("bill@localhost").unwrap())
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -87,7 +122,10 @@ async fn what_cannot_be_an_account_is_refused() {
         ("postmaster", "x", "conflict"),
     ] {
         let answer = before_login(&house, "192.0.2.1", &set(username, password)).await;
-        assert!(answer.contains(&format!("<{condition}")), "{username:?}: {answer}");
+        assert!(
+            answer.contains(&format!("<{condition}")),
+            "{username:?}: {answer}"
+        );
     }
     let answer = before_login(
         &house,
@@ -102,7 +140,11 @@ async fn what_cannot_be_an_account_is_refused() {
 #[tokio::test]
 async fn nobody_registers_as_an_administrator() {
     let house = house("[server]\nadmins = [\"chief@localhost\"]\n[registration]\nopen = true\n").await;
-    assert!(before_login(&house, "192.0.2.1", &set("CHIEF", "x")).await.contains("<conflict"));
+    assert!(
+        before_login(&house, "192.0.2.1", &set("CHIEF", "x"))
+            .await
+            .contains("<conflict")
+    );
 }
 
 #[tokio::test]
@@ -114,7 +156,10 @@ async fn one_network_registers_a_few_accounts_an_hour() {
     }
     // Another address of the same /64 is the same subscriber.
     let refused = before_login(&house, "2001:db8:1:2:ffff::9", &set("a4", "x")).await;
-    assert!(refused.contains("type='wait'") && refused.contains("<resource-constraint"), "{refused}");
+    assert!(
+        refused.contains("type='wait'") && refused.contains("<resource-constraint"),
+        "{refused}"
+    );
     let other = before_login(&house, "2001:db8:1:3::1", &set("a5", "x")).await;
     assert!(other.contains("type='result'"), "{other}");
 }
@@ -132,7 +177,10 @@ async fn an_owner_changes_the_password_and_other_devices_sign_in_again() {
         )
         .await;
     assert!(signs_in(&house, "bill@localhost", "newpass").await);
-    assert_eq!(laptop.closing().map(|error| error.condition), Some(StreamCondition::Reset));
+    assert_eq!(
+        laptop.closing().map(|error| error.condition),
+        Some(StreamCondition::Reset)
+    );
     assert_eq!(phone.closing(), None);
 }
 
@@ -144,10 +192,20 @@ async fn a_password_change_that_is_not_one_changes_nothing() {
     for (fields, condition) in [
         ("<username>bill</username><password/>", "bad-request"),
         ("<username>bill</username>", "bad-request"),
-        ("<username>juliet</username><password>mine</password>", "forbidden"),
+        (
+            "<username>juliet</username><password>mine</password>",
+            "forbidden",
+        ),
     ] {
-        bill.send(&format!("<iq type='set' id='c'><query xmlns='jabber:iq:register'>{fields}</query></iq>")).await;
-        assert!(bill.next().is_some_and(|answer| answer.contains(&format!("<{condition}"))), "{fields}");
+        bill.send(&format!(
+            "<iq type='set' id='c'><query xmlns='jabber:iq:register'>{fields}</query></iq>"
+        ))
+        .await;
+        assert!(
+            bill.next()
+                .is_some_and(|answer| answer.contains(&format!("<{condition}"))),
+            "{fields}"
+        );
     }
     assert!(signs_in(&house, "bill@localhost", "secret").await);
     assert!(signs_in(&house, "juliet@localhost", "secret").await);
@@ -158,19 +216,31 @@ async fn removing_an_account_ends_its_sessions_and_holds_its_name() {
     let house = house(OPEN).await;
     let mut phone = house.connect("bill@localhost/phone").await;
     let mut laptop = house.connect("bill@localhost/laptop").await;
-    phone.send("<iq type='set' id='u'><query xmlns='jabber:iq:register'><remove/><username/></query></iq>").await;
+    phone
+        .send("<iq type='set' id='u'><query xmlns='jabber:iq:register'><remove/><username/></query></iq>")
+        .await;
     assert!(phone.next().is_some_and(|answer| answer.contains("<bad-request")));
-    phone.ask(
-        "<iq type='set' id='u'><query xmlns='jabber:iq:register'><remove/></query></iq>",
-        "<iq id='u' type='result'/>",
-    )
-    .await;
+    phone
+        .ask(
+            "<iq type='set' id='u'><query xmlns='jabber:iq:register'><remove/></query></iq>",
+            "<iq id='u' type='result'/>",
+        )
+        .await;
     for client in [&phone, &laptop] {
-        assert_eq!(client.closing().map(|error| error.condition), Some(StreamCondition::NotAuthorized));
+        assert_eq!(
+            client.closing().map(|error| error.condition),
+            Some(StreamCondition::NotAuthorized)
+        );
     }
     assert!(!signs_in(&house, "bill@localhost", "secret").await);
     // Its sockets may be open for a moment longer: nothing that comes from them is heard.
-    laptop.send("<iq type='get' id='p'><query xmlns='jabber:iq:register'/></iq>").await;
+    laptop
+        .send("<iq type='get' id='p'><query xmlns='jabber:iq:register'/></iq>")
+        .await;
     laptop.expect_nothing();
-    assert!(before_login(&house, "192.0.2.1", &set("bill", "x")).await.contains("<conflict"));
+    assert!(
+        before_login(&house, "192.0.2.1", &set("bill", "x"))
+            .await
+            .contains("<conflict")
+    );
 }

@@ -39,12 +39,16 @@ struct KeepGuestsInside;
 impl On<Departure> for KeepGuestsInside {
     async fn on(&self, departure: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
         let session = &departure.session;
-        let Some(to) = departure.stanza.to.as_ref().filter(|_| session.guest) else { return Ok(Flow::Next) };
+        let Some(to) = departure.stanza.to.as_ref().filter(|_| session.guest) else {
+            return Ok(Flow::Next);
+        };
         let inside = cx.router().host(to.domain()).is_some();
         if inside && (to.bare() == session.account || !is_person(to, cx.router())) {
             return Ok(Flow::Next);
         }
-        Err(StanzaError::new(Condition::Forbidden).text("guests may only use the services of this server").into())
+        Err(StanzaError::new(Condition::Forbidden)
+            .text("guests may only use the services of this server")
+            .into())
     }
 }
 
@@ -56,7 +60,11 @@ impl On<Arrival> for KeepAccountsOutside {
     async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router();
         let to_guest = router.host(arrival.account.domain()) == Some(Host::Guests);
-        let foreign = arrival.stanza.from.as_ref().filter(|from| from.bare() != arrival.account);
+        let foreign = arrival
+            .stanza
+            .from
+            .as_ref()
+            .filter(|from| from.bare() != arrival.account);
         if !to_guest || !foreign.is_some_and(|from| is_person(from, router)) {
             return Ok(Flow::Next);
         }

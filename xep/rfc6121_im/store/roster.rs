@@ -41,12 +41,27 @@ pub struct Changed {
     pub visible: bool,
     /// What follows.
     pub follow: Follow,
-    /// The roster's version now.
+    /// The roster's version now; like the next two, 0 if nothing changed.
     pub version: i64,
     /// The oldest version from which removals are known.
     pub floor: i64,
     /// The roster's revision now.
     pub revision: i64,
+}
+
+impl Changed {
+    /// What follows from something that changes nothing.
+    pub fn nothing(item: Option<Arc<Item>>, follow: Follow) -> Changed {
+        Changed {
+            before: item.clone(),
+            after: item,
+            visible: false,
+            follow,
+            version: 0,
+            floor: 0,
+            revision: 0,
+        }
+    }
 }
 
 /// Why a change was not made.
@@ -191,16 +206,7 @@ async fn change_in(tx: &mut Tx, wanted: Arc<Wanted>) -> Result<Result<Changed, R
     }
     let visible = !item.looks_like(was);
     if item == *was {
-        let same = before.map(Arc::new);
-        return Ok(Ok(Changed {
-            before: same.clone(),
-            after: same,
-            visible,
-            follow,
-            version,
-            floor,
-            revision,
-        }));
+        return Ok(Ok(Changed::nothing(before.map(Arc::new), follow)));
     }
     let new_version = if visible {
         now.max(&(version + 1)).to_owned()

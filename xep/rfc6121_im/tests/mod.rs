@@ -7,7 +7,6 @@ use super::Im;
 
 mod delivery;
 
-
 /// A house with this room alone.
 async fn configured(toml: &str) -> House {
     House::configured(&[Entry::of::<Im>()], toml).await

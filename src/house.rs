@@ -11,7 +11,7 @@ use kim_core::db::{CORE_MIGRATIONS, Db, DbOptions, Migration};
 use kim_core::module::{Entry, Startup};
 use kim_core::router::{Parts, Router};
 
-use super::failure::Failure;
+use crate::cli::Failure;
 
 /// A house without doors.
 pub struct House {
@@ -40,7 +40,7 @@ impl House {
     }
 
     /// The same on another database.
-    pub(super) async fn at(
+    pub(crate) async fn at(
         url: &str,
         config: Arc<Config>,
         modules: &[Entry],
