@@ -20,7 +20,7 @@ use super::socket::Socket;
 /// First-level elements that may come before login; the longest honest exchange needs a dozen.
 const ELEMENTS_BEFORE_LOGIN_MAX: u32 = 100;
 /// How long last words may take to be written, and how long the client has to hear them.
-pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// The longest `xml:lang` that is taken over (RFC 5646 §4.4.1 recommends room for 35).
 const LANG_BYTES_MAX: usize = 35;
 
@@ -67,6 +67,8 @@ pub struct Stream {
     pub lang: Option<Box<str>>,
     pub(super) reader: Reader,
     pub(super) input: BytesMut,
+    /// TLS is to come next, so nothing can be said.
+    pub(super) mute: bool,
     /// Our header has been written.
     answered: bool,
     /// The client's own address, as it claims; only ever sent back to it.
@@ -88,6 +90,7 @@ impl Stream {
             lang: None,
             reader,
             input: BytesMut::new(),
+            mute: false,
             answered: false,
             claimed: None,
             domain: None,
@@ -205,6 +208,7 @@ impl Stream {
     pub async fn close(mut self, end: End) {
         let mut words = String::new();
         match end {
+            _ if self.mute => return,
             End::Lost(_) if !self.socket.has_unwritten() => return,
             End::Lost(_) => {}
             End::Closed => words.push_str("</stream:stream>"),
@@ -224,7 +228,7 @@ impl Stream {
             self.socket.finish().await
         };
         if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
-            self.socket.linger(FAREWELL).await;
+            self.socket.linger(self.door.patience()).await;
         }
     }
 }
