@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::cx::{Cx, Origin, Outcome};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
-use crate::events::{Answer, Arrival, Departure, Undelivered, Verdict};
+use crate::events::{Answer, Arrival, Departure, Nonza, Undelivered, Verdict};
 use crate::hook::Flow;
 use crate::jid::BareJid;
 use crate::module::{At, Reply, Request};
 use crate::session::Session;
 use crate::stanza::{IqType, Kind, PresenceType, Stanza};
+use crate::wire::Element;
 
 use super::{Host, Router};
 
@@ -55,6 +56,33 @@ impl Router {
         self.drain(&mut cx).await;
         if !cx.outcome.is_settled() {
             cx.outcome.asked = Some((session.clone(), asked));
+            cx.outcome.hurry();
+        }
+        cx.outcome
+    }
+
+    /// Takes what a session's client sent on the first level that is no stanza, and asks the rooms what it means.
+    pub async fn nonza(&self, session: &Arc<Session>, element: Element) -> Outcome {
+        let Some(mut cx) = self.cx_of(session) else {
+            return Outcome::default();
+        };
+        let mut nonza = Nonza {
+            element,
+            session: session.clone(),
+        };
+        let closing = match self.raise(&mut nonza, &mut cx).await {
+            Ok(Flow::Done) => None,
+            Ok(Flow::Next) => Some(StreamCondition::UnsupportedStanzaType.into()),
+            Err(Fault::Stream(error)) => Some(error),
+            // Nothing of it can be answered but by the end of the stream.
+            Err(fault) => {
+                self.log_fault("nonza_failed", Some(fault));
+                Some(StreamCondition::InternalServerError.into())
+            }
+        };
+        cx.outcome.closing = closing;
+        self.drain(&mut cx).await;
+        if !cx.outcome.is_settled() {
             cx.outcome.hurry();
         }
         cx.outcome
