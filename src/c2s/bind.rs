@@ -76,22 +76,28 @@ impl Authenticated {
 
     /// Something that is no stanza: a session may be resumed instead of binding (XEP-0198 §5).
     async fn early(&self, stream: &mut Stream, element: Element) -> Result<Option<Bound>, End> {
-        let (session, h, otherwise) = match early(stream, Some(&self.account), element).await? {
-            Early::Resume {
-                session,
-                h,
-                otherwise,
-            } if session.account == self.account => (session, h, otherwise),
-            Early::Answered(xml) => {
-                stream.send(&xml).await?;
+        let mut tries = 0;
+        let registered = loop {
+            let (session, h, otherwise) = match early(stream, Some(&self.account), element.clone()).await? {
+                Early::Resume { session, h, otherwise } if session.account == self.account => (session, h, otherwise),
+                Early::Answered(xml) => {
+                    stream.send(&xml).await?;
+                    return Ok(None);
+                }
+                _ => return Err(StreamCondition::InternalServerError.into()),
+            };
+            if let Some(registered) = handover::claim(&session).await {
+                break (registered, h);
+            }
+            // It has ended while it was asked for, and something is known of it now; or somebody else was faster.
+            tries += 1;
+            if !session.outbox.is_closed() || tries > 1 {
+                stream.send(&otherwise).await?;
                 return Ok(None);
             }
-            _ => return Err(StreamCondition::InternalServerError.into()),
         };
-        let Some(registered) = handover::claim(&session).await else {
-            stream.send(&otherwise).await?;
-            return Ok(None);
-        };
+        let (registered, h) = registered;
+        let session = registered.session().clone();
         // Should anything fail from here on, the session waits again.
         let words = registered.router().resume(&session, h).await?;
         stream.send(&words).await?;

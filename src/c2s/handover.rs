@@ -64,7 +64,7 @@ pub(super) async fn outlive(mut registered: Registered) {
     let session = registered.session().clone();
     if registered.park().await {
         tracing::info!(event = "session_parked", session = session.id);
-        let seconds = session.tally().map_or(0, |tally| tally.resumable_seconds);
+        let seconds = session.tally().map_or(0, |tally| tally.resumable_seconds());
         match wait(registered, Duration::from_secs(seconds.into())).await {
             Some(left) => registered = left,
             None => return,

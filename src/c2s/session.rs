@@ -419,7 +419,7 @@ impl Connection {
             End::Lost(error) => tracing::info!(event = "session_lost", session = session.id, %error),
             End::Replaced => tracing::info!(event = "session_moved", session = session.id),
         }
-        let resumable = session.tally().is_some_and(|tally| tally.resumable_seconds > 0);
+        let resumable = session.tally().is_some_and(|tally| tally.resumable_seconds() > 0);
         if matches!(end, End::Replaced) || (resumable && matches!(end, End::Lost(_))) {
             return self.pass_on(end).await;
         }

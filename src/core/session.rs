@@ -43,8 +43,7 @@ pub struct Session {
 /// What a session counts so that another connection can go on where one was lost (XEP-0198).
 pub struct Tally {
     handled: AtomicU32,
-    /// For so long the session outlives its connection; 0 where it does not.
-    pub resumable_seconds: u32,
+    resumable_seconds: AtomicU32,
     /// For so long the client may owe an answer to the question what it has; 0 for ever.
     pub answer_seconds_max: u32,
     /// Since when it has no connection, in microseconds; 0 while it has one.
@@ -61,7 +60,17 @@ impl Tally {
         self.handled.load(Ordering::Acquire)
     }
 
-    /// One more was. Only [`crate::router::Router::perform`] says so; a room that restores a session sets the number.
+    /// For so many seconds the session outlives its connection; 0 where it does not.
+    pub fn resumable_seconds(&self) -> u32 {
+        self.resumable_seconds.load(Ordering::Acquire)
+    }
+
+    /// From now on the session outlives its connection.
+    pub fn make_resumable(&self, seconds: u32) {
+        self.resumable_seconds.store(seconds, Ordering::Release);
+    }
+
+    /// One more was; only [`crate::router::Router::perform`] says so.
     pub(crate) fn count(&self) {
         self.handled.fetch_add(1, Ordering::AcqRel);
     }
@@ -119,12 +128,11 @@ impl Session {
         std::mem::replace(&mut *lock(&self.presence), presence)
     }
 
-    /// Begins to count what the client sends. Refused where it counts already. `resumable_seconds` and `answer_seconds_max`
-    /// are those of [`Tally`].
-    pub fn begin_tally(&self, resumable_seconds: u32, answer_seconds_max: u32) -> Result<(), AlreadyCounting> {
+    /// Begins to count what the client sends. Refused where it counts already.
+    pub fn begin_tally(&self, answer_seconds_max: u32) -> Result<(), AlreadyCounting> {
         let tally = Tally {
             handled: AtomicU32::new(0),
-            resumable_seconds,
+            resumable_seconds: AtomicU32::new(0),
             answer_seconds_max,
             parked_at: AtomicI64::new(0),
         };

@@ -63,7 +63,7 @@ impl Router {
     /// A session has lost its connection. Tells whether it stays, waiting for another; then whoever had the connection
     /// sees to it that the session ends one day.
     pub async fn park(&self, session: &Arc<Session>) -> bool {
-        let Some(tally) = session.tally().filter(|tally| tally.resumable_seconds > 0) else {
+        let Some(tally) = session.tally().filter(|tally| tally.resumable_seconds() > 0) else {
             return false;
         };
         if session.has_left() || !session.outbox.park() {
