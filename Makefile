@@ -21,7 +21,7 @@ fmt: ## format the Rust code
 	cargo fmt --all
 
 bench: ## criterion benchmarks; the figures in docs/performance.md come from here
-	cargo bench --locked --workspace --benches
+	cargo bench --locked --workspace --bench '*'
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (default 60) each, starting from its kept corpus
 	@tests/support/fuzz.sh $(FUZZ_SECONDS)

@@ -1,3 +1,223 @@
-//! The door for clients.
+//! The door for clients. [`listener`] accepts, `negotiate`, `login` and `bind` take a connection to its session, and
+//! `session` is the loop it then spends its life in. [`Door`] is what all of them share.
 
+mod bind;
+mod bucket;
+mod connection;
+mod features;
+pub mod listener;
+mod login;
+mod negotiate;
+mod places;
 pub mod sasl;
+mod session;
+mod socket;
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use kim_core::config::Limits;
+use kim_core::router::Router;
+use kim_core::wire;
+use tokio::sync::{Semaphore, watch};
+
+use self::bucket::{Failures, Rate};
+pub use self::negotiate::Security;
+use self::places::Places;
+use self::stream::FAREWELL;
+use crate::tls::Certificates;
+
+/// How often addresses that are good again are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// How long clients have to hear their last words while everybody waits for the server to stop.
+const FAREWELL_STOPPING: Duration = Duration::from_millis(250);
+
+/// What all client connections share.
+pub struct Door {
+    router: Arc<Router>,
+    certificates: Arc<Certificates>,
+    places: Arc<Places>,
+    failures: Failures,
+    /// TLS handshakes under way.
+    handshakes: Semaphore,
+    /// Passwords being hashed (PLAIN).
+    hashing: Semaphore,
+    rates: Rates,
+    wire_before_login: wire::Limits,
+    wire_after_login: wire::Limits,
+    /// Turns true when the server stops.
+    stopping: watch::Sender<bool>,
+    /// Connections there are.
+    alive: watch::Sender<usize>,
+    /// What happened so far.
+    pub counters: Counters,
+}
+
+/// How fast clients may send.
+struct Rates {
+    stanzas: Rate,
+    bytes: Rate,
+    guest_percent: u32,
+}
+
+impl Rates {
+    fn stanzas(&self, guest: bool) -> Rate {
+        if guest {
+            self.stanzas.percent(self.guest_percent)
+        } else {
+            self.stanzas
+        }
+    }
+
+    fn bytes(&self, guest: bool) -> Rate {
+        if guest {
+            self.bytes.percent(self.guest_percent)
+        } else {
+            self.bytes
+        }
+    }
+}
+
+/// What happened since the start.
+#[derive(Default)]
+pub struct Counters {
+    logins: AtomicU64,
+    failed_logins: AtomicU64,
+    refused_connections: AtomicU64,
+}
+
+impl Counters {
+    fn logged_in(&self) {
+        self.logins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn login_failed(&self) {
+        self.failed_logins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn refused(&self) {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Logins that succeeded.
+    pub fn logins(&self) -> u64 {
+        self.logins.load(Ordering::Relaxed)
+    }
+
+    /// Logins that failed.
+    pub fn failed_logins(&self) -> u64 {
+        self.failed_logins.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed at once because their address had too many.
+    pub fn refused_connections(&self) -> u64 {
+        self.refused_connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Door {
+    /// A door to the house behind `router`.
+    pub fn new(router: Arc<Router>, certificates: Arc<Certificates>) -> Arc<Door> {
+        let limits = router.limits().clone();
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        Arc::new(Door {
+            places: Places::new(
+                limits.streams_per_address_max,
+                limits.streams_unauthenticated_per_address_max,
+            ),
+            failures: Failures::new(limits.login_failures_burst, limits.login_failure_refill_seconds),
+            handshakes: Semaphore::new(limits.tls_handshakes_concurrent_max),
+            hashing: Semaphore::new((cores / 2).max(1)),
+            rates: Rates {
+                stanzas: Rate {
+                    per_second: limits.stanzas_per_second as f32,
+                    burst: limits.stanzas_burst as f32,
+                },
+                bytes: Rate {
+                    per_second: limits.bytes_per_second as f32,
+                    burst: limits.bytes_burst as f32,
+                },
+                guest_percent: limits.guest_rate_percent,
+            },
+            wire_before_login: wire_limits(&limits, limits.stanza_bytes_before_login_max),
+            wire_after_login: wire_limits(&limits, limits.stanza_bytes_max),
+            stopping: watch::Sender::new(false),
+            alive: watch::Sender::new(0),
+            counters: Counters::default(),
+            router,
+            certificates,
+        })
+    }
+
+    /// The house behind it.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// The certificates it shows.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Connections there are.
+    pub fn connections(&self) -> usize {
+        *self.alive.borrow()
+    }
+
+    /// How long a client has to hear our last words.
+    fn patience(&self) -> Duration {
+        if *self.stopping.borrow() {
+            FAREWELL_STOPPING
+        } else {
+            FAREWELL
+        }
+    }
+
+    fn alive(self: &Arc<Door>) -> Alive {
+        self.alive.send_modify(|alive| *alive += 1);
+        Alive(self.clone())
+    }
+
+    /// Forgets now and then which addresses failed to log in.
+    pub async fn keep_house(&self) {
+        loop {
+            tokio::time::sleep(FORGET_EVERY).await;
+            self.failures.forget(Instant::now());
+        }
+    }
+
+    /// Sends every client away with `system-shutdown` and waits until all are gone. What they sent before is dealt
+    /// with. Listeners must have stopped.
+    pub async fn close(&self) {
+        self.stopping.send_replace(true);
+        for session in self.router.sessions().all() {
+            session.close(kim_core::error::StreamCondition::SystemShutdown);
+        }
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.alive.subscribe().wait_for(|alive| *alive == 0).await;
+    }
+}
+
+/// One connection, as long as it is there.
+struct Alive(Arc<Door>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.send_modify(|alive| *alive = alive.saturating_sub(1));
+    }
+}
+
+fn wire_limits(limits: &Limits, stanza_bytes_max: usize) -> wire::Limits {
+    wire::Limits {
+        stanza_bytes_max,
+        depth_max: limits.depth_max,
+        attributes_max: limits.attributes_max,
+        name_bytes_max: limits.name_bytes_max,
+        namespaces_max: limits.namespaces_max,
+        children_max: limits.children_max,
+        header_bytes_max: limits.header_bytes_max,
+    }
+}

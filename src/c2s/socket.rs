@@ -56,7 +56,12 @@ struct Tls {
 impl Socket {
     /// A connection as it was accepted.
     pub fn new(tcp: TcpStream) -> Socket {
-        Socket { tcp, tls: None, out: Vec::new(), out_taken: 0 }
+        Socket {
+            tcp,
+            tls: None,
+            out: Vec::new(),
+            out_taken: 0,
+        }
     }
 
     /// Whether it is encrypted.
@@ -151,7 +156,9 @@ impl Socket {
                     self.out_taken += bytes;
                     *taken += bytes;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.tcp.poll_write_ready(cx))?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.tcp.poll_write_ready(cx))?
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -182,8 +189,16 @@ impl Socket {
     /// appended to `plain`.
     pub async fn handshake(&mut self, config: Arc<ServerConfig>, plain: &mut BytesMut) -> io::Result<()> {
         let connection = Box::new(UnbufferedServerConnection::new(config).map_err(io::Error::other)?);
-        self.tls = Some(Tls { connection, partial: Vec::new(), peer_closed: false });
-        while self.tls.as_ref().is_some_and(|tls| tls.connection.is_handshaking()) {
+        self.tls = Some(Tls {
+            connection,
+            partial: Vec::new(),
+            peer_closed: false,
+        });
+        while self
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.connection.is_handshaking())
+        {
             let read = poll_fn(|cx| self.poll_records(cx, plain)).await;
             // Even a failed handshake has a last word: an alert.
             self.flush().await?;
@@ -332,7 +347,10 @@ impl Tls {
 }
 
 /// Appends handshake bytes of rustls.
-fn encode(mut data: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>, out: &mut Vec<u8>) -> io::Result<()> {
+fn encode(
+    mut data: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let start = out.len();
     out.resize(start + 1024, 0);
     let written = match data(out.get_mut(start..).unwrap_or_default()) {

@@ -5,13 +5,10 @@ mod check;
 mod failure;
 mod modules;
 mod password;
-#[cfg(test)]
-mod sample;
 mod serve;
 mod terminal;
 #[cfg(test)]
 mod tests;
-mod time;
 mod user;
 
 use std::ffi::OsString;
@@ -19,10 +16,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kim_core::accounts::Eraser;
 use kim_core::config::{Config, Schema, Sources};
-use kim_core::db::{BoxFuture, CORE_MIGRATIONS, Db, DbOptions, Migration};
+use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
+use kim_core::module::Entry;
 
 pub use certificate::{CertificateFacts, inspect};
 pub use check::{Check, CheckContext, Finding, Outcome};
@@ -33,14 +30,8 @@ pub use terminal::Terminal;
 
 /// What the commands need to know of the program they are part of.
 pub struct App {
-    /// The sections of all modules.
-    pub schemas: Vec<Schema>,
-    /// The tables of all modules, also of those that are switched off; the core's come by themselves.
-    pub migrations: Vec<&'static [Migration]>,
-    /// What removes an account's traces from each module's tables.
-    pub erasers: Vec<Eraser>,
-    /// What `kim modules` tells.
-    pub facts: fn(&Config) -> Vec<ModuleFacts>,
+    /// The rooms.
+    pub modules: &'static [Entry],
     /// Runs the server until it is told to stop. The data directory is there and logging works. The sources are for
     /// reading the configuration again.
     pub serve: fn(Config, Sources) -> BoxFuture<'static, Result<(), Failure>>,
@@ -49,11 +40,9 @@ pub struct App {
 }
 
 impl App {
-    /// All migrations, the core's first.
-    pub fn all_migrations(&self) -> Vec<&'static [Migration]> {
-        std::iter::once(CORE_MIGRATIONS)
-            .chain(self.migrations.iter().copied())
-            .collect()
+    /// The sections of all rooms.
+    pub fn schemas(&self) -> Vec<Schema> {
+        self.modules.iter().map(|entry| (entry.schema)()).collect()
     }
 }
 
@@ -175,7 +164,7 @@ pub fn run_with(app: &App, arguments: impl IntoIterator<Item = OsString>, termin
 
 fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let sources = sources(&arguments, terminal);
-    let loaded = Config::load(&sources, &app.schemas);
+    let loaded = Config::load(&sources, &app.schemas());
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => {
             let config = loaded?;
@@ -184,10 +173,11 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
             }
             serve::run(app, config, sources, &runtime()?)
         }
-        Command::User { command } => runtime()?.block_on(user::run(app, &loaded?, command, terminal)),
+        Command::User { command } => runtime()?.block_on(user::run(app, loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {
-            terminal.say(modules::render(&(app.facts)(&loaded?)));
+            let text = runtime()?.block_on(modules::show(app, loaded?))?;
+            terminal.say(text);
             Ok(())
         }
     }
@@ -209,14 +199,4 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("cannot start: {error}")))
-}
-
-/// Opens the database and brings its tables up to date.
-pub async fn open_database(app_migrations: &[&'static [Migration]], config: &Config) -> Result<Db, Failure> {
-    let db = Db::open(config.storage_url().as_str(), &DbOptions::default()).await;
-    let db = db.map_err(|error| Failure::Database(error.to_string()))?;
-    db.migrate(app_migrations)
-        .await
-        .map_err(|error| Failure::Database(error.to_string()))?;
-    Ok(db)
 }

@@ -2,104 +2,125 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
+
+use kim_core::cluster::Solo;
+use kim_core::config::Config;
+use kim_core::hook::Stage;
+use kim_core::module::Roll;
+
+use super::App;
+use super::failure::Failure;
+use crate::house::House;
 
 /// What is told about a module.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleFacts {
     /// Its name, which is its folder's and its section's.
     pub name: &'static str,
-    /// What it implements: `XEP-0313`, `RFC 6121`.
-    pub spec: &'static str,
-    /// Which version of that.
-    pub version: &'static str,
+    /// What it implements, with the version that was read: `XEP-0313 1.1.3`, `RFC 6121`.
+    pub specs: Vec<String>,
     /// What it listens to: event and stage.
-    pub hooks: Vec<(&'static str, &'static str)>,
-    /// The IQ payloads it answers, by namespace.
+    pub hooks: Vec<(&'static str, Stage)>,
+    /// The requests it answers.
     pub iqs: Vec<String>,
     /// What it advertises (XEP-0030).
     pub features: Vec<String>,
 }
 
-/// The stages in the order in which they run.
-const STAGES: &[&str] = &["Admit", "Stamp", "Filter", "Store", "Deliver", "Copy", "Notify"];
+impl From<&Roll> for ModuleFacts {
+    fn from(roll: &Roll) -> ModuleFacts {
+        let specs = roll
+            .specs
+            .iter()
+            .map(|spec| format!("{} {}", spec.id, spec.version).trim_end().to_owned());
+        ModuleFacts {
+            name: roll.name,
+            specs: specs.collect(),
+            hooks: roll.hooks.clone(),
+            iqs: roll.iqs.clone(),
+            features: roll
+                .features
+                .iter()
+                .map(|feature| (*feature).to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// Starts the rooms on a database in memory, and shows what they registered and which are switched off.
+pub(super) async fn show(app: &App, config: Config) -> Result<String, Failure> {
+    let config = Arc::new(config);
+    let house = House::at("sqlite::memory:", config.clone(), app.modules, Box::new(Solo)).await?;
+    let facts: Vec<_> = house.router.roll().iter().map(ModuleFacts::from).collect();
+    let mut text = render(&facts);
+    for entry in app
+        .modules
+        .iter()
+        .filter(|entry| !config.modules.is_enabled(entry.name))
+    {
+        let _ = writeln!(text, "\n{} is switched off", entry.name);
+    }
+    house.db.close().await;
+    Ok(text)
+}
 
 /// The modules, and then the events with those who listen to them.
-pub(super) fn render(modules: &[ModuleFacts]) -> String {
+fn render(modules: &[ModuleFacts]) -> String {
     let mut rows = vec![
-        ["MODULE", "SPECIFICATION", "VERSION", "ANSWERS", "ADVERTISES"]
+        ["MODULE", "IMPLEMENTS", "ANSWERS", "ADVERTISES"]
             .map(str::to_owned)
             .to_vec(),
     ];
     for module in modules {
-        let lines = module.iqs.len().max(module.features.len()).max(1);
+        let lines = module
+            .specs
+            .len()
+            .max(module.iqs.len())
+            .max(module.features.len())
+            .max(1);
         for line in 0..lines {
-            let first = |text: &str| if line == 0 { text.to_owned() } else { String::new() };
+            let name = if line == 0 { module.name } else { "" };
             let nth = |list: &[String]| list.get(line).cloned().unwrap_or_default();
             rows.push(vec![
-                first(module.name),
-                first(module.spec),
-                first(module.version),
+                name.to_owned(),
+                nth(&module.specs),
                 nth(&module.iqs),
                 nth(&module.features),
             ]);
         }
     }
     let mut text = table(&rows);
-    let order = order(modules);
-    if !order.is_empty() {
-        text.push('\n');
-        let mut rows = vec![
-            ["EVENT", "STAGE", "MODULES IN THIS ORDER"]
-                .map(str::to_owned)
-                .to_vec(),
-        ];
-        for (event, stages) in order {
-            for (line, (stage, names)) in stages.into_iter().enumerate() {
-                let event = if line == 0 {
-                    event.to_owned()
-                } else {
-                    String::new()
-                };
-                rows.push(vec![event, stage.to_owned(), names.join(", ")]);
-            }
+    let mut rows = vec![
+        ["EVENT", "STAGE", "MODULES IN THIS ORDER"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (event, stages) in order(modules) {
+        for (line, (stage, names)) in stages.into_iter().enumerate() {
+            let event = if line == 0 { event } else { "" };
+            rows.push(vec![event.to_owned(), format!("{stage:?}"), names.join(", ")]);
         }
+    }
+    if rows.len() > 1 {
+        text.push('\n');
         text.push_str(&table(&rows));
     }
     text
 }
 
 /// For each event the stages that somebody listens to, as they run; for each stage the modules in their order.
-type Order<'a> = Vec<(&'a str, Vec<(&'a str, Vec<&'a str>)>)>;
-
-fn order(modules: &[ModuleFacts]) -> Order<'_> {
-    let place = |stage: &str| {
-        STAGES
-            .iter()
-            .position(|known| *known == stage)
-            .unwrap_or(STAGES.len())
-    };
-    let mut events: BTreeMap<&str, BTreeMap<(usize, &str), Vec<&str>>> = BTreeMap::new();
+fn order(modules: &[ModuleFacts]) -> BTreeMap<&str, BTreeMap<Stage, Vec<&str>>> {
+    let mut events: BTreeMap<&str, BTreeMap<Stage, Vec<&str>>> = BTreeMap::new();
     for module in modules {
         for (event, stage) in &module.hooks {
-            events
-                .entry(event)
-                .or_default()
-                .entry((place(stage), stage))
-                .or_default()
-                .push(module.name);
+            let names = events.entry(event).or_default().entry(*stage).or_default();
+            if !names.contains(&module.name) {
+                names.push(module.name);
+            }
         }
     }
-    let mut order = Vec::new();
-    for (event, by_stage) in events {
-        order.push((
-            event,
-            by_stage
-                .into_iter()
-                .map(|((_, stage), names)| (stage, names))
-                .collect(),
-        ));
-    }
-    order
+    events
 }
 
 /// Columns as wide as their widest cell.
@@ -130,32 +151,40 @@ mod tests {
 
     #[test]
     fn modules_are_shown_with_the_order_in_which_they_listen() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
         let mam = ModuleFacts {
             name: "xep0313_mam",
-            spec: "XEP-0313",
-            version: "1.1.3",
-            hooks: vec![("Departure", "Store"), ("Arrival", "Store"), ("Arrival", "Stamp")],
-            iqs: vec!["urn:xmpp:mam:2".to_owned()],
-            features: vec!["urn:xmpp:mam:2".to_owned(), "urn:xmpp:sid:0".to_owned()],
+            specs: texts(&["XEP-0313 1.1.3", "XEP-0441 0.2.0"]),
+            hooks: vec![
+                ("Departure", Stage::Store),
+                ("Arrival", Stage::Store),
+                ("Arrival", Stage::Stamp),
+            ],
+            iqs: texts(&["set {urn:xmpp:mam:2}query at Own"]),
+            features: texts(&["urn:xmpp:mam:2", "urn:xmpp:sid:0"]),
         };
-        let blocking = ModuleFacts {
-            name: "xep0191_blocking",
-            spec: "XEP-0191",
-            version: "1.3",
-            hooks: vec![("Arrival", "Admit"), ("Arrival", "Store")],
-            ..ModuleFacts::default()
+        let im = ModuleFacts {
+            name: "rfc6121_im",
+            specs: texts(&["RFC 6121"]),
+            hooks: vec![
+                ("Arrival", Stage::Admit),
+                ("Arrival", Stage::Store),
+                ("Arrival", Stage::Store),
+            ],
+            iqs: Vec::new(),
+            features: Vec::new(),
         };
         assert_eq!(
-            render(&[mam, blocking]),
-            "MODULE            SPECIFICATION  VERSION  ANSWERS         ADVERTISES\n\
-             xep0313_mam       XEP-0313       1.1.3    urn:xmpp:mam:2  urn:xmpp:mam:2\n\
-             \u{20}                                                         urn:xmpp:sid:0\n\
-             xep0191_blocking  XEP-0191       1.3\n\
+            render(&[mam, im]),
+            "MODULE       IMPLEMENTS      ANSWERS                           ADVERTISES\n\
+             xep0313_mam  XEP-0313 1.1.3  set {urn:xmpp:mam:2}query at Own  urn:xmpp:mam:2\n\
+             \u{20}            XEP-0441 0.2.0                                    urn:xmpp:sid:0\n\
+             rfc6121_im   RFC 6121\n\
              \n\
              EVENT      STAGE  MODULES IN THIS ORDER\n\
-             Arrival    Admit  xep0191_blocking\n\
+             Arrival    Admit  rfc6121_im\n\
              \u{20}          Stamp  xep0313_mam\n\
-             \u{20}          Store  xep0313_mam, xep0191_blocking\n\
+             \u{20}          Store  xep0313_mam, rfc6121_im\n\
              Departure  Store  xep0313_mam\n"
         );
     }

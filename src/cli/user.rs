@@ -1,21 +1,24 @@
-//! `kim user …`: asks the running server, so that sessions end and caches stay right; works on the database itself when
-//! no server runs.
+//! `kim user …`: asks the running server, so that sessions end and caches stay right; opens the house itself, without doors,
+//! when no server runs.
 
-use kim_core::accounts::{Accounts, AccountsOptions, Tombstone};
+use std::sync::Arc;
+
+use kim_core::accounts::Tombstone;
+use kim_core::clock::Timestamp;
+use kim_core::cluster::Solo;
 use kim_core::config::Config;
-use kim_core::db::Db;
 use kim_core::jid::BareJid;
 
 use super::failure::Failure;
+use crate::house::House;
 use super::terminal::Terminal;
-use super::time::utc;
-use super::{App, UserCommand, open_database, password, serve};
-use crate::control::{Control, ControlError, Direct, LIST_ROWS_MAX, Remote, UserFacts};
+use super::{App, UserCommand, password, serve};
+use crate::control::{Control, ControlError, Direct, LIST_ROWS_MAX, Remote, Secret, UserFacts};
 
 /// Runs one of them.
 pub(super) async fn run(
     app: &App,
-    config: &Config,
+    config: Config,
     command: UserCommand,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
@@ -30,27 +33,18 @@ pub(super) async fn run(
     if let Some(remote) = remote.map_err(|error| Failure::Other(error.to_string()))? {
         return perform(&remote, command, secret, terminal).await;
     }
-    let (control, db) = direct(app, config).await?;
-    let result = perform(&control, command, secret, terminal).await;
-    db.close().await;
-    result
-}
-
-async fn direct(app: &App, config: &Config) -> Result<(Direct, Db), Failure> {
     serve::prepare_data_dir(&config.server.data_dir)?;
-    let db = open_database(&app.all_migrations(), config).await?;
-    let accounts = Accounts::open(db.clone(), AccountsOptions::default()).await;
-    let accounts = accounts.map_err(|error| Failure::Database(error.to_string()))?;
-    Ok((
-        Direct::new(accounts, config.server.domains.clone(), app.erasers.clone()),
-        db,
-    ))
+    let house = House::open(Arc::new(config), app.modules, Box::new(Solo)).await?;
+    let control = Direct::without_doors(house.router.clone());
+    let result = perform(&control, command, secret, terminal).await;
+    house.db.close().await;
+    result
 }
 
 async fn perform(
     control: &dyn Control,
     command: UserCommand,
-    secret: Option<crate::control::Secret>,
+    secret: Option<Secret>,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
     match (command, secret) {
@@ -112,15 +106,33 @@ async fn list(control: &dyn Control, terminal: &mut Terminal<'_>) -> Result<(), 
 
 fn shown(facts: &UserFacts) -> String {
     let mut text = format!("account  {}\ncreated  {}\n", facts.account, utc(facts.created_at));
+    let mut online = |line: &str| text.push_str(&format!("online   {line}\n"));
     match &facts.online {
-        None => text.push_str("online   not known: no server runs with this data directory\n"),
-        Some(online) if online.is_empty() => text.push_str("online   no\n"),
-        Some(online) => {
-            for client in online {
-                let since = utc(client.since);
-                text.push_str(&format!("online   {} since {since}\n", client.resource));
+        None => online("not known: no server runs with this data directory"),
+        Some(clients) if clients.is_empty() => online("no"),
+        Some(clients) => {
+            for client in clients {
+                let address = client
+                    .address
+                    .map(|address| format!(" from {address}"))
+                    .unwrap_or_default();
+                let state = match client.priority {
+                    Some(priority) => format!("available, priority {priority}"),
+                    None => "not available".to_owned(),
+                };
+                online(&format!(
+                    "{}{address} since {}, {state}",
+                    client.resource,
+                    utc(client.since)
+                ));
             }
         }
     }
     text
+}
+
+/// A time to the second, as `2026-11-22T21:30:12Z`.
+pub(super) fn utc(microseconds: i64) -> String {
+    let text = Timestamp(microseconds).to_string();
+    format!("{}Z", text.split('.').next().unwrap_or(&text))
 }

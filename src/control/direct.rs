@@ -1,39 +1,35 @@
-//! The control over the accounts' tables: what the running server does when asked, and what the command line does
-//! itself when no server runs.
+//! The control over the house itself: what the running server does when asked, and what the command line does with a
+//! house without doors when no server runs. Either way the rooms take part: whoever is removed says good-bye to their
+//! contacts, and nothing of theirs stays in any table.
 
 use std::sync::Arc;
 
-use kim_core::accounts::{AccountError, Accounts, Eraser, Tombstone};
-use kim_core::config::Domain;
+use kim_core::accounts::scram::Password;
+use kim_core::accounts::{AccountError, Tombstone};
 use kim_core::db::BoxFuture;
+use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
+use kim_core::router::{Host, Router};
 
-use super::{Control, ControlError, LIST_ROWS_MAX, Secret, Sessions, User, UserFacts};
+use super::{Control, ControlError, LIST_ROWS_MAX, Online, Secret, User, UserFacts};
 
-/// Works on the accounts directly.
+/// Works on the house directly.
 pub struct Direct {
-    accounts: Accounts,
-    domains: Vec<Domain>,
-    erasers: Vec<Eraser>,
-    sessions: Option<Arc<dyn Sessions>>,
+    router: Arc<Router>,
+    serves: bool,
 }
 
 impl Direct {
-    /// `erasers` are those of all modules, also of those that are switched off: they may have left something.
-    pub fn new(accounts: Accounts, domains: Vec<Domain>, erasers: Vec<Eraser>) -> Direct {
-        Direct {
-            accounts,
-            domains,
-            erasers,
-            sessions: None,
-        }
+    /// For a house that serves clients.
+    pub fn serving(router: Arc<Router>) -> Direct {
+        Direct { router, serves: true }
     }
 
-    /// With the sessions of the server that this is part of.
-    pub fn with_sessions(self, sessions: Arc<dyn Sessions>) -> Direct {
+    /// For a house without doors: who is online is not known.
+    pub fn without_doors(router: Arc<Router>) -> Direct {
         Direct {
-            sessions: Some(sessions),
-            ..self
+            router,
+            serves: false,
         }
     }
 
@@ -44,19 +40,22 @@ impl Direct {
                 "an account needs a name before the @".to_owned(),
             ));
         }
-        if self.domains.iter().any(|domain| **domain == *account.domain()) {
+        if self.router.host(account.domain()) == Some(Host::Users) {
             return Ok(());
         }
-        let served = self
-            .domains
-            .iter()
-            .map(|domain| &**domain)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let served = self.router.config().server.domains.iter().map(|domain| &**domain);
+        let served = served.collect::<Vec<_>>().join(", ");
         Err(ControlError::ForeignDomain {
             domain: account.domain().to_owned(),
             served,
         })
+    }
+
+    async fn check_exists(&self, account: &BareJid) -> Result<(), ControlError> {
+        match self.router.accounts().exists(account).await? {
+            true => Ok(()),
+            false => Err(ControlError::NoSuchAccount),
+        }
     }
 }
 
@@ -70,8 +69,11 @@ impl Control for Direct {
         Box::pin(async move {
             self.check_ours(account)?;
             let password = prepare(password)?;
-            self.accounts.create(account, &password, tombstone).await?;
-            tracing::info!(event = "account_created", account = %account, by = "operator");
+            self.router
+                .accounts()
+                .create(account, &password, tombstone)
+                .await?;
+            tracing::info!(event = "account_created", %account, by = "operator");
             Ok(())
         })
     }
@@ -83,18 +85,19 @@ impl Control for Direct {
     ) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
             let password = prepare(password)?;
-            self.accounts.set_password(account, &password).await?;
-            if let Some(sessions) = &self.sessions {
-                sessions.password_changed(account).await;
+            self.router.accounts().set_password(account, &password).await?;
+            // Whoever knew only the old one is out.
+            for session in self.router.sessions().of(account) {
+                session.close(StreamError::new(StreamCondition::Reset).text("the password was changed"));
             }
-            tracing::info!(event = "password_changed", account = %account, by = "operator");
+            tracing::info!(event = "password_changed", %account, by = "operator");
             Ok(())
         })
     }
 
     fn user_list<'a>(&'a self, after: Option<&'a BareJid>) -> BoxFuture<'a, Result<Vec<User>, ControlError>> {
         Box::pin(async move {
-            let page = self.accounts.list(after, LIST_ROWS_MAX).await?;
+            let page = self.router.accounts().list(after, LIST_ROWS_MAX).await?;
             Ok(page
                 .into_iter()
                 .map(|row| User {
@@ -108,14 +111,22 @@ impl Control for Direct {
     fn user_show<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<UserFacts, ControlError>> {
         Box::pin(async move {
             let row = self
-                .accounts
+                .router
+                .accounts()
                 .find(account)
                 .await?
                 .ok_or(ControlError::NoSuchAccount)?;
-            let online = match &self.sessions {
-                Some(sessions) => Some(sessions.online(account).await),
-                None => None,
-            };
+            let mut online = None;
+            if self.serves {
+                let sessions = self.router.sessions_of(account).await;
+                let shown = sessions.iter().map(|session| Online {
+                    resource: session.jid.resource().unwrap_or_default().to_owned(),
+                    since: session.since,
+                    address: session.address,
+                    priority: session.priority(),
+                });
+                online = Some(shown.collect());
+            }
             Ok(UserFacts {
                 account: row.account,
                 created_at: row.created_at,
@@ -126,24 +137,22 @@ impl Control for Direct {
 
     fn user_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
-            if !self.accounts.exists(account).await? {
-                return Err(ControlError::NoSuchAccount);
+            self.check_exists(account).await?;
+            let erased = self.router.erase_account(account).await;
+            let ended = erased.map_err(|fault| ControlError::Failed(format!("{account}: {fault:?}")))?;
+            for session in ended {
+                // XEP-0077 §3.2 names this condition for an account that is no more.
+                session.close(
+                    StreamError::new(StreamCondition::NotAuthorized).text("this account has been removed"),
+                );
             }
-            if let Some(sessions) = &self.sessions {
-                sessions.before_delete(account).await;
-            }
-            let result = self.accounts.delete(account, &self.erasers).await;
-            if let Some(sessions) = &self.sessions {
-                sessions.after_delete(account, result.is_ok()).await;
-            }
-            result?;
-            tracing::info!(event = "account_deleted", account = %account, by = "operator");
+            tracing::info!(event = "account_removed", %account, by = "operator");
             Ok(())
         })
     }
 }
 
-fn prepare(password: &Secret) -> Result<kim_core::accounts::scram::Password, ControlError> {
+fn prepare(password: &Secret) -> Result<Password, ControlError> {
     password
         .prepare()
         .map_err(|error| ControlError::BadRequest(error.to_string()))

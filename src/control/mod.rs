@@ -1,5 +1,5 @@
-//! What an operator can ask of a server, in one trait with two ways to it: over the accounts' tables directly
-//! ([`Direct`]), or over the control socket of the server that runs on them ([`Remote`]).
+//! What an operator can ask of a server, in one trait with two ways to it: of the house in this process ([`Direct`]), or
+//! over the control socket of the server that runs ([`Remote`]).
 //!
 //! `DATA_DIR/kim.sock` is a Unix socket that only the server's own user can open. A connection carries one request and
 //! its response, each a line of JSON.
@@ -15,6 +15,8 @@ pub use direct::Direct;
 pub use protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response, Secret};
 pub use remote::Remote;
 pub use socket::{ControlSocket, SocketError};
+
+use std::net::IpAddr;
 
 use kim_core::accounts::Tombstone;
 use kim_core::db::BoxFuture;
@@ -37,7 +39,7 @@ pub trait Control: Send + Sync {
         tombstone: Tombstone,
     ) -> BoxFuture<'a, Result<(), ControlError>>;
 
-    /// Replaces an account's password.
+    /// Replaces an account's password and ends its sessions, which have to sign in with the new one.
     fn user_passwd<'a>(
         &'a self,
         account: &'a BareJid,
@@ -52,22 +54,6 @@ pub trait Control: Send + Sync {
 
     /// Removes an account with all that belongs to it and ends its sessions.
     fn user_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<(), ControlError>>;
-}
-
-/// The sessions of a running server, as far as a change to an account concerns them.
-pub trait Sessions: Send + Sync {
-    /// Who is connected to an account.
-    fn online<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Vec<Online>>;
-
-    /// The account is about to be removed: its sessions must end, what they had in hand must be stored, and no new
-    /// one may begin until [`Sessions::after_delete`].
-    fn before_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, ()>;
-
-    /// The account was removed, or (`deleted` is false) could not be. Caches about it must go.
-    fn after_delete<'a>(&'a self, account: &'a BareJid, deleted: bool) -> BoxFuture<'a, ()>;
-
-    /// The account has another password. Caches of its keys must go.
-    fn password_changed<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, ()>;
 }
 
 /// An account in a list.
@@ -95,8 +81,12 @@ pub struct UserFacts {
 pub struct Online {
     /// Its resource.
     pub resource: String,
-    /// Since when, in microseconds since 1970.
+    /// Since when it is signed in, in microseconds since 1970.
     pub since: i64,
+    /// Where it connects from.
+    pub address: Option<IpAddr>,
+    /// The priority of its presence; `None` while it is not available (RFC 6121 §4.2).
+    pub priority: Option<i8>,
 }
 
 /// Why something was not done.

@@ -2,14 +2,14 @@
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use kim_core::accounts::Tombstone;
 use kim_core::accounts::scram::Password;
-use kim_core::accounts::{Accounts, AccountsOptions, Tombstone};
-use kim_core::config::Domain;
-use kim_core::db::{BoxFuture, CORE_MIGRATIONS};
+use kim_core::error::StreamCondition;
 use kim_core::jid::BareJid;
-use kim_core::testing::TestDb;
+use kim_core::session::Session;
+use kim_core::testing::House;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
@@ -34,44 +34,6 @@ impl Drop for Folder {
     }
 }
 
-/// Sessions that write down what they were told.
-#[derive(Default)]
-struct Told {
-    told: Mutex<Vec<String>>,
-}
-
-impl Told {
-    fn tell(&self, what: String) -> BoxFuture<'_, ()> {
-        self.told.lock().unwrap().push(what);
-        Box::pin(std::future::ready(()))
-    }
-}
-
-impl Sessions for Told {
-    fn online<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Vec<Online>> {
-        let online = match account.local() {
-            Some("alice") => vec![Online {
-                resource: "phone".to_owned(),
-                since: 1,
-            }],
-            _ => Vec::new(),
-        };
-        Box::pin(std::future::ready(online))
-    }
-
-    fn before_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, ()> {
-        self.tell(format!("ends {account}"))
-    }
-
-    fn after_delete<'a>(&'a self, account: &'a BareJid, deleted: bool) -> BoxFuture<'a, ()> {
-        self.tell(format!("deleted {account} {deleted}"))
-    }
-
-    fn password_changed<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, ()> {
-        self.tell(format!("password {account}"))
-    }
-}
-
 fn jid(text: &str) -> BareJid {
     BareJid::parse(text).unwrap()
 }
@@ -80,21 +42,13 @@ fn secret(text: &str) -> Secret {
     Secret::new(Zeroizing::new(text.to_owned()))
 }
 
-async fn accounts(db: &TestDb) -> Accounts {
-    db.migrate(&[CORE_MIGRATIONS]).await.unwrap();
-    let options = AccountsOptions {
-        iterations: 4096,
-        ..AccountsOptions::default()
-    };
-    Accounts::open(db.db(), options).await.unwrap()
-}
-
-fn direct(accounts: &Accounts) -> Direct {
-    let domains = ["localhost", "example.org"]
-        .into_iter()
-        .filter_map(Domain::parse)
-        .collect();
-    Direct::new(accounts.clone(), domains, Vec::new())
+/// A house with the real rooms, on two domains.
+async fn house() -> House {
+    House::configured(
+        kim_xep::MODULES,
+        "[server]\ndomains = [\"localhost\", \"example.org\"]\n",
+    )
+    .await
 }
 
 fn start(folder: &Path, control: impl Control + 'static) -> JoinHandle<()> {
@@ -120,7 +74,8 @@ async fn send(folder: &Path, bytes: &[u8]) -> String {
 }
 
 /// The life of an account, whichever way the questions go.
-async fn an_accounts_life(control: &dyn Control, accounts: &Accounts) {
+async fn an_accounts_life(control: &dyn Control, house: &House) {
+    let accounts = house.router.accounts();
     let (alice, bob) = (jid("alice@localhost"), jid("bob@example.org"));
     control
         .user_add(&alice, &secret("pässword \"1\""), Tombstone::Respect)
@@ -182,10 +137,9 @@ async fn an_accounts_life(control: &dyn Control, accounts: &Accounts) {
 
 #[tokio::test]
 async fn an_accounts_life_without_a_server() {
-    let db = TestDb::sqlite().await;
-    let accounts = accounts(&db).await;
-    let control = direct(&accounts);
-    an_accounts_life(&control, &accounts).await;
+    let house = house().await;
+    let control = Direct::without_doors(house.router.clone());
+    an_accounts_life(&control, &house).await;
     assert_eq!(
         control.user_show(&jid("alice@localhost")).await.unwrap().online,
         None
@@ -194,40 +148,58 @@ async fn an_accounts_life_without_a_server() {
 
 #[tokio::test]
 async fn an_accounts_life_over_the_socket_of_a_server() {
-    let (db, folder) = (TestDb::sqlite().await, Folder::new());
-    let accounts = accounts(&db).await;
-    let told = Arc::new(Told::default());
-    let server = start(&folder.0, direct(&accounts).with_sessions(told.clone()));
+    let (house, folder) = (house().await, Folder::new());
+    let server = start(&folder.0, Direct::serving(house.router.clone()));
     let control = remote(&folder.0).await;
-    an_accounts_life(&control, &accounts).await;
-    let online = control
-        .user_show(&jid("alice@localhost"))
+    an_accounts_life(&control, &house).await;
+    assert_eq!(
+        control.user_show(&jid("alice@localhost")).await.unwrap().online,
+        Some(Vec::new())
+    );
+    server.abort();
+}
+
+#[tokio::test]
+async fn another_password_and_a_removal_end_sessions() {
+    let (house, folder) = (house().await, Folder::new());
+    let server = start(&folder.0, Direct::serving(house.router.clone()));
+    let control = remote(&folder.0).await;
+    let alice = jid("alice@localhost");
+    control
+        .user_add(&alice, &secret("secret"), Tombstone::Respect)
         .await
-        .unwrap()
-        .online
         .unwrap();
+    let address = Some("192.0.2.7".parse().unwrap());
+    let phone = Session::new(alice.with_resource("phone").unwrap(), false, address, 65_536);
+    house.router.start(&phone).await.unwrap();
+    let online = control.user_show(&alice).await.unwrap().online;
     assert_eq!(
         online,
-        [Online {
+        Some(vec![Online {
             resource: "phone".to_owned(),
-            since: 1
-        }]
+            since: phone.since,
+            address,
+            priority: None
+        }])
     );
+
+    control.user_passwd(&alice, &secret("other")).await.unwrap();
+    assert_eq!(phone.outbox.take().1.unwrap().condition, StreamCondition::Reset);
+
+    let laptop = Session::new(alice.with_resource("laptop").unwrap(), false, address, 65_536);
+    house.router.start(&laptop).await.unwrap();
+    control.user_delete(&alice).await.unwrap();
+    assert!(laptop.has_left());
     assert_eq!(
-        *told.told.lock().unwrap(),
-        [
-            "password alice@localhost",
-            "ends alice@localhost",
-            "deleted alice@localhost true"
-        ]
+        laptop.outbox.take().1.unwrap().condition,
+        StreamCondition::NotAuthorized
     );
     server.abort();
 }
 
 #[tokio::test]
 async fn an_account_must_be_of_this_server_and_have_a_good_password() {
-    let db = TestDb::sqlite().await;
-    let control = direct(&accounts(&db).await);
+    let control = Direct::without_doors(house().await.router);
     let add = async |account: &str, password: &str| {
         let result = control
             .user_add(&jid(account), &secret(password), Tombstone::Respect)
@@ -287,8 +259,8 @@ async fn a_second_server_is_kept_out_of_the_data_directory() {
 
 #[tokio::test]
 async fn nonsense_is_answered_and_harms_nobody() {
-    let (db, folder) = (TestDb::sqlite().await, Folder::new());
-    let server = start(&folder.0, direct(&accounts(&db).await));
+    let (house, folder) = (house().await, Folder::new());
+    let server = start(&folder.0, Direct::serving(house.router.clone()));
     for (bytes, expected) in [
         (&b"hello\n"[..], "not understood"),
         (
@@ -319,8 +291,8 @@ async fn nonsense_is_answered_and_harms_nobody() {
 
 #[tokio::test]
 async fn a_request_has_a_longest_length() {
-    let (db, folder) = (TestDb::sqlite().await, Folder::new());
-    let server = start(&folder.0, direct(&accounts(&db).await));
+    let (house, folder) = (house().await, Folder::new());
+    let server = start(&folder.0, Direct::serving(house.router.clone()));
     let answer = send(&folder.0, &vec![b'x'; REQUEST_BYTES_MAX]).await;
     assert!(answer.contains("a request may have 65536 bytes"), "{answer}");
     let long = remote(&folder.0)

@@ -31,7 +31,7 @@ pub struct Cx {
     pub origin: Origin,
     /// When the stanza was received; archive and delay stamps use this.
     pub received: Timestamp,
-    facts: Vec<(TypeId, Box<dyn Any + Send>)>,
+    facts: Vec<(TypeId, Box<dyn Any + Send + Sync>)>,
     sends: VecDeque<Stanza>,
     pub(crate) outcome: Outcome,
 }
@@ -55,14 +55,14 @@ impl Cx {
     }
 
     /// Leaves a fact for later hooks, by its type. One fact of a type; a second replaces the first.
-    pub fn learn<T: Any + Send>(&mut self, fact: T) {
+    pub fn learn<T: Any + Send + Sync>(&mut self, fact: T) {
         let key = TypeId::of::<T>();
         self.facts.retain(|(id, _)| *id != key);
         self.facts.push((key, Box::new(fact)));
     }
 
     /// A fact that an earlier hook left.
-    pub fn fact<T: Any + Send>(&self) -> Option<&T> {
+    pub fn fact<T: Any + Send + Sync>(&self) -> Option<&T> {
         let key = TypeId::of::<T>();
         self.facts
             .iter()
@@ -106,9 +106,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// An answer to a session that needs neither chain nor commit, in its place among the others.
+    pub fn answer(session: &Arc<Session>, answer: Stanza) -> Outcome {
+        let mut outcome = Outcome::default();
+        outcome.deliveries.push((session.clone(), Arc::new(answer)));
+        outcome
+    }
+
     /// Whether nothing needs to be waited for.
     pub fn is_settled(&self) -> bool {
         self.tickets.is_empty()
+    }
+
+    /// Starts the commits without waiting, so that those of stanzas in a row share one.
+    pub(crate) fn hurry(&self) {
+        self.tickets.iter().for_each(Ticket::hurry);
     }
 
     /// Waits for the commits; may be dropped and called again.

@@ -28,6 +28,8 @@ pub struct Session {
     pub guest: bool,
     /// Where it connects from, for limits and for the owner's list of sessions.
     pub address: Option<IpAddr>,
+    /// When it began, in microseconds since 1970.
+    pub since: i64,
     /// What the socket's task writes next.
     pub outbox: Outbox,
     presence: Mutex<Option<Presence>>,
@@ -56,6 +58,7 @@ impl Session {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             guest,
             address,
+            since: crate::db::now_us(),
             outbox: Outbox::new(outbox_bytes_max),
             presence: Mutex::new(None),
             left: AtomicBool::new(false),
@@ -316,6 +319,11 @@ impl Sessions {
             .iter()
             .find(|session| session.jid == *jid && !session.outbox.is_closed())
             .cloned()
+    }
+
+    /// The sessions of an account, those that are ending included.
+    pub fn all_of(&self, account: &BareJid) -> Vec<Arc<Session>> {
+        self.accounts.get(account).map(|sessions| sessions.to_vec()).unwrap_or_default()
     }
 
     /// Every session of this node, those that are ending included.

@@ -1,65 +1,32 @@
-//! Channel binding: what both ends of one TLS connection know and nobody between them does, so that a login over it
-//! cannot be relayed (RFC 5056). Two kinds: `tls-server-end-point` (RFC 5929 §4), a hash of the certificate, and
-//! `tls-exporter` (RFC 9266), secret material of TLS 1.3.
+//! `tls-exporter` channel binding (RFC 9266), the one made of what both ends of a TLS 1.3 connection know.
 //!
-//! The unbuffered connections of rustls (see [`crate::c2s::socket`] for why they are used) do not export keying
-//! material themselves, but hand over the exporter secret during the handshake; RFC 8446 §7.5 does the rest here.
-
-use std::fmt;
+//! The unbuffered connections of rustls (`c2s::socket` says why they are used) export no keying material themselves but
+//! hand over the exporter secret during the handshake; RFC 8446 §7.5 does the rest here. On TLS 1.2 there is no such
+//! secret, and `tls-server-end-point` is what remains.
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256, Sha384, Sha512};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use sha2::{Digest, Sha256, Sha384};
 use zeroize::Zeroizing;
 
-/// The binding data of one connection.
-#[derive(Clone, Default)]
-pub struct Bindings {
-    /// RFC 5929 §4.
-    pub server_end_point: Vec<u8>,
-    /// RFC 9266; TLS 1.3 only. (With TLS 1.2 it would be allowed where the extended master secret was negotiated; the
-    /// other kind is always there.)
-    pub exporter: Option<[u8; 32]>,
-}
+use crate::c2s::sasl::EXPORTER_LABEL;
 
-impl fmt::Debug for Bindings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// The hash of a certificate by the hash function of its own signature, except MD5 and SHA-1, which SHA-256 stands in
-/// for (RFC 5929 §4.1). Signatures that name no hash function have no defined value; SHA-256 is taken.
-pub fn server_end_point(leaf: &[u8]) -> Vec<u8> {
-    let oid = X509Certificate::from_der(leaf).map(|(_, cert)| cert.signature_algorithm.algorithm.to_id_string());
-    match oid.as_deref() {
-        // sha384WithRSAEncryption, ecdsa-with-SHA384
-        Ok("1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3") => Sha384::digest(leaf).to_vec(),
-        // sha512WithRSAEncryption, ecdsa-with-SHA512
-        Ok("1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4") => Sha512::digest(leaf).to_vec(),
-        _ => Sha256::digest(leaf).to_vec(),
-    }
-}
-
-/// `EXPORTER-Channel-Binding` without a context, 32 bytes (RFC 9266 §4.2). The length of the secret tells the hash
-/// function of the connection.
-pub fn exporter(secret: &[u8]) -> Option<[u8; 32]> {
-    const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+/// The binding data, from the exporter secret of a connection; its length tells the connection's hash function.
+pub(super) fn exporter(secret: &[u8]) -> Option<[u8; 32]> {
     let bytes = match secret.len() {
-        32 => export::<Hmac<Sha256>>(secret, LABEL, &Sha256::digest(b"")),
-        48 => export::<Hmac<Sha384>>(secret, LABEL, &Sha384::digest(b"")),
+        32 => export::<Hmac<Sha256>>(secret, &Sha256::digest(b"")),
+        48 => export::<Hmac<Sha384>>(secret, &Sha384::digest(b"")),
         _ => return None,
     }?;
     bytes.get(..32)?.try_into().ok()
 }
 
-/// `TLS-Exporter` of RFC 8446 §7.5 for an empty context and at most one block of output.
-fn export<M: Mac + KeyInit>(secret: &[u8], label: &[u8], hash_of_nothing: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let derived = expand_label::<M>(secret, label, hash_of_nothing, hash_of_nothing.len())?;
+/// `TLS-Exporter` of RFC 8446 §7.5 without a context.
+fn export<M: Mac + KeyInit>(secret: &[u8], hash_of_nothing: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let derived = expand_label::<M>(secret, EXPORTER_LABEL, hash_of_nothing, hash_of_nothing.len())?;
     expand_label::<M>(&derived, b"exporter", hash_of_nothing, 32)
 }
 
-/// `HKDF-Expand-Label` of RFC 8446 §7.1, for at most one block of output.
+/// `HKDF-Expand-Label` of RFC 8446 §7.1, for what one block of output is enough for.
 fn expand_label<M: Mac + KeyInit>(
     secret: &[u8],
     label: &[u8],

@@ -5,7 +5,7 @@
 //! of them names gets a self-signed one. [`Certificates::reload`] reads everything again; if anything is wrong with
 //! what it finds, the old certificates stay in use.
 
-pub mod binding;
+mod binding;
 mod self_signed;
 #[cfg(test)]
 mod tests;
@@ -26,19 +26,24 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-pub use binding::Bindings;
+use crate::c2s::sasl::{ChannelBindings, server_end_point_hash};
 
 /// What is wrong with a certificate or key: one line that names the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct TlsError {
-    path: PathBuf,
-    problem: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: String,
 }
 
 impl TlsError {
     fn new(path: &Path, problem: impl Into<String>) -> TlsError {
-        TlsError { path: path.to_owned(), problem: problem.into() }
+        TlsError {
+            path: path.to_owned(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -73,7 +78,7 @@ pub struct Pair {
     /// SHA-256 of the certificate, as people compare it.
     pub fingerprint: String,
     days_left: i64,
-    end_point: Vec<u8>,
+    end_point: Option<Vec<u8>>,
 }
 
 impl Certificates {
@@ -82,10 +87,13 @@ impl Certificates {
         let sources = Sources {
             configured: config.tls.cert.clone().zip(config.tls.key.clone()),
             folder: config.server.data_dir.join("certs"),
-            domains: config.server.domains.clone(),
+            domains: config.server.domains.iter().map(ToString::to_string).collect(),
         };
         let loaded = sources.load()?;
-        Ok(Certificates { sources, current: RwLock::new(Arc::new(loaded)) })
+        Ok(Certificates {
+            sources,
+            current: RwLock::new(Arc::new(loaded)),
+        })
     }
 
     /// Reads everything again. After an error the old certificates stay.
@@ -97,7 +105,10 @@ impl Certificates {
 
     /// The certificates of this moment.
     pub fn current(&self) -> Arc<Loaded> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -113,7 +124,11 @@ impl Sources {
             pairs.push(Pair::read(&cert, &key)?);
         }
         for domain in &self.domains {
-            let named: Vec<_> = pairs.iter().enumerate().filter(|(_, pair)| pair.is_for(domain)).collect();
+            let named: Vec<_> = pairs
+                .iter()
+                .enumerate()
+                .filter(|(_, pair)| pair.is_for(domain))
+                .collect();
             let fresh = named
                 .iter()
                 .any(|(_, pair)| !pair.is_self_signed || pair.days_left > self_signed::RENEW_DAYS);
@@ -174,7 +189,9 @@ fn server_config() -> Result<ServerConfig, String> {
 /// The one implementation of cryptography for TLS.
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
+    PROVIDER
+        .get_or_init(|| Arc::new(ring::default_provider()))
+        .clone()
 }
 
 /// Stands in a configuration until a connection puts its [`Witness`] there.
@@ -195,15 +212,22 @@ impl Loaded {
 
     /// Which pair a client gets that asked for `host`.
     fn choose(&self, host: Option<&str>) -> usize {
-        host.and_then(|host| self.pairs.iter().position(|pair| pair.is_for(host))).unwrap_or(0)
+        host.and_then(|host| self.pairs.iter().position(|pair| pair.is_for(host)))
+            .unwrap_or(0)
     }
 
     /// What one connection needs: a configuration of its own, and the witness that is in it.
     pub fn for_connection(self: &Arc<Loaded>, protocols: &[&str]) -> (Arc<ServerConfig>, Arc<Witness>) {
-        let witness =
-            Arc::new(Witness { loaded: self.clone(), chosen: OnceLock::new(), exporter: OnceLock::new() });
+        let witness = Arc::new(Witness {
+            loaded: self.clone(),
+            chosen: OnceLock::new(),
+            exporter: OnceLock::new(),
+        });
         let mut config = self.config.clone();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
         config.cert_resolver = witness.clone();
         config.key_log = witness.clone();
         (Arc::new(config), witness)
@@ -219,10 +243,10 @@ pub struct Witness {
 
 impl Witness {
     /// The channel bindings, once the handshake is done.
-    pub fn bindings(&self) -> Bindings {
+    pub fn bindings(&self) -> ChannelBindings {
         let pair = self.chosen.get().and_then(|at| self.loaded.pairs.get(*at));
-        Bindings {
-            server_end_point: pair.map(|pair| pair.end_point.clone()).unwrap_or_default(),
+        ChannelBindings {
+            server_end_point: pair.and_then(|pair| pair.end_point.clone()),
             exporter: self.exporter.get().and_then(|secret| binding::exporter(secret)),
         }
     }
@@ -236,17 +260,22 @@ impl std::fmt::Debug for Witness {
 
 impl ResolvesServerCert for Witness {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let at = *self.chosen.get_or_init(|| self.loaded.choose(hello.server_name()));
+        let at = *self
+            .chosen
+            .get_or_init(|| self.loaded.choose(hello.server_name()));
         self.loaded.pairs.get(at).map(|pair| pair.key.clone())
     }
 }
 
 impl KeyLog for Witness {
-    fn log(&self, _: &str, _: &[u8], secret: &[u8]) {
-        let _ = self.exporter.set(Zeroizing::new(secret.to_vec()));
+    fn log(&self, label: &str, _: &[u8], secret: &[u8]) {
+        // TLS 1.2 does not ask first, and its secret is another.
+        if self.will_log(label) {
+            let _ = self.exporter.set(Zeroizing::new(secret.to_vec()));
+        }
     }
 
-    /// This secret alone is handed over; it opens no traffic (RFC 8446 §7.5).
+    /// This secret alone is kept; it opens no traffic (RFC 8446 §7.5).
     fn will_log(&self, label: &str) -> bool {
         label == "EXPORTER_SECRET"
     }
@@ -260,23 +289,33 @@ impl Pair {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
             .and_then(Iterator::collect)
             .map_err(|error| wrong(cert, "cannot be read as a PEM certificate", &error))?;
-        let leaf = chain.first().ok_or_else(|| TlsError::new(cert, "holds no certificate"))?.clone();
+        let leaf = chain
+            .first()
+            .ok_or_else(|| TlsError::new(cert, "holds no certificate"))?
+            .clone();
         let private = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| wrong(key, "cannot be read as a PEM private key", &error))?;
         let certified = CertifiedKey::from_der(chain, private, &provider())
             .map_err(|error| wrong(key, &format!("does not fit {}", cert.display()), &error))?;
-        let (_, parsed) =
-            X509Certificate::from_der(&leaf).map_err(|error| wrong(cert, "is no X.509 certificate", &error))?;
+        let (_, parsed) = X509Certificate::from_der(&leaf)
+            .map_err(|error| wrong(cert, "is no X.509 certificate", &error))?;
         let mut names = Vec::new();
         if let Ok(Some(alternative)) = parsed.subject_alternative_name() {
-            names.extend(alternative.value.general_names.iter().filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-                _ => None,
-            }));
+            names.extend(
+                alternative
+                    .value
+                    .general_names
+                    .iter()
+                    .filter_map(|name| match name {
+                        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+                        _ => None,
+                    }),
+            );
         }
         let organizations = parsed.subject().iter_organization();
-        let is_self_signed =
-            organizations.into_iter().any(|name| name.as_str().is_ok_and(|name| name == self_signed::MARK));
+        let is_self_signed = organizations
+            .into_iter()
+            .any(|name| name.as_str().is_ok_and(|name| name == self_signed::MARK));
         let now = x509_parser::time::ASN1Time::now().timestamp();
         Ok(Pair {
             key: Arc::new(certified),
@@ -285,7 +324,7 @@ impl Pair {
             is_self_signed,
             fingerprint: fingerprint(&leaf),
             days_left: (parsed.validity().not_after.timestamp() - now) / 86_400,
-            end_point: binding::server_end_point(&leaf),
+            end_point: server_end_point_hash(&leaf),
         })
     }
 
@@ -293,11 +332,16 @@ impl Pair {
     pub fn is_for(&self, host: &str) -> bool {
         let host = self_signed::ascii(host).to_ascii_lowercase();
         let above = host.split_once('.').map(|(_, above)| above);
-        self.names.iter().any(|name| *name == host || (name.strip_prefix("*.").is_some_and(|rest| Some(rest) == above)))
+        self.names
+            .iter()
+            .any(|name| *name == host || (name.strip_prefix("*.").is_some_and(|rest| Some(rest) == above)))
     }
 }
 
 fn fingerprint(der: &[u8]) -> String {
-    let bytes: Vec<String> = Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect();
+    let bytes: Vec<String> = Sha256::digest(der)
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
     bytes.join(":")
 }

@@ -9,7 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
+};
 
 use super::TlsError;
 
@@ -29,9 +31,11 @@ pub(super) fn make(folder: &Path, domain: &str) -> Result<PathBuf, TlsError> {
     let (cert_path, key_path) = paths(folder, domain);
     let failed = |path: &Path, what: String| TlsError::new(path, what);
     let key = match fs::read_to_string(&key_path) {
-        Ok(pem) => KeyPair::from_pem(&pem).map_err(|error| failed(&key_path, format!("is no private key: {error}")))?,
+        Ok(pem) => KeyPair::from_pem(&pem)
+            .map_err(|error| failed(&key_path, format!("is no private key: {error}")))?,
         Err(_) => {
-            let key = KeyPair::generate().map_err(|error| failed(&key_path, format!("cannot be made: {error}")))?;
+            let key =
+                KeyPair::generate().map_err(|error| failed(&key_path, format!("cannot be made: {error}")))?;
             write_private(&key_path, &key.serialize_pem())
                 .map_err(|error| failed(&key_path, format!("cannot be written: {error}")))?;
             key
@@ -40,22 +44,34 @@ pub(super) fn make(folder: &Path, domain: &str) -> Result<PathBuf, TlsError> {
     let cert = params(domain)
         .and_then(|params| params.self_signed(&key))
         .map_err(|error| failed(&cert_path, format!("cannot be made for {domain}: {error}")))?;
-    fs::write(&cert_path, cert.pem()).map_err(|error| failed(&cert_path, format!("cannot be written: {error}")))?;
+    fs::write(&cert_path, cert.pem())
+        .map_err(|error| failed(&cert_path, format!("cannot be written: {error}")))?;
     Ok(cert_path)
 }
 
 /// Where a domain's certificate and key lie.
 pub(super) fn paths(folder: &Path, domain: &str) -> (PathBuf, PathBuf) {
-    (folder.join(format!("{domain}.crt")), folder.join(format!("{domain}.key")))
+    (
+        folder.join(format!("{domain}.crt")),
+        folder.join(format!("{domain}.key")),
+    )
 }
 
 fn params(domain: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut names = vec![ascii(domain)];
-    names.extend(SERVICES.iter().map(|service| ascii(&format!("{service}.{domain}"))));
+    names.extend(
+        SERVICES
+            .iter()
+            .map(|service| ascii(&format!("{service}.{domain}"))),
+    );
     let mut params = CertificateParams::new(names)?;
     if domain == "localhost" {
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)));
     }
     let mut subject = DistinguishedName::new();
     subject.push(DnType::OrganizationName, MARK);

@@ -1,14 +1,19 @@
 //! XEP-0030 §3: disco#info of the server and, to those who may know, of accounts (§8).
 
+use std::sync::Arc;
+
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::module::{At, HandleIq, Reply, Request};
 use kim_core::router::Host;
 
 use super::api::{ITEMS, Info, InfoAsked};
+use crate::rfc6121_im::api::Subscriptions;
 
 /// Answers disco#info.
-pub(super) struct TellInfo;
+pub(super) struct TellInfo {
+    pub subscriptions: Arc<Subscriptions>,
+}
 
 impl HandleIq for TellInfo {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
@@ -17,10 +22,15 @@ impl HandleIq for TellInfo {
         if at == At::Account && iq.is_to_full() {
             return Err(Condition::ServiceUnavailable.into());
         }
-        if at != At::Server && node.is_none() && router.host(iq.account.domain()) == Some(Host::Guests) {
+        if at == At::Own && node.is_none() && router.host(iq.account.domain()) == Some(Host::Guests) {
             return Ok(guest().write(None).into());
         }
-        if at == At::Account && !super::may_see(iq.account, &iq.from.bare()).await? {
+        if at == At::Account
+            && !self
+                .subscriptions
+                .may_see(&router, iq.account, &iq.from.bare())
+                .await?
+        {
             return Err(Condition::ServiceUnavailable.into());
         }
         let info = match (at, &node) {
@@ -42,8 +52,7 @@ impl HandleIq for TellInfo {
     }
 }
 
-/// XEP-0175 §5 owes everybody this answer. It says no more than the domain does, and an address where no guest is gets
-/// it too, so nobody learns who is here.
+/// A guest's own address (XEP-0175 §5). Accounts and guests keep apart, so nobody else gets to ask.
 fn guest() -> Info {
     let mut info = Info::new();
     info.identity("account", "anonymous", "");

@@ -1,23 +1,34 @@
 //! XEP-0030 §4: disco#items. The server lists its services; an account lists what rooms keep for it, but never its
 //! resources, and to strangers nothing at all (§8).
 
+use std::sync::Arc;
+
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::module::{At, HandleIq, Reply, Request};
 use kim_core::wire::Writer;
 
 use super::api::{ITEMS, Item, ItemsAsked};
+use crate::rfc6121_im::api::Subscriptions;
 
 /// Answers disco#items.
-pub(super) struct TellItems;
+pub(super) struct TellItems {
+    pub subscriptions: Arc<Subscriptions>,
+}
 
 impl HandleIq for TellItems {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let router = cx.router().clone();
         let (at, node) = (super::place(iq), super::node(iq));
         if at == At::Account && iq.is_to_full() {
             return Err(Condition::ServiceUnavailable.into());
         }
-        if at == At::Account && !super::may_see(iq.account, &iq.from.bare()).await? {
+        if at == At::Account
+            && !self
+                .subscriptions
+                .may_see(&router, iq.account, &iq.from.bare())
+                .await?
+        {
             // An account that is not there answers the same: an empty list, whatever the node (§8).
             return Ok(write(node.as_deref(), &[]));
         }
@@ -29,7 +40,7 @@ impl HandleIq for TellItems {
             node,
             items,
         };
-        cx.router().clone().raise(&mut asked, cx).await?;
+        router.raise(&mut asked, cx).await?;
         let items = asked.items.ok_or(Condition::ItemNotFound)?;
         Ok(write(asked.node.as_deref(), &items))
     }

@@ -2,9 +2,10 @@
 //! XEP-0128. What rooms registered is advertised; what is only known when somebody asks, they add by the events in
 //! [`api`].
 
+use std::sync::Arc;
+
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;
-use kim_core::jid::BareJid;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Request, Spec};
 use kim_core::stanza::IqType;
 
@@ -37,7 +38,10 @@ impl Module for Disco {
         },
     ];
 
+    const NEEDS: &'static [&'static str] = &["rfc6121_im"];
+
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let subscriptions = house.needed()?;
         house.identity(
             At::Server,
             Identity {
@@ -54,8 +58,17 @@ impl Module for Disco {
                 name: "",
             },
         );
-        house.iq(EVERYWHERE, IqType::Get, "query", api::INFO, info::TellInfo);
-        house.iq(EVERYWHERE, IqType::Get, "query", api::ITEMS, items::TellItems);
+        let info = info::TellInfo {
+            subscriptions: Arc::clone(&subscriptions),
+        };
+        house.iq(EVERYWHERE, IqType::Get, "query", api::INFO, info);
+        house.iq(
+            EVERYWHERE,
+            IqType::Get,
+            "query",
+            api::ITEMS,
+            items::TellItems { subscriptions },
+        );
         Ok(())
     }
 }
@@ -75,9 +88,4 @@ fn node(iq: &Request<'_>) -> Option<String> {
         .attr("node")
         .filter(|node| !node.is_empty())
         .map(|node| node.into_owned())
-}
-
-/// Whether the asker may see the account's presence (§8).
-async fn may_see(account: &BareJid, asker: &BareJid) -> Result<bool, Fault> {
-    Ok(account == asker)
 }

@@ -10,6 +10,8 @@ use kim_core::testing::House;
 
 use super::Disco;
 use super::api::{Info, InfoAsked, Item, ItemsAsked};
+use crate::rfc6121_im::Im;
+use crate::xep0359_ids::StanzaIds;
 
 /// A room that knows one node of the server, keeps something for accounts, and has a service.
 struct Library;
@@ -62,7 +64,13 @@ impl On<ItemsAsked> for Library {
 }
 
 async fn house() -> House {
-    House::new(&[Entry::of::<Disco>(), Entry::of::<Library>()]).await
+    House::new(&[
+        Entry::of::<StanzaIds>(),
+        Entry::of::<Im>(),
+        Entry::of::<Disco>(),
+        Entry::of::<Library>(),
+    ])
+    .await
 }
 
 #[tokio::test]
@@ -184,4 +192,44 @@ fn an_answer_names_nothing_twice() {
         "<query xmlns='http://jabber.org/protocol/disco#info'><identity category='client' type='pc' name='Two'/>\
          <feature var='a'/><feature var='b'/><feature var='http://jabber.org/protocol/disco#info'/></query>"
     );
+}
+
+#[tokio::test]
+async fn who_may_see_the_presence_may_ask_the_account() {
+    let house = house().await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    alice
+        .send("<presence to='bob@localhost' type='subscribe'/>")
+        .await;
+    let info = |to: &str| {
+        let query = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+        format!("<iq id='1' to='{to}@localhost' type='get'>{query}</iq>")
+    };
+    let unavailable = "<iq id='1' type='error'><error type='cancel'>
+        <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
+    alice.skip();
+    // §8: asked for is not yet granted.
+    alice.ask(&info("bob"), unavailable).await;
+    bob.send("<presence to='alice@localhost' type='subscribed'/>")
+        .await;
+    alice.skip();
+    bob.skip();
+    alice
+        .ask(
+            &info("bob"),
+            "<iq id='1' from='bob@localhost' type='result'><query xmlns='http://jabber.org/protocol/disco#info'>...
+               <identity category='account' type='registered'/></query></iq>",
+        )
+        .await;
+    // One's own nodes are nobody else's, and Bob may not see Alice.
+    bob.ask(&info("alice"), unavailable).await;
+    let node = "<query xmlns='http://jabber.org/protocol/disco#info' node='n'/>";
+    alice
+        .ask(
+            &format!("<iq id='1' to='bob@localhost' type='get'>{node}</iq>"),
+            "<iq id='1' type='error'><error type='cancel'>
+               <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        )
+        .await;
 }

@@ -4,9 +4,16 @@ use kim_core::module::Entry;
 use kim_core::testing::House;
 
 use super::ContactAddresses;
+use crate::rfc6121_im::Im;
 use crate::xep0030_disco::Disco;
+use crate::xep0359_ids::StanzaIds;
 
-const MODULES: &[Entry] = &[Entry::of::<Disco>(), Entry::of::<ContactAddresses>()];
+const MODULES: &[Entry] = &[
+    Entry::of::<StanzaIds>(),
+    Entry::of::<Im>(),
+    Entry::of::<Disco>(),
+    Entry::of::<ContactAddresses>(),
+];
 const QUESTION: &str =
     "<iq id='1' to='localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
 

@@ -52,7 +52,8 @@ impl On<Departure> for KeepGuestsInside {
     }
 }
 
-/// What an account sends to a guest comes back as if the guest were not there.
+/// What an account sends to a guest comes back as if the guest were not there. Requests to the guest's bare JID are
+/// answered by the server (service discovery says that it is a guest, §5) and pass.
 struct KeepAccountsOutside;
 
 impl On<Arrival> for KeepAccountsOutside {
@@ -67,7 +68,9 @@ impl On<Arrival> for KeepAccountsOutside {
         if !to_guest || !foreign.is_some_and(|from| is_person(from, router)) {
             return Ok(Flow::Next);
         }
+        let to_bare = arrival.stanza.to.as_ref().is_some_and(|to| to.is_bare());
         arrival.verdict = match arrival.stanza.kind {
+            Kind::Iq(_) if to_bare => return Ok(Flow::Next),
             Kind::Presence(_) => Verdict::Dropped,
             _ => Verdict::Bounced(StanzaError::new(Condition::ServiceUnavailable)),
         };

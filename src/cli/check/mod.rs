@@ -12,6 +12,7 @@ use kim_core::db::{BoxFuture, Migration};
 
 use super::App;
 use super::failure::Failure;
+use crate::house::migrations;
 use super::terminal::Terminal;
 use crate::control::Remote;
 
@@ -95,7 +96,7 @@ fn own_checks() -> Vec<Check> {
     vec![
         Box::new(|context| Box::pin(async { configuration(context) })),
         Box::new(|context| Box::pin(async { files::data_dir(&context.config) })),
-        Box::new(|context| Box::pin(async { files::certificate(&context.config) })),
+        Box::new(|context| Box::pin(async { files::certificates(&context.config) })),
         Box::new(|context| Box::pin(async { ports::ports(context) })),
         Box::new(|context| Box::pin(database::database(context))),
         Box::new(|context| Box::pin(async { limits(&context.config) })),
@@ -127,7 +128,7 @@ pub(super) async fn run(
     let context = CheckContext {
         config,
         running,
-        migrations: app.all_migrations(),
+        migrations: migrations(app.modules),
     };
     for check in own_checks().iter().chain(&app.checks) {
         for finding in check(&context).await {

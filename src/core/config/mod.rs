@@ -165,11 +165,9 @@ impl Config {
             (None, Some(_)) => wrong("tls", "key", "needs \"cert\" beside it"),
             _ => {}
         }
-        let twice = self
-            .listen
-            .c2s_tls
-            .iter()
-            .find(|address| self.listen.c2s.contains(address));
+        // Port 0 is any free one, so two of them do not meet.
+        let mut fixed = self.listen.c2s_tls.iter().filter(|address| address.port() != 0);
+        let twice = fixed.find(|address| self.listen.c2s.contains(address));
         if let Some(address) = twice {
             wrong("listen", "c2s_tls", &format!("has {address}, and so has \"c2s\""));
             if !is_set(raw, "listen", "c2s_tls") {

@@ -327,6 +327,12 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
 }
 
 #[test]
+fn any_free_port_may_be_asked_for_twice() {
+    let free = load(text("[listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = [\"127.0.0.1:0\"]\n"));
+    assert!(free.is_ok(), "{free:?}");
+}
+
+#[test]
 fn an_item_of_a_list_is_told_on_its_own_line() {
     let message = mistakes(text("[listen]\nc2s = [\n  \"[::]:5222\",\n  \"5222\",\n]\n"));
     assert_eq!(

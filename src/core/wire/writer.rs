@@ -244,7 +244,7 @@ fn name_of(name: &str) -> Cow<'_, str> {
 
 /// A namespace in canonical form: what is escaped already stays.
 fn ns_of(ns: &str) -> Cow<'_, str> {
-    if !ns.bytes().any(|b| chars::is(b, chars::VALUE_STOP)) && !ns.contains(['\u{FFFE}', '\u{FFFF}']) {
+    if chars::value_run(ns.as_bytes(), 0) == (ns.len(), false) {
         return Cow::Borrowed(ns);
     }
     let mut out = String::new();

@@ -5,6 +5,7 @@ use kim_core::module::Entry;
 use kim_core::testing::{Client, House, TestDb, databases};
 
 use super::Im;
+use crate::xep0359_ids::StanzaIds;
 
 mod delivery;
 mod hostile;
@@ -15,9 +16,9 @@ mod roster;
 mod speed;
 mod subscription;
 
-const MODULES: &[Entry] = &[Entry::of::<Im>()];
+const MODULES: &[Entry] = &[Entry::of::<StanzaIds>(), Entry::of::<Im>()];
 
-/// A house with this room alone.
+/// A house with this room and the one it needs.
 async fn configured(toml: &str) -> House {
     House::configured(MODULES, toml).await
 }

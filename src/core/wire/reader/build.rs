@@ -156,6 +156,7 @@ impl Work {
     }
 
     /// Puts the declarations of a tag in force and writes it without its end.
+    #[inline(always)]
     fn write_tag(
         &mut self,
         names: &mut Namespaces,
@@ -222,6 +223,7 @@ impl Work {
 
     /// Copies a tag that is in canonical form as it stands, but for its quotes: most are. Returns where its scope is
     /// written, or `None` if the tag must be put together.
+    #[inline(always)]
     fn copy_tag(&mut self, names: &Namespaces, tag: &[u8], parent: Place, scope: Ns) -> Option<NsAt> {
         let TagScan {
             name,
@@ -257,6 +259,7 @@ impl Work {
     }
 
     /// Puts the declarations of a tag in force. Returns the default namespace.
+    #[inline(always)]
     fn declare(
         &self,
         names: &mut Namespaces,
@@ -338,10 +341,10 @@ impl Work {
         self.tag.closing(tag, prefix, local)
     }
 
-    /// Closes the innermost open element. Returns the whole if it was the root.
-    pub fn close(&mut self, names: &mut Namespaces, limits: &Limits) -> Result<Option<Element>, WireError> {
-        let Some(open) = self.open.pop() else {
-            return Ok(None);
+    /// Closes the innermost open element. Returns whether it was the root.
+    pub fn close(&mut self, names: &mut Namespaces, limits: &Limits) -> Result<bool, WireError> {
+        let Some(open) = self.open.last() else {
+            return Ok(false);
         };
         if self.out.len() == open.content_at {
             self.out.pop();
@@ -358,18 +361,24 @@ impl Work {
         names.cut(open.outside);
         self.prefixes.truncate(self.prefixes.len() - open.prefix_len);
         match self.open.len() {
-            0 => self.finish(open).map(Some),
-            1 => {
+            // The root stays until it is taken.
+            1 => return Ok(true),
+            2 => {
                 if let Some(child) = self.children.last_mut() {
                     child.end = self.out.len() as u32;
                 }
-                Ok(None)
             }
-            _ => Ok(None),
+            _ => {}
         }
+        self.open.pop();
+        Ok(false)
     }
 
-    fn finish(&mut self, root: Open) -> Result<Element, WireError> {
+    /// Takes the element whose root was closed.
+    #[inline(always)]
+    pub fn finish(&mut self) -> Result<Element, WireError> {
+        let root = self.open.pop();
+        let (tag_len, scope) = root.map_or((0, NsAt::CONTENT), |root| (root.tag_len, root.place.scope_at));
         let len = self.out.len();
         if self.chunk.capacity() < len {
             self.chunk.reserve(len.max(CHUNK_BYTES));
@@ -379,13 +388,7 @@ impl Work {
         // All parts have been checked when they were read; this is what lets the rest of kIM use them as `str`.
         let xml = ByteString::try_from(self.chunk.split().freeze()).map_err(|_| WireError::InvalidUtf8)?;
         let children = std::mem::take(&mut self.children);
-        Ok(Element::indexed(
-            xml,
-            root.tag_len,
-            self.root_tail_at,
-            root.place.scope_at,
-            children,
-        ))
+        Ok(Element::indexed(xml, tag_len, self.root_tail_at, scope, children))
     }
 }
 

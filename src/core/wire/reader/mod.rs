@@ -226,9 +226,9 @@ impl Reader {
                 [] | [b'<'] => None,
                 [b'<', b'/', ..] if inside => match work.closing(tag)? {
                     Some(len) => {
-                        if let Some(element) = work.close(&mut self.names, &self.limits)? {
+                        if work.close(&mut self.names, &self.limits)? {
                             self.state = State::Between;
-                            return Ok((at + len, Some(Frame::Element(element))));
+                            return Ok((at + len, Some(Frame::Element(work.finish()?))));
                         }
                         Some(len)
                     }
@@ -277,11 +277,11 @@ impl Reader {
         if !work.tag.empty {
             return Ok(None);
         }
-        let whole = work.close(&mut self.names, &self.limits)?;
-        if whole.is_some() {
+        if work.close(&mut self.names, &self.limits)? {
             self.state = State::Between;
+            return Ok(Some(Frame::Element(work.finish()?)));
         }
-        Ok(whole.map(Frame::Element))
+        Ok(None)
     }
 
     /// Documents have no stream around them that could declare their default namespace.

@@ -2,24 +2,35 @@
 
 use crate::{WireError, XML_NS, XMLNS_NS, is_content_ns};
 
-/// A namespace: where its canonical text stands among [`Namespaces`].
+/// A namespace: where (above) and how long (below) its canonical text is among [`Namespaces`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ns {
-    at: u32,
-    len: u32,
-}
+pub(super) struct Ns(u64);
 
 impl Ns {
+    /// One number, so that it is written and read in one piece: it is read soon after it was written, and a processor
+    /// waits long for a word that it wrote in halves.
+    const fn new(at: usize, len: usize) -> Ns {
+        Ns((at as u64) << 32 | len as u64)
+    }
+
+    fn at(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
+    fn len(self) -> usize {
+        self.0 as u32 as usize
+    }
+
     /// Any of the content namespaces, when it names an element.
-    pub const CONTENT: Ns = Ns { at: u32::MAX, len: 0 };
+    pub const CONTENT: Ns = Ns::new(u32::MAX as usize, 0);
     /// No namespace.
-    pub const EMPTY: Ns = Ns { at: 0, len: 0 };
+    pub const EMPTY: Ns = Ns::new(0, 0);
 }
 
 #[derive(Clone, Copy)]
 struct Binding {
-    prefix_at: u32,
-    prefix_len: u32,
+    /// Where the prefix stands, in the manner of a namespace.
+    prefix: Ns,
     ns: Ns,
 }
 
@@ -69,8 +80,7 @@ impl Namespaces {
 
     /// The canonical text of a namespace that is not [`Ns::CONTENT`].
     pub fn text(&self, ns: Ns) -> &[u8] {
-        let at = ns.at as usize;
-        self.text.get(at..at + ns.len as usize).unwrap_or_default()
+        self.text.get(ns.at()..ns.at() + ns.len()).unwrap_or_default()
     }
 
     /// Keeps a namespace; `write` appends its canonical text.
@@ -80,16 +90,13 @@ impl Namespaces {
     ) -> Result<Ns, WireError> {
         let at = self.text.len();
         write(&mut self.text)?;
-        Ok(Ns {
-            at: at as u32,
-            len: (self.text.len() - at) as u32,
-        })
+        Ok(Ns::new(at, self.text.len() - at))
     }
 
     /// The namespace as that of an element.
     pub fn of_element(&self, ns: Ns) -> Ns {
         // All content namespaces have one of these lengths: most others need no comparison.
-        if !matches!(ns.len, 13 | 23) {
+        if !matches!(ns.len(), 13 | 23) {
             return ns;
         }
         match std::str::from_utf8(self.text(ns)) {
@@ -124,27 +131,20 @@ impl Namespaces {
             }
             _ => {}
         }
-        let prefix_at = self.text.len() as u32;
+        let prefix_at = self.text.len();
         self.text.extend_from_slice(prefix);
-        self.bindings.push(Binding {
-            prefix_at,
-            prefix_len: prefix.len() as u32,
-            ns,
-        });
+        let prefix = Ns::new(prefix_at, prefix.len());
+        self.bindings.push(Binding { prefix, ns });
         Ok(())
     }
 
     /// What a prefix is bound to. `xml` is not asked for here.
     pub fn of_prefix(&self, prefix: &[u8]) -> Result<Ns, WireError> {
-        let name = |binding: &Binding| Ns {
-            at: binding.prefix_at,
-            len: binding.prefix_len,
-        };
         let bound = self
             .bindings
             .iter()
             .rev()
-            .find(|binding| self.text(name(binding)) == prefix);
+            .find(|binding| self.text(binding.prefix) == prefix);
         bound
             .map(|binding| binding.ns)
             .ok_or(WireError::BadNamespacePrefix)

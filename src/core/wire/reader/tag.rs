@@ -94,18 +94,29 @@ enum Phase {
     EndGap,
 }
 
+/// The attribute under way.
+#[derive(Clone, Copy, Default)]
+struct Begun {
+    name: QName,
+    quote: u8,
+    value_at: usize,
+    plain: bool,
+    high: bool,
+}
+
+impl Begun {
+    fn value(&mut self, quote: u8, at: usize) {
+        (self.quote, self.value_at, self.plain, self.high) = (quote, at, true, false);
+    }
+}
+
 /// A tag being scanned, or just scanned.
 #[derive(Default)]
 pub(super) struct TagScan {
     /// Bytes looked at so far; 0 when no tag is under way.
     at: usize,
     phase: Phase,
-    /// The attribute under way.
-    attr_name: QName,
-    quote: u8,
-    value_at: usize,
-    plain: bool,
-    high: bool,
+    begun: Begun,
     /// Written without any white space but single blanks between attributes: what canonical form would keep.
     pub tight: bool,
     pub name: QName,
@@ -127,14 +138,15 @@ impl TagScan {
         }
         // Whether a tag that came in pieces is tight is not worth remembering.
         self.tight = self.at == 0;
-        let mut at = self.at.max(1);
+        // What changes with every byte is kept in registers and stored only if the tag is not whole.
+        let (mut at, mut phase, mut begun) = (self.at.max(1), self.phase, self.begun);
         loop {
-            match self.phase {
+            match phase {
                 Phase::Name => {
                     let Some(name) = qname(tag, 1, limits)? else { break };
                     self.name = name;
                     at = 1 + name.len as usize;
-                    self.phase = Phase::Gap;
+                    phase = Phase::Gap;
                 }
                 Phase::Gap => {
                     let gap_at = at;
@@ -148,11 +160,11 @@ impl TagScan {
                         Some(b'/') => {
                             self.tight &= at == gap_at;
                             at += 1;
-                            self.phase = Phase::Slash;
+                            phase = Phase::Slash;
                         }
                         Some(_) if tag.get(at - 1).is_some_and(|b| chars::is_space(*b)) => {
                             self.tight &= at == gap_at + 1 && tag.get(gap_at) == Some(&b' ');
-                            self.phase = Phase::AttrName;
+                            phase = Phase::AttrName;
                         }
                         Some(_) => return Err(WireError::NotWellFormed("no space before an attribute")),
                     }
@@ -161,12 +173,13 @@ impl TagScan {
                     let Some(name) = qname(tag, at, limits)? else {
                         break;
                     };
-                    self.attr_name = name;
+                    begun.name = name;
                     at += name.len as usize;
-                    self.phase = Phase::Equals;
+                    phase = Phase::Equals;
                     if let Some([b'=', quote @ (b'\'' | b'"')]) = tag.get(at..at + 2) {
                         at += 2;
-                        self.begin_value(*quote, at);
+                        begun.value(*quote, at);
+                        phase = Phase::Value;
                     }
                 }
                 Phase::Equals => {
@@ -176,7 +189,7 @@ impl TagScan {
                         Some(b'=') => at += 1,
                         Some(_) => return Err(WireError::NotWellFormed("an attribute without =")),
                     }
-                    self.phase = Phase::Quote;
+                    phase = Phase::Quote;
                 }
                 Phase::Quote => {
                     at = skip_space(tag, at);
@@ -185,7 +198,8 @@ impl TagScan {
                         Some(quote @ (b'\'' | b'"')) => {
                             at += 1;
                             self.tight = false;
-                            self.begin_value(*quote, at);
+                            begun.value(*quote, at);
+                            phase = Phase::Value;
                         }
                         Some(_) => return Err(WireError::NotWellFormed("an attribute without quotes")),
                     }
@@ -193,16 +207,16 @@ impl TagScan {
                 Phase::Value => {
                     let (len, high) = chars::value_run(tag, at);
                     at += len;
-                    self.high |= high;
+                    begun.high |= high;
                     match tag.get(at) {
                         None => break,
-                        Some(quote) if *quote == self.quote => {
-                            self.attribute(tag, at, limits)?;
-                            self.phase = Phase::Gap;
+                        Some(quote) if *quote == begun.quote => {
+                            self.attribute(tag, &begun, at, limits)?;
+                            phase = Phase::Gap;
                         }
                         Some(b'<') => return Err(WireError::NotWellFormed("< in an attribute")),
                         Some(b'"') => {}
-                        Some(b'&' | b'>' | b'\'' | b'\t' | b'\n' | b'\r') => self.plain = false,
+                        Some(b'&' | b'>' | b'\'' | b'\t' | b'\n' | b'\r') => begun.plain = false,
                         Some(_) => return Err(FORBIDDEN),
                     }
                     at += 1;
@@ -215,7 +229,7 @@ impl TagScan {
                 Phase::EndGap => return Err(WireError::NotWellFormed("an end tag out of place")),
             }
         }
-        self.at = at;
+        (self.at, self.phase, self.begun) = (at, phase, begun);
         Ok(None)
     }
 
@@ -254,11 +268,6 @@ impl TagScan {
         }
     }
 
-    fn begin_value(&mut self, quote: u8, at: usize) {
-        (self.quote, self.value_at, self.plain, self.high) = (quote, at, true, false);
-        self.phase = Phase::Value;
-    }
-
     fn done(&mut self, at: usize, empty: bool) -> Option<usize> {
         self.at = 0;
         self.empty = empty;
@@ -266,16 +275,17 @@ impl TagScan {
     }
 
     /// Takes the attribute whose value ends at `end`.
-    fn attribute(&mut self, tag: &[u8], end: usize, limits: &Limits) -> Result<(), WireError> {
+    #[inline(always)]
+    fn attribute(&mut self, tag: &[u8], begun: &Begun, end: usize, limits: &Limits) -> Result<(), WireError> {
         let attr = Attr {
-            name: self.attr_name,
-            value_at: self.value_at as u32,
-            value_len: (end - self.value_at) as u32,
-            plain: self.plain,
-            double: self.quote == b'"',
+            name: begun.name,
+            value_at: begun.value_at as u32,
+            value_len: (end - begun.value_at) as u32,
+            plain: begun.plain,
+            double: begun.quote == b'"',
             generated: 0,
         };
-        if self.high {
+        if begun.high {
             chars::check_whole_utf8(attr.value(tag))?;
         }
         let name = attr.name.whole(tag);
@@ -314,6 +324,7 @@ fn skip_space(tag: &[u8], mut at: usize) -> usize {
 }
 
 /// The name at `at` (Namespaces in XML §4), or `None` if it may go on behind the end of what is there.
+#[inline(always)]
 fn qname(tag: &[u8], at: usize, limits: &Limits) -> Result<Option<QName>, WireError> {
     let rest = tag.get(at..).unwrap_or_default();
     let len = rest

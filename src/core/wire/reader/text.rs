@@ -49,6 +49,15 @@ pub(super) fn text(
             _ if cut => return Reached::more(at),
             [] => return Reached::more(at),
             [b'<', ..] => return Ok(Reached { at, end: true }),
+            // These are in canonical form already.
+            [b'&', b'a', b'm', b'p', b';', ..] => {
+                out.extend_from_slice(b"&amp;");
+                5
+            }
+            [b'&', escaped @ (b'l' | b'g'), b't', b';', ..] => {
+                out.extend_from_slice(&[b'&', *escaped, b't', b';']);
+                4
+            }
             [b'&', name @ ..] => {
                 let Some((c, len)) = escape::reference(name)? else {
                     return Reached::more(at);

@@ -1,6 +1,7 @@
 //! Tests of the wire: streams, what is refused, limits, chunks, the writer, and a second opinion.
 
 mod canonical;
+mod corpus;
 mod differential;
 mod flood;
 mod generator;

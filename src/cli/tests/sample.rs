@@ -8,7 +8,7 @@ const WRITE_VARIABLE: &str = "KIM_WRITE_SAMPLE";
 #[test]
 fn the_sample_file_is_what_the_structs_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kim.toml");
-    let sample = kim_core::config::sample(&crate::app().schemas);
+    let sample = kim_core::config::sample(&crate::server::app().schemas());
     if std::env::var_os(WRITE_VARIABLE).is_some() {
         std::fs::write(&path, &sample).unwrap();
     }

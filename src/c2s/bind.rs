@@ -1,0 +1,201 @@
+//! Resource binding (RFC 6120 §7): the authenticated stream becomes a session that the house knows.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use kim_core::cx::Outcome;
+use kim_core::error::{Condition, StanzaError, StreamCondition, StreamError};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::ns;
+use kim_core::random;
+use kim_core::router::Router;
+use kim_core::session::{Parcel, Session};
+use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
+use kim_core::wire::Writer;
+
+use super::features;
+use super::negotiate::unexpected;
+use super::stream::{End, Stream};
+
+/// Work of the house that a connection waits for, boxed so that an idle connection does not make room for it.
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A stream of which is known whose it is.
+pub struct Authenticated {
+    account: BareJid,
+    guest: bool,
+}
+
+/// A stream with a registered session.
+pub struct Bound {
+    pub(super) registered: Registered,
+}
+
+impl Authenticated {
+    pub(super) fn new(account: BareJid, guest: bool) -> Authenticated {
+        Authenticated { account, guest }
+    }
+
+    /// Opens the new stream and serves it until a resource is bound.
+    pub(super) async fn bind(self, stream: &mut Stream) -> Result<Bound, End> {
+        let domain = stream.open().await?;
+        if domain.domain() != self.account.domain() {
+            return Err(StreamCondition::HostUnknown.into());
+        }
+        let router = stream.door.router.clone();
+        stream
+            .answer(&domain, &features::after_login(&router, domain.as_str()))
+            .await?;
+        loop {
+            let element = stream.element().await?;
+            let namespace = element.ns().to_owned();
+            let (stanza, error) = match Stanza::from_element(element) {
+                Ok(stanza) => (stanza, None),
+                Err(NotAStanza::Refused(stanza, error)) => (*stanza, Some(error)),
+                Err(NotAStanza::Unsupported) => return Err(unexpected(&namespace)),
+            };
+            let outcome = match error {
+                Some(error) => Err(error),
+                None => self.try_bind(stream, &stanza).await?,
+            };
+            let error = match outcome {
+                Ok(bound) => return Ok(bound),
+                Err(error) => error,
+            };
+            let Some(answer) = error.answer(&stanza) else {
+                return Err(StreamCondition::NotAuthorized.into());
+            };
+            stream.send(&answer.to_xml()).await?;
+        }
+    }
+
+    /// Binds the resource that is asked for. Anything else before that is not authorized (RFC 6120 §7.1).
+    async fn try_bind(
+        &self,
+        stream: &mut Stream,
+        stanza: &Stanza,
+    ) -> Result<Result<Bound, StanzaError>, End> {
+        let request = stanza
+            .child("bind", ns::BIND)
+            .filter(|_| stanza.kind == Kind::Iq(IqType::Set));
+        let Some(request) = request else {
+            return Err(StreamCondition::NotAuthorized.into());
+        };
+        let wanted = request
+            .child("resource", ns::BIND)
+            .map(|resource| resource.text().into_owned());
+        let jid = match wanted.filter(|resource| !resource.is_empty()) {
+            Some(resource) => self.account.with_resource(&resource),
+            None => self.account.with_resource(&random::token()),
+        };
+        let Ok(jid) = jid else {
+            return Ok(Err(StanzaError::new(Condition::BadRequest)));
+        };
+        let router = &stream.door.router;
+        let outbox_bytes_max = router.limits().outbox_bytes_max;
+        let session = Session::new(jid.clone(), self.guest, Some(stream.address), outbox_bytes_max);
+        let Some(registered) = Registered::start(router, session).await else {
+            // RFC 6120 §7.6.2.1
+            let error =
+                StanzaError::new(Condition::ResourceConstraint).text("too many sessions of this account");
+            return Ok(Err(error));
+        };
+        stream.send(&result(stanza, &jid).to_xml()).await?;
+        Ok(Ok(Bound { registered }))
+    }
+}
+
+fn result(request: &Stanza, jid: &Jid) -> Stanza {
+    let mut xml = Writer::new();
+    xml.start("bind", ns::BIND)
+        .start("jid", ns::BIND)
+        .text(jid.as_str())
+        .end()
+        .end();
+    request.reply(Kind::Iq(IqType::Result), &xml.finish_string())
+}
+
+/// A session that the house knows, and what its connection still owes to others. However its task ends, the house is
+/// told: in order by [`Registered::end`], and by tasks of its own if the connection's was torn down.
+pub struct Registered {
+    router: Arc<Router>,
+    session: Arc<Session>,
+    /// Outcomes that wait for those before them.
+    pub(super) pending: VecDeque<Outcome>,
+    /// The outcome whose turn it is. Gives the error that ends the stream, if it does.
+    pub(super) performing: Option<BoxFuture<Option<StreamError>>>,
+    /// Parcels taken from the outbox whose last byte the kernel does not have yet.
+    pub(super) in_flight: VecDeque<Parcel>,
+    ended: bool,
+}
+
+impl Registered {
+    async fn start(router: &Arc<Router>, session: Arc<Session>) -> Option<Registered> {
+        // Made first: should a room panic while it is told of the session, the session still ends.
+        let mut registered = Registered {
+            router: router.clone(),
+            session,
+            pending: VecDeque::new(),
+            performing: None,
+            in_flight: VecDeque::new(),
+            ended: false,
+        };
+        let started = registered.router.start(&registered.session).await;
+        registered.ended = started.is_err();
+        started.is_ok().then_some(registered)
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// The router that knows it.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// Takes the session from the house: nothing is routed to it any more.
+    pub async fn end(&mut self) {
+        self.ended = true;
+        self.router.end(&self.session, []).await;
+        // Only now, so that nothing was refused that could still be written. The reason is told elsewhere, if at all.
+        self.session.close(StreamCondition::UndefinedCondition);
+    }
+
+    /// Gives back to the house what the socket did not take.
+    pub async fn give_back(&mut self) {
+        let (queued, _) = self.session.outbox.take();
+        let unwritten = std::mem::take(&mut self.in_flight).into_iter().chain(queued);
+        self.router.end(&self.session, unwritten).await;
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // While the process ends there may be no runtime left; then there is no house left either.
+        let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.ended) else {
+            return;
+        };
+        let (router, session) = (self.router.clone(), self.session.clone());
+        let (pending, in_flight) = (
+            std::mem::take(&mut self.pending),
+            std::mem::take(&mut self.in_flight),
+        );
+        // If this is what panicked, it panics again, alone.
+        let performing = self.performing.take().map(|performing| runtime.spawn(performing));
+        runtime.spawn(async move {
+            if let Some(performing) = performing {
+                let _ = performing.await;
+            }
+            for outcome in pending {
+                router.perform(outcome).await;
+            }
+            session.close(StreamCondition::InternalServerError);
+            let (queued, _) = session.outbox.take();
+            router.end(&session, in_flight.into_iter().chain(queued)).await;
+        });
+    }
+}

@@ -1,0 +1,137 @@
+//! Where clients connect: listening sockets, and the loop that accepts.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::places::Origin;
+use super::socket::Socket;
+use super::{Door, Security, connection};
+
+/// Connections that may wait in the kernel to be accepted.
+const BACKLOG: i32 = 1024;
+/// How long to wait when the machine has no descriptor or memory for one more connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
+/// Silence after which the kernel asks whether the other end is still there. Long, for the batteries of phones.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(600);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
+const KEEPALIVE_TRIES: u32 = 4;
+
+/// A socket that listens.
+pub struct Listener {
+    tcp: TcpListener,
+    address: SocketAddr,
+    security: Security,
+}
+
+impl Listener {
+    /// Listens on an address. `[::]` means IPv4 too, unless `others` has `0.0.0.0` with the same port; on a machine
+    /// without IPv6 it means IPv4 alone.
+    pub fn bind(address: SocketAddr, others: &[SocketAddr], security: Security) -> io::Result<Listener> {
+        let every_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        let every_v6 = address.is_ipv6() && address.ip().is_unspecified();
+        let tcp = match listen(address, every_v6 && !others.contains(&every_v4)) {
+            Err(error) if every_v6 && is_no_ipv6(&error) => listen(every_v4, false),
+            bound => bound,
+        }?;
+        Ok(Listener {
+            address: tcp.local_addr()?,
+            tcp,
+            security,
+        })
+    }
+
+    /// Where it listens; with the port that was given, if any would do.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How its connections become secure.
+    pub fn security(&self) -> Security {
+        self.security
+    }
+
+    /// Accepts connections until the server stops.
+    pub async fn serve(self, door: Arc<Door>) {
+        let mut stopping = door.stopping.subscribe();
+        let mut exhausted = false;
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.tcp.accept() => accepted,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            };
+            match accepted {
+                Ok((tcp, from)) => {
+                    if std::mem::take(&mut exhausted) {
+                        tracing::info!(event = "accepting_again", listener = %self.address);
+                    }
+                    accept(&door, tcp, from, self.security);
+                }
+                // One connection that was gone before it was accepted says nothing about the next.
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut exhausted, true) {
+                        tracing::error!(event = "accept_failed", listener = %self.address, %error);
+                    }
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Begins to serve a connection, if its address may have one more.
+fn accept(door: &Arc<Door>, tcp: TcpStream, from: SocketAddr, security: Security) {
+    let Some(place) = door.places.take(Origin::of(from.ip())) else {
+        door.counters.refused();
+        tracing::debug!(event = "connection_refused", from = %connection::short(from.ip()));
+        return;
+    };
+    // Without these it works too, only less well.
+    let _ = tcp.set_nodelay(true);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_TRIES);
+    let _ = SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
+    tokio::spawn(connection::serve(
+        door.clone(),
+        Socket::new(tcp),
+        from.ip(),
+        place,
+        security,
+    ));
+}
+
+fn listen(address: SocketAddr, both: bool) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!both)?;
+    }
+    // A restarted server need not wait for the connections of the last one to be forgotten.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn is_no_ipv6(error: &io::Error) -> bool {
+    // EAFNOSUPPORT has no kind of its own; Linux without IPv6 addresses says EADDRNOTAVAIL.
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,229 @@
+//! Login on a secured stream: SASL as RFC 6120 §6 has it, and what may be asked before it (in-band registration).
+
+use std::time::Instant;
+
+use kim_core::error::{StanzaError, StreamCondition, StreamError};
+use kim_core::events::BeforeLogin;
+use kim_core::jid::BareJid;
+use kim_core::ns;
+use kim_core::random;
+use kim_core::router::Host;
+use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
+use kim_core::wire::{Element, Writer};
+
+use super::bind::Authenticated;
+use super::features;
+use super::negotiate::{Secured, proceed, unexpected};
+use super::sasl::{self, Conditions, Identity, Lookup, Offer, Pending, SaslFailure, Step};
+use super::stream::{End, Stream};
+
+/// What one try led to.
+enum Try {
+    Success(Identity),
+    Failure(SaslFailure),
+}
+
+impl Secured {
+    /// Serves the stream until somebody has proved who they are.
+    pub(super) async fn authenticate(mut self, stream: &mut Stream) -> Result<Authenticated, End> {
+        'stream: loop {
+            let domain = stream.open().await?;
+            let offer = self.offer(stream, &domain);
+            let mut offered = features::before_login(&stream.door.router, domain.as_str(), &offer);
+            if !stream.socket.is_tls() {
+                offered.insert_str(0, &features::starttls(false));
+            }
+            stream.answer(&domain, &offered).await?;
+            let mut tries = 0;
+            loop {
+                let element = stream.element().await?;
+                if element.is("auth", ns::SASL) {
+                    match exchange(stream, &offer, &element).await? {
+                        Try::Success(identity) => return authenticated(stream, domain, identity).await,
+                        Try::Failure(failure) => {
+                            tries += 1;
+                            failed(stream, failure, tries).await?;
+                        }
+                    }
+                } else if element.is("starttls", ns::TLS) && !stream.socket.is_tls() {
+                    self = proceed(stream).await?;
+                    continue 'stream;
+                } else if element.ns() == ns::SASL {
+                    // A response or an abort outside an exchange.
+                    tries += 1;
+                    failed(stream, SaslFailure::MalformedRequest, tries).await?;
+                } else {
+                    before_login(stream, &domain, element).await?;
+                }
+            }
+        }
+    }
+
+    fn offer(&self, stream: &Stream, domain: &BareJid) -> Offer {
+        let router = &stream.door.router;
+        let conditions = Conditions {
+            encrypted: stream.socket.is_tls(),
+            guests: router.host(domain.as_str()) == Some(Host::Guests),
+            plain: router.config().c2s.plain,
+            sha1: true,
+            downgrade_hash: true,
+        };
+        Offer::new(domain.as_str(), conditions, self.bindings.clone())
+    }
+}
+
+/// One try, from `<auth/>` to its end.
+async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<Try, End> {
+    if !stream.door.failures.allows(stream.place.origin(), Instant::now()) {
+        return Ok(Try::Failure(SaslFailure::TemporaryAuthFailure));
+    }
+    let mechanism = auth.attr("mechanism").unwrap_or_default();
+    let mut step = match sasl::decode_initial(&auth.text()) {
+        Ok(initial) => offer.start(&mechanism, initial.as_ref().map(|bytes| bytes.as_slice())),
+        Err(failure) => Step::Failure(failure),
+    };
+    loop {
+        step = match step {
+            Step::Challenge { data, then } => challenge(stream, &data, then).await?,
+            Step::NeedKeys(lookup) => keys(stream, lookup).await,
+            Step::Failure(failure) => return Ok(Try::Failure(failure)),
+            Step::Success {
+                identity,
+                additional_data,
+            } => {
+                let mut xml = Writer::new();
+                xml.start("success", ns::SASL);
+                if let Some(data) = additional_data {
+                    xml.text(&sasl::encode(&data));
+                }
+                xml.end();
+                stream.send(&xml.finish_string()).await?;
+                return Ok(Try::Success(identity));
+            }
+        }
+    }
+}
+
+/// Sends a challenge and gives the client's response to what waits for it.
+async fn challenge(stream: &mut Stream, data: &[u8], then: Pending) -> Result<Step, End> {
+    let mut xml = Writer::new();
+    xml.start("challenge", ns::SASL).text(&sasl::encode(data)).end();
+    stream.send(&xml.finish_string()).await?;
+    let element = stream.element().await?;
+    if element.is("abort", ns::SASL) {
+        return Ok(Step::Failure(SaslFailure::Aborted));
+    }
+    if !element.is("response", ns::SASL) {
+        // RFC 6120 §6.4.3: nothing else belongs here.
+        return if element.ns() == ns::SASL {
+            Ok(Step::Failure(SaslFailure::MalformedRequest))
+        } else {
+            Err(unexpected(element.ns()))
+        };
+    }
+    Ok(match sasl::decode(&element.text()) {
+        Ok(response) => then.respond(&response),
+        Err(failure) => Step::Failure(failure),
+    })
+}
+
+/// Finds the keys of an account, or such as nobody can tell from real ones. What takes milliseconds of CPU is done
+/// elsewhere, and only so much of it at a time.
+async fn keys(stream: &Stream, lookup: Lookup) -> Step {
+    let door = &stream.door;
+    let keys = match door
+        .router
+        .accounts()
+        .keys_or_fake(lookup.account(), lookup.hash())
+        .await
+    {
+        Ok(keys) => keys,
+        Err(error) => {
+            tracing::error!(event = "login_lookup_failed", %error);
+            return Step::Failure(SaslFailure::TemporaryAuthFailure);
+        }
+    };
+    if !lookup.is_heavy() {
+        return lookup.supply(&keys);
+    }
+    let Ok(_turn) = door.hashing.acquire().await else {
+        return Step::Failure(SaslFailure::TemporaryAuthFailure);
+    };
+    let judged = tokio::task::spawn_blocking(move || lookup.supply(&keys)).await;
+    judged.unwrap_or(Step::Failure(SaslFailure::TemporaryAuthFailure))
+}
+
+/// Tells the client that its try failed, and ends the stream when that were too many.
+async fn failed(stream: &mut Stream, failure: SaslFailure, tries: u32) -> Result<(), End> {
+    let door = stream.door.clone();
+    door.counters.login_failed();
+    tracing::info!(event = "login_failed", reason = failure.condition(), tries);
+    // Who guesses pays for it; who gives up, or meets our own failure, does not.
+    if matches!(
+        failure,
+        SaslFailure::NotAuthorized | SaslFailure::InvalidAuthzid | SaslFailure::MalformedRequest
+    ) {
+        door.failures.failed(stream.place.origin(), Instant::now());
+    }
+    let mut xml = Writer::new();
+    xml.start("failure", ns::SASL)
+        .start(failure.condition(), ns::SASL)
+        .end()
+        .end();
+    stream.send(&xml.finish_string()).await?;
+    if tries >= door.router.limits().sasl_tries_per_stream_max {
+        return Err(StreamError::new(StreamCondition::PolicyViolation)
+            .text("too many failed logins")
+            .into());
+    }
+    Ok(())
+}
+
+/// The stream belongs to somebody now; a new one follows on the same connection.
+async fn authenticated(
+    stream: &mut Stream,
+    domain: BareJid,
+    identity: Identity,
+) -> Result<Authenticated, End> {
+    let (account, guest) = match identity {
+        Identity::Account(account) => (account, false),
+        Identity::Guest => {
+            let guest = BareJid::new(Some(&random::token()), domain.as_str());
+            (guest.map_err(|_| StreamCondition::InternalServerError)?, true)
+        }
+    };
+    stream.door.counters.logged_in();
+    stream.place.authenticated();
+    stream.restart();
+    tracing::info!(event = "logged_in", %account, guest);
+    Ok(Authenticated::new(account, guest))
+}
+
+/// Offers an early iq to the rooms (XEP-0077 §3); anything else ends the stream.
+async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -> Result<(), End> {
+    let namespace = element.ns().to_owned();
+    let (stanza, refused) = match Stanza::from_element(element) {
+        Ok(stanza) => (stanza, None),
+        Err(NotAStanza::Refused(stanza, error)) => (*stanza, Some(error)),
+        Err(NotAStanza::Unsupported) => return Err(unexpected(&namespace)),
+    };
+    if !matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set)) || !stream.socket.is_tls() {
+        return Err(StreamCondition::NotAuthorized.into());
+    }
+    let reply = match refused {
+        Some(error) => StanzaError::answer(&error, &stanza),
+        None => {
+            let event = BeforeLogin {
+                stanza,
+                domain: domain.as_str().to_owned(),
+                address: stream.address,
+                reply: None,
+            };
+            stream.door.router.clone().before_login(event).await
+        }
+    };
+    let Some(reply) = reply else {
+        return Err(StreamCondition::NotAuthorized.into());
+    };
+    stream.send(&reply.to_xml()).await
+}

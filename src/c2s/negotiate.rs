@@ -1,0 +1,127 @@
+//! From a new connection to a bound session, as types: [`Fresh`] → [`Secured`] → `Authenticated` → `Bound`. Each later
+//! value can only be made by the check that the earlier one stands for, so no path leads round one.
+
+use std::time::Duration;
+
+use kim_core::error::{StreamCondition, StreamError};
+use kim_core::jid::BareJid;
+use kim_core::ns;
+use kim_core::wire::Writer;
+
+use super::bind::Bound;
+use super::features;
+use super::sasl::{ChannelBindings, SaslFailure};
+use super::stream::{End, Stream};
+
+/// How a connection becomes secure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// The client asks for TLS inside the stream (RFC 6120 §5).
+    StartTls,
+    /// TLS comes first (XEP-0368).
+    DirectTls,
+}
+
+/// Takes a new stream to its bound session.
+pub async fn negotiate(stream: &mut Stream, security: Security) -> Result<Bound, End> {
+    let secured = match security {
+        Security::DirectTls => Secured::handshake(stream, &["xmpp-client"]).await?,
+        Security::StartTls if may_be_plain(stream) => Secured::unencrypted(),
+        Security::StartTls => Fresh::open(stream).await?.start_tls(stream).await?,
+    };
+    let authenticated = secured.authenticate(stream).await?;
+    authenticated.bind(stream).await
+}
+
+/// Whether the operator allows logins without TLS, and nobody can listen in on this one.
+fn may_be_plain(stream: &Stream) -> bool {
+    !stream.door.router.config().c2s.require_tls && stream.socket.is_loopback()
+}
+
+/// A stream whose first header was accepted.
+pub struct Fresh {
+    domain: BareJid,
+}
+
+impl Fresh {
+    async fn open(stream: &mut Stream) -> Result<Fresh, End> {
+        let domain = stream.open().await?;
+        Ok(Fresh { domain })
+    }
+
+    /// Offers TLS and nothing else until the client takes it (RFC 6120 §5.4). Some clients ask together with their
+    /// header; what they send after asking is thrown away.
+    async fn start_tls(self, stream: &mut Stream) -> Result<Secured, End> {
+        stream.answer(&self.domain, &features::starttls(true)).await?;
+        let element = stream.element().await?;
+        if element.is("starttls", ns::TLS) {
+            return proceed(stream).await;
+        }
+        if element.is("auth", ns::SASL) {
+            let failure = SaslFailure::EncryptionRequired.condition();
+            let mut xml = Writer::new();
+            xml.start("failure", ns::SASL)
+                .start(failure, ns::SASL)
+                .end()
+                .end();
+            stream.send(&xml.finish_string()).await?;
+            return Err(StreamError::new(StreamCondition::PolicyViolation)
+                .text("TLS is required")
+                .into());
+        }
+        Err(unexpected(element.ns()))
+    }
+}
+
+/// What ends a stream on which something comes too early (RFC 6120 §4.9.3.12, §4.9.3.24).
+pub(super) fn unexpected(namespace: &str) -> End {
+    if namespace == ns::CLIENT {
+        StreamCondition::NotAuthorized.into()
+    } else {
+        StreamCondition::UnsupportedStanzaType.into()
+    }
+}
+
+/// Agrees to the client's wish for TLS.
+pub(super) async fn proceed(stream: &mut Stream) -> Result<Secured, End> {
+    let mut xml = Writer::new();
+    xml.start("proceed", ns::TLS).end();
+    stream.send(&xml.finish_string()).await?;
+    stream.forget_plaintext();
+    Secured::handshake(stream, &[]).await
+}
+
+/// A stream that nobody can listen in on.
+pub struct Secured {
+    pub(super) bindings: ChannelBindings,
+}
+
+impl Secured {
+    /// Only for loopback connections, where the operator wants it so.
+    fn unencrypted() -> Secured {
+        Secured {
+            bindings: ChannelBindings::default(),
+        }
+    }
+
+    /// Makes the TLS handshake. A client that says nothing waits without taking one of the few places.
+    async fn handshake(stream: &mut Stream, protocols: &[&str]) -> Result<Secured, End> {
+        stream.mute = true;
+        let door = stream.door.clone();
+        let (config, witness) = door.certificates.current().for_connection(protocols);
+        let handshake = async {
+            stream.socket.wait_readable().await?;
+            let _place = door.handshakes.acquire().await.map_err(std::io::Error::other)?;
+            stream.socket.handshake(config, &mut stream.input).await
+        };
+        let seconds = door.router.limits().tls_handshake_seconds_max;
+        match tokio::time::timeout(Duration::from_secs(seconds), handshake).await {
+            Ok(done) => done?,
+            Err(_) => return Err(End::Lost(std::io::ErrorKind::TimedOut.into())),
+        }
+        stream.mute = false;
+        Ok(Secured {
+            bindings: witness.bindings(),
+        })
+    }
+}

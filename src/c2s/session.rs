@@ -1,0 +1,424 @@
+//! The bound half of a connection: everything that can happen to it, in one loop, without a byte of buffer while
+//! nothing does.
+//!
+//! Reading, the chain of the stanza read last, the outcomes that wait for their commits, and writing go on side by side:
+//! a database that takes its time keeps nobody from getting their messages. Stanzas still run one at a time and
+//! their outcomes are performed in order (RFC 6120 §10.1). When too many wait, or the client is faster than it may be,
+//! nothing more is read, and TCP tells the client.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use kim_core::cx::Outcome;
+use kim_core::error::{Condition, StanzaError, StreamCondition, StreamError};
+use kim_core::jid::Jid;
+use kim_core::ns;
+use kim_core::router::Router;
+use kim_core::session::Session;
+use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
+use kim_core::wire::{Element, Frame, Reader};
+use tokio::time::Sleep;
+use tracing::Instrument;
+
+use super::Door;
+use super::bind::{BoxFuture, Registered};
+use super::bucket::Bucket;
+use super::places::Place;
+use super::socket::Socket;
+use super::stream::{End, FAREWELL, Stream};
+
+/// Bytes encrypted and handed to the kernel in one go: several TLS records, so that a burst costs one system call.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+/// What a slow client must take for its time to begin anew.
+const PROGRESS_BYTES: usize = 16 * 1024;
+/// Frames dealt with before other connections of the thread get their turn.
+const FRAMES_PER_TURN_MAX: usize = 32;
+
+/// A connection with a session.
+pub(super) struct Connection {
+    door: Arc<Door>,
+    socket: Socket,
+    reader: Reader,
+    input: BytesMut,
+    registered: Registered,
+    /// The language of stanzas that name none (RFC 6120 §8.1.5).
+    lang: Option<Box<str>>,
+    /// The chain of the stanza read last.
+    chain: Option<BoxFuture<Outcome>>,
+    stanzas: Bucket,
+    bytes: Bucket,
+    /// Reading pauses until then.
+    pause: Option<Pin<Box<Sleep>>>,
+    /// The client must have taken something by then.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// What it has taken since.
+    taken_bytes: usize,
+    /// The outbox may have something.
+    outbox_ready: bool,
+    /// Nothing more is read; what is under way is finished first.
+    leaving: Option<End>,
+    _place: Place,
+}
+
+impl Connection {
+    /// Goes on where negotiation ends.
+    pub(super) fn new(stream: Stream, registered: Registered) -> Connection {
+        let Stream {
+            door,
+            socket,
+            place,
+            lang,
+            mut reader,
+            input,
+            ..
+        } = stream;
+        reader.set_limits(door.wire_after_login);
+        let now = Instant::now();
+        let guest = registered.session().guest;
+        Connection {
+            stanzas: Bucket::full(door.rates.stanzas(guest), now),
+            bytes: Bucket::full(door.rates.bytes(guest), now),
+            door,
+            socket,
+            reader,
+            input,
+            registered,
+            lang,
+            chain: None,
+            pause: None,
+            patience: None,
+            taken_bytes: 0,
+            outbox_ready: true,
+            leaving: None,
+            _place: place,
+        }
+    }
+
+    /// Serves the session to its end.
+    pub(super) async fn run(mut self) {
+        let session = self.registered.session().clone();
+        {
+            let mut ready = pin!(session.outbox.ready());
+            poll_fn(|cx| {
+                while ready.as_mut().poll(cx).is_ready() {
+                    self.outbox_ready = true;
+                    ready.set(session.outbox.ready());
+                }
+                self.poll(cx)
+            })
+            .await;
+        }
+        // Boxed: as big as it likes, and not there while the session is.
+        Box::pin(self.leave()).await;
+    }
+
+    /// Does everything that can be done now. Ready when the session is over and nothing is under way any more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..FRAMES_PER_TURN_MAX {
+            let mut progress = self.poll_outcomes(cx);
+            progress |= self.poll_chain(cx);
+            if self.leaving.is_none() {
+                match self.poll_input(cx) {
+                    Ok(read) => progress |= read,
+                    Err(end) => self.leaving = Some(end),
+                }
+            }
+            self.poll_output(cx);
+            let busy = self.chain.is_some() || self.registered.performing.is_some();
+            if self.leaving.is_some() && !busy && self.registered.pending.is_empty() {
+                return Poll::Ready(());
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    // ——— what was read before ———
+
+    /// Performs outcomes, one after another.
+    fn poll_outcomes(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        loop {
+            if let Some(performing) = &mut self.registered.performing {
+                let Poll::Ready(closing) = performing.as_mut().poll(cx) else {
+                    return progress;
+                };
+                self.registered.performing = None;
+                progress = true;
+                if let Some(error) = closing {
+                    self.leaving.get_or_insert(End::Error(error));
+                }
+            }
+            let Some(mut outcome) = self.registered.pending.pop_front() else {
+                // Gives the memory of a burst back.
+                self.registered.pending.shrink_to_fit();
+                return progress;
+            };
+            let router = self.registered.router().clone();
+            self.registered.performing = Some(Box::pin(async move {
+                let closing = outcome.closing.take();
+                router.perform(outcome).await;
+                closing
+            }));
+        }
+    }
+
+    fn poll_chain(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(chain) = &mut self.chain else {
+            return false;
+        };
+        let Poll::Ready(outcome) = chain.as_mut().poll(cx) else {
+            return false;
+        };
+        self.chain = None;
+        self.registered.pending.push_back(outcome);
+        true
+    }
+
+    // ——— reading ———
+
+    /// Reads one frame and begins what it asks for. Gives whether there was anything.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let limits = self.door.router.limits();
+        if self.chain.is_some() || self.registered.pending.len() >= limits.pending_commits_per_stream_max {
+            return Ok(false);
+        }
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return Ok(false);
+            }
+            self.pause = None;
+        }
+        match self.reader.read(&mut self.input).map_err(StreamError::from)? {
+            Some(Frame::Element(element)) => {
+                self.count(1.0, 0.0);
+                self.take(element)?;
+                Ok(true)
+            }
+            Some(Frame::Close) => Err(End::Closed),
+            Some(Frame::Open(_)) => Err(StreamCondition::BadFormat.into()),
+            None => self.poll_socket(cx),
+        }
+    }
+
+    fn poll_socket(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let before = self.input.len();
+        match self.socket.poll_read(cx, &mut self.input) {
+            Poll::Pending => {
+                // Nothing comes for now, and that may be for hours.
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                    self.reader.release();
+                }
+                Ok(false)
+            }
+            Poll::Ready(Ok(true)) => {
+                self.count(0.0, (self.input.len() - before) as f32);
+                Ok(true)
+            }
+            Poll::Ready(Ok(false)) => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Err(error)) => Err(End::Lost(error)),
+        }
+    }
+
+    /// Pays for what was read; who has spent too much waits.
+    fn count(&mut self, stanzas: f32, bytes: f32) {
+        let now = Instant::now();
+        let guest = self.registered.session().guest;
+        let (stanza_rate, byte_rate) = (self.door.rates.stanzas(guest), self.door.rates.bytes(guest));
+        self.stanzas.take(stanzas, stanza_rate, now);
+        self.bytes.take(bytes, byte_rate, now);
+        let wait = self
+            .stanzas
+            .wait(stanza_rate, now)
+            .max(self.bytes.wait(byte_rate, now));
+        if let Some(wait) = wait {
+            self.pause = Some(Box::pin(tokio::time::sleep(wait)));
+        }
+    }
+
+    /// Begins the chain of a stanza.
+    fn take(&mut self, element: Element) -> Result<(), End> {
+        let (router, session) = (
+            self.registered.router().clone(),
+            self.registered.session().clone(),
+        );
+        let outcome = match Stanza::from_element(element) {
+            Ok(mut stanza) => {
+                if stanza.lang.is_none() {
+                    stanza.lang = self.lang.clone();
+                }
+                if let Some(outcome) = negotiated(&router, &session, &stanza) {
+                    self.registered.pending.push_back(outcome);
+                    return Ok(());
+                }
+                let span = tracing::debug_span!("stanza", session = session.id, kind = stanza.kind.name());
+                let chain = async move { router.depart(&session, stanza).await };
+                self.chain = Some(Box::pin(chain.instrument(span)));
+                return Ok(());
+            }
+            Err(NotAStanza::Refused(stanza, error)) => router.reject(&session, *stanza, &error),
+            Err(NotAStanza::Unsupported) => return Err(StreamCondition::UnsupportedStanzaType.into()),
+        };
+        self.registered.pending.push_back(outcome);
+        Ok(())
+    }
+
+    // ——— writing ———
+
+    /// Writes what waits, as much as the kernel takes.
+    fn poll_output(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.leaving, Some(End::Lost(_))) {
+            return;
+        }
+        if let Poll::Ready(Err(end)) = self.poll_write(cx) {
+            // A broken connection is worse news than any other.
+            self.leaving = Some(end);
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            if self.socket.has_unwritten() {
+                ready!(self.poll_flush(cx))?;
+            }
+            if !self.outbox_ready {
+                return Poll::Ready(Ok(()));
+            }
+            let (parcels, closing) = self.registered.session().outbox.take_some(WRITE_BYTES_MAX);
+            if parcels.is_empty() {
+                self.outbox_ready = false;
+                if let Some(error) = closing {
+                    self.leaving.get_or_insert(End::Error(error));
+                }
+                return Poll::Ready(Ok(()));
+            }
+            self.registered.in_flight = parcels;
+            self.queue_in_flight()?;
+        }
+    }
+
+    /// Encrypts the parcels that were taken, in one go.
+    fn queue_in_flight(&mut self) -> io::Result<()> {
+        let parcels = &self.registered.in_flight;
+        let mut plain = Vec::with_capacity(parcels.iter().map(|parcel| parcel.bytes()).sum());
+        for parcel in parcels {
+            plain.extend_from_slice(&parcel.head);
+            plain.extend_from_slice(&parcel.tail);
+        }
+        self.socket.queue(&plain)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut taken = 0;
+        match self.socket.poll_flush(cx, &mut taken) {
+            Poll::Ready(Ok(())) => {
+                self.registered.in_flight.clear();
+                self.registered.in_flight.shrink_to_fit();
+                self.patience = None;
+                self.taken_bytes = 0;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(End::Lost(error))),
+            Poll::Pending => self.poll_patience(cx, taken),
+        }
+    }
+
+    /// The kernel takes nothing more: the client does not read. It has so long to go on.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, taken: usize) -> Poll<Result<(), End>> {
+        if self.registered.session().outbox.is_closed() {
+            // The session is over and waits for this alone: not that long.
+            self.leaving
+                .get_or_insert(End::Error(StreamCondition::ResourceConstraint.into()));
+            return Poll::Pending;
+        }
+        self.taken_bytes += taken;
+        if self.taken_bytes >= PROGRESS_BYTES {
+            self.taken_bytes = 0;
+            self.patience = None;
+        }
+        let seconds = self.door.router.limits().slow_reader_seconds_max;
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_secs(seconds))));
+        ready!(patience.as_mut().poll(cx));
+        tracing::info!(event = "slow_reader_cut", session = self.registered.session().id);
+        Poll::Ready(Err(End::Lost(io::ErrorKind::TimedOut.into())))
+    }
+
+    // ——— the end ———
+
+    /// Takes the session from the house, says the last words, and gives back what was not written.
+    async fn leave(mut self) {
+        let end = self.leaving.take().unwrap_or(End::Closed);
+        let session = self.registered.session().clone();
+        match &end {
+            End::Error(error) => {
+                tracing::info!(
+                    event = "session_ended",
+                    session = session.id,
+                    condition = error.condition.as_str()
+                );
+            }
+            End::Closed => tracing::info!(event = "session_ended", session = session.id),
+            End::Lost(error) => tracing::info!(event = "session_lost", session = session.id, %error),
+        }
+        self.registered.end().await;
+        let farewell = tokio::time::timeout(FAREWELL, self.farewell(&end)).await;
+        self.registered.give_back().await;
+        if let Ok(Ok(())) = farewell {
+            self.socket.linger(self.door.patience()).await;
+        }
+    }
+
+    async fn farewell(&mut self, end: &End) -> io::Result<()> {
+        if let End::Lost(_) = end {
+            // An alert of TLS may be waiting; nothing else would arrive.
+            return self
+                .socket
+                .flush()
+                .await
+                .and(Err(io::ErrorKind::NotConnected.into()));
+        }
+        loop {
+            self.socket.flush().await?;
+            self.registered.in_flight.clear();
+            self.registered.in_flight = self.registered.session().outbox.take_some(WRITE_BYTES_MAX).0;
+            if self.registered.in_flight.is_empty() {
+                break;
+            }
+            self.queue_in_flight()?;
+        }
+        if let End::Error(error) = end {
+            self.socket.queue(error.to_xml().as_bytes())?;
+        }
+        self.socket.queue(b"</stream:stream>")?;
+        self.socket.finish().await
+    }
+}
+
+/// Requests that belong to negotiation but come after it: a second bind is not allowed (RFC 6120 §7.6.1), the session
+/// request of RFC 3921 §3 succeeds.
+fn negotiated(router: &Router, session: &Arc<Session>, stanza: &Stanza) -> Option<Outcome> {
+    let to_server = |to: &Jid| to.is_domain() && to.domain() == session.jid.domain();
+    if stanza.kind != Kind::Iq(IqType::Set) || !stanza.to.as_ref().is_none_or(to_server) {
+        return None;
+    }
+    let payload = stanza.payload()?;
+    if payload.is("bind", ns::BIND) {
+        Some(router.reject(session, stanza.clone(), &StanzaError::new(Condition::NotAllowed)))
+    } else if payload.is("session", ns::SESSION) {
+        let result = stanza.reply(Kind::Iq(IqType::Result), "").to(session.jid.clone());
+        Some(Outcome::answer(session, result))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,210 @@
+//! The router: what the house is made of, put together once and held by everyone. What it does is in three files:
+//! [`way`] takes a stanza from departure to arrival, [`delivery`] brings it to sessions once what must be stored is
+//! stored, [`sessions`] lets sessions come and go. `docs/architecture.md` walks one message through them.
+
+mod delivery;
+mod sessions;
+mod way;
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use smallvec::SmallVec;
+
+use crate::accounts::Accounts;
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::config::{Config, Limits};
+use crate::cx::{Cx, Origin};
+use crate::db::Db;
+use crate::error::Fault;
+use crate::hook::{Chain, Event, Flow};
+use crate::jid::BareJid;
+use crate::module::{At, Entry, Identity, Offer, Registrar, Roll, Startup, Tables};
+use crate::session::{Session, Sessions};
+
+pub use delivery::Redelivered;
+pub use way::SENDS_MAX;
+
+/// What a domain served here is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Accounts live there.
+    Users,
+    /// Anonymous guests live there (XEP-0175).
+    Guests,
+}
+
+/// The house at work. One for each process; everyone holds it in an `Arc`.
+pub struct Router {
+    me: Weak<Router>,
+    tables: Tables,
+    hosts: HashMap<String, Host>,
+    sessions: Sessions,
+    accounts: Accounts,
+    cluster: Box<dyn Cluster>,
+    clock: Clock,
+    config: Arc<Config>,
+    limits: Limits,
+}
+
+/// What a router is made of.
+pub struct Parts {
+    /// The configuration as loaded.
+    pub config: Arc<Config>,
+    /// An open, migrated database.
+    pub db: Db,
+    /// The accounts in it.
+    pub accounts: Accounts,
+    /// Where stamps come from.
+    pub clock: Clock,
+    /// The other nodes.
+    pub cluster: Box<dyn Cluster>,
+}
+
+impl Router {
+    /// Puts the house together.
+    pub fn new(parts: Parts, modules: &[Entry]) -> Result<Arc<Router>, Startup> {
+        let mut tables = Tables::default();
+        Registrar::new(&parts.db, &parts.clock, &parts.config, &mut tables).register_all(modules)?;
+        let mut hosts = HashMap::new();
+        for domain in &parts.config.server.domains {
+            hosts.insert(domain.to_string(), Host::Users);
+            if parts.config.registration.guests {
+                hosts.insert(format!("guest.{domain}"), Host::Guests);
+            }
+        }
+        let limits = parts.config.limits.effective();
+        Ok(Arc::new_cyclic(|me| Router {
+            me: me.clone(),
+            tables,
+            hosts,
+            sessions: Sessions::default(),
+            accounts: parts.accounts,
+            cluster: parts.cluster,
+            clock: parts.clock,
+            config: parts.config,
+            limits,
+        }))
+    }
+
+    /// The sessions of this node.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The accounts.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What a domain is for, if it is served here.
+    pub fn host(&self, domain: &str) -> Option<Host> {
+        self.hosts.get(domain).copied()
+    }
+
+    /// The features advertised at an address.
+    pub fn features(&self, at: At) -> impl Iterator<Item = &'static str> + '_ {
+        self.tables.features.get(&at).into_iter().flatten().copied()
+    }
+
+    /// The identities advertised at an address.
+    pub fn identities(&self, at: At) -> impl Iterator<Item = Identity> + '_ {
+        self.tables.identities.get(&at).into_iter().flatten().copied()
+    }
+
+    /// The extension forms advertised at an address, canonical XML.
+    pub fn forms(&self, at: At) -> &[String] {
+        self.tables.forms.get(&at).map_or(&[], Vec::as_slice)
+    }
+
+    /// The XML of the stream features that rooms offer on a stream to `domain`.
+    pub fn stream_features(&self, offer: Offer, domain: &str) -> String {
+        self.tables
+            .stream_features
+            .iter()
+            .filter(|(when, _)| *when == offer)
+            .filter_map(|(_, feature)| feature(self, domain))
+            .collect()
+    }
+
+    /// What a room provided.
+    pub fn fact<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.tables
+            .facts
+            .get(&TypeId::of::<T>())
+            .and_then(|fact| fact.clone().downcast().ok())
+    }
+
+    /// What every module registered, in order.
+    pub fn roll(&self) -> &[Roll] {
+        &self.tables.roll
+    }
+
+    /// A context for something the server does by itself; hand it to [`Router::finish`] afterwards.
+    pub fn cx(&self) -> Option<Cx> {
+        self.me.upgrade().map(|me| Cx::new(me, Origin::Server))
+    }
+
+    fn cx_of(&self, session: &Arc<Session>) -> Option<Cx> {
+        self.me
+            .upgrade()
+            .map(|me| Cx::new(me, Origin::Session(session.clone())))
+    }
+
+    /// Tells everyone who listens to an event, and gives their verdict.
+    pub async fn raise<E: Event>(&self, event: &mut E, cx: &mut Cx) -> Result<Flow, Fault> {
+        match self.chain::<E>() {
+            Some(chain) => chain.run(event, cx).await,
+            None => Ok(Flow::Next),
+        }
+    }
+
+    fn chain<E: Event>(&self) -> Option<&Chain<E>> {
+        self.tables
+            .chains
+            .get(&TypeId::of::<E>())
+            .and_then(|chain| chain.downcast_ref())
+    }
+
+    /// Whether this node is the only one, so that what it keeps in memory is not changed elsewhere.
+    pub fn is_alone(&self) -> bool {
+        self.cluster.is_alone()
+    }
+
+    /// Tells the cluster that a session's presence or facts have changed.
+    pub fn announce(&self, session: &Arc<Session>) {
+        self.cluster.announce(session);
+    }
+
+    /// The sessions of an account on all nodes.
+    pub async fn sessions_of(&self, account: &BareJid) -> SmallVec<[Arc<Session>; 2]> {
+        let mut all = self.sessions.of(account);
+        if !self.cluster.is_alone() {
+            all.extend(self.cluster.elsewhere(account).await);
+        }
+        all
+    }
+
+    fn log_fault(&self, event: &'static str, fault: Option<Fault>) {
+        if let Some(fault) = fault {
+            tracing::error!(event, ?fault);
+        }
+    }
+}

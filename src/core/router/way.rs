@@ -1,0 +1,299 @@
+//! The way of a stanza through the house: departure, routing by address, arrival.
+//!
+//! Nothing here recurses over what the network sends: stanzas that hooks request are taken from a queue, and a
+//! stanza can cause only a bounded number of others ([`SENDS_MAX`]).
+
+use std::sync::Arc;
+
+use crate::cx::{Cx, Origin, Outcome};
+use crate::error::{Condition, Fault, StanzaError, StreamCondition};
+use crate::events::{Answer, Arrival, Departure, Undelivered, Verdict};
+use crate::hook::Flow;
+use crate::jid::BareJid;
+use crate::module::{At, Reply, Request};
+use crate::session::Session;
+use crate::stanza::{IqType, Kind, PresenceType, Stanza};
+
+use super::{Host, Router};
+
+/// The most stanzas that one stanza may cause. It bounds loops between rooms; a presence broadcast to the largest
+/// roster stays well below.
+pub const SENDS_MAX: usize = 50_000;
+
+impl Router {
+    /// Takes a stanza that a session sent, runs it through the house, and says what may leave once the commits
+    /// are done. The `from` is checked and stamped here, so no room ever sees a forged one (RFC 6120 §8.1.2.1).
+    pub async fn depart(&self, session: &Arc<Session>, mut stanza: Stanza) -> Outcome {
+        let Some(mut cx) = self.cx_of(session) else {
+            return Outcome::default();
+        };
+        let honest = stanza
+            .from
+            .as_ref()
+            .is_none_or(|from| *from == session.jid || *from == *session.account);
+        if !honest {
+            cx.outcome.closing = Some(StreamCondition::InvalidFrom.into());
+            return cx.outcome;
+        }
+        stanza.from = Some(session.jid.clone());
+        let asked = stanza.clone();
+        let mut departure = Departure {
+            stanza,
+            session: session.clone(),
+        };
+        match self.raise(&mut departure, &mut cx).await {
+            Ok(Flow::Done) => {}
+            Ok(Flow::Next) => {
+                let mut stanza = departure.stanza;
+                if stanza.to.is_none() {
+                    stanza.to = Some(session.account.clone().into());
+                }
+                self.route(stanza, &mut cx).await;
+            }
+            Err(fault) => self.refuse(&departure.stanza, fault, &mut cx),
+        }
+        self.drain(&mut cx).await;
+        if !cx.outcome.is_settled() {
+            cx.outcome.asked = Some((session.clone(), asked));
+            cx.outcome.hurry();
+        }
+        cx.outcome
+    }
+
+    /// Answers a stanza that could not even depart.
+    pub fn reject(&self, session: &Arc<Session>, mut stanza: Stanza, error: &StanzaError) -> Outcome {
+        let mut outcome = Outcome::default();
+        if stanza.to.is_none() {
+            stanza.to = Some(session.account.clone().into());
+        }
+        stanza.from = Some(session.jid.clone());
+        if let Some(answer) = error.answer(&stanza) {
+            outcome.deliveries.push((session.clone(), Arc::new(answer)));
+        }
+        outcome
+    }
+
+    /// Routes what the hooks requested, waits for the commits and delivers. For everything that no connection
+    /// waits for.
+    pub async fn finish(&self, mut cx: Cx) {
+        self.drain(&mut cx).await;
+        self.perform(cx.outcome).await;
+    }
+
+    async fn drain(&self, cx: &mut Cx) {
+        let mut sends = 0;
+        while let Some(stanza) = cx.next_send() {
+            sends += 1;
+            if sends > SENDS_MAX {
+                tracing::error!(event = "sends_limit", from = ?stanza.from, "one stanza caused too many others");
+                return;
+            }
+            self.route(stanza, cx).await;
+        }
+    }
+
+    async fn route(&self, mut stanza: Stanza, cx: &mut Cx) {
+        if let Err(fault) = self.try_route(&mut stanza, cx).await {
+            self.refuse(&stanza, fault, cx);
+        }
+    }
+
+    async fn try_route(&self, stanza: &mut Stanza, cx: &mut Cx) -> Result<(), Fault> {
+        let Some(to) = stanza.to.clone() else {
+            return Ok(());
+        };
+        let Some(host) = self.host(to.domain()) else {
+            return Err(Condition::RemoteServerNotFound.into());
+        };
+        let account = to.bare();
+        if to.local().is_none() {
+            return self.at_server(stanza, &account, cx).await;
+        }
+        if !self.exists(host, &account).await? {
+            // The same answer as for an account that is there and away, or that sees a stranger (RFC 6121 §8.5.1, §4.3.2).
+            return match stanza.kind {
+                Kind::Presence(PresenceType::Probe) => {
+                    if let Some(from) = &stanza.from {
+                        let kind = Kind::Presence(PresenceType::Unsubscribed);
+                        cx.send(Stanza::new(kind, "").from(account).to(from.bare()));
+                    }
+                    Ok(())
+                }
+                Kind::Presence(_) => Ok(()),
+                Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Nobody], stanza, &account, cx).await,
+                _ => Err(Condition::ServiceUnavailable.into()),
+            };
+        }
+        self.at_account(stanza, account, cx).await
+    }
+
+    /// Whether an account can be sent to. A guest exists as long as its session.
+    async fn exists(&self, host: Host, account: &BareJid) -> Result<bool, Fault> {
+        if !self.sessions.of(account).is_empty() {
+            return Ok(true);
+        }
+        match host {
+            Host::Guests => Ok(!self.sessions_of(account).await.is_empty()),
+            Host::Users => Ok(self.accounts.exists(account).await?),
+        }
+    }
+
+    async fn at_server(&self, stanza: &Stanza, server: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        match stanza.kind {
+            Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Server], stanza, server, cx).await,
+            Kind::Iq(_) => self
+                .raise(
+                    &mut Answer {
+                        stanza: stanza.clone(),
+                    },
+                    cx,
+                )
+                .await
+                .map(|_| ()),
+            Kind::Message(_) => Err(Condition::ServiceUnavailable.into()),
+            Kind::Presence(_) => Ok(()),
+        }
+    }
+
+    async fn at_account(&self, stanza: &mut Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        let to_bare = stanza.to.as_ref().is_none_or(|to| to.is_bare());
+        let own = stanza.from.as_ref().is_some_and(|from| from.bare() == account);
+        if to_bare && let Kind::Iq(kind) = stanza.kind {
+            if matches!(kind, IqType::Result | IqType::Error) {
+                return self
+                    .raise(
+                        &mut Answer {
+                            stanza: stanza.clone(),
+                        },
+                        cx,
+                    )
+                    .await
+                    .map(|_| ());
+            }
+            if own {
+                return self.serve(&[At::Own, At::Account], stanza, &account, cx).await;
+            }
+        }
+        let mut arrival = Arrival {
+            stanza: stanza.clone(),
+            account,
+            verdict: Verdict::Open,
+        };
+        let flow = self.raise(&mut arrival, cx).await?;
+        let Arrival {
+            stanza: arrived,
+            account,
+            verdict,
+        } = arrival;
+        if flow == Flow::Done {
+            return Ok(());
+        }
+        if let Kind::Iq(kind) = arrived.kind {
+            return match (verdict, to_bare) {
+                (Verdict::Bounced(error), _) => Err(error.into()),
+                (Verdict::Dropped, _) => Ok(()),
+                (_, true) => self.serve(&[At::Account], &arrived, &account, cx).await,
+                (_, false) => self.to_full(arrived, kind, cx).await,
+            };
+        }
+        match verdict {
+            Verdict::Chosen(sessions) => {
+                let shared = Arc::new(arrived);
+                for session in &sessions {
+                    cx.deliver(session, shared.clone());
+                }
+                Ok(())
+            }
+            Verdict::Nobody => self.undelivered(arrived, account, cx).await,
+            Verdict::Dropped => Ok(()),
+            Verdict::Bounced(error) => Err(error.into()),
+            Verdict::Open if matches!(arrived.kind, Kind::Presence(_)) => Ok(()),
+            Verdict::Open => Err(Condition::ServiceUnavailable.into()),
+        }
+    }
+
+    async fn undelivered(&self, stanza: Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        match self.raise(&mut Undelivered { stanza, account }, cx).await? {
+            Flow::Done => Ok(()),
+            Flow::Next => Err(Condition::ServiceUnavailable.into()),
+        }
+    }
+
+    /// An iq to a full JID reaches that session or comes back (RFC 6121 §8.5.3).
+    async fn to_full(&self, stanza: Stanza, kind: IqType, cx: &mut Cx) -> Result<(), Fault> {
+        let Some(to) = &stanza.to else { return Ok(()) };
+        let session = match self.sessions.get(to) {
+            Some(session) => Some(session),
+            None => self
+                .sessions_of(&to.bare())
+                .await
+                .into_iter()
+                .find(|session| session.jid == *to),
+        };
+        match session {
+            Some(session) => {
+                cx.deliver(&session, Arc::new(stanza));
+                Ok(())
+            }
+            None if matches!(kind, IqType::Get | IqType::Set) => Err(Condition::ServiceUnavailable.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds the handler of an iq request; nobody's request is `service-unavailable`, at once and never silent
+    /// (RFC 6120 §8.2.3).
+    async fn serve(&self, at: &[At], stanza: &Stanza, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        let (Kind::Iq(kind), Some(payload), Some(from)) = (stanza.kind, stanza.payload(), &stanza.from)
+        else {
+            return Err(Condition::BadRequest.into());
+        };
+        let handler = at.iter().find_map(|at| {
+            self.tables
+                .iqs
+                .get(&(*at, kind, payload.name(), payload.ns()))
+                .cloned()
+        });
+        let Some(handler) = handler else {
+            return Err(Condition::ServiceUnavailable.into());
+        };
+        let request = Request {
+            stanza,
+            payload,
+            from,
+            account,
+            kind,
+        };
+        let result = Kind::Iq(IqType::Result);
+        match handler.call(&request, cx).await? {
+            Reply::Silent => {}
+            Reply::Empty => self.answer(stanza.reply(result, ""), cx),
+            Reply::Payload(xml) => self.answer(stanza.reply(result, &xml), cx),
+        }
+        Ok(())
+    }
+
+    /// Turns a fault into what its sender gets. The one place where a failing chain becomes a stanza.
+    fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
+        if let Fault::Us(cause) = &fault {
+            tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
+        }
+        let answer = fault.as_stanza_error().answer(stanza);
+        if let Fault::Stream(error) = fault {
+            cx.outcome.closing.get_or_insert(error);
+        } else if let Some(answer) = answer {
+            self.answer(answer, cx);
+        }
+    }
+
+    /// An answer goes straight to the session that asked: block lists are for what others send. What somebody
+    /// else is to get, is routed.
+    fn answer(&self, answer: Stanza, cx: &mut Cx) {
+        if let Origin::Session(session) = cx.origin.clone()
+            && answer.to.as_ref() == Some(&session.jid)
+        {
+            cx.deliver(&session, Arc::new(answer));
+        } else {
+            cx.send(answer);
+        }
+    }
+}

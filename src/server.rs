@@ -1,0 +1,215 @@
+//! The wiring: the one place that names every concrete type. It opens what the configuration says, puts the house
+//! together, opens its doors, and closes them in order when the process is told to stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kim_core::cluster::Solo;
+use kim_core::config::Config;
+use kim_xep::MODULES;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::c2s::listener::Listener;
+use crate::c2s::{Door, Security};
+use crate::cli::{App, Failure};
+use crate::control::{ControlSocket, Direct};
+use crate::house::House;
+use crate::tls::{Certificates, TlsError};
+
+/// The program as its commands see it.
+pub fn app() -> App {
+    App { modules: MODULES, serve: |config, _| Box::pin(serve(config)), checks: Vec::new() }
+}
+
+/// A running server.
+pub struct Server {
+    house: House,
+    door: Arc<Door>,
+    certificates: Arc<Certificates>,
+    addresses: Vec<(Security, SocketAddr)>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server; when this returns, clients can connect. The data directory must be there.
+    pub async fn start(config: Config) -> Result<Server, Failure> {
+        // First of all, because it keeps a second server out of the data directory.
+        let control = ControlSocket::bind(&config.server.data_dir)?;
+        let certificates = Arc::new(Certificates::load(&config)?);
+        let mut listeners = Vec::new();
+        for (key, addresses, security) in [
+            ("c2s", &config.listen.c2s, Security::StartTls),
+            ("c2s_tls", &config.listen.c2s_tls, Security::DirectTls),
+        ] {
+            for address in addresses {
+                let bound = Listener::bind(*address, addresses, security);
+                listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
+            }
+        }
+        let house = House::open(Arc::new(config), MODULES, Box::new(Solo)).await?;
+        let door = Door::new(house.router.clone(), certificates.clone());
+        let addresses = listeners
+            .iter()
+            .map(|listener| (listener.security(), listener.address()))
+            .collect();
+        let mut tasks = vec![tokio::spawn(keep_house(door.clone()))];
+        tasks.extend(
+            listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.serve(door.clone()))),
+        );
+        let controlled = Arc::new(Direct::serving(house.router.clone()));
+        tasks.push(tokio::spawn(control.serve(controlled)));
+        Ok(Server {
+            house,
+            door,
+            certificates,
+            addresses,
+            tasks,
+        })
+    }
+
+    /// Where clients can connect.
+    pub fn addresses(&self) -> &[(Security, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// The house behind the doors.
+    pub fn house(&self) -> &House {
+        &self.house
+    }
+
+    /// The door for clients.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
+    /// The certificates in use.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Reads the certificates again. Bad ones are refused and the old ones stay.
+    pub fn reload(&self) -> Result<(), Failure> {
+        match self.certificates.reload() {
+            Ok(()) => {
+                tracing::info!(event = "certificates_reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(event = "certificates_refused", %error, "the old ones stay in use");
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Stops: accepts nobody any more, deals with what was received, tells every client, and ends.
+    pub async fn stop(self) {
+        let seconds = self.house.router.limits().drain_seconds_max;
+        tracing::info!(event = "stopping", connections = self.door.connections());
+        if tokio::time::timeout(Duration::from_secs(seconds), self.door.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!(event = "stopped_late", connections = self.door.connections());
+        }
+        for task in self.tasks {
+            task.abort();
+        }
+        self.house.db.close().await;
+        tracing::info!(event = "stopped");
+    }
+}
+
+/// What has to be done now and then.
+async fn keep_house(door: Arc<Door>) {
+    door.keep_house().await;
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Failure {
+        Failure::Certificate {
+            path: error.path,
+            cause: error.problem,
+        }
+    }
+}
+
+/// `kim serve`: runs until SIGTERM or SIGINT.
+async fn serve(config: Config) -> Result<(), Failure> {
+    log_panics();
+    let signals =
+        |kind| signal(kind).map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")));
+    let (mut terminate, mut interrupt) = (
+        signals(SignalKind::terminate())?,
+        signals(SignalKind::interrupt())?,
+    );
+    let mut hang_up = signals(SignalKind::hangup())?;
+    let server = Server::start(config).await?;
+    greet(&server).await;
+    while !told_to_stop(&mut terminate, &mut interrupt, &mut hang_up).await {
+        // What is wrong has been logged.
+        let _ = server.reload();
+    }
+    server.stop().await;
+    Ok(())
+}
+
+async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal, hang_up: &mut Signal) -> bool {
+    tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => true,
+        _ = hang_up.recv() => false,
+    }
+}
+
+/// Tells the operator on standard output what there is now.
+async fn greet(server: &Server) {
+    let router = &server.house.router;
+    let config = router.config();
+    let domains: Vec<_> = config.server.domains.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "kIM {} serves {}\n",
+        env!("CARGO_PKG_VERSION"),
+        domains.join(", ")
+    );
+    for (security, address) in &server.addresses {
+        let how = match security {
+            Security::StartTls => "STARTTLS",
+            Security::DirectTls => "TLS",
+        };
+        text.push_str(&format!("  clients      {address} ({how})\n"));
+    }
+    for pair in server.certificates.current().pairs() {
+        let made = if pair.is_self_signed { " (self-signed)" } else { "" };
+        text.push_str(&format!("  certificate  {}{made}\n", pair.path.display()));
+        text.push_str(&format!("               SHA-256 {}\n", pair.fingerprint));
+    }
+    text.push_str(&format!("  data         {}\n", config.server.data_dir.display()));
+    text.push_str(&format!("  database     {}\n", server.house.db.describe()));
+    if router
+        .accounts()
+        .list(None, 1)
+        .await
+        .is_ok_and(|accounts| accounts.is_empty())
+    {
+        let domain = config.main_domain();
+        text.push_str(&format!(
+            "There is no account yet. Make one with: kim user add admin@{domain}\n"
+        ));
+    }
+    // Nobody may be listening; the server is there all the same.
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A panic ends its task and nothing else. What it says may hold what somebody wrote, so only its place is logged.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(event = "panic", place, "a task panicked");
+    }));
+}

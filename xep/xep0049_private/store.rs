@@ -1,0 +1,140 @@
+//! The table of private XML.
+
+use std::sync::Arc;
+
+use kim_core::db::{BoxFuture, Db, DbError, Query, Tx};
+use kim_core::jid::BareJid;
+
+/// What an entry costs beside its texts, in bytes, so that many small ones weigh too.
+const ENTRY_BYTES: usize = 100;
+
+/// What a client keeps under one name of a namespace.
+pub(super) struct Entry {
+    pub name: String,
+    /// Elements of that name, one after the other; nothing erases the entry.
+    pub xml: String,
+}
+
+impl Entry {
+    fn weight_bytes(&self, ns: &str) -> i64 {
+        if self.xml.is_empty() {
+            return 0;
+        }
+        i64::try_from(ns.len() + self.name.len() + self.xml.len() + ENTRY_BYTES).unwrap_or(i64::MAX)
+    }
+}
+
+/// All accounts' private XML.
+pub(super) struct Private {
+    db: Db,
+    bytes_max: usize,
+}
+
+impl Private {
+    pub fn new(db: Db, bytes_max: usize) -> Private {
+        Private { db, bytes_max }
+    }
+
+    /// An entry of an account.
+    pub async fn get(&self, account: &BareJid, ns: &str, name: &str) -> Result<Option<String>, DbError> {
+        let query = Query::new("SELECT xml FROM private_xml WHERE account = $1 AND ns = $2 AND name = $3");
+        let row = self
+            .db
+            .fetch_optional(query.bind(account.as_str()).bind(ns).bind(name))
+            .await?;
+        row.map(|row| row.text(0)).transpose()
+    }
+
+    /// Replaces entries of one namespace and returns when that is committed. False: the account would exceed its limit,
+    /// and nothing was changed.
+    pub async fn put(&self, account: &BareJid, ns: &str, entries: Vec<Entry>) -> Result<bool, DbError> {
+        let change = Arc::new(Change {
+            account: account.clone(),
+            ns: ns.to_owned(),
+            entries,
+            bytes_max: i64::try_from(self.bytes_max).unwrap_or(i64::MAX),
+        });
+        let written = self.db.write(move |tx| {
+            let change = change.clone();
+            Box::pin(async move { change.write(tx).await })
+        });
+        match written.await {
+            Ok(()) => Ok(true),
+            Err(DbError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+struct Change {
+    account: BareJid,
+    ns: String,
+    entries: Vec<Entry>,
+    bytes_max: i64,
+}
+
+impl Change {
+    async fn write(&self, tx: &mut Tx) -> Result<(), DbError> {
+        // Refused before anything is written, the commit of others is not disturbed.
+        if self.grows_too_large(tx).await? {
+            return Err(DbError::Refused("private storage is full"));
+        }
+        let account = self.account.as_str();
+        for entry in &self.entries {
+            let erase = Query::new("DELETE FROM private_xml WHERE account = $1 AND ns = $2 AND name = $3");
+            tx.execute(erase.bind(account).bind(&self.ns).bind(&entry.name))
+                .await?;
+        }
+        let kept = self.entries.iter().filter(|entry| !entry.xml.is_empty());
+        let rows = kept.map(|entry| {
+            let bytes = entry.weight_bytes(&self.ns);
+            [
+                account.into(),
+                (&self.ns).into(),
+                (&entry.name).into(),
+                (&entry.xml).into(),
+                bytes.into(),
+            ]
+        });
+        tx.insert_rows(
+            "INSERT INTO private_xml (account, ns, name, xml, bytes)",
+            rows,
+            "",
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Who is above the limit already, because it was lowered, may still make less of it.
+    async fn grows_too_large(&self, tx: &mut Tx) -> Result<bool, DbError> {
+        let sum =
+            Query::new("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM private_xml WHERE account = $1");
+        let row = tx.fetch_optional(sum.bind(self.account.as_str())).await?;
+        let total = row.map_or(Ok(0), |row| row.i64(0))?;
+        let replaced = Query::new("SELECT name, bytes FROM private_xml WHERE account = $1 AND ns = $2");
+        let mut growth: i64 = self
+            .entries
+            .iter()
+            .map(|entry| entry.weight_bytes(&self.ns))
+            .sum();
+        for row in tx
+            .fetch_all(replaced.bind(self.account.as_str()).bind(&self.ns))
+            .await?
+        {
+            let (name, bytes) = (row.text(0)?, row.i64(1)?);
+            if self.entries.iter().any(|entry| entry.name == name) {
+                growth -= bytes;
+            }
+        }
+        Ok(growth > 0 && total + growth > self.bytes_max)
+    }
+}
+
+/// Erases an account's entries.
+pub(super) fn erase<'a>(tx: &'a mut Tx, account: &'a BareJid) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        tx.execute(Query::new("DELETE FROM private_xml WHERE account = $1").bind(account.as_str()))
+            .await?;
+        Ok(())
+    })
+}

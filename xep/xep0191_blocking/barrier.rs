@@ -1,0 +1,84 @@
+//! The block itself: nothing passes between an account and whom it has blocked, in either direction, and the
+//! blocked see what strangers see (§3.3).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
+use kim_core::hook::{Flow, On};
+use kim_core::router::Host;
+use kim_core::stanza::{IqType, Kind, PresenceType};
+
+use super::list::BlockLists;
+
+/// What an account sends to somebody it has blocked comes back; answers to them are dropped.
+pub(super) struct Outgoing(pub Arc<BlockLists>);
+
+impl On<Departure> for Outgoing {
+    async fn on(&self, departure: &mut Departure, _: &mut Cx) -> Result<Flow, Fault> {
+        let account = &departure.session.account;
+        let Some(to) = departure.stanza.to.as_ref().filter(|to| to.bare_str() != account.as_str()) else {
+            return Ok(Flow::Next);
+        };
+        if departure.session.guest || !self.0.of(account).await?.blocks(to) {
+            return Ok(Flow::Next);
+        }
+        let error = StanzaError::new(Condition::NotAcceptable).kind(kim_core::error::ErrorType::Cancel);
+        // The router drops it where an error may not be answered: results, errors, unavailable presence.
+        Err(error.detail("blocked", "urn:xmpp:blocking:errors").into())
+    }
+}
+
+/// What the blocked send does not arrive; neither does what the server sends them in the account's name.
+pub(super) struct Incoming(pub Arc<BlockLists>);
+
+impl On<Arrival> for Incoming {
+    async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
+        let stanza = &arrival.stanza;
+        let Some(from) = stanza.from.as_ref().filter(|from| from.bare_str() != arrival.account.as_str()) else {
+            return Ok(Flow::Next);
+        };
+        let is_user = |domain: &str| cx.router().host(domain) == Some(Host::Users);
+        if is_user(arrival.account.domain()) && self.0.of(&arrival.account).await?.blocks(from) {
+            arrival.verdict = match stanza.kind {
+                Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) if !stanza.kind.is_error() => {
+                    Verdict::Bounced(StanzaError::new(Condition::ServiceUnavailable))
+                }
+                _ => Verdict::Dropped,
+            };
+            return settle(arrival);
+        }
+        let hidden = match stanza.kind {
+            // Going away is what the blocked may see of us.
+            Kind::Presence(kind) => kind != PresenceType::Unavailable,
+            _ => false,
+        };
+        if hidden && from.local().is_some() && is_user(from.domain()) {
+            let to = stanza.to.clone().unwrap_or_else(|| arrival.account.clone().into());
+            if self.0.of(&from.bare()).await?.blocks(&to) {
+                arrival.verdict = Verdict::Dropped;
+                return settle(arrival);
+            }
+        }
+        Ok(Flow::Next)
+    }
+}
+
+/// Ends the chain with the verdict in force, so that no later stage stores or counts what was blocked.
+fn settle(arrival: &mut Arrival) -> Result<Flow, Fault> {
+    match std::mem::replace(&mut arrival.verdict, Verdict::Dropped) {
+        Verdict::Bounced(error) => Err(error.into()),
+        _ => Ok(Flow::Done),
+    }
+}
+
+/// A removed account's list leaves the memory; its rows go with the account.
+pub(super) struct Forget(pub Arc<BlockLists>);
+
+impl On<AccountRemoved> for Forget {
+    async fn on(&self, removed: &mut AccountRemoved, _: &mut Cx) -> Result<Flow, Fault> {
+        self.0.forget(&removed.account);
+        Ok(Flow::Next)
+    }
+}

@@ -1,0 +1,134 @@
+//! What a client asks about its block list: read it, block, unblock (§3.2–3.5).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::module::{HandleIq, Reply, Request};
+use kim_core::random;
+use kim_core::session::Session;
+use kim_core::stanza::{IqType, Kind, Stanza};
+use kim_core::wire::{El, Writer};
+
+use super::list::BlockLists;
+use super::visibility::Visibility;
+use super::{ITEMS_PER_REQUEST_MAX, NS};
+
+/// Whether a session has asked for the list, and so gets pushes.
+#[derive(Default)]
+struct Interested(AtomicBool);
+
+/// Reads the list (§3.2).
+pub(super) struct Fetch(pub Arc<BlockLists>);
+
+impl HandleIq for Fetch {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let list = self.0.of(iq.account).await?;
+        if let Some(session) = cx.router().sessions().get(iq.from) {
+            session.fact::<Interested>().0.store(true, Ordering::Relaxed);
+        }
+        let mut xml = Writer::new();
+        xml.start("blocklist", NS);
+        for jid in list.sorted() {
+            xml.start("item", NS).attr("jid", jid.as_str()).end();
+        }
+        xml.end();
+        Ok(xml.into())
+    }
+}
+
+/// Blocks (§3.3).
+pub(super) struct Block {
+    pub lists: Arc<BlockLists>,
+    pub visibility: Arc<Visibility>,
+    pub items_max: usize,
+}
+
+impl HandleIq for Block {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let asked = items(iq.payload)?;
+        if asked.is_empty() {
+            return Err(Condition::BadRequest.into());
+        }
+        if asked.iter().any(|jid| jid.bare() == *iq.account) {
+            let error = StanzaError::new(Condition::NotAcceptable).text("nobody can block their own account");
+            return Err(error.into());
+        }
+        let list = self.lists.of(iq.account).await?;
+        let new: Vec<Jid> = asked.iter().filter(|jid| !list.names(jid)).cloned().collect();
+        if list.len() + new.len() > self.items_max {
+            return Err(StanzaError::new(Condition::ResourceConstraint).text("the block list is full").into());
+        }
+        // Whoever sees us now, sees us go (§3.3): asked before the block, sent as if before it.
+        let farewell = self.visibility.farewell(iq.account, &new, cx).await?;
+        self.lists.block(iq.account, &new).await?;
+        farewell.into_iter().for_each(|presence| cx.send(presence));
+        push(iq.account, "block", &asked, cx);
+        Ok(Reply::Empty)
+    }
+}
+
+/// Unblocks some or, without items, all (§3.4, §3.5).
+pub(super) struct Unblock {
+    pub lists: Arc<BlockLists>,
+    pub visibility: Arc<Visibility>,
+}
+
+impl HandleIq for Unblock {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let asked = items(iq.payload)?;
+        let list = self.lists.of(iq.account).await?;
+        let freed: Vec<Jid> = match asked.is_empty() {
+            true => list.sorted().into_iter().cloned().collect(),
+            false => asked.iter().filter(|jid| list.names(jid)).cloned().collect(),
+        };
+        self.lists.unblock(iq.account, &asked).await?;
+        for presence in self.visibility.greeting(iq.account, &freed, cx).await? {
+            cx.send(presence);
+        }
+        push(iq.account, "unblock", &asked, cx);
+        Ok(Reply::Empty)
+    }
+}
+
+/// The addresses a request names. An item without a proper one spoils the whole request, so that nobody believes to be
+/// safe from somebody who was not blocked.
+fn items(payload: El<'_>) -> Result<Vec<Jid>, Fault> {
+    let mut jids = BTreeSet::new();
+    for item in payload.children().take(ITEMS_PER_REQUEST_MAX + 1) {
+        let jid = item.attr("jid").filter(|_| item.name() == "item" && item.ns() == NS);
+        let Some(jid) = jid else { return Err(Condition::BadRequest.into()) };
+        jids.insert(Jid::parse(&jid)?);
+    }
+    if jids.len() > ITEMS_PER_REQUEST_MAX {
+        return Err(Condition::NotAcceptable.into());
+    }
+    Ok(jids.into_iter().collect())
+}
+
+/// Tells the change to every session of the account that has asked for the list.
+fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
+    let mut xml = Writer::new();
+    xml.start(command, NS);
+    for jid in jids {
+        xml.start("item", NS).attr("jid", jid.as_str()).end();
+    }
+    xml.end();
+    let payload = xml.finish_string();
+    for session in cx.router().sessions().of(account) {
+        if is_interested(&session) {
+            let push = Stanza::new(Kind::Iq(IqType::Set), &payload)
+                .from(account.clone())
+                .to(session.jid.clone())
+                .id(random::token());
+            cx.deliver(&session, Arc::new(push));
+        }
+    }
+}
+
+fn is_interested(session: &Session) -> bool {
+    session.known_fact::<Interested>().is_some_and(|interested| interested.0.load(Ordering::Relaxed))
+}
