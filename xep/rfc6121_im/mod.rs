@@ -25,6 +25,7 @@ mod guard;
 mod inbound;
 mod item;
 mod kept;
+mod locks;
 mod offline;
 mod outbound;
 mod presence;
