@@ -26,6 +26,7 @@ mod guard;
 mod inbound;
 mod item;
 mod kept;
+mod locks;
 mod offline;
 mod outbound;
 mod presence;
@@ -113,7 +114,6 @@ impl Module for Im {
             );
         }
         house.on::<Arrival>(Stage::Admit, guard::NoForeignRosters);
-        house.on::<Arrival>(Stage::Stamp, guard::NoForgedDelays);
         house.on::<Arrival>(Stage::Deliver, delivery::Messages);
         house.on::<Arrival>(
             Stage::Deliver,
