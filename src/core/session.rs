@@ -28,6 +28,8 @@ pub struct Session {
     pub guest: bool,
     /// Where it connects from, for limits and for the owner's list of sessions.
     pub address: Option<IpAddr>,
+    /// When it began, in microseconds since 1970.
+    pub since: i64,
     /// What the socket's task writes next.
     pub outbox: Outbox,
     presence: Mutex<Option<Presence>>,
@@ -56,6 +58,7 @@ impl Session {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             guest,
             address,
+            since: crate::db::now_us(),
             outbox: Outbox::new(outbox_bytes_max),
             presence: Mutex::new(None),
             left: AtomicBool::new(false),
