@@ -92,11 +92,17 @@ impl Server {
         &self.certificates
     }
 
-    /// Reads the certificates again (SIGHUP). Bad ones are refused and the old ones stay.
-    pub fn reload(&self) {
+    /// Reads the certificates again. Bad ones are refused and the old ones stay.
+    pub fn reload(&self) -> Result<(), Failure> {
         match self.certificates.reload() {
-            Ok(()) => tracing::info!(event = "certificates_reloaded"),
-            Err(error) => tracing::error!(event = "certificates_refused", %error, "the old ones stay in use"),
+            Ok(()) => {
+                tracing::info!(event = "certificates_reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(event = "certificates_refused", %error, "the old ones stay in use");
+                Err(error.into())
+            }
         }
     }
 
@@ -145,7 +151,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let server = Server::start(config).await?;
     greet(&server).await;
     while !told_to_stop(&mut terminate, &mut interrupt, &mut hang_up).await {
-        server.reload();
+        // What is wrong has been logged.
+        let _ = server.reload();
     }
     server.stop().await;
     Ok(())

@@ -6,8 +6,10 @@
 use kim_core::module::Entry;
 
 pub mod rfc6121_im;
+pub mod xep0012_last;
 pub mod xep0030_disco;
 pub mod xep0049_private;
+pub mod xep0054_vcard;
 pub mod xep0077_register;
 pub mod xep0092_version;
 pub mod xep0115_caps;
@@ -16,12 +18,16 @@ pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
 pub mod xep0199_ping;
 pub mod xep0202_time;
+pub mod xep0359_ids;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
+    Entry::of::<xep0359_ids::StanzaIds>(),
     Entry::of::<rfc6121_im::Im>(),
+    Entry::of::<xep0012_last::LastActivity>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
+    Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),

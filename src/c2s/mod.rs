@@ -26,10 +26,14 @@ use tokio::sync::{Semaphore, watch};
 use self::bucket::{Failures, Rate};
 pub use self::negotiate::Security;
 use self::places::Places;
+use self::stream::FAREWELL;
 use crate::tls::Certificates;
 
 /// How often addresses that are good again are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// How long clients have to hear their last words while everybody waits for the server to stop.
+const FAREWELL_STOPPING: Duration = Duration::from_millis(250);
 
 /// What all client connections share.
 pub struct Door {
@@ -161,6 +165,15 @@ impl Door {
     /// Connections there are.
     pub fn connections(&self) -> usize {
         *self.alive.borrow()
+    }
+
+    /// How long a client has to hear our last words.
+    fn patience(&self) -> Duration {
+        if *self.stopping.borrow() {
+            FAREWELL_STOPPING
+        } else {
+            FAREWELL
+        }
     }
 
     fn alive(self: &Arc<Door>) -> Alive {

@@ -106,6 +106,7 @@ impl Secured {
 
     /// Makes the TLS handshake. A client that says nothing waits without taking one of the few places.
     async fn handshake(stream: &mut Stream, protocols: &[&str]) -> Result<Secured, End> {
+        stream.mute = true;
         let door = stream.door.clone();
         let (config, witness) = door.certificates.current().for_connection(protocols);
         let handshake = async {
@@ -118,6 +119,7 @@ impl Secured {
             Ok(done) => done?,
             Err(_) => return Err(End::Lost(std::io::ErrorKind::TimedOut.into())),
         }
+        stream.mute = false;
         Ok(Secured {
             bindings: witness.bindings(),
         })

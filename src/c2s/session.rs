@@ -375,7 +375,7 @@ impl Connection {
         let farewell = tokio::time::timeout(FAREWELL, self.farewell(&end)).await;
         self.registered.give_back().await;
         if let Ok(Ok(())) = farewell {
-            self.socket.linger(FAREWELL).await;
+            self.socket.linger(self.door.patience()).await;
         }
     }
 

@@ -20,7 +20,7 @@ use super::socket::Socket;
 /// First-level elements that may come before login; the longest honest exchange needs a dozen.
 const ELEMENTS_BEFORE_LOGIN_MAX: u32 = 100;
 /// How long last words may take to be written, and how long the client has to hear them.
-pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// The longest `xml:lang` that is taken over (RFC 5646 §4.4.1 recommends room for 35).
 const LANG_BYTES_MAX: usize = 35;
 
@@ -67,10 +67,14 @@ pub struct Stream {
     pub lang: Option<Box<str>>,
     pub(super) reader: Reader,
     pub(super) input: BytesMut,
+    /// TLS is to come next, so nothing can be said.
+    pub(super) mute: bool,
     /// Our header has been written.
     answered: bool,
     /// The client's own address, as it claims; only ever sent back to it.
     claimed: Option<BareJid>,
+    /// The domain it asked for, once it is known to be one of ours.
+    domain: Option<BareJid>,
     elements: u32,
 }
 
@@ -86,8 +90,10 @@ impl Stream {
             lang: None,
             reader,
             input: BytesMut::new(),
+            mute: false,
             answered: false,
             claimed: None,
+            domain: None,
             elements: 0,
         }
     }
@@ -121,8 +127,8 @@ impl Stream {
         let Some(domain) = served else {
             return Err(StreamCondition::HostUnknown.into());
         };
+        self.domain = Some(domain.clone());
         if !is_version_1(&header) {
-            self.header(Some(domain.as_str()));
             return Err(StreamCondition::UnsupportedVersion.into());
         }
         Ok(domain)
@@ -131,14 +137,14 @@ impl Stream {
     /// Answers with our header and the features, in one write (a probe for Direct TLS wants the XML declaration in the
     /// first bytes).
     pub async fn answer(&mut self, domain: &BareJid, features: &str) -> Result<(), End> {
-        let mut xml = self.header(Some(domain.as_str()));
+        let mut xml = self.header(domain.as_str());
         xml.push_str("<stream:features>");
         xml.push_str(features);
         xml.push_str("</stream:features>");
         self.send(&xml).await
     }
 
-    fn header(&mut self, from: Option<&str>) -> String {
+    fn header(&mut self, from: &str) -> String {
         self.answered = true;
         let mut xml = String::with_capacity(256);
         xml.push_str("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='");
@@ -151,9 +157,7 @@ impl Stream {
             escape_value(&mut xml, value);
             xml.push('\'');
         };
-        if let Some(from) = from {
-            attr("from", from);
-        }
+        attr("from", from);
         // RFC 6120 §4.7.2: who says who it is, is answered by name; but not before it can be overheard.
         if let Some(claimed) = self.claimed.take().filter(|_| self.socket.is_tls()) {
             attr("to", claimed.as_str());
@@ -204,13 +208,16 @@ impl Stream {
     pub async fn close(mut self, end: End) {
         let mut words = String::new();
         match end {
+            _ if self.mute => return,
             End::Lost(_) if !self.socket.has_unwritten() => return,
             End::Lost(_) => {}
             End::Closed => words.push_str("</stream:stream>"),
             End::Error(error) => {
                 if !self.answered {
-                    let main = self.door.router.config().main_domain().to_string();
-                    words.push_str(&self.header(Some(&main)));
+                    let asked = self.domain.take().map(|domain| domain.to_string());
+                    let main = || self.door.router.config().main_domain().to_string();
+                    let from = asked.unwrap_or_else(main);
+                    words.push_str(&self.header(&from));
                 }
                 words.push_str(&error.to_xml());
                 words.push_str("</stream:stream>");
@@ -221,7 +228,7 @@ impl Stream {
             self.socket.finish().await
         };
         if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
-            self.socket.linger(FAREWELL).await;
+            self.socket.linger(self.door.patience()).await;
         }
     }
 }

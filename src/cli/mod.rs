@@ -5,8 +5,6 @@ mod check;
 mod failure;
 mod modules;
 mod password;
-#[cfg(test)]
-mod sample;
 mod serve;
 mod terminal;
 #[cfg(test)]

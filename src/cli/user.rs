@@ -120,7 +120,11 @@ fn shown(facts: &UserFacts) -> String {
                     Some(priority) => format!("available, priority {priority}"),
                     None => "not available".to_owned(),
                 };
-                online(&format!("{}{address}, {state}", client.resource));
+                online(&format!(
+                    "{}{address} since {}, {state}",
+                    client.resource,
+                    utc(client.since)
+                ));
             }
         }
     }

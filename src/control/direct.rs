@@ -121,6 +121,7 @@ impl Control for Direct {
                 let sessions = self.router.sessions_of(account).await;
                 let shown = sessions.iter().map(|session| Online {
                     resource: session.jid.resource().unwrap_or_default().to_owned(),
+                    since: session.since,
                     address: session.address,
                     priority: session.priority(),
                 });

@@ -81,6 +81,8 @@ pub struct UserFacts {
 pub struct Online {
     /// Its resource.
     pub resource: String,
+    /// Since when it is signed in, in microseconds since 1970.
+    pub since: i64,
     /// Where it connects from.
     pub address: Option<IpAddr>,
     /// The priority of its presence; `None` while it is not available (RFC 6121 §4.2).

@@ -177,6 +177,7 @@ async fn another_password_and_a_removal_end_sessions() {
         online,
         Some(vec![Online {
             resource: "phone".to_owned(),
+            since: phone.since,
             address,
             priority: None
         }])

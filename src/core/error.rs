@@ -356,9 +356,9 @@ impl From<crate::wire::WireError> for StreamError {
         use crate::wire::WireError;
         match error {
             WireError::NotWellFormed(_) => StreamCondition::NotWellFormed.into(),
-            WireError::InvalidUtf8 => StreamCondition::NotWellFormed.into(),
             WireError::RestrictedXml(_) => StreamCondition::RestrictedXml.into(),
-            WireError::UnsupportedEncoding => StreamCondition::UnsupportedEncoding.into(),
+            // RFC 6120 §4.9.3.22 names broken UTF-8 together with foreign encodings.
+            WireError::UnsupportedEncoding | WireError::InvalidUtf8 => StreamCondition::UnsupportedEncoding.into(),
             WireError::BadNamespacePrefix => StreamCondition::BadNamespacePrefix.into(),
             WireError::TooBig(limit) => {
                 StreamError::new(StreamCondition::PolicyViolation).text(format!("limit exceeded: {limit}"))

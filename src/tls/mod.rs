@@ -268,11 +268,14 @@ impl ResolvesServerCert for Witness {
 }
 
 impl KeyLog for Witness {
-    fn log(&self, _: &str, _: &[u8], secret: &[u8]) {
-        let _ = self.exporter.set(Zeroizing::new(secret.to_vec()));
+    fn log(&self, label: &str, _: &[u8], secret: &[u8]) {
+        // TLS 1.2 does not ask first, and its secret is another.
+        if self.will_log(label) {
+            let _ = self.exporter.set(Zeroizing::new(secret.to_vec()));
+        }
     }
 
-    /// This secret alone is handed over; it opens no traffic (RFC 8446 §7.5).
+    /// This secret alone is kept; it opens no traffic (RFC 8446 §7.5).
     fn will_log(&self, label: &str) -> bool {
         label == "EXPORTER_SECRET"
     }

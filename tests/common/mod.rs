@@ -84,7 +84,7 @@ impl TestServer {
         if let Some(url) = url {
             sources = sources.flag("--url", "storage", "url", url);
         }
-        let config = Config::load(&sources, &app().schemas).expect("a valid configuration");
+        let config = Config::load(&sources, &app().schemas()).expect("a valid configuration");
         let server = Server::start(config).await.expect("the server starts");
         let address = |security| {
             let mut all = server.addresses().iter();
@@ -148,6 +148,11 @@ impl TestServer {
 
     /// A session of a full JID whose account is made if it is not there; only bound, nothing was sent.
     pub async fn session(&self, jid: &str) -> Client {
+        self.session_over(self.connect().await, jid).await
+    }
+
+    /// The same on a connection that is there.
+    pub async fn session_over(&self, mut client: Client, jid: &str) -> Client {
         let jid = Jid::parse(jid).expect("a full JID");
         if !self
             .server()
@@ -160,11 +165,25 @@ impl TestServer {
         {
             self.account(jid.bare().as_str()).await;
         }
-        let mut client = self.secured(jid.domain()).await;
+        client.open(jid.domain()).await;
+        client.start_tls().await;
+        client.open(jid.domain()).await;
         client.login(jid.local().expect("a localpart"), PASSWORD).await;
         client.open(jid.domain()).await;
         client.bind(jid.resource()).await;
         client
+    }
+
+    /// Waits until something is so that nobody tells.
+    pub async fn until(&self, mut is_so: impl FnMut(&Server) -> bool) {
+        let waiting = async {
+            while !is_so(self.server()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("it becomes so");
     }
 
     /// Stops the server in order, and tells when it has.
@@ -205,7 +224,17 @@ pub struct Client {
 impl Client {
     /// Connects and says nothing.
     pub async fn connect(address: SocketAddr) -> Client {
-        let tcp = TcpStream::connect(address).await.expect("a connection");
+        Client::over(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// The same with a kernel that keeps little of what the client has not read.
+    pub async fn connect_narrow(address: SocketAddr) -> Client {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4_096).expect("a small buffer");
+        Client::over(socket.connect(address).await.expect("a connection"))
+    }
+
+    fn over(tcp: TcpStream) -> Client {
         Client {
             io: None,
             tcp: Some(tcp),
@@ -320,6 +349,24 @@ impl Client {
     /// The connection must end without another word.
     pub async fn expect_end(&mut self) {
         assert_eq!(self.frame().await, None, "the connection ends");
+    }
+
+    /// Reads bytes, whatever they are, to the end of the connection.
+    pub async fn read_to_end(&mut self) {
+        while self.fill().await {
+            self.input.clear();
+        }
+    }
+
+    /// Reads to a stream error, whichever, and gives its condition.
+    pub async fn read_to_stream_error(&mut self) -> String {
+        loop {
+            match self.frame().await {
+                Some(Frame::Element(element)) if element.is("error", STREAMS) => return condition(&element),
+                Some(_) => {}
+                None => panic!("the connection ends without an error"),
+            }
+        }
     }
 
     /// Leaves without a word.
@@ -534,7 +581,8 @@ fn encoded(data: &[u8]) -> String {
     }
 }
 
-fn decoded(element: &Element) -> String {
+/// The text of a challenge.
+pub fn decoded(element: &Element) -> String {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(element.text().as_bytes())

@@ -62,6 +62,14 @@ impl TlsOptions {
         }
     }
 
+    /// Offers another protocol.
+    pub fn alpn(self, protocol: &str) -> TlsOptions {
+        TlsOptions {
+            alpn: vec![protocol.into()],
+            ..self
+        }
+    }
+
     /// Makes the handshake. Options that are used again resume the session.
     pub async fn connect(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = self.config.get_or_init(|| Arc::new(self.config()));

@@ -1,7 +1,7 @@
 //! Checks of what lies on the disk: the data directory, the certificate and its key.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kim_core::config::Config;
 use kim_core::db::now_us;
@@ -54,66 +54,93 @@ pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Whether the certificate can be used, for which names and until when.
-pub(super) fn certificate(config: &Config) -> Vec<Finding> {
-    let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) else {
-        let text = "none is set: the server makes a self-signed one, which clients refuse until they are told to trust it ([tls])";
-        return vec![Finding::warn("certificate", text)];
-    };
-    let facts = match inspect(cert, key) {
-        Ok(facts) => facts,
-        Err(failure) => return vec![Finding::fail("certificate", failure.to_string())],
-    };
-    let mut findings = judge(&facts, config, now_us() / 1_000_000);
-    if open_to_others(key) {
-        let key = key.display();
-        let text =
-            format!("the key {key} can be read by other users of this machine; chmod 600 {key} ends that");
-        findings.push(Finding::warn("certificate", text));
+/// Whether each certificate can be used, and whether each domain has one: the configured pair, and every `NAME.crt` with
+/// a `NAME.key` in `DATA_DIR/certs/`.
+pub(super) fn certificates(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut good = Vec::new();
+    for (cert, key) in pairs(config) {
+        match inspect(&cert, &key) {
+            Ok(facts) => {
+                findings.extend(judge(&cert, &facts, now_us() / 1_000_000));
+                good.push(facts);
+            }
+            Err(failure) => findings.push(Finding::fail("certificate", failure.to_string())),
+        }
+        if open_to_others(&key) {
+            let key = key.display();
+            let text = format!("{key} can be read by other users of this machine; chmod 600 {key} ends that");
+            findings.push(Finding::warn("certificate", text));
+        }
+    }
+    for domain in &config.server.domains {
+        if good.iter().any(|facts| facts.covers(domain)) {
+            continue;
+        }
+        findings.push(if config.tls.cert.is_some() {
+            Finding::fail(
+                "certificate",
+                format!("none is for {domain}; clients refuse the others"),
+            )
+        } else {
+            let text = format!(
+                "none is for {domain}: the server makes a self-signed one, which clients do not trust"
+            );
+            Finding::warn("certificate", text)
+        });
     }
     findings
 }
 
-fn judge(facts: &CertificateFacts, config: &Config, now: i64) -> Vec<Finding> {
+fn pairs(config: &Config) -> Vec<(PathBuf, PathBuf)> {
+    let folder = std::fs::read_dir(config.server.data_dir.join("certs"));
+    let files = folder
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    let certs = files.filter(|path| path.extension().is_some_and(|extension| extension == "crt"));
+    let in_folder = certs
+        .map(|cert| (cert.clone(), cert.with_extension("key")))
+        .filter(|(_, key)| key.exists());
+    let mut pairs: Vec<_> = in_folder.collect();
+    pairs.sort();
+    config
+        .tls
+        .cert
+        .clone()
+        .zip(config.tls.key.clone())
+        .into_iter()
+        .chain(pairs)
+        .collect()
+}
+
+fn judge(cert: &Path, facts: &CertificateFacts, now: i64) -> Vec<Finding> {
+    let cert = cert.display();
+    let names = facts.names.join(", ");
     let end = utc(facts.not_after.saturating_mul(1_000_000));
-    let mut findings = Vec::new();
     let days = (facts.not_after - now).div_euclid(DAY_SECONDS);
-    if now > facts.not_after {
-        findings.push(Finding::fail(
+    let mut findings = vec![if now > facts.not_after {
+        Finding::fail(
             "certificate",
-            format!("expired on {end}; clients refuse it"),
-        ));
+            format!("{cert} expired on {end}; clients refuse it"),
+        )
     } else if now < facts.not_before {
         let start = utc(facts.not_before.saturating_mul(1_000_000));
-        findings.push(Finding::fail(
+        Finding::fail(
             "certificate",
-            format!("does not hold before {start}; is the clock right?"),
-        ));
+            format!("{cert} does not hold before {start}; is the clock right?"),
+        )
     } else if days < EXPIRY_WARN_DAYS {
-        findings.push(Finding::warn(
+        Finding::warn(
             "certificate",
-            format!("expires in {days} days, on {end}"),
-        ));
+            format!("{cert} for {names} expires in {days} days, on {end}"),
+        )
     } else {
-        findings.push(Finding::ok(
-            "certificate",
-            format!("for {} until {end}", facts.names.join(", ")),
-        ));
-    }
-    for domain in &config.server.domains {
-        if !facts.covers(domain) {
-            let names = facts.names.join(", ");
-            findings.push(Finding::fail(
-                "certificate",
-                format!("is not for {domain}, only for {names}; clients refuse it"),
-            ));
-        }
-    }
+        Finding::ok("certificate", format!("{cert} for {names} until {end}"))
+    }];
     if facts.self_signed {
-        findings.push(Finding::warn(
-            "certificate",
-            "self-signed: clients refuse it until they are told to trust it",
-        ));
+        let text = format!("{cert} is self-signed: clients refuse it until they are told to trust it");
+        findings.push(Finding::warn("certificate", text));
     }
     findings
 }
@@ -126,18 +153,17 @@ fn open_to_others(path: &Path) -> bool {
 mod tests {
     use super::super::Outcome;
     use super::*;
-    use kim_core::config::{Domain, Sources};
+    use kim_core::config::Domain;
 
     fn outcomes(facts: &CertificateFacts, now: i64) -> Vec<Outcome> {
-        let config = Config::load(&Sources::none(), &[]).unwrap();
-        judge(facts, &config, now)
+        judge(Path::new("a.crt"), facts, now)
             .into_iter()
             .map(|finding| finding.outcome)
             .collect()
     }
 
     #[test]
-    fn a_certificate_is_judged_by_its_dates_and_names() {
+    fn a_certificate_is_judged_by_its_dates() {
         let good = CertificateFacts {
             names: vec!["localhost".to_owned()],
             not_before: 0,
@@ -157,15 +183,6 @@ mod tests {
             "it has expired"
         );
         assert_eq!(outcomes(&good, -1), [Outcome::Fail], "it does not hold yet");
-        let other = CertificateFacts {
-            names: vec!["example.org".to_owned()],
-            ..good.clone()
-        };
-        assert_eq!(
-            outcomes(&other, DAY_SECONDS),
-            [Outcome::Ok, Outcome::Fail],
-            "it is for another domain"
-        );
         let own = CertificateFacts {
             self_signed: true,
             ..good

@@ -96,7 +96,7 @@ fn own_checks() -> Vec<Check> {
     vec![
         Box::new(|context| Box::pin(async { configuration(context) })),
         Box::new(|context| Box::pin(async { files::data_dir(&context.config) })),
-        Box::new(|context| Box::pin(async { files::certificate(&context.config) })),
+        Box::new(|context| Box::pin(async { files::certificates(&context.config) })),
         Box::new(|context| Box::pin(async { ports::ports(context) })),
         Box::new(|context| Box::pin(database::database(context))),
         Box::new(|context| Box::pin(async { limits(&context.config) })),

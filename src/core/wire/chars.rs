@@ -140,11 +140,11 @@ pub(crate) fn is_char(c: char) -> bool {
 /// Checks bytes that hold no control characters: UTF-8, and none of the two noncharacters. Returns how many are whole
 /// characters: fewer than given only if a character is cut off at the end.
 pub(crate) fn check_utf8(bytes: &[u8]) -> Result<usize, WireError> {
-    let whole = match std::str::from_utf8(bytes) {
-        Ok(_) => bytes.len(),
-        Err(e) if e.error_len().is_none() => e.valid_up_to(),
-        Err(_) => return Err(WireError::InvalidUtf8),
+    let (whole, broken) = match std::str::from_utf8(bytes) {
+        Ok(_) => (bytes.len(), false),
+        Err(e) => (e.valid_up_to(), e.error_len().is_some()),
     };
+    // Of two errors the first one counts, so that it does not matter how the input is cut.
     // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
     let valid = bytes.get(..whole).unwrap_or_default();
     for at in memchr::memchr_iter(0xEF, valid) {
@@ -152,7 +152,7 @@ pub(crate) fn check_utf8(bytes: &[u8]) -> Result<usize, WireError> {
             return Err(WireError::NotWellFormed("a character that XML forbids"));
         }
     }
-    Ok(whole)
+    if broken { Err(WireError::InvalidUtf8) } else { Ok(whole) }
 }
 
 /// Checks bytes that must hold whole characters only.

@@ -4,12 +4,13 @@ use kim_core::module::Entry;
 use kim_core::testing::{Client, House};
 
 use super::Im;
+use crate::xep0359_ids::StanzaIds;
 
 mod delivery;
 
 /// A house with this room alone.
 async fn configured(toml: &str) -> House {
-    House::configured(&[Entry::of::<Im>()], toml).await
+    House::configured(&[Entry::of::<StanzaIds>(), Entry::of::<Im>()], toml).await
 }
 
 /// Binds a session with a presence of that priority; what came back is read away.

@@ -1,0 +1,217 @@
+//! `kim user …`, with and without a running server.
+
+use std::sync::Arc;
+
+use kim_core::accounts::Tombstone;
+use kim_core::cluster::Solo;
+use kim_core::jid::Jid;
+use kim_core::session::Session;
+
+use crate::house::House;
+use super::*;
+use crate::control::{ControlSocket, Direct};
+
+#[test]
+fn an_accounts_life() {
+    let home = Home::new();
+    assert_eq!(home.done("user list", ""), "");
+    assert_eq!(
+        home.done("user add alice@localhost --password-stdin", "secret\n"),
+        "alice@localhost can log in now\n"
+    );
+    assert_eq!(
+        home.done("user add Bob@LOCALHOST", ""),
+        "bob@localhost can log in now\n"
+    );
+    assert_eq!(home.done("user list", ""), "alice@localhost\nbob@localhost\n");
+    assert_eq!(
+        home.done("user passwd alice@localhost --password-stdin", "other"),
+        "alice@localhost has a new password\n"
+    );
+    let shown = home.done("user show alice@localhost", "");
+    assert!(
+        shown.starts_with("account  alice@localhost\ncreated  20"),
+        "{shown}"
+    );
+    assert!(shown.contains("online   not known: no server runs"), "{shown}");
+    assert_eq!(
+        home.done("user delete alice@localhost", ""),
+        "alice@localhost is removed\n"
+    );
+    assert_eq!(home.done("user list", ""), "bob@localhost\n");
+}
+
+#[test]
+fn a_name_that_exists_or_is_held_back_is_not_given_away() {
+    let home = Home::new();
+    home.done("user add alice@localhost", "");
+    assert_eq!(
+        home.refused("user add alice@localhost", ""),
+        (
+            10,
+            "kim: alice@localhost: the account exists already\n".to_owned()
+        )
+    );
+    home.done("user delete alice@localhost", "");
+    let (code, message) = home.refused("user add alice@localhost", "");
+    assert_eq!(code, 10);
+    assert!(message.contains("--reuse-name"), "{message}");
+    home.done("user add alice@localhost --reuse-name", "");
+}
+
+#[test]
+fn an_unknown_account_is_told() {
+    let home = Home::new();
+    for typed in ["user show", "user delete", "user passwd"] {
+        assert_eq!(
+            home.refused(&format!("{typed} nobody@localhost"), ""),
+            (9, "kim: there is no account nobody@localhost\n".to_owned())
+        );
+    }
+}
+
+#[test]
+fn an_address_must_be_an_account_of_this_server() {
+    let home = Home::new();
+    assert_eq!(
+        home.refused("user add alice@elsewhere.example", ""),
+        (
+            1,
+            "kim: elsewhere.example is not a domain of this server (localhost)\n".to_owned()
+        )
+    );
+    for wrong in [
+        "localhost",
+        "@localhost",
+        "alice@",
+        "alice@localhost/phone",
+        "al ice@localhost",
+    ] {
+        let answer = home.kim(&format!("user add {wrong}"), "");
+        assert_eq!(answer.code, 2, "{wrong}: {answer:?}");
+        assert!(answer.err.starts_with("error: "), "{}", answer.err);
+    }
+}
+
+#[test]
+fn a_password_comes_from_standard_input_or_a_prompt_and_never_from_an_argument() {
+    let home = Home::new();
+    assert_eq!(home.kim("user add alice@localhost hunter2", "").code, 2);
+    assert_eq!(
+        home.kim("user add alice@localhost --password hunter2", "").code,
+        2
+    );
+    for (input, message) in [
+        (
+            "",
+            "kim: no password on standard input: the first line is empty\n",
+        ),
+        (
+            "\nsecond\n",
+            "kim: no password on standard input: the first line is empty\n",
+        ),
+        (
+            "a\u{7}b\n",
+            "kim: the password holds characters that no keyboard writes\n",
+        ),
+    ] {
+        let refused = home.refused("user add alice@localhost --password-stdin", input);
+        assert_eq!(refused, (1, message.to_owned()));
+    }
+    let long = home.refused("user add alice@localhost --password-stdin", &"x".repeat(5000));
+    assert_eq!(
+        long,
+        (
+            1,
+            "kim: no password on standard input: the line is longer than 4096 bytes\n".to_owned()
+        )
+    );
+    assert_eq!(home.done("user list", ""), "");
+    home.done(
+        "user add alice@localhost --password-stdin",
+        "with a blank at the end \r\nnot read\n",
+    );
+}
+
+#[test]
+fn two_different_typed_passwords_change_nothing() {
+    let mut typed = vec!["one".to_owned(), "two".to_owned()].into_iter();
+    let mut terminal = Terminal {
+        prompt: Box::new(move |_| Ok(Zeroizing::new(typed.next().unwrap()))),
+        ..Terminal::of_process()
+    };
+    let refused = password::read(false, &mut terminal).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the two passwords differ; nothing was changed"
+    );
+    terminal.prompt = Box::new(|_| Err(std::io::Error::other("no terminal")));
+    let refused = password::read(false, &mut terminal).unwrap_err();
+    assert!(refused.to_string().contains("--password-stdin"), "{refused}");
+}
+
+#[test]
+fn a_long_list_is_told_page_by_page() {
+    let home = Home::new();
+    home.done("user list", "");
+    let names: Vec<String> = (0..1_203)
+        .map(|number| format!("user{number:04}@localhost"))
+        .collect();
+    runtime().unwrap().block_on(async {
+        let house = open_house(&home).await;
+        for name in &names {
+            let account = BareJid::parse(name).unwrap();
+            house
+                .router
+                .accounts()
+                .import(&account, Vec::new(), 1, Tombstone::Respect)
+                .await
+                .unwrap();
+        }
+        house.db.close().await;
+    });
+    assert_eq!(home.done("user list", "").lines().collect::<Vec<_>>(), names);
+}
+
+async fn open_house(home: &Home) -> House {
+    prepare_data_dir(&home.data()).unwrap();
+    let mut config = Config::default();
+    config.server.data_dir = home.data();
+    House::open(Arc::new(config), kim_xep::MODULES, Box::new(Solo))
+        .await
+        .unwrap()
+}
+
+#[test]
+fn the_running_server_is_asked_first() {
+    let home = Home::new();
+    let server = runtime().unwrap();
+    let house = server.block_on(open_house(&home));
+    let control = Arc::new(Direct::serving(house.router.clone()));
+    let inside = server.enter();
+    server.spawn(ControlSocket::bind(&home.data()).unwrap().serve(control));
+    drop(inside); // the commands bring runtimes of their own
+    home.done("user add alice@localhost", "");
+    let address = Some("192.0.2.7".parse().unwrap());
+    let phone = Session::new(
+        Jid::parse("alice@localhost/phone").unwrap(),
+        false,
+        address,
+        65_536,
+    );
+    server.block_on(house.router.start(&phone)).unwrap();
+    let shown = home.done("user show alice@localhost", "");
+    assert!(
+        shown.contains("\nonline   phone from 192.0.2.7 since 20"),
+        "{shown}"
+    );
+    assert_eq!(home.refused("user add alice@localhost", "").0, 10);
+    let checked = home.kim("check", "");
+    assert!(
+        checked.out.contains("ok    server         runs\n"),
+        "{}",
+        checked.out
+    );
+    home.done("user delete alice@localhost", "");
+    assert!(phone.has_left());
+}

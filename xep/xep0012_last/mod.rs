@@ -1,0 +1,93 @@
+//! XEP-0012 Last Activity 2.0: how long the server runs, and, to those who may see somebody's presence, since when that
+//! somebody is away. Everybody else is refused, whether there is such an account or not (§8).
+
+use std::sync::Arc;
+
+use kim_core::clock::Timestamp;
+use kim_core::config::NoSettings;
+use kim_core::cx::Cx;
+use kim_core::db::Migration;
+use kim_core::error::Fault;
+use kim_core::events::Arrival;
+use kim_core::hook::Stage;
+use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::stanza::IqType;
+use kim_core::wire::Writer;
+
+use crate::rfc6121_im::api::PresenceChanged;
+
+mod account;
+mod store;
+#[cfg(test)]
+mod tests;
+
+const NS: &str = "jabber:iq:last";
+
+/// The module.
+pub struct LastActivity;
+
+impl Module for LastActivity {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep0012_last";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0012",
+        title: "Last Activity",
+        version: "2.0",
+        coverage: Coverage::Complete,
+    }];
+    const NEEDS: &'static [&'static str] = &["rfc6121_im"];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
+        room: "xep0012_last",
+        name: "0001_last",
+        sql: include_str!("migrations/0001_last.sql"),
+    }];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let subscriptions = house.needed()?;
+        let seen = Arc::new(store::Seen::new(house.db.clone()));
+        let tell = account::Tell {
+            seen: seen.clone(),
+            subscriptions: Arc::clone(&subscriptions),
+        };
+        house.iq(
+            &[At::Server],
+            IqType::Get,
+            "query",
+            NS,
+            Uptime {
+                started: house.clock.now(),
+            },
+        );
+        house.iq(
+            &[At::Own, At::Account, At::Nobody],
+            IqType::Get,
+            "query",
+            NS,
+            tell,
+        );
+        house.on::<Arrival>(Stage::Admit, account::Guard { subscriptions });
+        house.on::<PresenceChanged>(Stage::Store, account::Note(seen));
+        house.erase(store::erase);
+        Ok(())
+    }
+}
+
+/// §5: how long the server runs.
+struct Uptime {
+    started: Timestamp,
+}
+
+impl HandleIq for Uptime {
+    async fn handle(&self, _: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        Ok(write(cx.router().clock().now().seconds_since(self.started), ""))
+    }
+}
+
+fn write(seconds: u64, status: &str) -> Reply {
+    let mut xml = Writer::new();
+    xml.start("query", NS)
+        .attr("seconds", &seconds.to_string())
+        .text(status)
+        .end();
+    xml.into()
+}

@@ -1,0 +1,53 @@
+//! Reading and replacing vCards (XEP-0054 §3).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::module::{HandleIq, Reply, Request};
+use kim_core::router::Host;
+
+use super::avatar;
+use super::store::Cards;
+
+/// Shows a vCard to everybody (§3.1, §3.3, §5).
+pub(super) struct Show(pub Arc<Cards>);
+
+impl HandleIq for Show {
+    async fn handle(&self, iq: &Request<'_>, _: &mut Cx) -> Result<Reply, Fault> {
+        match self.0.get(iq.account).await? {
+            Some(xml) => Ok(Reply::Payload(xml)),
+            None if iq.from.bare() == *iq.account => Err(Condition::ItemNotFound.into()),
+            // §3.3: as if there were no such account.
+            None => Err(Condition::ServiceUnavailable.into()),
+        }
+    }
+}
+
+/// Replaces one's own vCard (§3.2). The answer leaves when it is stored.
+pub(super) struct Change {
+    pub cards: Arc<Cards>,
+    pub bytes_max: usize,
+}
+
+impl HandleIq for Change {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let router = cx.router().clone();
+        if router.host(iq.account.domain()) != Some(Host::Users) {
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        let is_empty = iq.payload.children().next().is_none();
+        let xml = (!is_empty).then(|| iq.payload.to_xml());
+        if xml.as_ref().is_some_and(|xml| xml.len() > self.bytes_max) {
+            let text = format!("a vCard may have {} bytes here", self.bytes_max);
+            return Err(StanzaError::new(Condition::PolicyViolation).text(text).into());
+        }
+        let before = self.cards.photo(iq.account).await?;
+        let photo = avatar::hash(iq.payload);
+        self.cards.put(iq.account, xml, photo.clone()).await?;
+        if photo != before {
+            avatar::show_again(&router, iq.account, photo.as_deref()).await;
+        }
+        Ok(Reply::Empty)
+    }
+}

@@ -1,0 +1,75 @@
+//! XEP-0054 vcard-temp 1.3.0: keeps each account's vCard, which everybody may read. With XEP-0153 vCard-Based Avatars
+//! 1.1.1: the hash of its picture is put into the presence of clients that do not do so themselves or fell behind.
+
+use std::sync::Arc;
+
+use kim_core::config::NoSettings;
+use kim_core::db::Migration;
+use kim_core::error::{Condition, Fault};
+use kim_core::events::Departure;
+use kim_core::hook::Stage;
+use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::stanza::IqType;
+
+mod avatar;
+mod card;
+mod store;
+#[cfg(test)]
+mod tests;
+
+const NS: &str = "vcard-temp";
+
+/// The module.
+pub struct VCardTemp;
+
+impl Module for VCardTemp {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep0054_vcard";
+    const SPECS: &'static [Spec] = &[
+        Spec {
+            id: "XEP-0054",
+            title: "vcard-temp",
+            version: "1.3.0",
+            coverage: Coverage::Complete,
+        },
+        Spec {
+            id: "XEP-0153",
+            title: "vCard-Based Avatars",
+            version: "1.1.1",
+            coverage: Coverage::Complete,
+        },
+    ];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
+        room: "xep0054_vcard",
+        name: "0001_vcard",
+        sql: include_str!("migrations/0001_vcard.sql"),
+    }];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let cards = Arc::new(store::Cards::new(house.db.clone()));
+        let bytes_max = house.config.limits.effective().vcard_bytes_max;
+        house.iq(
+            &[At::Own, At::Account],
+            IqType::Get,
+            "vCard",
+            NS,
+            card::Show(cards.clone()),
+        );
+        house.iq(
+            &[At::Own],
+            IqType::Set,
+            "vCard",
+            NS,
+            card::Change {
+                cards: cards.clone(),
+                bytes_max,
+            },
+        );
+        // §3.2
+        house.refuse_others(IqType::Set, "vCard", NS, Condition::Forbidden);
+        house.feature(&[At::Server], NS);
+        house.on::<Departure>(Stage::Stamp, avatar::ShowHash(cards));
+        house.erase(store::erase);
+        Ok(())
+    }
+}
