@@ -127,7 +127,7 @@ async fn a_million_levels_are_refused_at_the_sixty_fifth() {
     let mut mallory = Person::connect(&kim, "mallory@localhost/lair").await;
     let nested = format!(
         "{}{}",
-        "<a xmlns='urn:a'>".repeat(1),
+        "<a xmlns='urn:a'>".to_owned(),
         "<b>".repeat(61) + &"</b>".repeat(61) + "</a>"
     );
     mallory.send("<presence/>").await;
