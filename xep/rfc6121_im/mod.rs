@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
@@ -86,6 +87,7 @@ impl Module for Im {
             sql: include_str!("migrations/0002_offline.sql"),
         },
     ];
+    const ERASERS: &'static [Eraser] = &[store::roster::erase, store::offline::erase];
 
     fn register(config: ImConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let limits = house.config.limits.effective();
@@ -163,8 +165,6 @@ impl Module for Im {
         if limits.offline_messages_max > 0 {
             house.feature(&[At::Server], "msgoffline");
         }
-        house.erase(store::roster::erase);
-        house.erase(store::offline::erase);
         Ok(())
     }
 }

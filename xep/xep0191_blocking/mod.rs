@@ -11,6 +11,7 @@ mod visibility;
 
 use std::sync::Arc;
 
+use kim_core::accounts::Eraser;
 use kim_core::config::NoSettings;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
@@ -41,6 +42,7 @@ impl Module for Blocking {
     }];
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
     const MIGRATIONS: &'static [Migration] = store::MIGRATIONS;
+    const ERASERS: &'static [Eraser] = &[store::clear];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let lists = Arc::new(BlockLists::new(house.db.clone()));
@@ -76,7 +78,6 @@ impl Module for Blocking {
         house.on::<Departure>(Stage::Admit, barrier::Outgoing(lists.clone()));
         house.on::<Arrival>(Stage::Admit, barrier::Incoming(lists.clone()));
         house.on::<AccountRemoved>(Stage::Store, barrier::Forget(lists));
-        house.erase(store::clear);
         Ok(())
     }
 }
