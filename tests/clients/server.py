@@ -41,6 +41,7 @@ class Server:
         self.port, self.port_tls = free_ports(2)
         LOGS.mkdir(parents=True, exist_ok=True)
         self.log = LOGS / f"{name}.log"
+        self.log.unlink(missing_ok=True)
         self.process = None
 
     # --- the process -------------------------------------------------------------------------------------------
@@ -119,19 +120,24 @@ class Server:
 
     # --- the operator's commands -------------------------------------------------------------------------------
 
-    def run(self, *arguments, stdin=""):
-        done = subprocess.run(
+    def run(self, *arguments, stdin="", **settings):
+        """A command that must succeed; returns what it printed."""
+        done = self.try_to_run(*arguments, stdin=stdin, **settings)
+        assert done.returncode == 0, f"kim {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def try_to_run(self, *arguments, stdin="", **settings):
+        """A command that may fail; `settings` are KIM__… variables for it alone."""
+        return subprocess.run(
             [str(BINARY), *arguments],
             cwd=self.home,
-            env=self.environment(),
+            env={**self.environment(), **settings},
             input=stdin,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS_MAX,
             preexec_fn=end_with_parent,
         )
-        assert done.returncode == 0, f"kim {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
 
     def add_account(self, name, password=None):
         """Makes an account and returns (bare JID, password)."""

@@ -17,6 +17,7 @@ async def test_a_blocked_contact_is_kept_out(people):
     alice, bob = await people.friends("alice", "bob")
     laptop = await people.online((alice.boundjid.bare, alice.password))
     await bob.expect_presence(laptop.boundjid.full, "available")
+    await laptop.expect_presence(bob.boundjid.full, "available")
     blocking = alice.plugin["xep_0191"]
     assert await blocking.get_blocked_jids(**PATIENT) == set()
     await laptop.plugin["xep_0191"].get_blocked(**PATIENT)

@@ -1,4 +1,4 @@
-"""SIGTERM: everybody is told, the server ends with 0, and after the next start nothing is missing."""
+"""How a server ends, politely or not: after the next start nothing is missing that anybody was told is kept."""
 
 import asyncio
 
@@ -34,6 +34,27 @@ async def test_a_restart_ends_streams_politely_and_loses_nothing(own_server):
         await bob.expect_message("said before the restart")
         assert (await alice.fetch_roster())[bob.boundjid.bare].get("subscription") == "both"
         await alice.expect_presence(bob.boundjid.full, "available")
+    await asyncio.to_thread(own_server.stop)
+
+
+async def test_a_killed_server_has_kept_what_it_acknowledged(own_server):
+    """kill -9: what was answered was stored before."""
+    async with Crowd(own_server) as people:
+        alice, bob = await people.friends("alice", "bob")
+        accounts = [(one.boundjid.bare, one.password) for one in (alice, bob)]
+        await bob.leave()
+        await alice.expect_presence(bob.boundjid.full, "unavailable")
+        for number in range(20):
+            alice.say(bob.boundjid.bare, f"number {number}")
+        await alice.set_roster_item(bob.boundjid.bare, "Bob the unlucky")
+
+        await asyncio.to_thread(own_server.kill)
+        await alice.dropped()
+        await asyncio.to_thread(own_server.start)
+        alice, bob = [await people.online(account) for account in accounts]
+        assert (await alice.fetch_roster())[bob.boundjid.bare].get("name") == "Bob the unlucky"
+        for number in range(20):
+            await bob.expect_message(f"number {number}")
     await asyncio.to_thread(own_server.stop)
 
 

@@ -72,6 +72,12 @@ async def test_a_device_with_the_same_name_replaces_the_first(people):
     await second.expect_message("still there?")
 
 
+async def test_the_server_tells_its_limits(people):
+    """XEP-0478 §3."""
+    alice = await people.online("alice")
+    assert alice.limits.max_bytes == 262_144
+
+
 def test_nothing_is_offered_before_tls(server):
     """RFC 6120 §5.3.1: STARTTLS is required and no mechanism is shown in the clear."""
     with Stream(server) as stream:

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
@@ -25,6 +26,7 @@ mod guard;
 mod inbound;
 mod item;
 mod kept;
+mod locks;
 mod offline;
 mod outbound;
 mod presence;
@@ -68,6 +70,7 @@ impl Module for Im {
         spec("XEP-0203", "Delayed Delivery", "2.0"),
         spec("XEP-0237", "Roster Versioning", "1.3"),
     ];
+    const NEEDS: &'static [&'static str] = &["xep0359_ids"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
             room: "rfc6121_im",
@@ -80,6 +83,7 @@ impl Module for Im {
             sql: include_str!("migrations/0002_offline.sql"),
         },
     ];
+    const ERASERS: &'static [Eraser] = &[store::roster::erase, store::offline::erase];
 
     fn register(config: ImConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let limits = house.config.limits.effective();
@@ -110,7 +114,6 @@ impl Module for Im {
             );
         }
         house.on::<Arrival>(Stage::Admit, guard::NoForeignRosters);
-        house.on::<Arrival>(Stage::Stamp, guard::NoForgedDelays);
         house.on::<Arrival>(Stage::Deliver, delivery::Messages);
         house.on::<Arrival>(
             Stage::Deliver,
@@ -153,8 +156,6 @@ impl Module for Im {
         if limits.offline_messages_max > 0 {
             house.feature(&[At::Server], "msgoffline");
         }
-        house.erase(store::roster::erase);
-        house.erase(store::offline::erase);
         Ok(())
     }
 }

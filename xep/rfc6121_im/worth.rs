@@ -4,13 +4,12 @@ use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::El;
 
-/// Hints about storing (XEP-0334).
-const HINTS: &str = "urn:xmpp:hints";
+use crate::xep0359_ids::api::hints;
 
 /// Namespaces whose elements are worth nothing later, or say something about the message only.
 const PASSING: [&str; 6] = [
     "http://jabber.org/protocol/chatstates",
-    HINTS,
+    "urn:xmpp:hints",
     "urn:xmpp:sid:0",
     ns::DELAY,
     "jabber:x:delay",
@@ -37,11 +36,11 @@ pub fn of(stanza: &Stanza) -> Worth {
     ) {
         return Worth::Nothing;
     }
-    let hinted = |name| stanza.has(name, HINTS);
-    match stanza.children().any(|child| lasts(&child)) || hinted("store") {
-        false => Worth::Nothing,
-        true if hinted("no-store") => Worth::Unwanted,
-        true => Worth::Keep,
+    let hints = hints(stanza);
+    match stanza.children().any(|child| lasts(&child)) {
+        true if hints.no_store => Worth::Unwanted,
+        false if !hints.store => Worth::Nothing,
+        _ => Worth::Keep,
     }
 }
 

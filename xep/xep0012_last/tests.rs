@@ -6,8 +6,13 @@ use kim_core::testing::{Client, House};
 
 use super::LastActivity;
 use crate::rfc6121_im::Im;
+use crate::xep0359_ids::StanzaIds;
 
-const MODULES: &[Entry] = &[Entry::of::<Im>(), Entry::of::<LastActivity>()];
+const MODULES: &[Entry] = &[
+    Entry::of::<StanzaIds>(),
+    Entry::of::<Im>(),
+    Entry::of::<LastActivity>(),
+];
 
 /// Alice, whose presence Bob may see, and Bob.
 async fn friends() -> (House, Client, Client) {

@@ -11,6 +11,7 @@ use kim_core::testing::House;
 use super::Disco;
 use super::api::{Info, InfoAsked, Item, ItemsAsked};
 use crate::rfc6121_im::Im;
+use crate::xep0359_ids::StanzaIds;
 
 /// A room that knows one node of the server, keeps something for accounts, and has a service.
 struct Library;
@@ -63,7 +64,13 @@ impl On<ItemsAsked> for Library {
 }
 
 async fn house() -> House {
-    House::new(&[Entry::of::<Im>(), Entry::of::<Disco>(), Entry::of::<Library>()]).await
+    House::new(&[
+        Entry::of::<StanzaIds>(),
+        Entry::of::<Im>(),
+        Entry::of::<Disco>(),
+        Entry::of::<Library>(),
+    ])
+    .await
 }
 
 #[tokio::test]

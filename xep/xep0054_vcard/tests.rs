@@ -8,8 +8,13 @@ use kim_core::wire::Element;
 use super::VCardTemp;
 use super::avatar::hash;
 use crate::rfc6121_im::Im;
+use crate::xep0359_ids::StanzaIds;
 
-const MODULES: &[Entry] = &[Entry::of::<Im>(), Entry::of::<VCardTemp>()];
+const MODULES: &[Entry] = &[
+    Entry::of::<StanzaIds>(),
+    Entry::of::<Im>(),
+    Entry::of::<VCardTemp>(),
+];
 const ABCD: &str = "81fe8bfe87576c3ecb22426f8e57847382917acf";
 
 fn photo(binval: &str) -> String {

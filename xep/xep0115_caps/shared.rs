@@ -60,7 +60,10 @@ impl Shared {
 
     #[cfg(test)]
     pub fn weight_bytes(&self) -> (usize, usize) {
-        let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         (known.bytes, known.features.len())
     }
 }

@@ -6,8 +6,10 @@ use kim_core::testing::House;
 use super::ContactAddresses;
 use crate::rfc6121_im::Im;
 use crate::xep0030_disco::Disco;
+use crate::xep0359_ids::StanzaIds;
 
 const MODULES: &[Entry] = &[
+    Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
     Entry::of::<Disco>(),
     Entry::of::<ContactAddresses>(),

@@ -14,8 +14,14 @@ use crate::rfc6121_im::Im;
 use crate::xep0030_disco::Disco;
 use crate::xep0115_caps::EntityCaps;
 use crate::xep0115_caps::api::{Caps, CapsKnown};
+use crate::xep0359_ids::StanzaIds;
 
-const MODULES: &[Entry] = &[Entry::of::<Im>(), Entry::of::<Disco>(), Entry::of::<EntityCaps>()];
+const MODULES: &[Entry] = &[
+    Entry::of::<StanzaIds>(),
+    Entry::of::<Im>(),
+    Entry::of::<Disco>(),
+    Entry::of::<EntityCaps>(),
+];
 
 /// `client/pc//` with the features `urn:a` and `urn:b+notify`.
 const VER: &str = "vDWBw0rqnvfiqOiIe5nsOa85HMs=";
