@@ -16,6 +16,8 @@ use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
+use store::roster_change::RosterLimits;
+
 pub mod api;
 mod cache;
 mod change;
@@ -49,6 +51,8 @@ section! {
     pub struct ImConfig {
         /// Bytes of messages kept for one account while it is offline.
         pub offline_bytes_max: usize = 10_485_760, in 0..=1_073_741_824;
+        /// Characters of addresses, names and groups in one roster.
+        pub roster_text_chars_max: usize = 262_144, in 1_024..=16_777_216;
         /// Memory for rosters in use, in bytes.
         pub roster_cache_bytes_max: usize = 67_108_864, in 1_048_576..=17_179_869_184;
     }
@@ -87,9 +91,14 @@ impl Module for Im {
 
     fn register(config: ImConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let limits = house.config.limits.effective();
+        let roster_limits = RosterLimits {
+            items_max: limits.roster_items_max,
+            text_chars_max: config.roster_text_chars_max,
+            requests_max: limits.pending_subscriptions_max,
+        };
         let rosters = Arc::new(rosters::Rosters::new(
             house.db,
-            &limits,
+            roster_limits,
             config.roster_cache_bytes_max,
         ));
         let offline = Arc::new(offline::Offline::new(

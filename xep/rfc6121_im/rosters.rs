@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kim_core::config::Limits;
 use kim_core::db::{Db, DbError};
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
@@ -22,7 +21,7 @@ use super::change::{self, Edit};
 use super::item::{Item, Roster};
 use super::locks::Locks;
 use super::store::roster::RosterStore;
-use super::store::roster_change::{Changed, Refusal, Wanted};
+use super::store::roster_change::{Changed, Refusal, RosterLimits, Wanted};
 
 /// A session that asked for the roster and so gets the pushes: an "interested resource" (RFC 6121 §2.1.6, §2.2).
 #[derive(Default)]
@@ -47,19 +46,17 @@ pub struct Rosters {
     store: RosterStore,
     cache: Cache,
     locks: Locks,
-    items_max: usize,
-    requests_max: usize,
+    limits: RosterLimits,
 }
 
 impl Rosters {
     /// The rosters in a database.
-    pub fn new(db: &Db, limits: &Limits, cache_bytes_max: usize) -> Rosters {
+    pub fn new(db: &Db, limits: RosterLimits, cache_bytes_max: usize) -> Rosters {
         Rosters {
             store: RosterStore::new(db.clone()),
             cache: Cache::new(cache_bytes_max),
             locks: Locks::new(),
-            items_max: limits.roster_items_max,
-            requests_max: limits.pending_subscriptions_max,
+            limits,
         }
     }
 
@@ -130,8 +127,7 @@ impl Rosters {
             contact: contact.clone(),
             edit,
             now: router.clock().now().0,
-            items_max: self.items_max,
-            requests_max: self.requests_max,
+            limits: self.limits,
         });
         let (rosters, router) = (self.clone(), router.clone());
         let work = tokio::spawn(async move {

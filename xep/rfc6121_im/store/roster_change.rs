@@ -13,6 +13,17 @@ use crate::rfc6121_im::subscription::Half;
 /// Removed contacts that are remembered for each account; clients that missed more get the whole roster.
 const REMOVED_MAX: i64 = 100;
 
+/// Limits on one account's roster.
+#[derive(Clone, Copy, Debug)]
+pub struct RosterLimits {
+    /// Items.
+    pub items_max: usize,
+    /// Characters of addresses, names and groups in all items together.
+    pub text_chars_max: usize,
+    /// Requests that wait for an answer.
+    pub requests_max: usize,
+}
+
 /// A change that is to be stored.
 pub struct Wanted {
     /// Whose roster.
@@ -23,10 +34,8 @@ pub struct Wanted {
     pub edit: Edit,
     /// The time in microseconds: versions never fall behind it, so none is ever used for two rosters.
     pub now: i64,
-    /// The most items in the roster.
-    pub items_max: usize,
-    /// The most requests that wait.
-    pub requests_max: usize,
+    /// What the roster may hold.
+    pub limits: RosterLimits,
 }
 
 /// A change as it was stored.
@@ -159,30 +168,38 @@ async fn over_limit(
     now: &Item,
     wanted: &Wanted,
 ) -> Result<Option<Refusal>, DbError> {
-    let full = |count: i64, max: usize| usize::try_from(count).unwrap_or(0) >= max;
-    if now.listed && !was.listed {
-        let query = Query::new("SELECT COUNT(*) FROM im_roster WHERE account = $1 AND listed = 1");
-        if full(
-            count(tx, query.bind(wanted.account.as_str())).await?,
-            wanted.items_max,
-        ) {
+    let Wanted {
+        account,
+        contact,
+        limits,
+        ..
+    } = wanted;
+    if now.listed && (!was.listed || now.text_chars() > was.text_chars()) {
+        let query = Query::new(
+            "SELECT COUNT(*), SUM(LENGTH(contact) + LENGTH(COALESCE(name, '')) + LENGTH(group_names))
+             FROM im_roster WHERE account = $1 AND listed = 1 AND contact <> $2",
+        );
+        let (others, chars) = counts(tx, query.bind(account.as_str()).bind(contact.as_str())).await?;
+        if others >= limits.items_max || chars + now.text_chars() > limits.text_chars_max {
             return Ok(Some(Refusal::RosterFull));
         }
     }
     if now.state.incoming == Half::Asked && was.state.incoming != Half::Asked {
-        let query = Query::new("SELECT COUNT(*) FROM im_roster WHERE account = $1 AND sub_in = 1");
-        if full(
-            count(tx, query.bind(wanted.account.as_str())).await?,
-            wanted.requests_max,
-        ) {
+        let query = Query::new("SELECT COUNT(*), 0 FROM im_roster WHERE account = $1 AND sub_in = 1");
+        if counts(tx, query.bind(account.as_str())).await?.0 >= limits.requests_max {
             return Ok(Some(Refusal::TooManyRequests));
         }
     }
     Ok(None)
 }
 
-async fn count(tx: &mut Tx, query: Query) -> Result<i64, DbError> {
-    tx.fetch_optional(query).await?.map_or(Ok(0), |row| row.i64(0))
+/// A count and a sum.
+async fn counts(tx: &mut Tx, query: Query) -> Result<(usize, usize), DbError> {
+    let Some(row) = tx.fetch_optional(query).await? else {
+        return Ok((0, 0));
+    };
+    let number = |value: Option<i64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
+    Ok((number(row.opt_i64(0)?), number(row.opt_i64(1)?)))
 }
 
 async fn delete_item(tx: &mut Tx, account: &BareJid, contact: &BareJid) -> Result<(), DbError> {

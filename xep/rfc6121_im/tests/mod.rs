@@ -7,6 +7,7 @@ use kim_core::testing::{Client, House, TestDb, databases};
 use super::Im;
 use crate::xep0359_ids::StanzaIds;
 
+mod cache;
 mod delivery;
 mod hostile;
 mod offline;

@@ -273,3 +273,42 @@ async fn what_cannot_be_stored_is_not_taken() {
     say(&mut alice, "m").await;
     assert!(alice.next().unwrap().contains("<internal-server-error"));
 }
+
+/// Somebody writes without pause while bob's devices come, read a little, and vanish. Every message arrives, and none
+/// is left behind in the database (XEP-0160 §2 no. 5).
+#[tokio::test]
+async fn nothing_slips_between_away_and_there() {
+    let house = std::sync::Arc::new(configured("").await);
+    house.account("bob@localhost").await;
+    let mut alice = house.online("alice@localhost/a").await;
+    let writer = tokio::spawn(async move {
+        for n in 0..300 {
+            say(&mut alice, &format!("m{n}")).await;
+            assert_eq!(alice.next(), None);
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut got = Vec::new();
+    for visit in 0.. {
+        let done = writer.is_finished();
+        let mut bob = house.connect(&format!("bob@localhost/{}", visit % 3)).await;
+        bob.send("<presence/>").await;
+        for _ in 0..visit % 5 {
+            tokio::task::yield_now().await;
+        }
+        got.extend(ids(&mut bob));
+        for _ in 0..visit % 7 {
+            // What comes now is not read; it has to find another way.
+            tokio::task::yield_now().await;
+        }
+        bob.disconnect().await;
+        if done {
+            break;
+        }
+    }
+    writer.await.unwrap();
+    assert_eq!(rows(&house, COUNT, "bob@localhost").await, 0);
+    got.sort();
+    got.dedup();
+    assert_eq!(got.len(), 300);
+}

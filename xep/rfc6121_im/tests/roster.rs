@@ -161,6 +161,38 @@ async fn a_roster_has_a_limit() {
     );
 }
 
+/// All names and groups together have a limit too, so that a roster can always be read by its client.
+#[tokio::test]
+async fn the_text_of_a_roster_has_a_limit() {
+    for (_db, house) in houses("[rfc6121_im]\nroster_text_chars_max = 1024\n").await {
+        let mut alice = house.online("alice@localhost/a").await;
+        // Characters count, not bytes.
+        let name = |chars: usize| format!("<item jid='bob@localhost' name='{}'/>", "é".repeat(chars));
+        for (item, fits) in [
+            (name(500), true),
+            (
+                "<item jid='carol@localhost'><group>G</group><group>H</group></item>".to_owned(),
+                true,
+            ),
+            (
+                "<item jid='dan@localhost' name='".to_owned() + &"n".repeat(500) + "'/>",
+                false,
+            ),
+            (
+                "<item jid='dan@localhost' name='".to_owned() + &"n".repeat(470) + "'/>",
+                true,
+            ),
+            (name(511), false),
+            (name(10), true),
+            (name(500), true),
+        ] {
+            alice.send(&set(&item)).await;
+            let answers: Vec<String> = std::iter::from_fn(|| alice.next()).collect();
+            assert_eq!(answers.len(), if fits { 2 } else { 1 }, "{item}: {answers:?}");
+        }
+    }
+}
+
 /// §2.1.6, §2.2: a session that did not ask for the roster gets no pushes; a guest has no roster.
 #[tokio::test]
 async fn pushes_go_to_those_who_asked() {
