@@ -14,7 +14,7 @@ pub use super::item::{Item, Roster};
 use super::offline::Offline;
 pub use super::rosters::Interested;
 use super::rosters::Rosters;
-use super::store::roster::Changed;
+use super::store::roster_change::Changed;
 pub use super::subscription::{Half, State};
 
 /// Rosters and subscriptions. Reads come from memory for accounts that are online.

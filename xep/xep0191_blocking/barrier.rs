@@ -18,7 +18,12 @@ pub(super) struct Outgoing(pub Arc<BlockLists>);
 impl On<Departure> for Outgoing {
     async fn on(&self, departure: &mut Departure, _: &mut Cx) -> Result<Flow, Fault> {
         let account = &departure.session.account;
-        let Some(to) = departure.stanza.to.as_ref().filter(|to| to.bare_str() != account.as_str()) else {
+        let Some(to) = departure
+            .stanza
+            .to
+            .as_ref()
+            .filter(|to| to.bare_str() != account.as_str())
+        else {
             return Ok(Flow::Next);
         };
         if departure.session.guest || !self.0.of(account).await?.blocks(to) {
@@ -36,7 +41,11 @@ pub(super) struct Incoming(pub Arc<BlockLists>);
 impl On<Arrival> for Incoming {
     async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
         let stanza = &arrival.stanza;
-        let Some(from) = stanza.from.as_ref().filter(|from| from.bare_str() != arrival.account.as_str()) else {
+        let Some(from) = stanza
+            .from
+            .as_ref()
+            .filter(|from| from.bare_str() != arrival.account.as_str())
+        else {
             return Ok(Flow::Next);
         };
         let is_user = |domain: &str| cx.router().host(domain) == Some(Host::Users);
@@ -55,7 +64,10 @@ impl On<Arrival> for Incoming {
             _ => false,
         };
         if hidden && from.local().is_some() && is_user(from.domain()) {
-            let to = stanza.to.clone().unwrap_or_else(|| arrival.account.clone().into());
+            let to = stanza
+                .to
+                .clone()
+                .unwrap_or_else(|| arrival.account.clone().into());
             if self.0.of(&from.bare()).await?.blocks(&to) {
                 arrival.verdict = Verdict::Dropped;
                 return settle(arrival);

@@ -152,7 +152,11 @@ pub(crate) fn check_utf8(bytes: &[u8]) -> Result<usize, WireError> {
             return Err(WireError::NotWellFormed("a character that XML forbids"));
         }
     }
-    if broken { Err(WireError::InvalidUtf8) } else { Ok(whole) }
+    if broken {
+        Err(WireError::InvalidUtf8)
+    } else {
+        Ok(whole)
+    }
 }
 
 /// Checks bytes that must hold whole characters only.
@@ -210,6 +214,40 @@ pub(crate) fn is_name_char(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// XML 1.0 §2.3 [4] and [4a], without the colon, and §2.2 [2]: every character judged by the text of the standard.
+    #[test]
+    fn characters_are_classed_as_the_standard_says() {
+        const START: &str = "A-Z _-_ a-z C0-D6 D8-F6 F8-2FF 370-37D 37F-1FFF 200C-200D 2070-218F 2C00-2FEF 3001-D7FF \
+            F900-FDCF FDF0-FFFD 10000-EFFFF";
+        const MORE: &str = "--- .-. 0-9 B7-B7 300-36F 203F-2040";
+        const ALL: &str = "9-A D-D 20-D7FF E000-FFFD 10000-10FFFF";
+        let ranges = |list: &str, hex: fn(&str) -> bool| -> Vec<(u32, u32)> {
+            let ends = |range: &str| {
+                let (low, high) = range.split_at(range[1..].find('-').unwrap() + 1);
+                let code = |end: &str| {
+                    if hex(end) {
+                        u32::from_str_radix(end, 16).unwrap()
+                    } else {
+                        end.as_bytes()[0].into()
+                    }
+                };
+                (code(low), code(&high[1..]))
+            };
+            list.split_whitespace().map(ends).collect()
+        };
+        let long = |end: &str| end.len() > 1;
+        let (start, more, all) = (ranges(START, long), ranges(MORE, long), ranges(ALL, |_| true));
+        let within = |list: &[(u32, u32)], c: char| {
+            list.iter()
+                .any(|(low, high)| (*low..=*high).contains(&(c as u32)))
+        };
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_name_start(c), within(&start, c), "{c:?}");
+            assert_eq!(is_name_char(c), within(&start, c) || within(&more, c), "{c:?}");
+            assert_eq!(is_char(c), within(&all, c), "{c:?}");
+        }
+    }
 
     /// Looking at eight bytes at once finds the same runs as looking at each: every byte at every place of a word.
     #[test]
