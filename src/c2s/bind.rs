@@ -213,6 +213,19 @@ impl Registered {
         &self.door.router
     }
 
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.door.is_stopping()
+    }
+
+    /// Takes it from a connection that does not wait for anything any more.
+    pub fn take(&mut self) -> Registered {
+        let mut taken = Registered::new(&self.door, self.session.clone());
+        taken.in_flight = std::mem::take(&mut self.in_flight);
+        self.ended = true;
+        taken
+    }
+
     /// The connection is gone: from here on a task of its own looks after the session.
     pub fn part(self) {
         let waiting = self.door.wait();

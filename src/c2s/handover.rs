@@ -80,7 +80,7 @@ async fn wait(mut registered: Registered, time: Duration) -> Option<Registered> 
     let session = registered.session().clone();
     let expiry = tokio::time::sleep(time);
     tokio::pin!(expiry);
-    while !session.outbox.is_closed() {
+    while !session.outbox.is_closed() && !registered.is_stopping() {
         if is_wanted(&session) {
             match hand(registered) {
                 Ok(()) => return None,

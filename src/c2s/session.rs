@@ -61,8 +61,10 @@ pub(super) struct Connection {
     taken_bytes: usize,
     /// The outbox may have something.
     outbox_ready: bool,
-    /// The client must have answered by then what it was asked (XEP-0198 §4): the question, and the time.
-    answer: Option<(u32, Pin<Box<Sleep>>)>,
+    /// The client must have given a sign by then, having been asked what it has (XEP-0198 §4).
+    answer: Option<Pin<Box<Sleep>>>,
+    /// Which question that is about.
+    question: u32,
     /// Nothing more is read; what is under way is finished first.
     leaving: Option<End>,
     _place: Place,
@@ -98,13 +100,14 @@ impl Connection {
             taken_bytes: 0,
             outbox_ready: true,
             answer: None,
+            question: 0,
             leaving: None,
             _place: place,
         }
     }
 
-    /// Serves the session to its end.
-    pub(super) async fn run(mut self) {
+    /// Serves the session to its end. Borrows, because what an async function owns is kept twice.
+    pub(super) async fn run(&mut self) {
         let session = self.registered.session().clone();
         {
             let mut ready = pin!(session.outbox.ready());
@@ -123,6 +126,10 @@ impl Connection {
 
     /// Does everything that can be done now. Ready when the session is over and nothing is under way any more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.outbox_ready && self.door.is_stopping() {
+            // Nothing more is read; what was read is finished.
+            self.leaving.get_or_insert(StreamCondition::SystemShutdown.into());
+        }
         for _ in 0..FRAMES_PER_TURN_MAX {
             let mut progress = self.poll_outcomes(cx);
             progress |= self.poll_chain(cx);
@@ -376,25 +383,23 @@ impl Connection {
         }
         let Some(asked) = session.outbox.unanswered() else {
             // Kept for the next question, as long as it runs.
-            if self.answer.as_ref().is_some_and(|(_, time)| time.is_elapsed()) {
+            if self.answer.as_ref().is_some_and(|until| until.is_elapsed()) {
                 self.answer = None;
             }
             return None;
         };
-        let seconds = session
-            .tally()
-            .map(|tally| tally.answer_seconds_max)
-            .filter(|max| *max > 0)?;
-        let time = Duration::from_secs(seconds.into());
-        let (question, until) = self
-            .answer
-            .get_or_insert_with(|| (asked, Box::pin(tokio::time::sleep(time))));
+        let seconds = session.tally().map(|tally| tally.answer_seconds_max);
+        let time = Duration::from_secs(seconds.filter(|max| *max > 0)?.into());
+        let until = self.answer.get_or_insert_with(|| {
+            self.question = asked;
+            Box::pin(tokio::time::sleep(time))
+        });
         while until.as_mut().poll(cx).is_ready() {
-            if *question == asked {
+            if self.question == asked {
                 tracing::info!(event = "unanswered", session = session.id);
                 return Some(End::Lost(io::ErrorKind::TimedOut.into()));
             }
-            *question = asked;
+            self.question = asked;
             until.as_mut().reset(tokio::time::Instant::now() + time);
         }
         None
@@ -404,7 +409,7 @@ impl Connection {
 
     /// Takes the session from the house, says the last words, and gives back what was not written. Where only the connection
     /// is over, the session passes on.
-    async fn leave(mut self) {
+    async fn leave(&mut self) {
         let end = self.leaving.take().unwrap_or(End::Closed);
         let session = self.registered.session().clone();
         match &end {
@@ -432,29 +437,24 @@ impl Connection {
     }
 
     /// Lets the session go where it is wanted, or wait.
-    async fn pass_on(self, end: End) {
-        let Connection {
-            door,
-            mut socket,
-            registered,
-            ..
-        } = self;
-        if let Err(unwanted) = handover::hand(registered) {
+    async fn pass_on(&mut self, end: End) {
+        if let Err(unwanted) = handover::hand(self.registered.take()) {
             unwanted.part();
         }
         let farewell = async {
             if let End::Replaced = end {
                 // XEP-0198 §5: the old stream ends with a conflict, should anybody still hear it.
                 let error = StreamError::new(StreamCondition::Conflict).text("resumed elsewhere");
-                socket.queue(error.to_xml().as_bytes())?;
-                socket.queue(b"</stream:stream>")?;
-                return socket.finish().await;
+                self.socket.queue(error.to_xml().as_bytes())?;
+                self.socket.queue(b"</stream:stream>")?;
+                return self.socket.finish().await;
             }
             // An alert of TLS may be waiting; nothing else would arrive.
-            socket.flush().await.and(Err(io::ErrorKind::NotConnected.into()))
+            let flushed = self.socket.flush().await;
+            flushed.and(Err(io::ErrorKind::NotConnected.into()))
         };
         if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
-            socket.linger(door.patience()).await;
+            self.socket.linger(self.door.patience()).await;
         }
     }
 
@@ -499,5 +499,22 @@ fn negotiated(router: &Router, session: &Arc<Session>, stanza: &Stanza) -> Optio
         Some(Outcome::answer(session, result))
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function makes.
+    fn future_bytes<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 768, "{}", size_of::<Connection>());
+        let task = future_bytes(super::super::connection::serve);
+        assert!(task <= 1_600, "{task}");
     }
 }

@@ -67,6 +67,19 @@ impl Event for Undelivered {
     const NAME: &'static str = "undelivered";
 }
 
+/// A message of a session comes back from the house itself. The error goes straight to that session, which is not an
+/// arrival; this tells those whose business the account's other sessions are.
+pub struct Bounce {
+    /// The error.
+    pub stanza: Stanza,
+    /// The session that sent what failed.
+    pub session: Arc<Session>,
+}
+
+impl Event for Bounce {
+    const NAME: &'static str = "bounce";
+}
+
 /// A stanza is about to enter one session's outbox. `Done` means that the session does not get it now.
 pub struct Delivery {
     /// What is sent.

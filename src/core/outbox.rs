@@ -443,7 +443,7 @@ impl Outbox {
         self.ready.notified().await;
     }
 
-    /// Lets the session's task look up from its work.
+    /// Wakes the session's task although there is nothing to take.
     pub fn wake(&self) {
         self.ready.notify_one();
     }

@@ -542,3 +542,31 @@ async fn what_one_hook_learns_the_next_may_know() {
         .await;
     alice.expect("<message><body>x</body><known xmlns='urn:test'/></message>");
 }
+
+// ——— accounts ———
+
+#[tokio::test]
+async fn a_darkened_module_still_erases_the_rows_of_a_removed_account() {
+    static ERASED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    fn erase<'a>(_: &'a mut Tx, account: &'a crate::jid::BareJid) -> BoxFuture<'a, Result<(), DbError>> {
+        Box::pin(async move {
+            ERASED.lock().unwrap().push(account.to_string());
+            Ok(())
+        })
+    }
+    struct Dark;
+    impl Module for Dark {
+        type Config = NoSettings;
+        const NAME: &'static str = "xep0011_dark";
+        const SPECS: &'static [Spec] = SPEC;
+        const ERASERS: &'static [crate::accounts::Eraser] = &[erase];
+        fn register(_: NoSettings, _: &mut Registrar<'_>) -> Result<(), Fault> {
+            Ok(())
+        }
+    }
+    let house = House::configured(&[Entry::of::<Dark>()], "[xep0011_dark]\nenabled = false\n").await;
+    let account = house.account("alice@localhost").await;
+    house.router.erase_account(&account).await.unwrap();
+    assert_eq!(ERASED.lock().unwrap().as_slice(), ["alice@localhost"]);
+    assert!(!house.router.accounts().exists(&account).await.unwrap());
+}

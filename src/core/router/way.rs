@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::cx::{Cx, Origin, Outcome};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
-use crate::events::{Answer, Arrival, Departure, Nonza, Undelivered, Verdict};
+use crate::events::{Answer, Arrival, Bounce, Departure, Nonza, Undelivered, Verdict};
 use crate::hook::Flow;
 use crate::jid::BareJid;
 use crate::module::{At, Reply, Request};
@@ -52,7 +52,7 @@ impl Router {
                 }
                 self.route(stanza, &mut cx).await;
             }
-            Err(fault) => self.refuse(&departure.stanza, fault, &mut cx),
+            Err(fault) => self.refuse(&departure.stanza, fault, &mut cx).await,
         }
         self.drain(&mut cx).await;
         if !cx.outcome.is_settled() {
@@ -123,7 +123,7 @@ impl Router {
 
     async fn route(&self, mut stanza: Stanza, cx: &mut Cx) {
         if let Err(fault) = self.try_route(&mut stanza, cx).await {
-            self.refuse(&stanza, fault, cx);
+            self.refuse(&stanza, fault, cx).await;
         }
     }
 
@@ -302,7 +302,7 @@ impl Router {
     }
 
     /// Turns a fault into what its sender gets. The one place where a failing chain becomes a stanza.
-    fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
+    async fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
         if let Fault::Us(cause) = &fault {
             tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
         }
@@ -310,6 +310,16 @@ impl Router {
         if let Fault::Stream(error) = fault {
             cx.outcome.closing.get_or_insert(error);
         } else if let Some(answer) = answer {
+            if let (Kind::Message(_), Origin::Session(session)) = (answer.kind, cx.origin.clone())
+                && answer.to.as_ref() == Some(&session.jid)
+            {
+                let mut bounce = Bounce {
+                    stanza: answer.clone(),
+                    session,
+                };
+                let told = self.raise(&mut bounce, cx).await;
+                self.log_fault("bounce_failed", told.err());
+            }
             self.answer(answer, cx);
         }
     }

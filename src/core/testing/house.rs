@@ -159,6 +159,7 @@ impl Client {
     }
 
     /// The next stanza that came, as text; `None` if there is none.
+    #[expect(clippy::should_implement_trait, reason = "more may come after a `None`")]
     pub fn next(&mut self) -> Option<String> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let parcels = self.session.outbox.take_some(usize::MAX).parcels;
