@@ -425,10 +425,11 @@ impl Outbox {
     /// Stanzas that are kept, unconfirmed or not yet taken.
     pub fn kept_stanzas(&self) -> usize {
         let queue = lock(&self.queue);
+        let waiting = queue.parcels.iter().filter(|parcel| parcel.stanza.is_some());
         queue
             .kept
             .as_ref()
-            .map_or(0, |kept| kept.unconfirmed.len() + queue.parcels.len())
+            .map_or(0, |kept| kept.unconfirmed.len() + waiting.count())
     }
 
     // ——— waiting and ending ———
