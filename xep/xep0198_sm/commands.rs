@@ -31,7 +31,9 @@ impl On<Nonza> for Commands {
         match element.name() {
             "enable" => self.enable(element, session, cx)?,
             _ if session.tally().is_none() && matches!(element.name(), "r" | "a" | "resume") => {
-                session.outbox.say(words::failed(Condition::UnexpectedRequest, None));
+                session
+                    .outbox
+                    .say(words::failed(Condition::UnexpectedRequest, None));
             }
             "r" => {
                 let (session, ledger) = (session.clone(), self.ledger.clone());
@@ -39,7 +41,9 @@ impl On<Nonza> for Commands {
             }
             "a" => confirm(element, session)?,
             // §5: a session that is there is not exchanged for another.
-            "resume" => session.outbox.say(words::failed(Condition::UnexpectedRequest, None)),
+            "resume" => session
+                .outbox
+                .say(words::failed(Condition::UnexpectedRequest, None)),
             _ => return Ok(Flow::Next),
         }
         Ok(Flow::Done)
@@ -51,7 +55,9 @@ impl Commands {
     fn enable(&self, element: &Element, session: &Arc<Session>, cx: &mut Cx) -> Result<(), Fault> {
         if session.begin_tally(self.config.answer_seconds_max).is_err() {
             // §3: at most one attempt.
-            session.outbox.say(words::failed(Condition::UnexpectedRequest, None));
+            session
+                .outbox
+                .say(words::failed(Condition::UnexpectedRequest, None));
             return Err(StreamError::new(StreamCondition::PolicyViolation)
                 .text("stream management is enabled already")
                 .into());
@@ -89,7 +95,9 @@ impl Commands {
     /// For how long the session may wait for a new connection: as long as the client wants, within the limit. A guest
     /// could never prove to be the same.
     fn resumable_seconds(&self, element: &Element, session: &Session) -> u32 {
-        let wanted = element.attr("resume").is_some_and(|resume| matches!(resume.trim(), "true" | "1"));
+        let wanted = element
+            .attr("resume")
+            .is_some_and(|resume| matches!(resume.trim(), "true" | "1"));
         if !wanted || session.guest {
             return 0;
         }

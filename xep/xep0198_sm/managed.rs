@@ -107,7 +107,9 @@ impl Managed {
         if let Some(identity) = self.identity.get()
             && self.lock().durable != handled
         {
-            let ticket = ledger.store.put(&identity.key, &session.account, handled, ledger.clock.now());
+            let ticket = ledger
+                .store
+                .put(&identity.key, &session.account, handled, ledger.clock.now());
             ticket.await?;
         }
         let mut answers = self.lock();
@@ -125,7 +127,11 @@ impl Managed {
             && self.lock().durable != handled
         {
             // Nobody waits for it: the client knows a lower number, or none.
-            drop(ledger.store.put(&identity.key, &session.account, handled, ledger.clock.now()));
+            drop(
+                ledger
+                    .store
+                    .put(&identity.key, &session.account, handled, ledger.clock.now()),
+            );
         }
     }
 }

@@ -57,7 +57,9 @@ impl Module for StreamManagement {
         id: "XEP-0198",
         title: "Stream Management",
         version: "1.6.3",
-        coverage: Coverage::Partial("sessions do not survive a restart of the server; clients learn what arrived"),
+        coverage: Coverage::Partial(
+            "sessions do not survive a restart of the server; clients learn what arrived",
+        ),
     }];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0198_sm",
@@ -91,7 +93,9 @@ impl Module for StreamManagement {
             },
         );
         house.on::<SessionEnded>(Stage::Store, resume::Over(ledger));
-        house.stream_feature(Offer::AfterLogin, |_, _| Some("<sm xmlns='urn:xmpp:sm:3'/>".to_owned()));
+        house.stream_feature(Offer::AfterLogin, |_, _| {
+            Some("<sm xmlns='urn:xmpp:sm:3'/>".to_owned())
+        });
         Ok(())
     }
 }

@@ -51,7 +51,11 @@ impl Resume {
                 Confirmation::Stale => {}
                 Confirmation::Fits | Confirmation::Unasked => {
                     let otherwise = words::failed(Condition::ItemNotFound, None);
-                    return Ok(Early::Resume { session, h, otherwise });
+                    return Ok(Early::Resume {
+                        session,
+                        h,
+                        otherwise,
+                    });
                 }
             }
         }
@@ -85,7 +89,9 @@ impl On<SessionResumed> for Resumed {
             return Err(words::too_high(event.h, sent).into());
         }
         let handled = managed.make_durable(session, &self.0).await?;
-        event.words.push_str(&words::resumed(managed.id().unwrap_or_default(), handled));
+        event
+            .words
+            .push_str(&words::resumed(managed.id().unwrap_or_default(), handled));
         Ok(Flow::Next)
     }
 }
@@ -97,7 +103,8 @@ pub(super) struct Crowd {
 
 impl On<SessionParked> for Crowd {
     async fn on(&self, event: &mut SessionParked, cx: &mut Cx) -> Result<Flow, Fault> {
-        cx.router().end_parked(&event.session.account, self.parked_sessions_max);
+        cx.router()
+            .end_parked(&event.session.account, self.parked_sessions_max);
         Ok(Flow::Next)
     }
 }

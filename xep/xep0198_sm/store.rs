@@ -87,10 +87,12 @@ impl SmStore {
             let (key, account) = (key.clone(), account.clone());
             Box::pin(async move {
                 tx.execute(
-                    Query::new("INSERT INTO sm_session (id_hash, account, handled, seen_at) VALUES ($1, $2, 0, $3)")
-                        .bind(key.0.as_str())
-                        .bind(account.as_str())
-                        .bind(now.0),
+                    Query::new(
+                        "INSERT INTO sm_session (id_hash, account, handled, seen_at) VALUES ($1, $2, 0, $3)",
+                    )
+                    .bind(key.0.as_str())
+                    .bind(account.as_str())
+                    .bind(now.0),
                 )
                 .await?;
                 let old = Query::new(

@@ -24,7 +24,9 @@ fn answer(h: u32) -> String {
 
 fn not_found(h: Option<u32>) -> String {
     let h = h.map(|h| format!(" h='{h}'")).unwrap_or_default();
-    format!("<failed xmlns='urn:xmpp:sm:3'{h}><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>")
+    format!(
+        "<failed xmlns='urn:xmpp:sm:3'{h}><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
+    )
 }
 
 /// What comes next; an answer to `<r/>` comes when its number is committed.
@@ -46,7 +48,11 @@ async fn enable(client: &mut Client) -> String {
 }
 
 /// What a stream of that account, logged in and not bound, is told.
-async fn early(router: &Arc<Router>, account: Option<&str>, xml: &str) -> Result<Early, kim_core::error::StreamError> {
+async fn early(
+    router: &Arc<Router>,
+    account: Option<&str>,
+    xml: &str,
+) -> Result<Early, kim_core::error::StreamError> {
     let mut event = Unbound {
         element: Element::parse(xml).unwrap(),
         account: account.map(|account| BareJid::parse(account).unwrap()),
@@ -70,8 +76,10 @@ fn resume(id: &str, h: u32) -> String {
 }
 
 async fn message(from: &mut Client, to: &str, body: &str) {
-    from.send(&format!("<message to='{to}' type='chat'><body>{body}</body></message>"))
-        .await;
+    from.send(&format!(
+        "<message to='{to}' type='chat'><body>{body}</body></message>"
+    ))
+    .await;
 }
 
 // ——— enabling (§3) ———
@@ -87,7 +95,9 @@ async fn a_client_enables_and_counts_both_ways() {
     // §4: messages, presence and iqs count, what is answered with an error too; nothing else does.
     message(&mut alice, "bob@localhost", "hi").await;
     alice.send("<presence><show>away</show></presence>").await;
-    alice.send("<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    alice
+        .send("<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
     alice.send("<iq type='get' id='2'/>").await;
     alice.send("<active xmlns='urn:xmpp:csi:0'/>").await;
     alice.send(&answer(0)).await;
@@ -120,10 +130,19 @@ async fn who_does_not_want_to_resume_is_not_given_an_id() {
 async fn a_client_is_given_the_time_it_asks_for_within_the_limit() {
     let toml = "[xep0198_sm]\nresume_seconds_max = 300\nlocation = \"a.example:5222\"\n";
     let house = House::configured(MODULES, toml).await;
-    for (asked, given) in [("60", 60), ("1", 1), ("9999", 300), ("0", 300), ("never", 300), ("99999999999", 300)] {
+    for (asked, given) in [
+        ("60", 60),
+        ("1", 1),
+        ("9999", 300),
+        ("0", 300),
+        ("never", 300),
+        ("99999999999", 300),
+    ] {
         let mut alice = house.connect("alice@localhost/phone").await;
         alice
-            .send(&format!("<enable xmlns='urn:xmpp:sm:3' resume='1' max='{asked}'/>"))
+            .send(&format!(
+                "<enable xmlns='urn:xmpp:sm:3' resume='1' max='{asked}'/>"
+            ))
             .await;
         alice.expect(&format!(
             "<enabled xmlns='urn:xmpp:sm:3' id='*' resume='true' max='{given}' location='a.example:5222'/>"
@@ -245,14 +264,24 @@ async fn what_is_acknowledged_is_in_the_database_first() {
     assert_eq!(rows.len(), 1);
     let hash = rows[0].text(0).unwrap();
     assert!(!hash.contains(&id), "the id itself is the client's secret");
-    assert_eq!((rows[0].text(1).unwrap().as_str(), rows[0].i64(2).unwrap()), ("alice@localhost", 2));
+    assert_eq!(
+        (rows[0].text(1).unwrap().as_str(), rows[0].i64(2).unwrap()),
+        ("alice@localhost", 2)
+    );
     // The process dies; another one serves the same database.
     let after = House::on(house.db.clone(), MODULES, "").await;
-    assert_eq!(refusal(&after, Some("alice@localhost"), &resume(&id, 0)).await, not_found(Some(2)));
+    assert_eq!(
+        refusal(&after, Some("alice@localhost"), &resume(&id, 0)).await,
+        not_found(Some(2))
+    );
     // Rows go with their account.
     let account = BareJid::parse("alice@localhost").unwrap();
     house.router.erase_account(&account).await.unwrap();
-    let rows = house.db.fetch_all(Query::new("SELECT id_hash FROM sm_session")).await.unwrap();
+    let rows = house
+        .db
+        .fetch_all(Query::new("SELECT id_hash FROM sm_session"))
+        .await
+        .unwrap();
     assert!(rows.is_empty());
 }
 
@@ -292,10 +321,23 @@ async fn before_login_and_before_binding_only_resuming_goes() {
     for xml in [ENABLE.to_owned(), ASK.to_owned(), answer(0)] {
         assert_eq!(refusal(&house, Some("alice@localhost"), &xml).await, UNEXPECTED);
     }
-    for xml in ["<resume xmlns='urn:xmpp:sm:3'/>", "<resume xmlns='urn:xmpp:sm:3' previd='a'/>", "<resume xmlns='urn:xmpp:sm:3' h='1'/>", "<resume xmlns='urn:xmpp:sm:3' previd='a' h='x'/>"] {
-        assert!(refusal(&house, Some("alice@localhost"), xml).await.contains("<bad-request "), "{xml}");
+    for xml in [
+        "<resume xmlns='urn:xmpp:sm:3'/>",
+        "<resume xmlns='urn:xmpp:sm:3' previd='a'/>",
+        "<resume xmlns='urn:xmpp:sm:3' h='1'/>",
+        "<resume xmlns='urn:xmpp:sm:3' previd='a' h='x'/>",
+    ] {
+        assert!(
+            refusal(&house, Some("alice@localhost"), xml)
+                .await
+                .contains("<bad-request "),
+            "{xml}"
+        );
     }
-    assert!(matches!(early(&house.router, None, "<resumed xmlns='urn:xmpp:sm:3'/>").await, Ok(Early::Unknown)));
+    assert!(matches!(
+        early(&house.router, None, "<resumed xmlns='urn:xmpp:sm:3'/>").await,
+        Ok(Early::Unknown)
+    ));
 }
 
 #[tokio::test]
@@ -309,10 +351,16 @@ async fn only_the_session_s_own_account_resumes_it() {
     message(&mut alice, "bob@localhost", "hi").await;
     assert!(house.router.park(&alice.session).await);
     // Neither the session nor what is known of it.
-    assert_eq!(refusal(&house, Some("mallory@localhost"), &resume(&id, 0)).await, not_found(None));
+    assert_eq!(
+        refusal(&house, Some("mallory@localhost"), &resume(&id, 0)).await,
+        not_found(None)
+    );
     let almost = format!("{}x", &id[..id.len() - 1]);
     for wrong in ["", "x", almost.as_str(), &"x".repeat(10_000)] {
-        assert_eq!(refusal(&house, Some("alice@localhost"), &resume(wrong, 0)).await, not_found(None));
+        assert_eq!(
+            refusal(&house, Some("alice@localhost"), &resume(wrong, 0)).await,
+            not_found(None)
+        );
     }
     match early(&house.router, Some("alice@localhost"), &resume(&id, 0)).await {
         Ok(Early::Resume { session, h: 0, .. }) => assert_eq!(session.id, alice.session.id),
@@ -337,12 +385,16 @@ async fn what_is_missing_is_sent_again_before_anything_new() {
     // The session is still there: it gets what is sent to the account.
     assert!(alice.session.priority().is_some());
     message(&mut bob, "alice@localhost", "four").await;
-    bob.send("<message to='alice@localhost/phone' type='chat'><body>five</body></message>").await;
+    bob.send("<message to='alice@localhost/phone' type='chat'><body>five</body></message>")
+        .await;
     bob.expect_nothing();
     alice.send("<r xmlns='urn:xmpp:sm:3'/>").await; // of the old connection: nobody is there to hear the answer
 
     let words = house.router.resume(&alice.session, 1).await.unwrap();
-    assert_eq!(words, format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>"));
+    assert_eq!(
+        words,
+        format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>")
+    );
     assert!(!alice.session.is_parked());
     message(&mut bob, "alice@localhost", "six").await;
     for body in ["two", "three", "four", "five"] {
@@ -371,10 +423,20 @@ async fn a_number_that_cannot_be_refuses_the_resumption() {
     alice.skip();
     alice.send(&answer(1)).await;
     house.router.park(&alice.session).await;
-    let error = early(&house.router, Some("alice@localhost"), &resume(&id, 3)).await.err().unwrap();
-    assert!(error.to_xml().contains("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='3' send-count='2'/>"));
+    let error = early(&house.router, Some("alice@localhost"), &resume(&id, 3))
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .to_xml()
+            .contains("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='3' send-count='2'/>")
+    );
     // What the client confirmed is gone; it cannot be sent again.
-    assert_eq!(refusal(&house, Some("alice@localhost"), &resume(&id, 0)).await, not_found(Some(0)));
+    assert_eq!(
+        refusal(&house, Some("alice@localhost"), &resume(&id, 0)).await,
+        not_found(Some(0))
+    );
     assert!(house.router.resume(&alice.session, 2).await.is_ok());
 }
 
@@ -386,9 +448,16 @@ async fn what_the_client_sent_is_counted_over_connections() {
     message(&mut alice, "bob@localhost", "one").await;
     house.router.park(&alice.session).await;
     let words = house.router.resume(&alice.session, 0).await.unwrap();
-    assert_eq!(words, format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='1'/>"));
+    assert_eq!(
+        words,
+        format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='1'/>")
+    );
     // That was a promise too.
-    let row = house.db.fetch_all(Query::new("SELECT handled FROM sm_session")).await.unwrap();
+    let row = house
+        .db
+        .fetch_all(Query::new("SELECT handled FROM sm_session"))
+        .await
+        .unwrap();
     assert_eq!(row[0].i64(0).unwrap(), 1);
     alice.skip();
     message(&mut alice, "bob@localhost", "two").await;
@@ -407,13 +476,15 @@ async fn what_was_never_confirmed_waits_for_the_account_in_order_and_once() {
     let id = enable(&mut alice).await;
     message(&mut bob, "alice@localhost", "confirmed").await;
     message(&mut bob, "alice@localhost", "written").await;
-    bob.send("<iq type='get' id='7' to='alice@localhost/phone'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    bob.send("<iq type='get' id='7' to='alice@localhost/phone'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
     alice.skip();
     alice.send(&answer(1)).await;
     alice.skip();
     house.router.park(&alice.session).await;
     message(&mut bob, "alice@localhost", "parked").await;
-    bob.send("<message to='alice@localhost' type='headline'><body>news</body></message>").await;
+    bob.send("<message to='alice@localhost' type='headline'><body>news</body></message>")
+        .await;
     bob.expect_nothing();
     // Nobody comes back in time.
     let (left, _) = alice.session.outbox.take();
@@ -421,7 +492,10 @@ async fn what_was_never_confirmed_waits_for_the_account_in_order_and_once() {
     // §4: the request comes back, the messages wait.
     bob.expect("<iq type='error' id='7' from='alice@localhost/phone'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>");
     bob.expect_nothing();
-    assert_eq!(refusal(&house, Some("alice@localhost"), &resume(&id, 1)).await, not_found(Some(0)));
+    assert_eq!(
+        refusal(&house, Some("alice@localhost"), &resume(&id, 1)).await,
+        not_found(Some(0))
+    );
     let mut alice = house.connect("alice@localhost/phone").await;
     alice.send("<presence/>").await;
     let mut bodies = Vec::new();
@@ -429,7 +503,10 @@ async fn what_was_never_confirmed_waits_for_the_account_in_order_and_once() {
         let element = Element::parse(&xml).unwrap();
         if let Some(body) = element.child("body", "jabber:client") {
             bodies.push(body.text().into_owned());
-            let delays = element.children().filter(|child| child.is("delay", "urn:xmpp:delay")).count();
+            let delays = element
+                .children()
+                .filter(|child| child.is("delay", "urn:xmpp:delay"))
+                .count();
             assert_eq!(delays, 1, "{xml}");
         }
     }
@@ -450,14 +527,20 @@ async fn the_oldest_of_too_many_waiting_sessions_ends() {
         house.clock.advance(1);
         house.router.park(&device.session).await;
     }
-    let ended: Vec<bool> = devices.iter().map(|device| device.session.outbox.is_closed()).collect();
+    let ended: Vec<bool> = devices
+        .iter()
+        .map(|device| device.session.outbox.is_closed())
+        .collect();
     assert_eq!(ended, [true, false, false]);
     // And where there is no room for one more at all, one that waits makes it.
     let (left, _) = devices[0].session.outbox.take();
     house.router.end(&devices[0].session, left).await;
     house.connect("alice@localhost/3").await;
     house.connect("alice@localhost/4").await;
-    let ended: Vec<bool> = devices.iter().map(|device| device.session.outbox.is_closed()).collect();
+    let ended: Vec<bool> = devices
+        .iter()
+        .map(|device| device.session.outbox.is_closed())
+        .collect();
     assert_eq!(ended, [true, true, false]);
     assert_eq!(house.router.sessions().all().len(), 3);
 }
@@ -501,8 +584,117 @@ async fn a_session_that_waits_takes_so_much_and_no_more() {
     let mut bodies = Vec::new();
     while let Some(xml) = alice.next() {
         let element = Element::parse(&xml).unwrap();
-        bodies.extend(element.child("body", "jabber:client").map(|body| body.text().into_owned()));
+        bodies.extend(
+            element
+                .child("body", "jabber:client")
+                .map(|body| body.text().into_owned()),
+        );
     }
     let wanted: Vec<String> = (0..=17).map(|n: u32| n.to_string()).collect();
     assert_eq!(bodies, wanted);
+}
+
+#[tokio::test]
+async fn other_devices_get_what_they_have_not_and_nothing_twice() {
+    let house = House::new(MODULES).await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    let mut phone = house.online("alice@localhost/phone").await;
+    enable(&mut phone).await;
+    let mut tablet = house.online("alice@localhost/tablet").await;
+    tablet
+        .send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        .await;
+    tablet.skip();
+    // The tablet gets the one as well, and a copy of the other.
+    message(&mut bob, "alice@localhost", "to both").await;
+    message(&mut bob, "alice@localhost/phone", "to the phone").await;
+    tablet.expect("<message type='chat'><body>to both</body>...</message>");
+    tablet.expect("<message type='chat'><received xmlns='urn:xmpp:carbons:2'>...</received></message>");
+    house.router.park(&phone.session).await;
+    message(&mut bob, "alice@localhost/phone", "to the phone that waits").await;
+    tablet.expect("<message type='chat'><received xmlns='urn:xmpp:carbons:2'>...</received></message>");
+    // A desktop comes; it has missed all of that.
+    let mut desktop = house.online("alice@localhost/desktop").await;
+    desktop
+        .send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        .await;
+    desktop.skip();
+    tablet.skip();
+    let (left, _) = phone.session.outbox.take();
+    house.router.end(&phone.session, left).await;
+    tablet.expect("<presence type='unavailable' from='alice@localhost/phone'/>");
+    tablet.expect_nothing();
+    desktop.expect("<presence type='unavailable' from='alice@localhost/phone'/>");
+    for body in ["to the phone", "to the phone that waits"] {
+        desktop.expect(&format!(
+            "<message type='chat'><body>{body}</body>...<delay xmlns='urn:xmpp:delay' from='localhost' stamp='*'/></message>"
+        ));
+    }
+    desktop.expect_nothing();
+    bob.expect_nothing();
+}
+
+#[tokio::test]
+async fn what_came_while_only_the_one_that_waits_was_there_reaches_who_comes_later() {
+    let house = House::new(MODULES).await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    let mut phone = house.online("alice@localhost/phone").await;
+    enable(&mut phone).await;
+    house.router.park(&phone.session).await;
+    message(&mut bob, "alice@localhost", "early").await;
+    let mut tablet = house.online("alice@localhost/tablet").await;
+    message(&mut bob, "alice@localhost", "late").await;
+    tablet.expect("<message type='chat'><body>late</body>...</message>");
+    let (left, _) = phone.session.outbox.take();
+    house.router.end(&phone.session, left).await;
+    tablet.expect("<presence type='unavailable' from='alice@localhost/phone'/>");
+    tablet.expect("<message type='chat'><body>early</body>...<delay xmlns='urn:xmpp:delay' from='localhost' stamp='*'/></message>");
+    tablet.expect_nothing();
+}
+
+#[tokio::test]
+async fn a_resumed_client_is_active_and_gets_what_was_held_back() {
+    // XEP-0352 §5.2
+    let house = House::new(MODULES).await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    enable(&mut alice).await;
+    alice.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
+    let typing = |state: &str| {
+        format!(
+            "<message to='alice@localhost/phone' type='chat'><{state} xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        )
+    };
+    bob.send(&typing("composing")).await;
+    alice.expect_nothing();
+    house.router.park(&alice.session).await;
+    message(&mut bob, "alice@localhost", "hi").await;
+    bob.send(&typing("paused")).await;
+    house.router.resume(&alice.session, 0).await.unwrap();
+    alice.expect(
+        "<message type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/>...</message>",
+    );
+    alice.expect("<message type='chat'><body>hi</body>...</message>");
+    alice.expect("<message type='chat'><paused xmlns='http://jabber.org/protocol/chatstates'/>...</message>");
+    alice.expect(ASK);
+    bob.send(&typing("composing")).await;
+    alice.expect("<message type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>");
+}
+
+#[tokio::test]
+async fn an_archive_page_that_was_not_taken_is_for_nobody_else() {
+    let house = House::new(MODULES).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let mut tablet = house.online("alice@localhost/tablet").await;
+    alice.skip();
+    enable(&mut alice).await;
+    let page = "<message from='alice@localhost' to='alice@localhost/phone'><result xmlns='urn:x'/></message>";
+    let page = kim_core::stanza::Stanza::parse(page).unwrap();
+    alice.session.outbox.push(Arc::new(page)).unwrap();
+    house.router.park(&alice.session).await;
+    let (left, _) = alice.session.outbox.take();
+    assert!(!left.is_empty());
+    house.router.end(&alice.session, left).await;
+    tablet.expect("<presence type='unavailable' from='alice@localhost/phone'/>");
+    tablet.expect_nothing();
 }

@@ -61,5 +61,7 @@ pub(super) fn too_high(h: u32, sent: u32) -> StreamError {
         .end();
     StreamError::new(StreamCondition::UndefinedCondition)
         .detail(xml.finish_string())
-        .text(format!("You acknowledged {h} stanzas, but I only sent you {sent} so far."))
+        .text(format!(
+            "You acknowledged {h} stanzas, but I only sent you {sent} so far."
+        ))
 }

@@ -9,7 +9,7 @@ use kim_core::events::{Arrival, Bounce, Departure, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
 use kim_core::router::Redelivered;
-use kim_core::session::Session;
+use kim_core::session::{Queued, Session};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 use smallvec::SmallVec;
@@ -93,7 +93,11 @@ impl On<Arrival> for Received {
             Verdict::Open | Verdict::Bounced(_) => true,
         };
         // On its second way a message was copied before.
-        if ends_here || cx.fact::<Redelivered>().is_some() {
+        if cx.fact::<Redelivered>().is_some() {
+            spare(event, cx.fact::<Queued>().copied());
+            return Ok(Flow::Next);
+        }
+        if ends_here {
             return Ok(Flow::Next);
         }
         let own = from.bare_str() == account.as_str();
@@ -112,6 +116,22 @@ impl On<Arrival> for Received {
         others.retain(|other| !have_it(other) && other.jid != *from);
         copy(stanza, way, account, others, None, cx);
         Ok(Flow::Next)
+    }
+}
+
+/// A message to one client that did not live to take it goes to the others now (RFC 6121 §8.5.3.2.1), but not to those
+/// that had a copy when it came.
+fn spare(event: &mut Arrival, queued: Option<Queued>) {
+    let (Verdict::Chosen(chosen), Some(queued)) = (&mut event.verdict, queued) else {
+        return;
+    };
+    let to = event.stanza.to.as_ref();
+    if to.is_none_or(|to| to.is_bare()) || judge(&event.stanza, Way::Received) != Eligible::Yes {
+        return;
+    }
+    chosen.retain(|session| !(is_on(session) && session.took_at(queued)));
+    if chosen.is_empty() {
+        event.verdict = Verdict::Dropped;
     }
 }
 

@@ -12,7 +12,7 @@ mod state;
 mod tests;
 
 use kim_core::error::Fault;
-use kim_core::events::{Delivery, Nonza, SessionEnded};
+use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
 use kim_core::hook::Stage;
 use kim_core::module::{Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
@@ -49,6 +49,7 @@ impl Module for ClientStates {
             bytes_max: config.held_bytes_max.min(limits.outbox_bytes_max / 4),
         };
         house.on::<Nonza>(Stage::Deliver, state::Indications);
+        house.on::<SessionResumed>(Stage::Deliver, state::Awake);
         house.on::<Delivery>(Stage::Filter, state::HoldBack(held));
         // Before others look at what the session leaves behind.
         house.on::<SessionEnded>(Stage::Filter, state::GiveBack);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::events::{Delivery, Nonza, SessionEnded};
+use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
 use kim_core::hook::{Flow, On};
 use kim_core::session::Session;
 use tokio::sync::Mutex;
@@ -86,6 +86,16 @@ impl On<Nonza> for Indications {
             }
             _ => Ok(Flow::Next),
         }
+    }
+}
+
+/// A resumed stream begins active (§5.2): what was held back follows what waits already.
+pub struct Awake;
+
+impl On<SessionResumed> for Awake {
+    async fn on(&self, event: &mut SessionResumed, cx: &mut Cx) -> Result<Flow, Fault> {
+        activate(&event.session, cx).await;
+        Ok(Flow::Next)
     }
 }
 

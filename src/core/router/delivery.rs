@@ -8,13 +8,14 @@ use crate::error::{Condition, Fault, StanzaError};
 use crate::events::Delivery;
 use crate::hook::Flow;
 use crate::ns;
-use crate::session::{Parcel, Session};
+use crate::session::{Parcel, Queued, Session};
 use crate::stanza::{IqType, Kind, MessageType, Stanza, delay};
 
 use super::Router;
 
 /// Marks a stanza that is on its way for the second time because the session that was to get it ended first: it
-/// is in the archive already.
+/// is in the archive already. Where it was kept for a while, [`Queued`] is learnt too: those that were there at that moment
+/// may have a copy.
 pub struct Redelivered;
 
 impl Router {
@@ -84,22 +85,21 @@ impl Router {
                 }
             }
             Kind::Message(MessageType::Normal | MessageType::Chat) => {
+                // What the account's own server told this client alone (an archive's page) means nothing to others.
+                if stanza.from.as_ref().is_none_or(|from| *from == *session.account) {
+                    return;
+                }
                 let only_here = stanza.to.as_ref().is_some_and(|to| !to.is_bare());
-                // The session itself may still be registered: it is closed, and its end not yet told.
-                let has_it = |other: &Arc<Session>| {
-                    other.id != session.id
-                        && !other.outbox.is_closed()
-                        && other.priority().is_some_and(|priority| priority >= 0)
-                };
-                if !only_here && self.sessions_of(&session.account).await.iter().any(has_it) {
+                if !only_here && self.others_have(session, parcel.queued).await {
                     return;
                 }
                 let mut again = Stanza::clone(&stanza);
-                if let Some(since) = parcel.since {
+                if let Some(queued) = parcel.queued {
                     // XEP-0203 §4; and wherever it waits now, it keeps its place by then.
-                    cx.received = since;
+                    cx.received = queued.at;
+                    cx.learn(queued);
                     if !again.has("delay", ns::DELAY) {
-                        again.append(&delay(session.account.domain(), since));
+                        again.append(&delay(session.account.domain(), queued.at));
                     }
                 }
                 cx.learn(Redelivered);
@@ -108,5 +108,18 @@ impl Router {
             _ => return,
         }
         Box::pin(self.finish(cx)).await;
+    }
+    /// Whether a message to the bare JID that a session did not take reached others of the account: those that were there
+    /// then, or are there now where it was only just to be delivered. The session itself may still be registered: it
+    /// is closed, and its end not yet told.
+    async fn others_have(&self, session: &Session, queued: Option<Queued>) -> bool {
+        let has_it = |other: &Arc<Session>| {
+            let took = match queued {
+                Some(moment) => other.took_at(moment),
+                None => other.priority().is_some_and(|priority| priority >= 0),
+            };
+            took && other.id != session.id && !other.outbox.is_closed()
+        };
+        self.sessions_of(&session.account).await.iter().any(has_it)
     }
 }

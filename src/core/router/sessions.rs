@@ -190,14 +190,14 @@ impl Router {
 
 /// A message that comes so late says since when it waited (XEP-0203 §4).
 fn stamp(session: &Session, parcel: &mut Parcel) {
-    if let (Some(stanza), Some(since)) = (&parcel.stanza, parcel.since)
+    if let (Some(stanza), Some(queued)) = (&parcel.stanza, parcel.queued)
         && matches!(stanza.kind, Kind::Message(kind) if kind != MessageType::Error)
         && !stanza.has("delay", ns::DELAY)
     {
         let mut late = Stanza::clone(stanza);
-        late.append(&delay(session.account.domain(), since));
+        late.append(&delay(session.account.domain(), queued.at));
         *parcel = Parcel {
-            since: Some(since),
+            queued: Some(queued),
             ..Parcel::of(Arc::new(late))
         };
     }

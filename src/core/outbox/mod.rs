@@ -3,7 +3,7 @@
 //! the old one stopped. Bounded in bytes; nothing is allocated while there is nothing in it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,7 +23,22 @@ pub struct Parcel {
     /// What it was, should it never be written; `None` for what is no stanza and of use to this connection alone.
     pub stanza: Option<Arc<Stanza>>,
     /// When it was queued, where the outbox keeps what it wrote.
-    pub since: Option<Timestamp>,
+    pub queued: Option<Queued>,
+}
+
+/// When a stanza was queued for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// By the clock.
+    pub at: Timestamp,
+    /// Among all such moments of this process: see [`crate::session::Session::took_at`].
+    pub order: u64,
+}
+
+/// The next moment of this process.
+pub(crate) fn next_order() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Parcel {
@@ -33,7 +48,7 @@ impl Parcel {
             head: stanza.head(),
             tail: stanza.tail(),
             stanza: Some(stanza),
-            since: None,
+            queued: None,
         }
     }
 
@@ -42,7 +57,7 @@ impl Parcel {
             head: xml,
             tail: Bytes::new(),
             stanza: None,
-            since: None,
+            queued: None,
         }
     }
 
@@ -195,7 +210,10 @@ impl Outbox {
             return Err(Refused::Closed);
         }
         let full = queue.is_full(parcel.bytes(), self.bytes_max);
-        parcel.since = queue.kept.as_ref().map(|kept| kept.terms.clock.now());
+        parcel.queued = queue.kept.as_ref().map(|kept| Queued {
+            at: kept.terms.clock.now(),
+            order: next_order(),
+        });
         // Where what waits is handed on later, one more may wait: it must not get there before the others.
         let taken = !full || queue.kept.is_some();
         if taken {
@@ -471,3 +489,6 @@ impl Outbox {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
