@@ -130,12 +130,12 @@ impl Connection {
             // Nothing more is read; what was read is finished.
             self.leaving.get_or_insert(StreamCondition::SystemShutdown.into());
         }
+        if self.outbox_ready && self.leaving.is_none() && self.is_wanted_elsewhere() {
+            self.leaving = Some(End::Replaced);
+        }
         for _ in 0..FRAMES_PER_TURN_MAX {
             let mut progress = self.poll_outcomes(cx);
             progress |= self.poll_chain(cx);
-            if self.leaving.is_none() && self.registered.session().tally().is_some() {
-                self.leaving = self.poll_counted(cx);
-            }
             if self.leaving.is_none() {
                 match self.poll_input(cx) {
                     Ok(read) => progress |= read,
@@ -143,6 +143,9 @@ impl Connection {
                 }
             }
             self.poll_output(cx);
+            if self.leaving.is_none() {
+                self.leaving = self.poll_answer(cx);
+            }
             let busy = self.chain.is_some() || self.registered.performing.is_some();
             if self.leaving.is_some() && !busy && self.registered.pending.is_empty() {
                 return Poll::Ready(());
@@ -374,13 +377,15 @@ impl Connection {
         Poll::Ready(Err(End::Lost(io::ErrorKind::TimedOut.into())))
     }
 
-    /// What only sessions have that count (XEP-0198): another connection may claim this one, and a client that is asked what
-    /// it has, and gives no sign for too long, is no longer there.
-    fn poll_counted(&mut self, cx: &mut Context<'_>) -> Option<End> {
+    /// Whether another connection claims the session (XEP-0198 §5).
+    fn is_wanted_elsewhere(&self) -> bool {
         let session = self.registered.session();
-        if self.outbox_ready && handover::is_wanted(session) {
-            return Some(End::Replaced);
-        }
+        session.tally().is_some() && handover::is_wanted(session)
+    }
+
+    /// A client that is asked what it has (XEP-0198 §4) and gives no sign for too long is no longer there.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        let session = self.registered.session();
         let Some(asked) = session.outbox.unanswered() else {
             // Kept for the next question, as long as it runs.
             if self.answer.as_ref().is_some_and(|until| until.is_elapsed()) {
