@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use tokio_rustls::rustls::unbuffered::{
@@ -83,8 +84,8 @@ impl Socket {
     // ——— reading ———
 
     /// Waits for bytes without reading any.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_read_ready(cx)
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.tcp.poll_read_ready(cx)).await
     }
 
     /// Reads what has come and appends it, decrypted, to `plain`. Gives `false` at the end of the connection.
@@ -180,14 +181,15 @@ impl Socket {
 
     // ——— TLS ———
 
-    /// Waits for the client's first byte, so that a silent one occupies nothing that is scarce.
-    pub async fn wait_readable(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_readable(cx)).await
-    }
-
     /// Makes the server's half of a TLS handshake. What the client says right behind its last handshake message is
-    /// appended to `plain`.
-    pub async fn handshake(&mut self, config: Arc<ServerConfig>, plain: &mut BytesMut) -> io::Result<()> {
+    /// appended to `plain`. A place in `turns` is held while something is computed, not while the client is waited
+    /// for: those who begin and do not go on keep nobody out.
+    pub async fn handshake(
+        &mut self,
+        config: Arc<ServerConfig>,
+        turns: &Semaphore,
+        plain: &mut BytesMut,
+    ) -> io::Result<()> {
         let connection = Box::new(UnbufferedServerConnection::new(config).map_err(io::Error::other)?);
         self.tls = Some(Tls {
             connection,
@@ -199,11 +201,17 @@ impl Socket {
             .as_ref()
             .is_some_and(|tls| tls.connection.is_handshaking())
         {
-            let read = poll_fn(|cx| self.poll_records(cx, plain)).await;
+            self.readable().await?;
+            let turn = turns.acquire().await.map_err(io::Error::other)?;
+            let read = SHARED.with_borrow_mut(|shared| self.read_into(shared, plain));
+            drop(turn);
             // Even a failed handshake has a last word: an alert.
             self.flush().await?;
-            if !read? {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            match read {
+                Ok(true) => {}
+                Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
