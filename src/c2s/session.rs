@@ -270,7 +270,12 @@ impl Connection {
                 return Ok(());
             }
             Err(NotAStanza::Refused(stanza, error)) => router.reject(&session, *stanza, &error),
-            Err(NotAStanza::Unsupported) => return Err(StreamCondition::UnsupportedStanzaType.into()),
+            Err(NotAStanza::Unsupported(element)) => {
+                let span = tracing::debug_span!("nonza", session = session.id);
+                let chain = async move { router.nonza(&session, *element).await };
+                self.chain = Some(Box::pin(chain.instrument(span)));
+                return Ok(());
+            }
         };
         self.registered.pending.push_back(outcome);
         Ok(())
