@@ -30,8 +30,9 @@ pub async fn negotiate(stream: &mut Stream, security: Security) -> Result<Bound,
         Security::StartTls if may_be_plain(stream) => Secured::unencrypted(),
         Security::StartTls => Fresh::open(stream).await?.start_tls(stream).await?,
     };
-    let authenticated = secured.authenticate(stream).await?;
-    authenticated.bind(stream).await
+    // Boxed one by one, so that a connection that never gets so far does not make room for what comes later.
+    let authenticated = Box::pin(secured.authenticate(stream)).await?;
+    Box::pin(authenticated.bind(stream)).await
 }
 
 /// Whether the operator allows logins without TLS, and nobody can listen in on this one.

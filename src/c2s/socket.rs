@@ -26,6 +26,8 @@ use tokio_rustls::rustls::unbuffered::{
 
 /// Bytes read from the kernel in one go.
 const READ_BYTES_MAX: usize = 32 * 1024;
+/// Bytes read and forgotten after our last words.
+const LINGER_BYTES_MAX: usize = 512 * 1024;
 /// The longest TLS record (RFC 8446 §5.2) with its header, and as much as an unfinished one may take.
 const RECORD_BYTES_MAX: usize = 16_384 + 256 + 5;
 /// What encrypting adds to one record at most (RFC 5246 §6.2.3.3: header, nonce, tag), generously.
@@ -227,14 +229,19 @@ impl Socket {
     }
 
     /// Reads and forgets until the client has closed too, so that the kernel does not answer late bytes with a reset
-    /// that would take our last words from the client (RFC 9293 §3.10.7).
+    /// that would take our last words from the client (RFC 9293 §3.10.7). Only so much of them: who goes on sending does
+    /// not listen.
     pub async fn linger(&mut self, time: Duration) {
-        let mut scrap = BytesMut::new();
+        let mut left = LINGER_BYTES_MAX;
         let drained = async {
-            while self.tls.as_ref().is_none_or(|tls| !tls.peer_closed) && self.read(&mut scrap).await? {
-                scrap.clear();
+            loop {
+                self.readable().await?;
+                match SHARED.with_borrow_mut(|shared| self.tcp.try_read(shared)) {
+                    Ok(bytes) if bytes > 0 && bytes < left => left -= bytes,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    over => return over,
+                }
             }
-            io::Result::Ok(())
         };
         let _ = tokio::time::timeout(time, drained).await;
     }
