@@ -34,7 +34,8 @@ impl On<Departure> for Sent {
             return Ok(Flow::Next);
         };
         let eligible = judge(stanza, Way::Sent);
-        if eligible == Eligible::No {
+        // What its client sent before was copied before.
+        if eligible == Eligible::No || cx.fact::<Redelivered>().is_some() {
             return Ok(Flow::Next);
         }
         let sessions = cx.router().sessions_of(&sender.account).await;
