@@ -10,6 +10,7 @@ use kim_core::config::Config;
 use kim_core::db::{CORE_MIGRATIONS, Db, DbOptions, Migration};
 use kim_core::module::{Entry, Startup};
 use kim_core::router::{Parts, Router};
+use kim_core::seal::{SealError, Seals};
 
 use crate::cli::Failure;
 
@@ -55,10 +56,16 @@ impl House {
             .map_err(|error| broken(&error))?;
         let accounts = Accounts::open(db.clone(), AccountsOptions::default()).await;
         let accounts = accounts.map_err(|error| broken(&error))?;
+        let seals = Seals::open(db.clone(), &config.sealing_key()).await;
+        let seals = seals.map_err(|error| match error {
+            SealError::Db(error) => broken(&error),
+            other => Failure::SealingKey(other.to_string()),
+        })?;
         let parts = Parts {
             config,
             db: db.clone(),
             accounts,
+            seals,
             clock: Clock::system(),
             cluster,
         };
