@@ -52,7 +52,7 @@ impl Unit {
 }
 
 /// A row and where it goes.
-pub(super) trait UnitRow: Send {
+pub(super) trait UnitRow: Send + Sync {
     fn sink(&self) -> u64;
     fn bytes(&self) -> usize;
     /// An empty lane for rows of this kind.
