@@ -1,6 +1,11 @@
-//! What rooms that store or copy messages ask: how the sender would like that to be.
+//! What rooms that store or copy messages ask and tell one another: how the sender would like that to be, and which id the
+//! sender's own archive gave.
 
+use kim_core::jid::BareJid;
 use kim_core::stanza::{Kind, MessageType, Stanza};
+use kim_core::wire::Writer;
+
+use super::NS;
 
 const HINTS: &str = "urn:xmpp:hints";
 
@@ -32,5 +37,28 @@ pub fn hints(stanza: &Stanza) -> Hints {
         no_store,
         no_permanent_store: no_store || hinted("no-permanent-store"),
         no_copy: hinted("no-copy") && stanza.to.as_ref().is_some_and(|to| !to.is_bare()),
+    }
+}
+
+/// The id that the archive of the sender's account gave a departing message, left as a fact on the context at the stage
+/// `Store` of the departure. It is not in the message itself, for what leaves to others is not to have it (XEP-0313
+/// §3.5); the copies for the sender's other clients are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentId {
+    /// The account whose archive it is.
+    pub by: BareJid,
+    /// The id.
+    pub id: Box<str>,
+}
+
+impl SentId {
+    /// The `<stanza-id/>` that says so.
+    pub fn to_xml(&self) -> String {
+        let mut xml = Writer::new();
+        xml.start("stanza-id", NS)
+            .attr("id", &self.id)
+            .attr("by", self.by.as_str())
+            .end();
+        xml.finish_string()
     }
 }
