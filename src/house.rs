@@ -14,6 +14,9 @@ use kim_core::seal::{SealError, Seals};
 
 use crate::cli::Failure;
 
+/// A database that ends with the process.
+pub(crate) const IN_MEMORY: &str = "sqlite::memory:";
+
 /// A house without doors.
 pub struct House {
     /// The router, with the rooms that are switched on.
@@ -56,7 +59,12 @@ impl House {
             .map_err(|error| broken(&error))?;
         let accounts = Accounts::open(db.clone(), AccountsOptions::default()).await;
         let accounts = accounts.map_err(|error| broken(&error))?;
-        let seals = Seals::open(db.clone(), &config.sealing_key()).await;
+        let seals = if url == IN_MEMORY {
+            // It ends with the process, and so may its key.
+            Seals::with_key(db.clone(), kim_core::random::bytes()).await
+        } else {
+            Seals::open(db.clone(), &config.sealing_key()).await
+        };
         let seals = seals.map_err(|error| match error {
             SealError::Db(error) => broken(&error),
             other => Failure::SealingKey(other.to_string()),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kim_core::cluster::Solo;
 use kim_core::config::Config;
+use kim_core::module::Entry;
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -21,7 +22,11 @@ use crate::tls::{Certificates, TlsError};
 
 /// The program as its commands see it.
 pub fn app() -> App {
-    App { modules: MODULES, serve: |config, _| Box::pin(serve(config)), checks: Vec::new() }
+    App {
+        modules: MODULES,
+        serve: |config, _| Box::pin(serve(config)),
+        checks: Vec::new(),
+    }
 }
 
 /// A running server.
@@ -36,6 +41,11 @@ pub struct Server {
 impl Server {
     /// Starts a server; when this returns, clients can connect. The data directory must be there.
     pub async fn start(config: Config) -> Result<Server, Failure> {
+        Server::start_with(config, MODULES).await
+    }
+
+    /// The same with other modules than those the program has.
+    pub async fn start_with(config: Config, modules: &[Entry]) -> Result<Server, Failure> {
         // First of all, because it keeps a second server out of the data directory.
         let control = ControlSocket::bind(&config.server.data_dir)?;
         let certificates = Arc::new(Certificates::load(&config)?);
@@ -49,7 +59,7 @@ impl Server {
                 listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
-        let house = House::open(Arc::new(config), MODULES, Box::new(Solo)).await?;
+        let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
         let door = Door::new(house.router.clone(), certificates.clone());
         let addresses = listeners
             .iter()

@@ -54,7 +54,7 @@ impl Authenticated {
             let (stanza, error) = match Stanza::from_element(element) {
                 Ok(stanza) => (stanza, None),
                 Err(NotAStanza::Refused(stanza, error)) => (*stanza, Some(error)),
-                Err(NotAStanza::Unsupported) => return Err(unexpected(&namespace)),
+                Err(NotAStanza::Unsupported(_)) => return Err(unexpected(&namespace)),
             };
             let outcome = match error {
                 Some(error) => Err(error),

@@ -28,7 +28,7 @@ pub(super) async fn serve(
     let stream = Box::new(Stream::new(door, socket, address, place));
     // Boxed, because it is many times as big as what an idle session needs, and over when that begins.
     let login = Box::pin(login(stream, security).instrument(span));
-    if let Some(connection) = login.await {
+    if let Some(mut connection) = login.await {
         connection.run().await;
     }
 }

@@ -205,7 +205,7 @@ async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -
     let (stanza, refused) = match Stanza::from_element(element) {
         Ok(stanza) => (stanza, None),
         Err(NotAStanza::Refused(stanza, error)) => (*stanza, Some(error)),
-        Err(NotAStanza::Unsupported) => return Err(unexpected(&namespace)),
+        Err(NotAStanza::Unsupported(_)) => return Err(unexpected(&namespace)),
     };
     if !matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set)) || !stream.socket.is_tls() {
         return Err(StreamCondition::NotAuthorized.into());

@@ -169,11 +169,15 @@ impl Door {
 
     /// How long a client has to hear our last words.
     fn patience(&self) -> Duration {
-        if *self.stopping.borrow() {
+        if self.is_stopping() {
             FAREWELL_STOPPING
         } else {
             FAREWELL
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     fn alive(self: &Arc<Door>) -> Alive {
@@ -194,7 +198,8 @@ impl Door {
     pub async fn close(&self) {
         self.stopping.send_replace(true);
         for session in self.router.sessions().all() {
-            session.close(kim_core::error::StreamCondition::SystemShutdown);
+            // Not closed from here: its answers to what is in hand are still to come.
+            session.outbox.wake();
         }
         // The sender lives in `self`, so this cannot fail.
         let _ = self.alive.subscribe().wait_for(|alive| *alive == 0).await;

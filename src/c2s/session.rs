@@ -99,8 +99,8 @@ impl Connection {
         }
     }
 
-    /// Serves the session to its end.
-    pub(super) async fn run(mut self) {
+    /// Serves the session to its end. Borrows, because what an async function owns is kept twice.
+    pub(super) async fn run(&mut self) {
         let session = self.registered.session().clone();
         {
             let mut ready = pin!(session.outbox.ready());
@@ -119,6 +119,10 @@ impl Connection {
 
     /// Does everything that can be done now. Ready when the session is over and nothing is under way any more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.outbox_ready && self.door.is_stopping() {
+            // Nothing more is read; what was read is finished.
+            self.leaving.get_or_insert(StreamCondition::SystemShutdown.into());
+        }
         for _ in 0..FRAMES_PER_TURN_MAX {
             let mut progress = self.poll_outcomes(cx);
             progress |= self.poll_chain(cx);
@@ -266,7 +270,12 @@ impl Connection {
                 return Ok(());
             }
             Err(NotAStanza::Refused(stanza, error)) => router.reject(&session, *stanza, &error),
-            Err(NotAStanza::Unsupported) => return Err(StreamCondition::UnsupportedStanzaType.into()),
+            Err(NotAStanza::Unsupported(element)) => {
+                let span = tracing::debug_span!("nonza", session = session.id);
+                let chain = async move { router.nonza(&session, *element).await };
+                self.chain = Some(Box::pin(chain.instrument(span)));
+                return Ok(());
+            }
         };
         self.registered.pending.push_back(outcome);
         Ok(())
@@ -357,7 +366,7 @@ impl Connection {
     // ——— the end ———
 
     /// Takes the session from the house, says the last words, and gives back what was not written.
-    async fn leave(mut self) {
+    async fn leave(&mut self) {
         let end = self.leaving.take().unwrap_or(End::Closed);
         let session = self.registered.session().clone();
         match &end {
@@ -420,5 +429,22 @@ fn negotiated(router: &Router, session: &Arc<Session>, stanza: &Stanza) -> Optio
         Some(Outcome::answer(session, result))
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function makes.
+    fn future_bytes<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 768, "{}", size_of::<Connection>());
+        let task = future_bytes(super::super::connection::serve);
+        assert!(task <= 1_600, "{task}");
     }
 }

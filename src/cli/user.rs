@@ -10,10 +10,10 @@ use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
 use super::failure::Failure;
-use crate::house::House;
 use super::terminal::Terminal;
 use super::{App, UserCommand, password, serve};
 use crate::control::{Control, ControlError, Direct, LIST_ROWS_MAX, Remote, Secret, UserFacts};
+use crate::house::House;
 
 /// Runs one of them.
 pub(super) async fn run(

@@ -10,6 +10,7 @@ use crate::hook::Event;
 use crate::jid::BareJid;
 use crate::session::Session;
 use crate::stanza::Stanza;
+use crate::wire::Element;
 
 /// A stanza leaves a local account: one of its sessions sent it. `from` is the session's full JID and `to` is
 /// as the client wrote it. `Done` means that a room has dealt with it and it goes nowhere else.
@@ -66,6 +67,19 @@ impl Event for Undelivered {
     const NAME: &'static str = "undelivered";
 }
 
+/// A message of a session comes back from the house itself. The error goes straight to that session, which is not an
+/// arrival; this tells those whose business the account's other sessions are.
+pub struct Bounce {
+    /// The error.
+    pub stanza: Stanza,
+    /// The session that sent what failed.
+    pub session: Arc<Session>,
+}
+
+impl Event for Bounce {
+    const NAME: &'static str = "bounce";
+}
+
 /// A stanza is about to enter one session's outbox. `Done` means that the session does not get it now.
 pub struct Delivery {
     /// What is sent.
@@ -76,6 +90,20 @@ pub struct Delivery {
 
 impl Event for Delivery {
     const NAME: &'static str = "delivery";
+}
+
+/// An element on the first level of a bound stream that is no stanza: client states, acknowledgements. `Done` means that
+/// a room has understood it; otherwise the stream ends with `unsupported-stanza-type` (RFC 6120 §4.9.3.24). It has its
+/// turn among the stanzas of its stream like one of them.
+pub struct Nonza {
+    /// What came.
+    pub element: Element,
+    /// The session whose client sent it.
+    pub session: Arc<Session>,
+}
+
+impl Event for Nonza {
+    const NAME: &'static str = "nonza";
 }
 
 /// A session has bound its resource; nothing was sent to it yet.

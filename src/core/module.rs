@@ -55,6 +55,9 @@ pub trait Module: 'static {
     const NEEDS: &'static [&'static str] = &[];
     /// Its tables.
     const MIGRATIONS: &'static [Migration] = &[];
+    /// What erases an account's rows from them, in the transaction that removes the account. A darkened module erases
+    /// too: its rows are still there.
+    const ERASERS: &'static [Eraser] = &[];
 
     /// Registers hooks, handlers and features.
     fn register(config: Self::Config, house: &mut Registrar<'_>) -> Result<(), Fault>;
@@ -71,6 +74,8 @@ pub struct Entry {
     pub needs: &'static [&'static str],
     /// [`Module::MIGRATIONS`]
     pub migrations: &'static [Migration],
+    /// [`Module::ERASERS`]
+    pub erasers: &'static [Eraser],
     register: fn(&Config, &mut Registrar<'_>) -> Result<(), Startup>,
     /// What its section of the configuration may hold.
     pub schema: fn() -> Schema,
@@ -84,6 +89,7 @@ impl Entry {
             specs: M::SPECS,
             needs: M::NEEDS,
             migrations: M::MIGRATIONS,
+            erasers: M::ERASERS,
             register: |config, house| {
                 let section = config.modules.section::<M::Config>(M::NAME)?;
                 M::register(section, house).map_err(|fault| Startup::Module(M::NAME, fault))
@@ -283,6 +289,7 @@ impl<'a> Registrar<'a> {
 
     /// Registers all modules that the configuration does not darken.
     pub(crate) fn register_all(&mut self, modules: &[Entry]) -> Result<(), Startup> {
+        self.tables.erasers = modules.iter().flat_map(|entry| entry.erasers).copied().collect();
         for entry in modules
             .iter()
             .filter(|entry| self.config.modules.is_enabled(entry.name))
@@ -390,11 +397,6 @@ impl<'a> Registrar<'a> {
         feature: impl Fn(&Router, &str) -> Option<String> + Send + Sync + 'static,
     ) {
         self.tables.stream_features.push((offer, Box::new(feature)));
-    }
-
-    /// Erases an account's rows in the transaction that removes the account.
-    pub fn erase(&mut self, eraser: Eraser) {
-        self.tables.erasers.push(eraser);
     }
 
     /// Lays out something other rooms may use, by its type (declared in this room's `api`).

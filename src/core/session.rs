@@ -238,6 +238,11 @@ impl Outbox {
         self.ready.notified().await;
     }
 
+    /// Wakes the socket's task although there is nothing to take.
+    pub fn wake(&self) {
+        self.ready.notify_one();
+    }
+
     /// Takes nothing more; the first reason stays.
     pub fn close(&self, error: StreamError) {
         lock(&self.queue).closing.get_or_insert(error);

@@ -121,8 +121,9 @@ impl Kind {
 /// Why an element is not a stanza that can be routed.
 #[derive(Debug)]
 pub enum NotAStanza {
-    /// Not message, presence or iq in the content namespace: the stream ends with `unsupported-stanza-type`.
-    Unsupported,
+    /// Not message, presence or iq in the content namespace. On a bound stream a room may understand it
+    /// ([`crate::events::Nonza`]); otherwise the stream ends with `unsupported-stanza-type`.
+    Unsupported(Box<Element>),
     /// Its sender gets this answer (already addressed back to it), or nothing where none is allowed.
     Refused(Box<Stanza>, StanzaError),
 }
@@ -150,7 +151,7 @@ impl Stanza {
     /// one payload are `bad-request` (RFC 6120 §8.2.3); addresses that are not JIDs are `jid-malformed`.
     pub fn from_element(element: Element) -> Result<Stanza, NotAStanza> {
         if element.ns() != ns::CLIENT {
-            return Err(NotAStanza::Unsupported);
+            return Err(NotAStanza::Unsupported(Box::new(element)));
         }
         let type_text = element.attr("type").unwrap_or(Cow::Borrowed(""));
         let (kind, mut problem) = match element.name() {
@@ -173,7 +174,7 @@ impl Stanza {
                 Some(kind) => (Kind::Iq(kind), None),
                 None => (Kind::Iq(IqType::Get), Some(Condition::BadRequest)),
             },
-            _ => return Err(NotAStanza::Unsupported),
+            _ => return Err(NotAStanza::Unsupported(Box::new(element))),
         };
         let id: Option<Box<str>> = element.attr("id").map(|id| id.into_owned().into_boxed_str());
         if id.is_none() && matches!(kind, Kind::Iq(_)) {

@@ -7,10 +7,10 @@ use crate::config::NoSettings;
 use crate::cx::Cx;
 use crate::db::{BoxFuture, Db, DbError, DbOptions, Query, SinkRow, Tx};
 use crate::error::{Condition, Fault, StreamCondition};
-use crate::events::{Arrival, Delivery, Departure, SessionEnded, Undelivered, Verdict};
+use crate::events::{Arrival, Delivery, Departure, Nonza, SessionEnded, Undelivered, Verdict};
 use crate::hook::{Event, Flow, On, Stage};
 use crate::module::{At, Coverage, Entry, HandleIq, Module, Registrar, Reply, Request, Spec};
-use crate::stanza::{IqType, Kind, Stanza};
+use crate::stanza::{IqType, Kind, MessageType, Stanza};
 use crate::testing::House;
 
 const SPEC: &[Spec] = &[Spec {
@@ -116,6 +116,47 @@ async fn a_module_that_needs_a_darkened_one_does_not_start() {
         House::configured(&[Entry::of::<First>(), Entry::of::<Needy>()], toml).await
     });
     assert!(started.await.is_err_and(|panic| panic.is_panic()));
+}
+
+// ——— what is no stanza ———
+
+/// Understands `<hush/>`, fails at `<fail/>`, and has nothing to say to the rest.
+struct Hushed;
+
+impl On<Nonza> for Hushed {
+    async fn on(&self, nonza: &mut Nonza, cx: &mut Cx) -> Result<Flow, Fault> {
+        if nonza.element.is("fail", "urn:x") {
+            return Err(Fault::Us("on purpose".into()));
+        }
+        if nonza.element.is("hush", "urn:x") {
+            let hushed = Stanza::new(Kind::Message(MessageType::Normal), "<hushed xmlns='urn:x'/>");
+            cx.deliver(&nonza.session, Arc::new(hushed));
+            return Ok(Flow::Done);
+        }
+        Ok(Flow::Next)
+    }
+}
+
+room!(Hush, "xep0001_hush", |house| {
+    house.on::<Nonza>(Stage::Deliver, Hushed);
+});
+
+#[tokio::test]
+async fn an_element_that_is_no_stanza_is_understood_by_a_room_or_ends_the_stream() {
+    let house = house(&[Entry::of::<Hush>()]).await;
+    for (sent, condition) in [
+        ("<hush/>", StreamCondition::UnsupportedStanzaType),
+        ("<hush xmlns='urn:y'/>", StreamCondition::UnsupportedStanzaType),
+        ("<message xmlns='urn:x'/>", StreamCondition::UnsupportedStanzaType),
+        ("<fail xmlns='urn:x'/>", StreamCondition::InternalServerError),
+    ] {
+        let mut alice = house.connect("alice@localhost/phone").await;
+        alice.send("<hush xmlns='urn:x'/>").await;
+        alice.expect("<message><hushed xmlns='urn:x'/></message>");
+        assert_eq!(alice.closing(), None);
+        alice.send(sent).await;
+        assert_eq!(alice.closing().map(|error| error.condition), Some(condition), "{sent}");
+    }
 }
 
 // ——— departure ———
@@ -500,4 +541,32 @@ async fn what_one_hook_learns_the_next_may_know() {
         .send("<message to='alice@localhost'><body>x</body></message>")
         .await;
     alice.expect("<message><body>x</body><known xmlns='urn:test'/></message>");
+}
+
+// ——— accounts ———
+
+#[tokio::test]
+async fn a_darkened_module_still_erases_the_rows_of_a_removed_account() {
+    static ERASED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    fn erase<'a>(_: &'a mut Tx, account: &'a crate::jid::BareJid) -> BoxFuture<'a, Result<(), DbError>> {
+        Box::pin(async move {
+            ERASED.lock().unwrap().push(account.to_string());
+            Ok(())
+        })
+    }
+    struct Dark;
+    impl Module for Dark {
+        type Config = NoSettings;
+        const NAME: &'static str = "xep0011_dark";
+        const SPECS: &'static [Spec] = SPEC;
+        const ERASERS: &'static [crate::accounts::Eraser] = &[erase];
+        fn register(_: NoSettings, _: &mut Registrar<'_>) -> Result<(), Fault> {
+            Ok(())
+        }
+    }
+    let house = House::configured(&[Entry::of::<Dark>()], "[xep0011_dark]\nenabled = false\n").await;
+    let account = house.account("alice@localhost").await;
+    house.router.erase_account(&account).await.unwrap();
+    assert_eq!(ERASED.lock().unwrap().as_slice(), ["alice@localhost"]);
+    assert!(!house.router.accounts().exists(&account).await.unwrap());
 }

@@ -7,8 +7,6 @@
 
 mod binding;
 mod self_signed;
-#[cfg(test)]
-mod tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -41,6 +41,7 @@ class Server:
         self.port, self.port_tls = free_ports(2)
         LOGS.mkdir(parents=True, exist_ok=True)
         self.log = LOGS / f"{name}.log"
+        self.log.unlink(missing_ok=True)
         self.process = None
 
     # --- the process -------------------------------------------------------------------------------------------

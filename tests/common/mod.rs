@@ -3,6 +3,7 @@
 //! will never come.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod process;
 pub mod scram;
 pub mod tls;
 
@@ -18,6 +19,7 @@ use kim_core::accounts::Tombstone;
 use kim_core::accounts::scram::Password;
 use kim_core::config::{Config, Sources};
 use kim_core::jid::{BareJid, Jid};
+use kim_core::module::Entry;
 use kim_core::wire::{Element, Frame, Limits, Reader};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,7 +67,21 @@ impl TestServer {
         TestServer::begin(toml, None, prepare).await
     }
 
+    /// The same with other modules.
+    pub async fn with_modules(toml: &str, modules: &[Entry]) -> TestServer {
+        TestServer::build(toml, None, |_| {}, modules).await
+    }
+
     async fn begin(toml: &str, url: Option<&str>, prepare: impl FnOnce(&Path)) -> TestServer {
+        TestServer::build(toml, url, prepare, app().modules).await
+    }
+
+    async fn build(
+        toml: &str,
+        url: Option<&str>,
+        prepare: impl FnOnce(&Path),
+        modules: &[Entry],
+    ) -> TestServer {
         let home = std::env::temp_dir().join(format!("kim-test-{}", kim_core::random::token()));
         prepare_data_dir(&home).expect("a data directory");
         prepare(&home);
@@ -85,7 +101,9 @@ impl TestServer {
             sources = sources.flag("--url", "storage", "url", url);
         }
         let config = Config::load(&sources, &app().schemas()).expect("a valid configuration");
-        let server = Server::start(config).await.expect("the server starts");
+        let server = Server::start_with(config, modules)
+            .await
+            .expect("the server starts");
         let address = |security| {
             let mut all = server.addresses().iter();
             all.find(|(kind, _)| *kind == security)

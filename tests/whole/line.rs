@@ -1,7 +1,7 @@
 //! One connection to the server as a client has it: TCP, TLS with a verified certificate, an XML stream, a login. Nothing
 //! is hidden: hostile tests write what bytes they like.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use kim_core::accounts::scram::Hash;
 use kim_core::random;
 use kim_core::wire::{Element, Frame, Limits, Reader};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -24,7 +24,7 @@ const STREAMS: &str = "http://etherx.jabber.org/streams";
 const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 
 /// How long an answer may take. It only ends a wait for something that will never come.
-pub const ANSWER_MAX: Duration = Duration::from_secs(60);
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
@@ -84,7 +84,19 @@ impl Line {
         trust: &Arc<ClientConfig>,
         domain: &str,
     ) -> std::io::Result<Line> {
-        let tcp = TcpStream::connect(address).await?;
+        Line::try_direct_from(Ipv4Addr::UNSPECIFIED.into(), address, trust, domain).await
+    }
+
+    /// The same from an address of this machine.
+    pub async fn try_direct_from(
+        from: IpAddr,
+        address: SocketAddr,
+        trust: &Arc<ClientConfig>,
+        domain: &str,
+    ) -> std::io::Result<Line> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(from, 0))?;
+        let tcp = socket.connect(address).await?;
         tcp.set_nodelay(true)?;
         let mut config = ClientConfig::clone(trust);
         config.alpn_protocols = vec![b"xmpp-client".to_vec()];
@@ -167,6 +179,11 @@ impl Line {
     /// Reads until the server has closed the connection.
     pub async fn gone(&mut self) {
         while !matches!(self.came().await, Came::Gone) {}
+    }
+
+    /// Appends what comes next as bytes, unread by anybody before; gives how many, 0 at the end of the connection.
+    pub async fn read_bytes(&mut self, bytes: &mut Vec<u8>) -> usize {
+        self.transport.read_buf(bytes).await.unwrap_or(0)
     }
 
     /// Throws away what comes until the connection ends, without looking at it; gives how many bytes it was.

@@ -145,6 +145,14 @@ impl Person {
         self.inbox.drain(..).collect()
     }
 
+    /// Everything that still comes before the session or its connection ends.
+    pub async fn rest(&mut self) -> Vec<String> {
+        while self.end.is_none() {
+            self.read().await;
+        }
+        self.inbox.drain(..).collect()
+    }
+
     /// The stream error that ended the session, if it has ended so.
     pub async fn ended(&mut self) -> Option<String> {
         self.settle().await;

@@ -325,6 +325,24 @@ fn log_file(folder: &Path, name: &str) -> PathBuf {
     }
 }
 
+/// How many descriptors this process and those it starts may have, after asking for as many as there can be.
+pub fn descriptors() -> usize {
+    let me = std::process::id().to_string();
+    let limits = || fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let field = |at: usize| {
+        let limits = limits();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
+        line.and_then(|line| line.split_whitespace().nth(at)?.parse::<usize>().ok())
+            .unwrap_or(1024)
+    };
+    let _ = Command::new("prlimit")
+        .args(["--pid", &me, &format!("--nofile={}", field(1))])
+        .status();
+    field(0)
+}
+
 fn end_of(log: &Path) -> String {
     let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().collect();

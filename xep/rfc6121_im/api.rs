@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use kim_core::error::Fault;
 use kim_core::hook::Event;
-use kim_core::jid::BareJid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 
+use super::directed::Directed;
 pub use super::item::{Item, Roster};
 use super::offline::Offline;
 pub use super::rosters::Interested;
 use super::rosters::Rosters;
-use super::store::roster::Changed;
+use super::store::roster_change::Changed;
 pub use super::subscription::{Half, State};
 
 /// Rosters and subscriptions. Reads come from memory for accounts that are online.
@@ -68,6 +69,12 @@ impl Subscriptions {
             }),
         )
     }
+}
+
+/// The addresses at a bare JID that a session has sent its presence to directly (RFC 6121 §4.6). Where the bare JID is a
+/// room, they are the nicknames under which the session is there.
+pub fn directed_at(session: &Session, bare: &str) -> Vec<Jid> {
+    Directed::at(session, bare)
 }
 
 /// Messages that wait for accounts to come online.

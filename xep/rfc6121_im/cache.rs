@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kim_core::jid::BareJid;
 
 use super::item::Roster;
-use super::store::roster::Changed;
+use super::store::roster_change::Changed;
 
 /// Independent parts, so that loads of different accounts do not wait for one another.
 const SHARDS: usize = 32;
@@ -49,7 +49,7 @@ impl Shard {
 
 /// The rosters in memory.
 pub struct Cache {
-    shards: Vec<Mutex<Shard>>,
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     shard_bytes_max: usize,
 }
@@ -58,14 +58,14 @@ impl Cache {
     /// An empty cache of about that size.
     pub fn new(bytes_max: usize) -> Cache {
         Cache {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: Default::default(),
             hasher: RandomState::new(),
             shard_bytes_max: bytes_max / SHARDS,
         }
     }
 
     fn shard(&self, account: &BareJid) -> MutexGuard<'_, Shard> {
-        let at = self.hasher.hash_one(account) as usize % self.shards.len().max(1);
+        let at = self.hasher.hash_one(account) as usize % SHARDS;
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -45,6 +45,14 @@ impl Directed {
             .is_some_and(|directed| directed.lock().contains(target))
     }
 
+    /// The targets at one bare JID.
+    pub fn at(session: &Session, bare: &str) -> Vec<Jid> {
+        session.known_fact::<Directed>().map_or_else(Vec::new, |directed| {
+            let targets = directed.lock();
+            targets.iter().filter(|target| target.bare_str() == bare).cloned().collect()
+        })
+    }
+
     /// All targets, forgotten.
     pub fn take(session: &Session) -> HashSet<Jid> {
         session

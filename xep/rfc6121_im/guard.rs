@@ -6,7 +6,7 @@ use kim_core::events::{Arrival, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::Jid;
 use kim_core::ns;
-use kim_core::router::{Redelivered, Router};
+use kim_core::router::Router;
 use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::El;
 
@@ -31,21 +31,6 @@ impl On<Arrival> for NoForeignRosters {
             IqType::Get | IqType::Set => Verdict::Bounced(StanzaError::new(Condition::ServiceUnavailable)),
             _ => Verdict::Dropped,
         };
-        Ok(Flow::Next)
-    }
-}
-
-/// A delay in this server's name is only this server's to tell (XEP-0203 §5).
-pub struct NoForgedDelays;
-
-impl On<Arrival> for NoForgedDelays {
-    async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
-        if matches!(event.stanza.kind, Kind::Message(_) | Kind::Presence(_))
-            && cx.fact::<Redelivered>().is_none()
-        {
-            let router = cx.router();
-            event.stanza.remove(|child| is_our_delay(router, child));
-        }
         Ok(Flow::Next)
     }
 }

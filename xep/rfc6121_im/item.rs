@@ -80,6 +80,13 @@ impl Item {
         xml.end();
     }
 
+    /// Characters of its address, name and groups, as they are stored.
+    pub fn text_chars(&self) -> usize {
+        let groups: usize = self.groups.iter().map(|group| group.chars().count()).sum();
+        let name = self.name.as_deref().map_or(0, |name| name.chars().count());
+        self.contact.as_str().chars().count() + name + groups + self.groups.len().saturating_sub(1)
+    }
+
     /// The memory it holds, for the limit of the cache.
     fn bytes(&self) -> usize {
         let text = |text: &str| text.len() + 24;

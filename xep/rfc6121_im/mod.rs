@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
@@ -14,6 +15,8 @@ use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
+
+use store::roster_change::RosterLimits;
 
 pub mod api;
 mod cache;
@@ -25,6 +28,7 @@ mod guard;
 mod inbound;
 mod item;
 mod kept;
+mod locks;
 mod offline;
 mod outbound;
 mod presence;
@@ -47,6 +51,8 @@ section! {
     pub struct ImConfig {
         /// Bytes of messages kept for one account while it is offline.
         pub offline_bytes_max: usize = 10_485_760, in 0..=1_073_741_824;
+        /// Characters of addresses, names and groups in one roster.
+        pub roster_text_chars_max: usize = 262_144, in 1_024..=16_777_216;
         /// Memory for rosters in use, in bytes.
         pub roster_cache_bytes_max: usize = 67_108_864, in 1_048_576..=17_179_869_184;
     }
@@ -81,12 +87,18 @@ impl Module for Im {
             sql: include_str!("migrations/0002_offline.sql"),
         },
     ];
+    const ERASERS: &'static [Eraser] = &[store::roster::erase, store::offline::erase];
 
     fn register(config: ImConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let limits = house.config.limits.effective();
+        let roster_limits = RosterLimits {
+            items_max: limits.roster_items_max,
+            text_chars_max: config.roster_text_chars_max,
+            requests_max: limits.pending_subscriptions_max,
+        };
         let rosters = Arc::new(rosters::Rosters::new(
             house.db,
-            &limits,
+            roster_limits,
             config.roster_cache_bytes_max,
         ));
         let offline = Arc::new(offline::Offline::new(
@@ -112,7 +124,6 @@ impl Module for Im {
             );
         }
         house.on::<Arrival>(Stage::Admit, guard::NoForeignRosters);
-        house.on::<Arrival>(Stage::Stamp, guard::NoForgedDelays);
         house.on::<Arrival>(Stage::Deliver, delivery::Messages);
         house.on::<Arrival>(
             Stage::Deliver,
@@ -155,8 +166,6 @@ impl Module for Im {
         if limits.offline_messages_max > 0 {
             house.feature(&[At::Server], "msgoffline");
         }
-        house.erase(store::roster::erase);
-        house.erase(store::offline::erase);
         Ok(())
     }
 }

@@ -6,7 +6,6 @@
 //! it is [`Catching`] up and live messages queue behind the old ones.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,17 +21,15 @@ use kim_core::router::{Host, Router};
 use kim_core::seal::{self, Seals};
 use kim_core::session::{Presence, Session};
 use kim_core::stanza::{self, Stanza};
-use tokio::sync::OwnedMutexGuard;
 
 use super::api::Archived;
 use super::delivery::{Several, takes_bare};
 use super::guard::is_our_delay;
+use super::locks::Locks;
 use super::rosters::Rosters;
 use super::store::offline::{Key, OfflineStore, Usage, Waiting};
 use super::{kept, worth};
 
-/// Accounts for which messages can be kept or handed over at the same time.
-const LOCKS: usize = 256;
 /// Bytes handed to a session at once; then its client has to read.
 const BATCH_BYTES_MAX: usize = 262_144;
 /// How often it is looked whether the client has read, in milliseconds.
@@ -80,8 +77,7 @@ pub struct Offline {
     store: OfflineStore,
     seals: Seals,
     limits: OfflineLimits,
-    locks: Vec<Arc<tokio::sync::Mutex<()>>>,
-    hasher: RandomState,
+    locks: Locks,
     usages: Mutex<HashMap<BareJid, Counted>>,
 }
 
@@ -92,20 +88,14 @@ impl Offline {
             store: OfflineStore::new(db.clone()),
             seals: seals.clone(),
             limits,
-            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
-            hasher: RandomState::new(),
+            locks: Locks::new(),
             usages: Mutex::default(),
         }
     }
 
-    async fn hold(&self, account: &BareJid) -> OwnedMutexGuard<()> {
-        let at = self.hasher.hash_one(account) as usize % self.locks.len().max(1);
-        self.locks[at].clone().lock_owned().await
-    }
-
     /// Forgets everything that waits for an account: its client has it from elsewhere, or the account goes.
     pub async fn clear(&self, account: &BareJid) -> Result<(), Fault> {
-        let _held = self.hold(account).await;
+        let _held = self.locks.hold(account).await;
         self.forget_usage(account);
         Ok(self.store.clear(account).await?)
     }
@@ -209,7 +199,7 @@ impl Offline {
 
     async fn try_hand_over(&self, router: &Arc<Router>, session: &Arc<Session>) -> Result<bool, Fault> {
         loop {
-            let held = self.hold(&session.account).await;
+            let held = self.locks.hold(&session.account).await;
             let waiting = self.store.first(&session.account).await?;
             let wanted =
                 session.priority().is_some_and(|priority| priority >= 0) && !session.outbox.is_closed();
@@ -315,7 +305,7 @@ impl On<Undelivered> for Keep {
             worth::Worth::Nothing => return Ok(Flow::Done),
             worth::Worth::Unwanted => return self.lost(&router, event).await,
         }
-        let held = self.offline.hold(&event.account).await;
+        let held = self.offline.locks.hold(&event.account).await;
         let here: Several = router
             .sessions_of(&event.account)
             .await

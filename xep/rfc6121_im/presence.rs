@@ -193,6 +193,7 @@ impl Outgoing {
             });
             if !targets.is_empty() {
                 told.extend(roster.subscribers().cloned());
+                told.insert(session.account.clone());
             }
             for contact in audience(router, session, roster.subscribers(), cx).await? {
                 cx.send(Stanza::clone(&stanza).to(contact));

@@ -1,11 +1,9 @@
 //! The rosters at work: read through the cache, changed one at a time for each account, every change pushed once it is
 //! committed and before anything else happens to the roster (RFC 6121 §2.1.6, §2.6.3).
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kim_core::config::Limits;
 use kim_core::db::{Db, DbError};
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
@@ -14,17 +12,16 @@ use kim_core::router::Router;
 use kim_core::session::Session;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::Writer;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 use super::ROSTER;
 use super::api::RosterChanged;
 use super::cache::Cache;
 use super::change::{self, Edit};
 use super::item::{Item, Roster};
-use super::store::roster::{Changed, Refusal, RosterStore, Wanted};
-
-/// Accounts whose rosters can change at the same time.
-const LOCKS: usize = 256;
+use super::locks::Locks;
+use super::store::roster::RosterStore;
+use super::store::roster_change::{Changed, Refusal, RosterLimits, Wanted};
 
 /// A session that asked for the roster and so gets the pushes: an "interested resource" (RFC 6121 §2.1.6, §2.2).
 #[derive(Default)]
@@ -48,22 +45,18 @@ impl Interested {
 pub struct Rosters {
     store: RosterStore,
     cache: Cache,
-    locks: Vec<Arc<Mutex<()>>>,
-    hasher: RandomState,
-    items_max: usize,
-    requests_max: usize,
+    locks: Locks,
+    limits: RosterLimits,
 }
 
 impl Rosters {
     /// The rosters in a database.
-    pub fn new(db: &Db, limits: &Limits, cache_bytes_max: usize) -> Rosters {
+    pub fn new(db: &Db, limits: RosterLimits, cache_bytes_max: usize) -> Rosters {
         Rosters {
             store: RosterStore::new(db.clone()),
             cache: Cache::new(cache_bytes_max),
-            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
-            hasher: RandomState::new(),
-            items_max: limits.roster_items_max,
-            requests_max: limits.pending_subscriptions_max,
+            locks: Locks::new(),
+            limits,
         }
     }
 
@@ -113,8 +106,7 @@ impl Rosters {
 
     /// Nobody else changes the roster, or reads it for a client, while this is held.
     pub async fn hold(&self, account: &BareJid) -> OwnedMutexGuard<()> {
-        let at = self.hasher.hash_one(account) as usize % self.locks.len().max(1);
-        self.locks[at].clone().lock_owned().await
+        self.locks.hold(account).await
     }
 
     /// Changes one contact; when it returns, the change is committed and pushed. It goes on even if the caller goes
@@ -135,8 +127,7 @@ impl Rosters {
             contact: contact.clone(),
             edit,
             now: router.clock().now().0,
-            items_max: self.items_max,
-            requests_max: self.requests_max,
+            limits: self.limits,
         });
         let (rosters, router) = (self.clone(), router.clone());
         let work = tokio::spawn(async move {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
+use kim_core::accounts::Eraser;
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::db::Migration;
@@ -41,6 +42,7 @@ impl Module for LastActivity {
         name: "0001_last",
         sql: include_str!("migrations/0001_last.sql"),
     }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let subscriptions = house.needed()?;
@@ -67,7 +69,6 @@ impl Module for LastActivity {
         );
         house.on::<Arrival>(Stage::Admit, account::Guard { subscriptions });
         house.on::<PresenceChanged>(Stage::Store, account::Note(seen));
-        house.erase(store::erase);
         Ok(())
     }
 }

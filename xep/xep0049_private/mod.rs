@@ -2,6 +2,7 @@
 //! The answer to a set leaves after its commit. All entries of an account together are bounded by
 //! `private_bytes_max` in `[limits]`.
 
+use kim_core::accounts::Eraser;
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::db::Migration;
@@ -40,6 +41,7 @@ impl Module for PrivateXml {
         name: "0001_private",
         sql: include_str!("migrations/0001_private.sql"),
     }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let bytes_max = house.config.limits.effective().private_bytes_max;
@@ -51,7 +53,6 @@ impl Module for PrivateXml {
         }
         // The text names no place; clients look at the server.
         house.feature(&[At::Server], NS);
-        house.erase(store::erase);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use kim_core::accounts::Eraser;
 use kim_core::config::NoSettings;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault};
@@ -44,6 +45,7 @@ impl Module for VCardTemp {
         name: "0001_vcard",
         sql: include_str!("migrations/0001_vcard.sql"),
     }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let cards = Arc::new(store::Cards::new(house.db.clone()));
@@ -69,7 +71,6 @@ impl Module for VCardTemp {
         house.refuse_others(IqType::Set, "vCard", NS, Condition::Forbidden);
         house.feature(&[At::Server], NS);
         house.on::<Departure>(Stage::Stamp, avatar::ShowHash(cards));
-        house.erase(store::erase);
         Ok(())
     }
 }

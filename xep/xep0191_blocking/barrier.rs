@@ -11,6 +11,7 @@ use kim_core::router::Host;
 use kim_core::stanza::{IqType, Kind, PresenceType};
 
 use super::list::BlockLists;
+use crate::rfc6121_im::api::Audience;
 
 /// What an account sends to somebody it has blocked comes back; answers to them are dropped.
 pub(super) struct Outgoing(pub Arc<BlockLists>);
@@ -18,7 +19,12 @@ pub(super) struct Outgoing(pub Arc<BlockLists>);
 impl On<Departure> for Outgoing {
     async fn on(&self, departure: &mut Departure, _: &mut Cx) -> Result<Flow, Fault> {
         let account = &departure.session.account;
-        let Some(to) = departure.stanza.to.as_ref().filter(|to| to.bare_str() != account.as_str()) else {
+        let Some(to) = departure
+            .stanza
+            .to
+            .as_ref()
+            .filter(|to| to.bare_str() != account.as_str())
+        else {
             return Ok(Flow::Next);
         };
         if departure.session.guest || !self.0.of(account).await?.blocks(to) {
@@ -30,13 +36,28 @@ impl On<Departure> for Outgoing {
     }
 }
 
+/// Broadcasts and probes of an account leave out whom it has blocked: they see it offline, and are not asked.
+pub(super) struct Unseen(pub Arc<BlockLists>);
+
+impl On<Audience> for Unseen {
+    async fn on(&self, audience: &mut Audience, _: &mut Cx) -> Result<Flow, Fault> {
+        let list = self.0.of(&audience.session.account).await?;
+        audience.contacts.retain(|contact| !list.blocks(contact));
+        Ok(Flow::Next)
+    }
+}
+
 /// What the blocked send does not arrive; neither does what the server sends them in the account's name.
 pub(super) struct Incoming(pub Arc<BlockLists>);
 
 impl On<Arrival> for Incoming {
     async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
         let stanza = &arrival.stanza;
-        let Some(from) = stanza.from.as_ref().filter(|from| from.bare_str() != arrival.account.as_str()) else {
+        let Some(from) = stanza
+            .from
+            .as_ref()
+            .filter(|from| from.bare_str() != arrival.account.as_str())
+        else {
             return Ok(Flow::Next);
         };
         let is_user = |domain: &str| cx.router().host(domain) == Some(Host::Users);
@@ -55,7 +76,10 @@ impl On<Arrival> for Incoming {
             _ => false,
         };
         if hidden && from.local().is_some() && is_user(from.domain()) {
-            let to = stanza.to.clone().unwrap_or_else(|| arrival.account.clone().into());
+            let to = stanza
+                .to
+                .clone()
+                .unwrap_or_else(|| arrival.account.clone().into());
             if self.0.of(&from.bare()).await?.blocks(&to) {
                 arrival.verdict = Verdict::Dropped;
                 return settle(arrival);

@@ -60,7 +60,9 @@ impl HandleIq for Block {
         let list = self.lists.of(iq.account).await?;
         let new: Vec<Jid> = asked.iter().filter(|jid| !list.names(jid)).cloned().collect();
         if list.len() + new.len() > self.items_max {
-            return Err(StanzaError::new(Condition::ResourceConstraint).text("the block list is full").into());
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .text("the block list is full")
+                .into());
         }
         // Whoever sees us now, sees us go (§3.3): asked before the block, sent as if before it.
         let farewell = self.visibility.farewell(iq.account, &new, cx).await?;
@@ -99,8 +101,12 @@ impl HandleIq for Unblock {
 fn items(payload: El<'_>) -> Result<Vec<Jid>, Fault> {
     let mut jids = BTreeSet::new();
     for item in payload.children().take(ITEMS_PER_REQUEST_MAX + 1) {
-        let jid = item.attr("jid").filter(|_| item.name() == "item" && item.ns() == NS);
-        let Some(jid) = jid else { return Err(Condition::BadRequest.into()) };
+        let jid = item
+            .attr("jid")
+            .filter(|_| item.name() == "item" && item.ns() == NS);
+        let Some(jid) = jid else {
+            return Err(Condition::BadRequest.into());
+        };
         jids.insert(Jid::parse(&jid)?);
     }
     if jids.len() > ITEMS_PER_REQUEST_MAX {
@@ -130,5 +136,7 @@ fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
 }
 
 fn is_interested(session: &Session) -> bool {
-    session.known_fact::<Interested>().is_some_and(|interested| interested.0.load(Ordering::Relaxed))
+    session
+        .known_fact::<Interested>()
+        .is_some_and(|interested| interested.0.load(Ordering::Relaxed))
 }

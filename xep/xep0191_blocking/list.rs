@@ -32,7 +32,9 @@ impl BlockList {
         self.0.contains(jid.as_str())
             || self.0.contains(jid.bare_str())
             || self.0.contains(jid.domain())
-            || jid.resource().is_some_and(|resource| self.0.contains(format!("{}/{resource}", jid.domain()).as_str()))
+            || jid
+                .resource()
+                .is_some_and(|resource| self.0.contains(format!("{}/{resource}", jid.domain()).as_str()))
     }
 
     /// Whether exactly this address stands on the list.
@@ -63,7 +65,11 @@ pub(super) struct BlockLists {
 
 impl BlockLists {
     pub(super) fn new(db: Db) -> BlockLists {
-        BlockLists { db, cache: Cache::new(LISTS_MAX), changing: tokio::sync::Mutex::new(()) }
+        BlockLists {
+            db,
+            cache: Cache::new(LISTS_MAX),
+            changing: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// An account's list.
@@ -112,7 +118,8 @@ impl BlockLists {
         // Removed first: if the reading fails, the next reader asks the database again.
         self.cache.remove(account);
         let jids = store::list(&self.db, account).await?;
-        self.cache.insert(account.clone(), Arc::new(jids.into_iter().collect()));
+        self.cache
+            .insert(account.clone(), Arc::new(jids.into_iter().collect()));
         Ok(())
     }
 }

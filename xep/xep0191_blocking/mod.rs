@@ -11,6 +11,7 @@ mod visibility;
 
 use std::sync::Arc;
 
+use kim_core::accounts::Eraser;
 use kim_core::config::NoSettings;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
@@ -19,6 +20,7 @@ use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 
+use crate::rfc6121_im::api::Audience;
 use list::BlockLists;
 use visibility::Visibility;
 
@@ -33,27 +35,51 @@ pub struct Blocking;
 impl Module for Blocking {
     type Config = NoSettings;
     const NAME: &'static str = "xep0191_blocking";
-    const SPECS: &'static [Spec] =
-        &[Spec { id: "XEP-0191", title: "Blocking Command", version: "1.3", coverage: Coverage::Complete }];
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0191",
+        title: "Blocking Command",
+        version: "1.3",
+        coverage: Coverage::Complete,
+    }];
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
     const MIGRATIONS: &'static [Migration] = store::MIGRATIONS;
+    const ERASERS: &'static [Eraser] = &[store::clear];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let lists = Arc::new(BlockLists::new(house.db.clone()));
         let visibility = Arc::new(Visibility::new(house.needed()?));
         let items_max = house.config.limits.effective().block_list_max;
 
-        house.iq(&[At::Own], IqType::Get, "blocklist", NS, commands::Fetch(lists.clone()));
-        let block = commands::Block { lists: lists.clone(), visibility: visibility.clone(), items_max };
+        house.iq(
+            &[At::Own],
+            IqType::Get,
+            "blocklist",
+            NS,
+            commands::Fetch(lists.clone()),
+        );
+        let block = commands::Block {
+            lists: lists.clone(),
+            visibility: visibility.clone(),
+            items_max,
+        };
         house.iq(&[At::Own], IqType::Set, "block", NS, block);
-        house.iq(&[At::Own], IqType::Set, "unblock", NS, commands::Unblock { lists: lists.clone(), visibility });
+        house.iq(
+            &[At::Own],
+            IqType::Set,
+            "unblock",
+            NS,
+            commands::Unblock {
+                lists: lists.clone(),
+                visibility,
+            },
+        );
         // Clients look for it at the domain (§3.1).
         house.feature(&[At::Server], NS);
 
         house.on::<Departure>(Stage::Admit, barrier::Outgoing(lists.clone()));
         house.on::<Arrival>(Stage::Admit, barrier::Incoming(lists.clone()));
+        house.on::<Audience>(Stage::Filter, barrier::Unseen(lists.clone()));
         house.on::<AccountRemoved>(Stage::Store, barrier::Forget(lists));
-        house.erase(store::clear);
         Ok(())
     }
 }

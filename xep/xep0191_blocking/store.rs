@@ -18,7 +18,10 @@ const CLEAR: &str = "DELETE FROM blocklist WHERE account = $1";
 pub(super) async fn list(db: &Db, account: &BareJid) -> Result<Vec<Jid>, DbError> {
     let rows = db.fetch_all(Query::new(LIST).bind(account)).await?;
     // What no longer prepares as an address matches nobody either.
-    Ok(rows.iter().filter_map(|row| Jid::parse(&row.text(0).ok()?).ok()).collect())
+    Ok(rows
+        .iter()
+        .filter_map(|row| Jid::parse(&row.text(0).ok()?).ok())
+        .collect())
 }
 
 /// Blocks addresses; those blocked already stay so.
@@ -26,7 +29,11 @@ pub(super) async fn add(db: &Db, account: &BareJid, jids: &[Jid]) -> Result<(), 
     let (account, jids) = (account.clone(), jids.to_vec());
     db.write(move |tx| {
         let rows: Vec<[Value; 2]> = jids.iter().map(|jid| [(&account).into(), jid.into()]).collect();
-        Box::pin(async move { tx.insert_rows(ADD, rows, "ON CONFLICT (account, jid) DO NOTHING").await.map(drop) })
+        Box::pin(async move {
+            tx.insert_rows(ADD, rows, "ON CONFLICT (account, jid) DO NOTHING")
+                .await
+                .map(drop)
+        })
     })
     .await
 }

@@ -20,10 +20,26 @@ impl Visibility {
     }
 
     /// Unavailable presence of every available session, for each contact that is being blocked and saw it.
-    pub(super) async fn farewell(&self, account: &BareJid, jids: &[Jid], cx: &Cx) -> Result<Vec<Stanza>, Fault> {
+    pub(super) async fn farewell(
+        &self,
+        account: &BareJid,
+        jids: &[Jid],
+        cx: &Cx,
+    ) -> Result<Vec<Stanza>, Fault> {
         let mut told = Vec::new();
-        for session in cx.router().sessions_of(account).await.iter().filter(|session| session.priority().is_some()) {
-            for contact in self.contacts(account, jids, cx).await?.iter().filter(|contact| contact.sees_us) {
+        for session in cx
+            .router()
+            .sessions_of(account)
+            .await
+            .iter()
+            .filter(|session| session.priority().is_some())
+        {
+            for contact in self
+                .contacts(account, jids, cx)
+                .await?
+                .iter()
+                .filter(|contact| contact.sees_us)
+            {
                 let gone = Stanza::new(Kind::Presence(PresenceType::Unavailable), "");
                 told.push(gone.from(session.jid.clone()).to(contact.jid.clone()));
             }
@@ -33,7 +49,12 @@ impl Visibility {
 
     /// The current presence of every available session for each contact that may see it again, and a probe to those
     /// whose presence was kept from us meanwhile.
-    pub(super) async fn greeting(&self, account: &BareJid, jids: &[Jid], cx: &Cx) -> Result<Vec<Stanza>, Fault> {
+    pub(super) async fn greeting(
+        &self,
+        account: &BareJid,
+        jids: &[Jid],
+        cx: &Cx,
+    ) -> Result<Vec<Stanza>, Fault> {
         let contacts = self.contacts(account, jids, cx).await?;
         let sessions = cx.router().sessions_of(account).await;
         let available: Vec<_> = sessions.iter().filter_map(|session| session.presence()).collect();
@@ -41,7 +62,9 @@ impl Visibility {
         for contact in contacts.iter().filter(|_| !available.is_empty()) {
             if contact.sees_us {
                 told.extend(
-                    available.iter().map(|presence| Stanza::clone(&presence.stanza).to(contact.jid.clone())),
+                    available
+                        .iter()
+                        .map(|presence| Stanza::clone(&presence.stanza).to(contact.jid.clone())),
                 );
             }
             if contact.seen_by_us {
@@ -59,11 +82,15 @@ impl Visibility {
         }
         let meant: BlockList = jids.iter().cloned().collect();
         let roster = self.0.roster(cx.router(), account).await?;
-        let contacts = roster.all().iter().filter(|item| meant.blocks(&item.contact)).map(|item| Contact {
-            jid: item.contact.clone(),
-            sees_us: item.state.is_from(),
-            seen_by_us: item.state.is_to(),
-        });
+        let contacts = roster
+            .all()
+            .iter()
+            .filter(|item| meant.blocks(&item.contact))
+            .map(|item| Contact {
+                jid: item.contact.clone(),
+                sees_us: item.state.is_from(),
+                seen_by_us: item.state.is_to(),
+            });
         Ok(contacts.collect())
     }
 }

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault};
 use kim_core::events::{AccountRemoved, Arrival, Departure};
@@ -65,6 +66,7 @@ impl Module for Mam {
         name: "0001_archive",
         sql: include_str!("migrations/0001_archive.sql"),
     }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(config: MamConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let archives = Arc::new(archive::Archives::new(house.db, house.seals, house.clock));
@@ -107,10 +109,9 @@ impl Module for Mam {
         );
         house.refuse_others(IqType::Get, "metadata", NS, Condition::Forbidden);
         house.feature(&[At::Own], "urn:xmpp:mam:2#extended");
-        house.feature(&[At::Server, At::Account], retract::NS);
-        house.feature(&[At::Server, At::Account], "urn:xmpp:message-retract:1#tombstone");
+        house.feature(&[At::Account], retract::NS);
+        house.feature(&[At::Account], "urn:xmpp:message-retract:1#tombstone");
         house.provide(Arc::new(api::MessageArchives::new(archives.clone())));
-        house.erase(store::erase);
         if config.retention_days > 0 {
             purge::go_on(&archives, house.clock.clone(), config.retention_days);
         }

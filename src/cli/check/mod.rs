@@ -12,9 +12,9 @@ use kim_core::db::{BoxFuture, Migration};
 
 use super::App;
 use super::failure::Failure;
-use crate::house::migrations;
 use super::terminal::Terminal;
 use crate::control::Remote;
+use crate::house::migrations;
 
 /// One check: looks, and tells what it found.
 pub type Check = Box<dyn for<'a> Fn(&'a CheckContext) -> BoxFuture<'a, Vec<Finding>> + Send + Sync>;

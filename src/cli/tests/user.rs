@@ -7,9 +7,9 @@ use kim_core::cluster::Solo;
 use kim_core::jid::Jid;
 use kim_core::session::Session;
 
-use crate::house::House;
 use super::*;
 use crate::control::{ControlSocket, Direct};
+use crate::house::House;
 
 #[test]
 fn an_accounts_life() {

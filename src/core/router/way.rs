@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::cx::{Cx, Origin, Outcome};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
-use crate::events::{Answer, Arrival, Departure, Undelivered, Verdict};
+use crate::events::{Answer, Arrival, Bounce, Departure, Nonza, Undelivered, Verdict};
 use crate::hook::Flow;
 use crate::jid::BareJid;
 use crate::module::{At, Reply, Request};
 use crate::session::Session;
 use crate::stanza::{IqType, Kind, PresenceType, Stanza};
+use crate::wire::Element;
 
 use super::{Host, Router};
 
@@ -50,18 +51,45 @@ impl Router {
                 }
                 if let Err(fault) = self.try_route(&mut stanza, &mut cx).await {
                     cx.outcome.rows.clear();
-                    self.refuse(&stanza, fault, &mut cx);
+                    self.refuse(&stanza, fault, &mut cx).await;
                 }
             }
             Err(fault) => {
                 cx.outcome.rows.clear();
-                self.refuse(&departure.stanza, fault, &mut cx);
+                self.refuse(&departure.stanza, fault, &mut cx).await;
             }
         }
         self.drain(&mut cx).await;
         cx.flush();
         if !cx.outcome.is_settled() {
             cx.outcome.asked = Some((session.clone(), asked));
+            cx.outcome.hurry();
+        }
+        cx.outcome
+    }
+
+    /// Takes what a session's client sent on the first level that is no stanza, and asks the rooms what it means.
+    pub async fn nonza(&self, session: &Arc<Session>, element: Element) -> Outcome {
+        let Some(mut cx) = self.cx_of(session) else {
+            return Outcome::default();
+        };
+        let mut nonza = Nonza {
+            element,
+            session: session.clone(),
+        };
+        let closing = match self.raise(&mut nonza, &mut cx).await {
+            Ok(Flow::Done) => None,
+            Ok(Flow::Next) => Some(StreamCondition::UnsupportedStanzaType.into()),
+            Err(Fault::Stream(error)) => Some(error),
+            // Nothing of it can be answered but by the end of the stream.
+            Err(fault) => {
+                self.log_fault("nonza_failed", Some(fault));
+                Some(StreamCondition::InternalServerError.into())
+            }
+        };
+        cx.outcome.closing = closing;
+        self.drain(&mut cx).await;
+        if !cx.outcome.is_settled() {
             cx.outcome.hurry();
         }
         cx.outcome
@@ -102,7 +130,7 @@ impl Router {
 
     async fn route(&self, mut stanza: Stanza, cx: &mut Cx) {
         if let Err(fault) = self.try_route(&mut stanza, cx).await {
-            self.refuse(&stanza, fault, cx);
+            self.refuse(&stanza, fault, cx).await;
         }
     }
 
@@ -281,7 +309,7 @@ impl Router {
     }
 
     /// Turns a fault into what its sender gets. The one place where a failing chain becomes a stanza.
-    fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
+    async fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
         if let Fault::Us(cause) = &fault {
             tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
         }
@@ -289,6 +317,16 @@ impl Router {
         if let Fault::Stream(error) = fault {
             cx.outcome.closing.get_or_insert(error);
         } else if let Some(answer) = answer {
+            if let (Kind::Message(_), Origin::Session(session)) = (answer.kind, cx.origin.clone())
+                && answer.to.as_ref() == Some(&session.jid)
+            {
+                let mut bounce = Bounce {
+                    stanza: answer.clone(),
+                    session,
+                };
+                let told = self.raise(&mut bounce, cx).await;
+                self.log_fault("bounce_failed", told.err());
+            }
             self.answer(answer, cx);
         }
     }

@@ -17,7 +17,7 @@ use super::cipher::{KEY_BYTES, Key, hmac};
 const FILE_BYTES_MAX: u64 = 4096;
 /// What stands before each key.
 const MARK: &str = "kim-sealing-key-1";
-const HEADER: &str = "# The sealing key of kIM. With it and the database one can read all messages; without it nobody can, not even you.\n\
+const HEADER: &str = "# The sealing key of kIM. With it and the database one can read all messages; without it nobody can.\n\
                       # Keep a copy of it, and keep it apart from the copies of the database.\n";
 
 /// A key-encryption key: it wraps data keys and nothing else.
@@ -46,7 +46,7 @@ impl Kek {
 pub(super) enum KeyFile {
     /// In a file.
     At(PathBuf),
-    /// In memory only, for tests.
+    /// Nowhere: it ends with the process.
     Memory,
 }
 

@@ -153,7 +153,7 @@ impl Seals {
         Ok(seals)
     }
 
-    /// With a key from elsewhere than a file: for tests, which guard nothing.
+    /// With a key from elsewhere than a file: for a database in memory, and for tests, which guard nothing.
     pub async fn with_key(db: Db, secret: [u8; KEY_BYTES]) -> Result<Seals, SealError> {
         let ring = Ring {
             current: Kek::new(Key::from_secret(secret)),

@@ -148,14 +148,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sends one stanza and waits until all that it causes has been delivered. Captured `{names}` are filled in.
+    /// Sends one stanza (or what else may stand beside stanzas) and waits until all that it causes has been delivered. Captured `{names}` are filled in.
     pub async fn send(&mut self, xml: &str) {
         let xml = pattern::fill(xml, &self.captures);
         let element = Element::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
         let outcome = match Stanza::from_element(element) {
             Ok(stanza) => self.router.depart(&self.session, stanza).await,
             Err(NotAStanza::Refused(stanza, error)) => self.router.reject(&self.session, *stanza, &error),
-            Err(NotAStanza::Unsupported) => panic!("not a stanza: {xml}"),
+            Err(NotAStanza::Unsupported(element)) => self.router.nonza(&self.session, *element).await,
         };
         if let Some(error) = &outcome.closing {
             self.session.close(error.clone());
@@ -164,6 +164,7 @@ impl Client {
     }
 
     /// The next stanza that came, as text; `None` if there is none.
+    #[expect(clippy::should_implement_trait, reason = "more may come after a `None`")]
     pub fn next(&mut self) -> Option<String> {
         let (parcels, _) = self.session.outbox.take();
         self.inbox

@@ -62,8 +62,10 @@ fn element(expected: El<'_>, actual: El<'_>, root: bool, captures: &mut Captures
     }
     let loose = expected.text().contains("...");
     let wanted_text = expected.text();
-    if !loose && !(wanted_text.trim().is_empty() && actual.text().trim().is_empty()) {
-        value(wanted_text.trim(), actual.text().trim(), captures).map_err(|why| format!("{name}: {why}"))?;
+    let (wanted_text, actual_text) = (wanted_text.trim(), actual.text());
+    let both_empty = wanted_text.is_empty() && actual_text.trim().is_empty();
+    if !loose && !both_empty {
+        value(wanted_text, actual_text.trim(), captures).map_err(|why| format!("{name}: {why}"))?;
     }
     children(expected, actual, loose, captures)
 }

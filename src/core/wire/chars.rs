@@ -137,30 +137,29 @@ pub(crate) fn is_char(c: char) -> bool {
     }
 }
 
-/// Checks bytes that hold no control characters: UTF-8, and none of the two noncharacters. Returns how many are whole
-/// characters: fewer than given only if a character is cut off at the end.
-pub(crate) fn check_utf8(bytes: &[u8]) -> Result<usize, WireError> {
-    let (whole, broken) = match std::str::from_utf8(bytes) {
-        Ok(_) => (bytes.len(), false),
-        Err(e) => (e.valid_up_to(), e.error_len().is_some()),
+/// Checks bytes that hold no control characters: UTF-8, and none of the two noncharacters. Returns how many bytes are
+/// good, and what is wrong with the next one; nothing is wrong with a character cut off at the end.
+pub(crate) fn check_utf8(bytes: &[u8]) -> (usize, Option<WireError>) {
+    let (whole, error) = match std::str::from_utf8(bytes) {
+        Ok(_) => (bytes.len(), None),
+        Err(e) => (e.valid_up_to(), e.error_len().map(|_| WireError::InvalidUtf8)),
     };
-    // Of two errors the first one counts, so that it does not matter how the input is cut.
     // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
     let valid = bytes.get(..whole).unwrap_or_default();
     for at in memchr::memchr_iter(0xEF, valid) {
         if let Some([0xEF, 0xBF, 0xBE | 0xBF]) = valid.get(at..at + 3) {
-            return Err(WireError::NotWellFormed("a character that XML forbids"));
+            return (at, Some(WireError::NotWellFormed("a character that XML forbids")));
         }
     }
-    if broken { Err(WireError::InvalidUtf8) } else { Ok(whole) }
+    (whole, error)
 }
 
 /// Checks bytes that must hold whole characters only.
 pub(crate) fn check_whole_utf8(bytes: &[u8]) -> Result<(), WireError> {
-    if check_utf8(bytes)? == bytes.len() {
-        Ok(())
-    } else {
-        Err(WireError::InvalidUtf8)
+    match check_utf8(bytes) {
+        (_, Some(error)) => Err(error),
+        (whole, None) if whole < bytes.len() => Err(WireError::InvalidUtf8),
+        _ => Ok(()),
     }
 }
 
@@ -210,6 +209,40 @@ pub(crate) fn is_name_char(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// XML 1.0 §2.3 [4] and [4a], without the colon, and §2.2 [2]: every character judged by the text of the standard.
+    #[test]
+    fn characters_are_classed_as_the_standard_says() {
+        const START: &str = "A-Z _-_ a-z C0-D6 D8-F6 F8-2FF 370-37D 37F-1FFF 200C-200D 2070-218F 2C00-2FEF 3001-D7FF \
+            F900-FDCF FDF0-FFFD 10000-EFFFF";
+        const MORE: &str = "--- .-. 0-9 B7-B7 300-36F 203F-2040";
+        const ALL: &str = "9-A D-D 20-D7FF E000-FFFD 10000-10FFFF";
+        let ranges = |list: &str, hex: fn(&str) -> bool| -> Vec<(u32, u32)> {
+            let ends = |range: &str| {
+                let (low, high) = range.split_at(range[1..].find('-').unwrap() + 1);
+                let code = |end: &str| {
+                    if hex(end) {
+                        u32::from_str_radix(end, 16).unwrap()
+                    } else {
+                        end.as_bytes()[0].into()
+                    }
+                };
+                (code(low), code(&high[1..]))
+            };
+            list.split_whitespace().map(ends).collect()
+        };
+        let long = |end: &str| end.len() > 1;
+        let (start, more, all) = (ranges(START, long), ranges(MORE, long), ranges(ALL, |_| true));
+        let within = |list: &[(u32, u32)], c: char| {
+            list.iter()
+                .any(|(low, high)| (*low..=*high).contains(&(c as u32)))
+        };
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_name_start(c), within(&start, c), "{c:?}");
+            assert_eq!(is_name_char(c), within(&start, c) || within(&more, c), "{c:?}");
+            assert_eq!(is_char(c), within(&all, c), "{c:?}");
+        }
+    }
 
     /// Looking at eight bytes at once finds the same runs as looking at each: every byte at every place of a word.
     #[test]

@@ -41,9 +41,9 @@ impl Limits {
         }
     }
 
-    /// The same, with the byte counts cut to what the index of a stanza (32-bit offsets) can express.
+    /// The same, with the byte counts cut so far that 32-bit offsets suffice even where every byte grows sixfold.
     pub(crate) fn clamped(self) -> Limits {
-        const MOST: usize = 1 << 30;
+        const MOST: usize = 1 << 28;
         Limits {
             stanza_bytes_max: self.stanza_bytes_max.min(MOST),
             header_bytes_max: self.header_bytes_max.min(MOST),

@@ -1,5 +1,6 @@
-//! Every statement of this room: rosters with their requests and versions ([`roster`]), and messages that wait for
-//! their recipient ([`offline`]).
+//! Every statement of this room: rosters with their requests and versions ([`roster`], [`roster_change`]), and
+//! messages that wait for their recipient ([`offline`]).
 
 pub mod offline;
 pub mod roster;
+pub mod roster_change;

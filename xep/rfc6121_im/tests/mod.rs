@@ -1,16 +1,37 @@
-//! Stories of this room, told in memory; each names its section.
+//! Stories of this room, told in memory; each names its section. Those about what is stored are told on every kind of
+//! database at hand.
 
 use kim_core::module::Entry;
-use kim_core::testing::{Client, House};
+use kim_core::testing::{Client, House, TestDb, databases};
 
 use super::Im;
 use crate::xep0359_ids::StanzaIds;
 
+mod cache;
 mod delivery;
+mod hostile;
+mod offline;
+mod presence;
+mod removal;
+mod roster;
+mod speed;
+mod subscription;
 
-/// A house with this room alone.
+const MODULES: &[Entry] = &[Entry::of::<StanzaIds>(), Entry::of::<Im>()];
+
+/// A house with this room and the one it needs.
 async fn configured(toml: &str) -> House {
-    House::configured(&[Entry::of::<StanzaIds>(), Entry::of::<Im>()], toml).await
+    House::configured(MODULES, toml).await
+}
+
+/// Such a house on each kind of database at hand.
+async fn houses(toml: &str) -> Vec<(TestDb, House)> {
+    let mut houses = Vec::new();
+    for db in databases().await {
+        let house = House::on(db.db(), MODULES, toml).await;
+        houses.push((db, house));
+    }
+    houses
 }
 
 /// Binds a session with a presence of that priority; what came back is read away.
@@ -23,7 +44,35 @@ async fn with_priority(house: &House, jid: &str, priority: i8) -> Client {
     client
 }
 
+/// Two people who see each other's presence; what came of that is read away.
+async fn friends(one: &mut Client, other: &mut Client) {
+    let (a, b) = (one.session.account.clone(), other.session.account.clone());
+    one.send(&format!("<presence to='{b}' type='subscribed'/>")).await;
+    one.send(&format!("<presence to='{b}' type='subscribe'/>")).await;
+    other
+        .send(&format!("<presence to='{a}' type='subscribed'/>"))
+        .await;
+    other
+        .send(&format!("<presence to='{a}' type='subscribe'/>"))
+        .await;
+    one.skip();
+    other.skip();
+}
+
 /// An error of that type and condition, as a child of the answer.
 fn error(kind: &str, condition: &str) -> String {
     format!("<error type='{kind}'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>")
+}
+
+/// How many rows of a table an account has.
+async fn rows(house: &House, sql: &'static str, account: &str) -> i64 {
+    let query = kim_core::db::Query::new(sql).bind(account);
+    house
+        .db
+        .fetch_optional(query)
+        .await
+        .unwrap()
+        .unwrap()
+        .i64(0)
+        .unwrap()
 }

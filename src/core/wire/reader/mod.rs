@@ -4,8 +4,10 @@
 //! the bytes of the peer are never kept. There is no recursion: depth is a list of open elements.
 
 mod build;
+mod canon;
 mod declaration;
 mod names;
+mod qname;
 mod tag;
 mod text;
 

@@ -1,44 +1,8 @@
 //! Scans one tag. A tag is consumed only when it is whole, so the scan keeps its place: bytes that have been looked at
 //! are not looked at again, however small the pieces are in which a tag arrives.
 
-use crate::chars::{self, HIGH, NAME, NAME_START, Wide};
-use crate::{Limits, WireError};
-
-/// A name with its prefix, if it has one.
-#[derive(Clone, Copy, Default)]
-pub(super) struct QName {
-    at: u32,
-    len: u32,
-    /// 0 if there is no prefix; otherwise the colon follows.
-    prefix_len: u32,
-}
-
-impl QName {
-    pub fn whole<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
-        bytes(tag, self.at, self.len)
-    }
-
-    pub fn prefix<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
-        bytes(tag, self.at, self.prefix_len)
-    }
-
-    pub fn local<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
-        let skip = if self.prefix_len == 0 {
-            0
-        } else {
-            self.prefix_len + 1
-        };
-        bytes(tag, self.at + skip, self.len - skip)
-    }
-
-    pub fn has_prefix(&self) -> bool {
-        self.prefix_len != 0
-    }
-}
-
-fn bytes(tag: &[u8], at: u32, len: u32) -> &[u8] {
-    tag.get(at as usize..(at + len) as usize).unwrap_or_default()
-}
+use super::qname::{QName, bytes, qname};
+use crate::{Limits, WireError, chars};
 
 /// An attribute or a declaration. Offsets count from the `<`.
 #[derive(Clone, Copy)]
@@ -55,6 +19,11 @@ pub(super) struct Attr {
 }
 
 impl Attr {
+    /// Whether it has a prefix that canonical form does not keep.
+    pub fn is_foreign(&self, tag: &[u8]) -> bool {
+        self.name.has_prefix() && self.name.prefix(tag) != b"xml"
+    }
+
     pub fn value<'t>(&self, tag: &'t [u8]) -> &'t [u8] {
         bytes(tag, self.value_at, self.value_len)
     }
@@ -321,78 +290,4 @@ fn skip_space(tag: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
-}
-
-/// The name at `at` (Namespaces in XML §4), or `None` if it may go on behind the end of what is there.
-#[inline(always)]
-fn qname(tag: &[u8], at: usize, limits: &Limits) -> Result<Option<QName>, WireError> {
-    let rest = tag.get(at..).unwrap_or_default();
-    let len = rest
-        .iter()
-        .position(|b| !chars::is(*b, NAME))
-        .unwrap_or(rest.len());
-    if let (Some(first), Some(after)) = (rest.first(), rest.get(len))
-        && chars::is(*first, NAME_START)
-        && len <= limits.name_bytes_max
-        && *after != b':'
-        && *after < 0x80
-    {
-        return Ok(Some(QName {
-            at: at as u32,
-            len: len as u32,
-            prefix_len: 0,
-        }));
-    }
-    long_qname(tag, at, limits)
-}
-
-/// The same for any name.
-#[cold]
-fn long_qname(tag: &[u8], at: usize, limits: &Limits) -> Result<Option<QName>, WireError> {
-    let mut end = at;
-    let mut prefix_len = 0;
-    // Whether the next character begins a part of the name.
-    let mut begins = true;
-    loop {
-        if end - at > limits.name_bytes_max {
-            return Err(WireError::TooBig("name_bytes_max"));
-        }
-        let Some(&byte) = tag.get(end) else {
-            return Ok(None);
-        };
-        if chars::is(byte, if begins { NAME_START } else { NAME }) {
-            end += 1;
-        } else if byte == b':' {
-            if begins || prefix_len != 0 {
-                return Err(WireError::NotWellFormed("a colon out of place"));
-            }
-            prefix_len = end - at;
-            end += 1;
-            begins = true;
-            continue;
-        } else if chars::is(byte, HIGH) {
-            match chars::wide(tag.get(end..).unwrap_or_default())? {
-                Wide::Cut => return Ok(None),
-                Wide::Char(c, len)
-                    if if begins {
-                        chars::is_name_start(c)
-                    } else {
-                        chars::is_name_char(c)
-                    } =>
-                {
-                    end += len;
-                }
-                Wide::Char(..) => return Err(WireError::NotWellFormed("a character that no name may hold")),
-            }
-        } else if begins {
-            return Err(WireError::NotWellFormed("a name is missing"));
-        } else {
-            return Ok(Some(QName {
-                at: at as u32,
-                len: (end - at) as u32,
-                prefix_len: prefix_len as u32,
-            }));
-        }
-        begins = false;
-    }
 }

@@ -39,6 +39,11 @@ fn prefixes_vanish_and_namespaces_stay() {
             "<p:a xmlns:p='u' xmlns='v'><b xmlns:q='w'/><c/><p:d/></p:a>",
             "<a xmlns='u'><b xmlns='v'/><c xmlns='v'/><d/></a>",
         ),
+        // Whichever content namespace is meant, inside others it has one name.
+        (
+            "<a xmlns='u'><b xmlns='jabber:server'><c xmlns='jabber:client'/></b></a>",
+            "<a xmlns='u'><b xmlns='jabber:client'><c/></b></a>",
+        ),
         ("<a xmlns='u&amp;&#39;v'/>", "<a xmlns='u&amp;&apos;v'/>"),
     ] {
         assert_eq!(canonical(xml), expected);

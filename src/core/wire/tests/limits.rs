@@ -1,6 +1,6 @@
 //! Every limit holds, at exactly its number.
 
-use super::frames;
+use super::{frames, pieces};
 use crate::{CONTENT_NS, Frame, Limits, Reader, WireError};
 
 /// Short enough for the limits below.
@@ -18,7 +18,11 @@ const LIMITS: Limits = Limits {
 
 /// How a stream with this stanza ends under these limits.
 fn judge_by(limits: Limits, stanza: &str) -> Result<(), &'static str> {
-    match frames(Reader::stream(limits, CONTENT_NS), format!("{HEADER}{stanza}")) {
+    let xml = format!("{HEADER}{stanza}");
+    let whole = frames(Reader::stream(limits, CONTENT_NS), &xml);
+    let (_, end) = pieces(Reader::stream(limits, CONTENT_NS), xml.as_bytes().chunks(1));
+    assert_eq!(end.err(), whole.clone().err(), "byte by byte: {stanza}");
+    match whole {
         Ok(frames) if matches!(frames[..], [Frame::Open(_), Frame::Element(_)]) => Ok(()),
         Ok(_) => panic!("not whole: {stanza}"),
         Err(WireError::TooBig(limit)) => Err(limit),

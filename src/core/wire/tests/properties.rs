@@ -63,6 +63,9 @@ fn trees() -> impl Strategy<Value = Tree> {
 }
 
 proptest! {
+    // A failing case is printed; no file of them is kept beside the sources.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// What the writer writes is canonical: reading it changes nothing, and the index is the same either way.
     #[test]
     fn reading_what_was_written_is_the_identity(tree in trees()) {

@@ -1,6 +1,8 @@
 //! Plays every room's dialogues in memory, each in a fresh house with all rooms. The same files are played over TLS
 //! by `tests/dialogues.rs` of the server.
 
+mod second_opinion;
+
 use std::path::Path;
 
 use kim_core::testing::{House, dialogue};

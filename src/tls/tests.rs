@@ -1,1 +1,0 @@
-//! Certificates without a network.

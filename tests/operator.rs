@@ -1,0 +1,94 @@
+//! What an operator sees of a server process: its greeting, its signals, its exit codes.
+
+mod common;
+
+use std::process::Command;
+
+use common::process::Process;
+use common::{Client, TlsOptions};
+
+async fn certificate(server: &Process) -> Vec<u8> {
+    let mut client = Client::connect(server.direct).await;
+    client
+        .handshake(&TlsOptions::direct())
+        .await
+        .expect("a handshake");
+    client.binding.certificate
+}
+
+#[tokio::test]
+async fn the_first_start_needs_nothing_and_says_what_there_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Process::start(&[]);
+    for part in [
+        "serves localhost",
+        "(STARTTLS)",
+        "(TLS)",
+        "localhost.crt (self-signed)",
+        "SHA-256",
+        "kim.db",
+    ] {
+        assert!(
+            server.greeting.contains(part),
+            "{part} is missing in:\n{}",
+            server.greeting
+        );
+    }
+    let mode = std::fs::metadata(server.data_dir())
+        .expect("the data directory")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+    // A second server keeps out.
+    let second = Command::new(env!("CARGO_BIN_EXE_kim"))
+        .args(["serve", "--data-dir"])
+        .arg(server.data_dir())
+        .output()
+        .expect("the command runs");
+    assert_eq!(second.status.code(), Some(8));
+    let complaint = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        complaint.contains("runs already") && complaint.lines().count() == 1,
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
+async fn hangup_brings_new_certificates_and_keeps_the_sessions() {
+    let server = Process::start(&[]);
+    let mut guest = Client::connect(server.direct).await;
+    guest.handshake(&TlsOptions::direct()).await.expect("a handshake");
+    guest.open("guest.localhost").await;
+    guest.login_anonymous().await;
+    guest.open("guest.localhost").await;
+    guest.bind(None).await;
+    let old = certificate(&server).await;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let folder = server.data_dir().join("certs");
+    std::fs::write(folder.join("localhost.key"), made.signing_key.serialize_pem()).expect("the key");
+    std::fs::write(folder.join("localhost.crt"), made.cert.pem()).expect("the certificate");
+    server.signal("HUP");
+    let waiting = async {
+        while certificate(&server).await == old {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, waiting)
+        .await
+        .expect("the new certificate is shown");
+    assert_eq!(certificate(&server).await, made.cert.der().to_vec());
+    guest.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn terminate_tells_everybody_and_ends_with_success() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Process::start(&[]);
+        let mut client = Client::connect(server.tcp).await;
+        client.open("localhost").await;
+        server.signal(signal);
+        client.expect_stream_error("system-shutdown").await;
+        assert_eq!(server.wait(), Some(0));
+        assert!(!server.data_dir().join("kim.sock").exists());
+    }
+}

@@ -1,0 +1,129 @@
+//! What a session's client has said, and what is held back from it meanwhile.
+//!
+//! Whoever decides about a stanza for an inactive client holds the session's lock until what has to leave before it is in
+//! the outbox. So nothing overtakes what was held, whichever task delivers (§5.1, RFC 6120 §10.1). What leaves passes
+//! all hooks of `Delivery` again: the other stages have not seen it yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::events::{Delivery, Nonza, SessionEnded};
+use kim_core::hook::{Flow, On};
+use kim_core::session::Session;
+use tokio::sync::Mutex;
+
+use super::NS;
+use super::api;
+use super::held::{Held, HeldLimits};
+
+tokio::task_local! {
+    /// The session for which a task lets go what was held: what it delivers there now is not to be held again.
+    static LETTING_GO: u64;
+}
+
+/// The session's fact. A session that never said that it is inactive has none.
+#[derive(Default)]
+struct State {
+    inactive: AtomicBool,
+    held: Mutex<Held>,
+}
+
+impl State {
+    fn is_inactive(&self) -> bool {
+        self.inactive.load(Ordering::Acquire)
+    }
+}
+
+/// Lets go what is held, in order. If the session is over it finds another way from there. Should this be interrupted, the
+/// rest stays where it is.
+async fn let_go(held: &mut Held, session: &Arc<Session>, cx: &Cx) {
+    while let Some(stanza) = held.pop() {
+        let Some(mut out) = cx.router().cx() else { return };
+        out.deliver(session, stanza);
+        LETTING_GO.scope(session.id, cx.router().finish(out)).await;
+    }
+}
+
+fn is_let_go(session: &Session) -> bool {
+    LETTING_GO.try_with(|id| *id == session.id).unwrap_or(false)
+}
+
+/// Whether a session's client has said that it is inactive.
+pub fn is_inactive(session: &Session) -> bool {
+    session
+        .known_fact::<State>()
+        .is_some_and(|state| state.is_inactive())
+}
+
+/// The client is active: it gets what was held back.
+pub async fn activate(session: &Arc<Session>, cx: &Cx) {
+    if let Some(state) = session.known_fact::<State>() {
+        let mut held = state.held.lock().await;
+        let_go(&mut held, session, cx).await;
+        state.inactive.store(false, Ordering::Release);
+    }
+}
+
+/// Hears `<active/>` and `<inactive/>` (§4.2). Nothing that the client sends afterwards is dealt with before that is done.
+pub struct Indications;
+
+impl On<Nonza> for Indications {
+    async fn on(&self, event: &mut Nonza, cx: &mut Cx) -> Result<Flow, Fault> {
+        if event.element.ns() != NS {
+            return Ok(Flow::Next);
+        }
+        match event.element.name() {
+            "inactive" => {
+                let state = event.session.fact::<State>();
+                state.inactive.store(true, Ordering::Release);
+                Ok(Flow::Done)
+            }
+            "active" => {
+                activate(&event.session, cx).await;
+                Ok(Flow::Done)
+            }
+            _ => Ok(Flow::Next),
+        }
+    }
+}
+
+/// Holds back what can wait, and lets everything go before what cannot.
+pub struct HoldBack(pub HeldLimits);
+
+impl On<Delivery> for HoldBack {
+    async fn on(&self, event: &mut Delivery, cx: &mut Cx) -> Result<Flow, Fault> {
+        let Some(state) = event.session.known_fact::<State>() else {
+            return Ok(Flow::Next);
+        };
+        if !state.is_inactive() || is_let_go(&event.session) {
+            return Ok(Flow::Next);
+        }
+        let important = api::is_important(&event.stanza, &event.session, cx).await;
+        let mut held = state.held.lock().await;
+        // It may have become active, or have ended, while others had the lock.
+        if !state.is_inactive() || event.session.has_left() {
+            return Ok(Flow::Next);
+        }
+        if important {
+            let_go(&mut held, &event.session, cx).await;
+            return Ok(Flow::Next);
+        }
+        held.push(event.stanza.clone());
+        if held.exceeds(&self.0) {
+            let_go(&mut held, &event.session, cx).await;
+        }
+        Ok(Flow::Done)
+    }
+}
+
+/// What a session never got because it was held back goes the way of what it did not read.
+pub struct GiveBack;
+
+impl On<SessionEnded> for GiveBack {
+    async fn on(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<Flow, Fault> {
+        activate(&event.session, cx).await;
+        Ok(Flow::Next)
+    }
+}
