@@ -1,7 +1,7 @@
 //! Archives as the rest of the room sees them: messages go in, places and stanzas come out. What lies in the database is
 //! sealed here and opened here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use kim_core::clock::Clock;
 use kim_core::cx::Cx;
@@ -11,6 +11,7 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::seal::{self, Seals};
 use kim_core::stanza::Stanza;
 use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use super::ids;
 use super::store::{Archived, Found, Key, Peer, Store};
@@ -25,7 +26,19 @@ pub struct Archives {
     pub store: Store,
     seals: Seals,
     clock: Clock,
-    tails: Cache<BareJid, Arc<Mutex<Tail>>>,
+    tails: Cache<BareJid, Arc<Tail>, UnitWeighter, DefaultHashBuilder, InUse>,
+}
+
+/// A tail stays as long as something is on its way into its archive.
+#[derive(Clone)]
+struct InUse;
+
+impl Lifecycle<BareJid, Arc<Tail>> for InUse {
+    type RequestState = ();
+
+    fn is_pinned(&self, _: &BareJid, tail: &Arc<Tail>) -> bool {
+        Arc::strong_count(tail) > 1
+    }
 }
 
 /// What became of a message that was to be archived.
@@ -55,7 +68,13 @@ impl Archives {
             store: Store::new(db.clone()),
             seals: seals.clone(),
             clock: clock.clone(),
-            tails: Cache::new(TAILS_MAX),
+            tails: Cache::with(
+                TAILS_MAX,
+                TAILS_MAX as u64,
+                UnitWeighter,
+                DefaultHashBuilder::default(),
+                InUse,
+            ),
         }
     }
 
@@ -64,12 +83,19 @@ impl Archives {
         Ok(self.seals.key(owner.as_str()).await?)
     }
 
-    async fn tail(&self, owner: &BareJid) -> Result<Arc<Mutex<Tail>>, Fault> {
+    async fn tail(&self, owner: &BareJid) -> Result<Arc<Tail>, Fault> {
         let tail = self.tails.get_or_insert_async(owner, async {
             let newest = self.store.newest(owner, RESENDS_MAX).await?;
-            Ok::<_, Fault>(Arc::new(Mutex::new(Tail::new(&newest, self.clock.now()))))
+            Ok::<_, Fault>(Arc::new(Tail::new(&newest, self.clock.now())))
         });
         tail.await
+    }
+
+    /// Waits until what is on its way into an archive has arrived.
+    pub async fn settled(&self, owner: &BareJid) {
+        if let Some(tail) = self.tails.get(owner) {
+            tail.settled().await;
+        }
     }
 
     /// Forgets what is remembered of an archive, which is about to be erased.
@@ -88,42 +114,31 @@ impl Archives {
         let key = self.key(owner).await?;
         let resend = if is_sent { resend_tag(&key, stanza) } else { None };
         let tail = self.tail(owner).await?;
-        if let Some(tag) = resend {
-            let known = lock(&tail).sent(tag, self.clock.now());
-            if let Some(stamp) = known
-                && self.store.was_sent(owner, stamp, tag).await?
-            {
+        if let Some(tag) = resend
+            && let Some(stamp) = tail.sent(tag, self.clock.now())
+        {
+            tail.settled().await;
+            if self.store.was_sent(owner, stamp, tag).await? {
                 return Ok(Put::AgainStored);
             }
         }
-        let stamp = {
-            let mut tail = lock(&tail);
-            let stamp = tail.next(self.clock.now());
-            if let Some(tag) = resend {
-                tail.remember(stamp, tag);
-            }
-            stamp
-        };
+        let under_way = tail.next(self.clock.now(), resend);
         let place = Key {
-            stamp,
+            stamp: under_way.stamp(),
             tie: ids::tie(),
         };
         let row = Archived {
             owner: owner.clone(),
-            key: place,
+            tie: place.tie,
             peer: peer_tags(&key, peer),
             reference: reference(&key, stanza),
             resend,
             stanza: seal(&key, owner, place, stanza),
+            under_way,
         };
         cx.store(&self.store.sink, row);
         Ok(Put::Stored(ids::write(&key, place)))
     }
-}
-
-/// The tail has no state that a panic could leave half changed.
-fn lock(tail: &Mutex<Tail>) -> std::sync::MutexGuard<'_, Tail> {
-    tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Seals a message for its place.

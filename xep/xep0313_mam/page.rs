@@ -139,7 +139,7 @@ impl QueryIq {
         bytes_max: usize,
     ) -> Result<Page, Fault> {
         let store = &self.archives.store;
-        store.caught_up().await?;
+        self.archives.settled(owner).await;
         let span = self.span(key, owner, query).await?;
         let max = query
             .page
@@ -304,7 +304,7 @@ impl HandleIq for MetadataIq {
 
 /// The `<metadata/>` of an archive.
 pub async fn metadata(archives: &Archives, owner: &BareJid) -> Result<String, Fault> {
-    archives.store.caught_up().await?;
+    archives.settled(owner).await;
     let key = archives.key(owner).await?;
     let whole = Span {
         after: Key::START,

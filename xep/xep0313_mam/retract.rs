@@ -41,7 +41,7 @@ impl Retractions {
         };
         let (archives, key) = (&self.archives, self.archives.key(owner).await?);
         // The message may have been sent a moment ago.
-        archives.store.caught_up().await?;
+        archives.settled(owner).await;
         let reference = reference_tag(&key, &sender, &retracted);
         let peer = peer_tags(&key, peer).bare;
         for place in archives

@@ -4,6 +4,8 @@
 use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
+use super::tail::UnderWay;
+
 /// The place of a message in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -30,8 +32,10 @@ impl Key {
 pub struct Archived {
     /// Whose archive.
     pub owner: BareJid,
-    /// Its place.
-    pub key: Key,
+    /// The time of its place. It counts as on its way as long as the row is there.
+    pub under_way: UnderWay,
+    /// The rest of its place.
+    pub tie: i64,
     /// The tags of the other side: bare and full.
     pub peer: Peer,
     /// The tag of its sender and its own id.
@@ -93,8 +97,8 @@ fn insert<'a>(tx: &'a mut Tx, rows: &'a [Archived]) -> BoxFuture<'a, Result<(), 
         let rows = rows.iter().map(|row| {
             [
                 row.owner.as_str().into(),
-                row.key.stamp.into(),
-                row.key.tie.into(),
+                row.under_way.stamp().into(),
+                row.tie.into(),
                 row.peer.bare.into(),
                 row.peer.full.into(),
                 row.reference.into(),
@@ -110,54 +114,54 @@ fn insert<'a>(tx: &'a mut Tx, rows: &'a [Archived]) -> BoxFuture<'a, Result<(), 
 }
 
 /// The same statement for each way to read a span: `$1` owner, `$2`–`$5` its ends, `$6` how many, `$7`, `$8` with whom.
+/// The peer stands inside the ends because SQLite would otherwise walk the primary key past everybody else's messages.
 macro_rules! spans {
-    ($name:ident, $columns:literal, $with:literal, $order:literal) => {
+    ($name:ident, $columns:literal, everybody, $way:literal) => {
         const $name: &str = concat!(
             "SELECT ",
             $columns,
             " FROM mam_archive WHERE owner = $1",
-            $with,
-            " AND (stamp, tie) > ($2, $3) AND (stamp, tie) < ($4, $5) ",
-            $order,
+            " AND (stamp, tie) > ($2, $3) AND (stamp, tie) < ($4, $5)",
+            " ORDER BY stamp ",
+            $way,
+            ", tie ",
+            $way,
+            " LIMIT $6"
+        );
+    };
+    ($name:ident, $columns:literal, peer, $way:literal) => {
+        spans!($name, $columns, "", $way);
+    };
+    ($name:ident, $columns:literal, peer_full, $way:literal) => {
+        spans!($name, $columns, " AND peer_full = $8", $way);
+    };
+    ($name:ident, $columns:literal, $full:literal, $way:literal) => {
+        const $name: &str = concat!(
+            "SELECT ",
+            $columns,
+            " FROM mam_archive WHERE owner = $1",
+            $full,
+            " AND (peer, stamp, tie) > ($7, $2, $3) AND (peer, stamp, tie) < ($7, $4, $5)",
+            " ORDER BY peer ",
+            $way,
+            ", stamp ",
+            $way,
+            ", tie ",
+            $way,
             " LIMIT $6"
         );
     };
 }
 
-spans!(OLDEST, "stamp, tie, stanza", "", "ORDER BY stamp, tie");
-spans!(NEWEST, "stamp, tie, stanza", "", "ORDER BY stamp DESC, tie DESC");
-spans!(
-    OLDEST_BARE,
-    "stamp, tie, stanza",
-    " AND peer = $7",
-    "ORDER BY stamp, tie"
-);
-spans!(
-    NEWEST_BARE,
-    "stamp, tie, stanza",
-    " AND peer = $7",
-    "ORDER BY stamp DESC, tie DESC"
-);
-spans!(
-    OLDEST_FULL,
-    "stamp, tie, stanza",
-    " AND peer = $7 AND peer_full = $8",
-    "ORDER BY stamp, tie"
-);
-spans!(
-    NEWEST_FULL,
-    "stamp, tie, stanza",
-    " AND peer = $7 AND peer_full = $8",
-    "ORDER BY stamp DESC, tie DESC"
-);
-spans!(PLACES, "1", "", "ORDER BY stamp, tie");
-spans!(PLACES_BARE, "1", " AND peer = $7", "ORDER BY stamp, tie");
-spans!(
-    PLACES_FULL,
-    "1",
-    " AND peer = $7 AND peer_full = $8",
-    "ORDER BY stamp, tie"
-);
+spans!(OLDEST, "stamp, tie, stanza", everybody, "ASC");
+spans!(NEWEST, "stamp, tie, stanza", everybody, "DESC");
+spans!(OLDEST_BARE, "stamp, tie, stanza", peer, "ASC");
+spans!(NEWEST_BARE, "stamp, tie, stanza", peer, "DESC");
+spans!(OLDEST_FULL, "stamp, tie, stanza", peer_full, "ASC");
+spans!(NEWEST_FULL, "stamp, tie, stanza", peer_full, "DESC");
+spans!(PLACES, "1", everybody, "ASC");
+spans!(PLACES_BARE, "1", peer, "ASC");
+spans!(PLACES_FULL, "1", peer_full, "ASC");
 const FIND: &str = "SELECT stamp, tie, stanza FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const IS_THERE: &str = "SELECT peer, peer_full FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const SENT_LAST: &str =
@@ -251,11 +255,6 @@ impl Store {
         }
     }
 
-    /// Waits until everything that was queued before is committed, so that what is read afterwards has no gap.
-    pub async fn caught_up(&self) -> Result<(), DbError> {
-        self.db.write(|_| Box::pin(async { Ok(()) })).await
-    }
-
     /// Up to `rows_max` messages of a span, from its beginning or its end.
     pub async fn page(
         &self,
@@ -313,16 +312,10 @@ impl Store {
             .collect()
     }
 
-    /// Whether a message of the owner's with this tag is stored, for good: it is looked for behind everything that was
-    /// queued before.
+    /// Whether a message of the owner's with this tag is stored.
     pub async fn was_sent(&self, owner: &BareJid, stamp: i64, resend: i64) -> Result<bool, DbError> {
         let query = Query::new(WAS_SENT).bind(owner).bind(stamp).bind(resend);
-        self.db
-            .write(move |tx| {
-                let query = query.clone();
-                Box::pin(async move { Ok(tx.fetch_optional(query).await?.is_some()) })
-            })
-            .await
+        Ok(self.db.fetch_optional(query).await?.is_some())
     }
 
     /// The places of the newest messages with a peer that have this reference, among the last `looked_at_max`.

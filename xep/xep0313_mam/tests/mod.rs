@@ -1,7 +1,11 @@
 //! Stories of archives, told in memory; each names its section.
 
+mod disk;
 mod paging;
+mod prefs;
+mod resend;
 mod storing;
+mod tombstones;
 
 use kim_core::module::Entry;
 use kim_core::testing::{Client, House};
