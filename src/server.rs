@@ -18,6 +18,7 @@ use crate::c2s::{Door, Security};
 use crate::cli::{App, Failure};
 use crate::control::{ControlSocket, Direct};
 use crate::house::House;
+use crate::probe;
 use crate::tls::{Certificates, TlsError};
 
 /// The program as its commands see it.
@@ -25,7 +26,7 @@ pub fn app() -> App {
     App {
         modules: MODULES,
         serve: |config, _| Box::pin(serve(config)),
-        checks: Vec::new(),
+        checks: vec![Box::new(|context| Box::pin(probe::check(context)))],
     }
 }
 

@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use crate::clock::Timestamp;
 use crate::error::{StreamCondition, StreamError};
 use crate::jid::{BareJid, Jid};
 use crate::stanza::Stanza;
@@ -131,6 +132,8 @@ pub struct Parcel {
     pub tail: Bytes,
     /// What it was, should it never be written.
     pub stanza: Arc<Stanza>,
+    /// When it was queued: its place among others if it has to find another way.
+    pub queued: Timestamp,
 }
 
 impl Parcel {
@@ -179,11 +182,12 @@ impl Outbox {
 
     /// Queues a stanza. A reader too slow for the limit is ended with `resource-constraint`; what it did not
     /// take goes back to the router.
-    pub fn push(&self, stanza: Arc<Stanza>) -> Result<(), Refused> {
+    pub fn push(&self, stanza: Arc<Stanza>, now: Timestamp) -> Result<(), Refused> {
         let parcel = Parcel {
             head: stanza.head(),
             tail: stanza.tail(),
             stanza,
+            queued: now,
         };
         let weight = parcel.bytes();
         let mut queue = lock(&self.queue);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::cx::Outcome;
 use crate::error::Fault;
 use crate::events::Delivery;
@@ -51,19 +52,21 @@ impl Router {
                 Err(fault) => return self.log_fault("delivery_failed", Some(fault)),
             }
         }
+        let now = self.clock.now();
         let taken = if self.cluster.is_elsewhere(&session) {
             self.cluster.deliver(&session, &stanza)
         } else {
-            session.outbox.push(stanza.clone())
+            session.outbox.push(stanza.clone(), now)
         };
         if taken.is_err() {
-            self.reroute(&session, &stanza).await;
+            self.reroute(&session, &stanza, now).await;
         }
     }
 
     /// A message that a session's socket never took. Sent to the full JID it was this session's alone; sent to the
     /// bare JID, other sessions have it if there are any.
-    pub(super) async fn reroute(&self, session: &Session, stanza: &Arc<Stanza>) {
+    /// What was queued first counts as received first, however late that turns out.
+    pub(super) async fn reroute(&self, session: &Session, stanza: &Arc<Stanza>, queued: Timestamp) {
         let Kind::Message(kind) = stanza.kind else { return };
         if matches!(
             kind,
@@ -82,6 +85,7 @@ impl Router {
             return;
         }
         if let Some(mut cx) = self.cx() {
+            cx.received = queued;
             cx.learn(Redelivered);
             cx.send(Stanza::clone(stanza));
             Box::pin(self.finish(cx)).await;
