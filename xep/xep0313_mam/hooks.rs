@@ -66,7 +66,7 @@ impl On<Departure> for Departing {
                 tracing::debug!(event = "message_sent_again", %account);
                 return Ok(Flow::Done);
             }
-            Put::AgainStored => {}
+            Put::AgainStored => cx.learn(Redelivered),
         }
         Ok(Flow::Next)
     }

@@ -153,6 +153,29 @@ impl Seals {
         Ok(seals)
     }
 
+    /// Looks whether a key file fits a database, and makes and changes nothing; gives the key's fingerprint, or `None` if
+    /// the first start will make one.
+    pub async fn inspect(db: Db, path: &Path) -> Result<Option<String>, SealError> {
+        let proofs = match store::proofs(&db).await {
+            // The one way for this statement to be refused: there is no such table yet.
+            Err(DbError::Statement(_)) => Vec::new(),
+            proofs => proofs?,
+        };
+        let file = KeyFile::At(path.to_owned());
+        match (file.read()?.and_then(Ring::of), proofs.first()) {
+            (None, None) => Ok(None),
+            (None, Some((needed, _))) => Err(SealError::Missing {
+                path: path.to_owned(),
+                needed: needed.clone(),
+            }),
+            (Some(ring), _) => {
+                let id = ring.current.id.clone();
+                Seals::with(db, file, ring).fits(path, &proofs)?;
+                Ok(Some(id))
+            }
+        }
+    }
+
     /// With a key from elsewhere than a file: for a database in memory, and for tests, which guard nothing.
     pub async fn with_key(db: Db, secret: [u8; KEY_BYTES]) -> Result<Seals, SealError> {
         let ring = Ring {
@@ -184,6 +207,11 @@ impl Seals {
             store::prove_first(db, ring.current.id.clone(), proof(&ring.current)).await?;
             proofs = store::proofs(db).await?;
         }
+        self.fits(path, &proofs)
+    }
+
+    fn fits(&self, path: &Path, proofs: &[(String, Vec<u8>)]) -> Result<(), SealError> {
+        let ring = self.ring();
         let fits = |(id, proof): &(String, Vec<u8>)| {
             ring.find(id)
                 .is_some_and(|kek| kek.key.open(&[b"proof", id.as_bytes()], proof).is_ok())
