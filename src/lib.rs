@@ -8,5 +8,6 @@ pub mod c2s;
 pub mod cli;
 pub mod control;
 pub mod house;
+mod probe;
 pub mod server;
 pub mod tls;

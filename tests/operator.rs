@@ -92,3 +92,26 @@ async fn terminate_tells_everybody_and_ends_with_success() {
         assert!(!server.data_dir().join("kim.sock").exists());
     }
 }
+
+#[tokio::test]
+async fn check_logs_in_for_real_and_leaves_nothing_behind() {
+    let server = Process::start(&[]);
+    let run = |arguments: &[&str]| {
+        let ports = [
+            ("KIM__LISTEN__C2S", server.tcp.to_string()),
+            ("KIM__LISTEN__C2S_TLS", server.direct.to_string()),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kim"));
+        command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(server.data_dir())
+            .envs(ports);
+        String::from_utf8(command.output().expect("the command runs").stdout).expect("text")
+    };
+    for _ in 0..2 {
+        let told = run(&["check"]);
+        assert!(told.contains("kim-check@localhost logged in at"), "{told}");
+    }
+    assert!(!run(&["user", "list"]).contains("kim-check"));
+}

@@ -110,7 +110,11 @@ async fn a_cut_connection_loses_nothing() {
     let mut alice = logged_in(&server, "alice@localhost").await;
     let resumed = resume(&mut alice, &id, 1).await;
     assert_eq!(
-        (resumed.name(), resumed.attr("h").as_deref(), resumed.attr("previd").as_deref()),
+        (
+            resumed.name(),
+            resumed.attr("h").as_deref(),
+            resumed.attr("previd").as_deref()
+        ),
         ("resumed", Some("1"), Some(id.as_str()))
     );
     // What waited comes before anything new.
@@ -189,7 +193,8 @@ async fn the_old_connection_may_still_be_there() {
 
 #[tokio::test]
 async fn an_old_connection_that_nobody_reads_is_no_obstacle() {
-    let server = TestServer::configured("[limits]\nstanza_bytes_max = 262144\nbytes_burst = 100000000\n").await;
+    let server =
+        TestServer::configured("[limits]\nstanza_bytes_max = 262144\nbytes_burst = 100000000\n").await;
     let narrow = Client::connect_narrow(server.tcp).await;
     let mut old = server.session_over(narrow, "alice@localhost/phone").await;
     old.send("<presence/>").await;
@@ -228,8 +233,7 @@ async fn of_two_that_resume_at_once_one_has_the_session() {
         let request = format!("<resume xmlns='{NS}' previd='{id}' h='0'/>");
         tokio::join!(one.send(&request), two.send(&request));
         let (first, second) = tokio::join!(one.frame(), two.frame());
-        let is_resumed =
-            |frame: &Option<Frame>| matches!(frame, Some(Frame::Element(element)) if element.is("resumed", NS));
+        let is_resumed = |frame: &Option<Frame>| matches!(frame, Some(Frame::Element(element)) if element.is("resumed", NS));
         assert!(is_resumed(&first) || is_resumed(&second), "{first:?} {second:?}");
         // One of them was told so first and has lost it again, or was refused.
         let router = &server.server().house().router;
@@ -294,7 +298,12 @@ async fn who_comes_too_late_learns_what_arrived_and_binds() {
     say(&mut bob, "alice@localhost", "never sent").await;
     // After a second nobody waits any more: bob sees her go.
     let gone = bob.next().await;
-    assert_eq!(gone.attr("type").as_deref(), Some("unavailable"), "{}", gone.as_str());
+    assert_eq!(
+        gone.attr("type").as_deref(),
+        Some("unavailable"),
+        "{}",
+        gone.as_str()
+    );
     until_parked(&server, 0).await;
 
     let mut alice = logged_in(&server, "alice@localhost").await;
@@ -310,7 +319,11 @@ async fn who_comes_too_late_learns_what_arrived_and_binds() {
         let next = alice.next().await;
         present |= next.name() == "presence";
         if next.name() == "message" {
-            assert!(next.child("delay", "urn:xmpp:delay").is_some(), "{}", next.as_str());
+            assert!(
+                next.child("delay", "urn:xmpp:delay").is_some(),
+                "{}",
+                next.as_str()
+            );
             bodies.push(body(&next));
         }
     }
@@ -326,7 +339,10 @@ async fn what_is_wrong_is_refused_and_the_stream_goes_on() {
     let mut mallory = logged_in(&server, "mallory@localhost").await;
     for (id, h) in [("nonsense", 0), (id.as_str(), 0), ("", 0)] {
         let failed = resume(&mut mallory, id, h).await;
-        assert_eq!((condition(&failed).as_str(), failed.attr("h")), ("item-not-found", None));
+        assert_eq!(
+            (condition(&failed).as_str(), failed.attr("h")),
+            ("item-not-found", None)
+        );
     }
     for (sent, error) in [
         (format!("<resume xmlns='{NS}'/>"), "bad-request"),
@@ -378,10 +394,12 @@ async fn a_closed_stream_is_over_and_so_is_one_that_another_session_replaced() {
     alice.bind(Some("phone")).await;
     alice.send("<presence/>").await;
     while alice.next().await.name() != "presence" {}
-    alice
-        .send(format!("<enable xmlns='{NS}' resume='true'/>"))
-        .await;
-    let id = stanza_or_nonza(&mut alice, "enabled").await.attr("id").expect("an id").into_owned();
+    alice.send(format!("<enable xmlns='{NS}' resume='true'/>")).await;
+    let id = stanza_or_nonza(&mut alice, "enabled")
+        .await
+        .attr("id")
+        .expect("an id")
+        .into_owned();
     let mut bob = server.session("bob@localhost/laptop").await;
     alice.vanish();
     until_parked(&server, 1).await;
@@ -445,7 +463,10 @@ async fn a_new_password_ends_sessions_that_wait() {
     until_parked(&server, 1).await;
     let control = Direct::serving(server.server().house().router.clone());
     let secret = Secret::new(zeroize::Zeroizing::new(PASSWORD.to_owned()));
-    control.user_passwd(&account, &secret).await.expect("a new password");
+    control
+        .user_passwd(&account, &secret)
+        .await
+        .expect("a new password");
     until_parked(&server, 0).await;
     let mut alice = logged_in(&server, "alice@localhost").await;
     assert_eq!(condition(&resume(&mut alice, &id, 0).await), "item-not-found");

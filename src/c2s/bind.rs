@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use kim_core::cx::Outcome;
-use kim_core::error::{Condition, StanzaError, StreamCondition, StreamError};
+use kim_core::error::{Condition, StanzaError, StreamCondition};
 use kim_core::events::{Early, Unbound};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
@@ -176,8 +176,8 @@ pub struct Registered {
     session: Arc<Session>,
     /// Outcomes that wait for those before them.
     pub(super) pending: VecDeque<Outcome>,
-    /// The outcome whose turn it is. Gives the error that ends the stream, if it does.
-    pub(super) performing: Option<BoxFuture<Option<StreamError>>>,
+    /// The outcome whose turn it is.
+    pub(super) performing: Option<BoxFuture<()>>,
     /// Parcels taken from the outbox, and not kept there, whose last byte the kernel does not have yet.
     pub(super) in_flight: VecDeque<Parcel>,
     ended: bool,

@@ -1,5 +1,6 @@
 //! The task of one connection: negotiation, then the bound session until its end.
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,32 +16,35 @@ use super::session::Connection;
 use super::socket::Socket;
 use super::stream::{End, Stream};
 
-/// Serves a connection from its first byte to its last.
-pub(super) async fn serve(
+/// Serves a connection from its first byte to its last. Not an async function: that would keep room for its arguments.
+pub(super) fn serve(
     door: Arc<Door>,
     socket: Socket,
     address: IpAddr,
     place: Place,
     security: Security,
-) {
-    let _alive = door.alive();
-    let span = tracing::info_span!("conn", from = %short(address), ?security);
+) -> impl Future<Output = ()> + Send {
+    let alive = door.alive();
+    let span = tracing::debug_span!("conn", from = %short(address), ?security);
     let stream = Box::new(Stream::new(door, socket, address, place));
     // Boxed, because it is many times as big as what an idle session needs, and over when that begins.
     let login = Box::pin(login(stream, security).instrument(span));
-    if let Some(mut connection) = login.await {
-        connection.run().await;
+    async move {
+        if let Some(mut connection) = login.await {
+            connection.run().await;
+        }
+        drop(alive);
     }
 }
 
 /// Negotiates within the time that is allowed for it, whatever the client does with it.
-async fn login(mut stream: Box<Stream>, security: Security) -> Option<Connection> {
+async fn login(mut stream: Box<Stream>, security: Security) -> Option<Box<Connection>> {
     let door = stream.door.clone();
     let seconds = door.router.limits().login_seconds_max;
     let mut stopping = door.stopping.subscribe();
     let end = tokio::select! {
         negotiated = negotiate(&mut stream, security) => match negotiated {
-            Ok(Bound { registered }) => return Some(Connection::new(*stream, registered)),
+            Ok(Bound { registered }) => return Some(Box::new(Connection::new(*stream, registered))),
             Err(end) => end,
         },
         () = tokio::time::sleep(Duration::from_secs(seconds)) => {
@@ -68,5 +72,20 @@ pub(super) fn short(address: IpAddr) -> String {
             let [a, b, c, ..] = v6.segments();
             format!("{a:x}:{b:x}:{c:x}::/48")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_bytes<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_says_nothing_is_small() {
+        let login = future_bytes(login);
+        assert!(login <= 1_536, "{login}");
     }
 }

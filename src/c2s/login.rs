@@ -12,6 +12,7 @@ use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
 use kim_core::wire::{Element, Writer};
 
 use super::bind::{Authenticated, early};
+use super::connection::short;
 use super::features;
 use super::negotiate::{Secured, proceed, unexpected};
 use super::sasl::{self, Conditions, Identity, Lookup, Offer, Pending, SaslFailure, Step};
@@ -157,7 +158,8 @@ async fn keys(stream: &Stream, lookup: Lookup) -> Step {
 async fn failed(stream: &mut Stream, failure: SaslFailure, tries: u32) -> Result<(), End> {
     let door = stream.door.clone();
     door.counters.login_failed();
-    tracing::info!(event = "login_failed", reason = failure.condition(), tries);
+    let from = short(stream.address);
+    tracing::info!(event = "login_failed", %from, reason = failure.condition(), tries);
     // Who guesses pays for it; who gives up, or meets our own failure, does not.
     if matches!(
         failure,
@@ -195,7 +197,7 @@ async fn authenticated(
     stream.door.counters.logged_in();
     stream.place.authenticated();
     stream.restart();
-    tracing::info!(event = "logged_in", %account, guest);
+    tracing::info!(event = "logged_in", %account, guest, from = %short(stream.address));
     Ok(Authenticated::new(account, guest))
 }
 

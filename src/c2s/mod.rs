@@ -42,7 +42,7 @@ pub struct Door {
     certificates: Arc<Certificates>,
     places: Arc<Places>,
     failures: Failures,
-    /// TLS handshakes under way.
+    /// TLS handshakes being computed.
     handshakes: Semaphore,
     /// Passwords being hashed (PLAIN).
     hashing: Semaphore,

@@ -1,6 +1,7 @@
 //! From a new connection to a bound session, as types: [`Fresh`] → [`Secured`] → `Authenticated` → `Bound`. Each later
 //! value can only be made by the check that the earlier one stands for, so no path leads round one.
 
+use std::io;
 use std::time::Duration;
 
 use kim_core::error::{StreamCondition, StreamError};
@@ -29,8 +30,9 @@ pub async fn negotiate(stream: &mut Stream, security: Security) -> Result<Bound,
         Security::StartTls if may_be_plain(stream) => Secured::unencrypted(),
         Security::StartTls => Fresh::open(stream).await?.start_tls(stream).await?,
     };
-    let authenticated = secured.authenticate(stream).await?;
-    authenticated.bind(stream).await
+    // Boxed one by one, so that a connection that never gets so far does not make room for what comes later.
+    let authenticated = Box::pin(secured.authenticate(stream)).await?;
+    Box::pin(authenticated.bind(stream)).await
 }
 
 /// Whether the operator allows logins without TLS, and nobody can listen in on this one.
@@ -104,24 +106,26 @@ impl Secured {
         }
     }
 
-    /// Makes the TLS handshake. A client that says nothing waits without taking one of the few places.
+    /// Makes the TLS handshake.
     async fn handshake(stream: &mut Stream, protocols: &[&str]) -> Result<Secured, End> {
         stream.mute = true;
         let door = stream.door.clone();
-        let (config, witness) = door.certificates.current().for_connection(protocols);
         let handshake = async {
-            stream.socket.wait_readable().await?;
-            let _place = door.handshakes.acquire().await.map_err(std::io::Error::other)?;
-            stream.socket.handshake(config, &mut stream.input).await
+            // Nothing is laid out for a client that says nothing.
+            stream.socket.readable().await?;
+            let (config, witness) = door.certificates.current().for_connection(protocols);
+            stream
+                .socket
+                .handshake(config, &door.handshakes, &mut stream.input)
+                .await?;
+            io::Result::Ok(witness.bindings())
         };
         let seconds = door.router.limits().tls_handshake_seconds_max;
-        match tokio::time::timeout(Duration::from_secs(seconds), handshake).await {
-            Ok(done) => done?,
-            Err(_) => return Err(End::Lost(std::io::ErrorKind::TimedOut.into())),
-        }
+        let Ok(done) = tokio::time::timeout(Duration::from_secs(seconds), handshake).await else {
+            return Err(End::Lost(io::ErrorKind::TimedOut.into()));
+        };
+        let bindings = done?;
         stream.mute = false;
-        Ok(Secured {
-            bindings: witness.bindings(),
-        })
+        Ok(Secured { bindings })
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use tokio_rustls::rustls::unbuffered::{
@@ -25,6 +26,8 @@ use tokio_rustls::rustls::unbuffered::{
 
 /// Bytes read from the kernel in one go.
 const READ_BYTES_MAX: usize = 32 * 1024;
+/// Bytes read and forgotten after our last words.
+const LINGER_BYTES_MAX: usize = 512 * 1024;
 /// The longest TLS record (RFC 8446 §5.2) with its header, and as much as an unfinished one may take.
 const RECORD_BYTES_MAX: usize = 16_384 + 256 + 5;
 /// What encrypting adds to one record at most (RFC 5246 §6.2.3.3: header, nonce, tag), generously.
@@ -83,8 +86,8 @@ impl Socket {
     // ——— reading ———
 
     /// Waits for bytes without reading any.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_read_ready(cx)
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.tcp.poll_read_ready(cx)).await
     }
 
     /// Reads what has come and appends it, decrypted, to `plain`. Gives `false` at the end of the connection.
@@ -180,14 +183,15 @@ impl Socket {
 
     // ——— TLS ———
 
-    /// Waits for the client's first byte, so that a silent one occupies nothing that is scarce.
-    pub async fn wait_readable(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_readable(cx)).await
-    }
-
     /// Makes the server's half of a TLS handshake. What the client says right behind its last handshake message is
-    /// appended to `plain`.
-    pub async fn handshake(&mut self, config: Arc<ServerConfig>, plain: &mut BytesMut) -> io::Result<()> {
+    /// appended to `plain`. A place in `turns` is held while something is computed, not while the client is waited
+    /// for: those who begin and do not go on keep nobody out.
+    pub async fn handshake(
+        &mut self,
+        config: Arc<ServerConfig>,
+        turns: &Semaphore,
+        plain: &mut BytesMut,
+    ) -> io::Result<()> {
         let connection = Box::new(UnbufferedServerConnection::new(config).map_err(io::Error::other)?);
         self.tls = Some(Tls {
             connection,
@@ -199,11 +203,17 @@ impl Socket {
             .as_ref()
             .is_some_and(|tls| tls.connection.is_handshaking())
         {
-            let read = poll_fn(|cx| self.poll_records(cx, plain)).await;
+            self.readable().await?;
+            let turn = turns.acquire().await.map_err(io::Error::other)?;
+            let read = SHARED.with_borrow_mut(|shared| self.read_into(shared, plain));
+            drop(turn);
             // Even a failed handshake has a last word: an alert.
             self.flush().await?;
-            if !read? {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            match read {
+                Ok(true) => {}
+                Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -219,14 +229,19 @@ impl Socket {
     }
 
     /// Reads and forgets until the client has closed too, so that the kernel does not answer late bytes with a reset
-    /// that would take our last words from the client (RFC 9293 §3.10.7).
+    /// that would take our last words from the client (RFC 9293 §3.10.7). Only so much of them: who goes on sending does
+    /// not listen.
     pub async fn linger(&mut self, time: Duration) {
-        let mut scrap = BytesMut::new();
+        let mut left = LINGER_BYTES_MAX;
         let drained = async {
-            while self.tls.as_ref().is_none_or(|tls| !tls.peer_closed) && self.read(&mut scrap).await? {
-                scrap.clear();
+            loop {
+                self.readable().await?;
+                match SHARED.with_borrow_mut(|shared| self.tcp.try_read(shared)) {
+                    Ok(bytes) if bytes > 0 && bytes < left => left -= bytes,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    over => return over,
+                }
             }
-            io::Result::Ok(())
         };
         let _ = tokio::time::timeout(time, drained).await;
     }

@@ -20,6 +20,7 @@ pub mod ns;
 mod outbox;
 pub mod random;
 pub mod router;
+pub mod seal;
 pub mod session;
 pub mod stanza;
 pub mod testing;

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use dashmap::DashMap;
 use smallvec::SmallVec;
 
+use crate::clock::Timestamp;
 use crate::error::StreamError;
 use crate::jid::{BareJid, Jid};
 use crate::stanza::Stanza;
 
-pub use crate::outbox::{Confirmation, Outbox, Parcel, Queued, Refused, Taken, Terms};
-use crate::outbox::next_order;
+pub use crate::outbox::{Confirmation, Outbox, Parcel, Refused, Taken, Terms};
 
 /// One bound resource of an account or guest.
 pub struct Session {
@@ -33,8 +33,8 @@ pub struct Session {
     /// What the socket's task writes next.
     pub outbox: Outbox,
     presence: Mutex<Option<Presence>>,
-    /// Since which moment it gets what is addressed to the bare JID; 0 while it does not.
-    takes_since: AtomicU64,
+    /// Since when it gets what is addressed to the bare JID, in microseconds; 0 while it does not.
+    takes_since: AtomicI64,
     /// What it counts once its client wants that (XEP-0198).
     tally: OnceLock<Box<Tally>>,
     /// Set when it is taken out of the house while its socket may still be open.
@@ -110,7 +110,7 @@ impl Session {
             since: crate::db::now_us(),
             outbox: Outbox::new(outbox_bytes_max),
             presence: Mutex::new(None),
-            takes_since: AtomicU64::new(0),
+            takes_since: AtomicI64::new(0),
             tally: OnceLock::new(),
             left: AtomicBool::new(false),
             facts: Mutex::new(Vec::new()),
@@ -128,11 +128,12 @@ impl Session {
     }
 
     /// Replaces the presence and gives back the one before.
-    pub fn set_presence(&self, presence: Option<Presence>) -> Option<Presence> {
-        let takes = |presence: &Option<Presence>| presence.as_ref().is_some_and(|presence| presence.priority >= 0);
+    pub fn set_presence(&self, presence: Option<Presence>, now: Timestamp) -> Option<Presence> {
+        let takes =
+            |presence: &Option<Presence>| presence.as_ref().is_some_and(|presence| presence.priority >= 0);
         let mut current = lock(&self.presence);
         match (takes(&current), takes(&presence)) {
-            (false, true) => self.takes_since.store(next_order(), Ordering::Release),
+            (false, true) => self.takes_since.store(now.0, Ordering::Release),
             (_, false) => self.takes_since.store(0, Ordering::Release),
             _ => {}
         }
@@ -140,9 +141,9 @@ impl Session {
     }
 
     /// Whether it got at that moment what was addressed to the bare JID, and has ever since.
-    pub fn took_at(&self, moment: Queued) -> bool {
+    pub fn took_at(&self, moment: Timestamp) -> bool {
         let since = self.takes_since.load(Ordering::Acquire);
-        since != 0 && since < moment.order
+        since != 0 && since < moment.0
     }
 
     /// Begins to count what the client sends. Refused where it counts already.

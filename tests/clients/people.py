@@ -22,6 +22,8 @@ PLUGINS = [
     "xep_0199",  # ping
     "xep_0202",  # entity time
     "xep_0203",  # delayed delivery
+    "xep_0280",  # carbons
+    "xep_0352",  # client states
 ]
 
 ROSTER = "{jabber:iq:roster}"

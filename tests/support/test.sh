@@ -23,6 +23,9 @@ export KIM_BIN="$CARGO_TARGET_DIR/debug/kim"
 rm -rf "$output_dir" "$KIM_TEST_LOGS"
 mkdir -p "$output_dir" "$KIM_TEST_LOGS"
 
+# A step that hangs is ended and counted as failed; a cold build on two slow cores stays far below.
+step_seconds_max=1800
+
 passed=0 failed=0 skipped=0 child='' postgres_dir=''
 failures=() times=()
 
@@ -42,9 +45,10 @@ trap 'echo "interrupted"; stop_everything; exit 130' INT TERM
 # In the background and waited for: a shell that waits answers a signal at once. With `set -m` the step has a process
 # group of its own, so that one signal ends it with everything it started.
 in_background() { # FILE COMMAND…
-    local file=$1; shift
+    local file=$1 limit=(); shift
+    [ "$(type -t "$1")" = function ] || limit=(timeout --kill-after=30 "$step_seconds_max")
     set -m
-    "$@" >"$file" 2>&1 </dev/null &
+    "${limit[@]}" "$@" >"$file" 2>&1 </dev/null &
     child=$!
     set +m
     wait "$child"
@@ -64,9 +68,11 @@ step() {
     code=$?
     case "$count" in
         one) [ $code -eq 0 ] && p=1 ;;
-        cargo) read -r p f s < <(awk '/^test result:/ { for (i = 2; i <= NF; i++) {
+        # A test program that says no result (it was ended by a signal) is one failure more.
+        cargo) read -r p f s < <(awk '/^ +(Running|Doc-tests) / { begun++ }
+                    /^test result:/ { ended++; for (i = 2; i <= NF; i++) {
                     if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1); if ($i == "ignored;") s += $(i-1) } }
-                    END { print p + 0, f + 0, s + 0 }' "$file") ;;
+                    END { if (begun > ended) f += begun - ended; print p + 0, f + 0, s + 0 }' "$file") ;;
         pytest) read -r p f s < <(awk '/ in [0-9.]+s/ { for (i = 2; i <= NF; i++) {
                     if ($i ~ /^passed/) p = $(i-1); if ($i ~ /^(failed|errors?)/) f += $(i-1); if ($i ~ /^skipped/) s = $(i-1) } }
                     END { gsub(/[^0-9]/, "", p); print p + 0, f + 0, s + 0 }' "$file") ;;

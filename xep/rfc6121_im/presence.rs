@@ -106,7 +106,7 @@ impl Outgoing {
         if priority >= 0 && was.is_none_or(|was| was < 0) && !session.guest {
             self.offline.arrive(router, session, presence).await;
         } else {
-            session.set_presence(Some(presence));
+            session.set_presence(Some(presence), router.clock().now());
         }
         router.announce(session);
         let shared = Arc::new(Stanza::clone(&stanza).to(session.account.clone()));
@@ -173,7 +173,7 @@ impl Outgoing {
         stanza: Stanza,
         cx: &mut Cx,
     ) -> Result<(), Fault> {
-        let was = session.set_presence(None);
+        let was = session.set_presence(None, router.clock().now());
         let stanza = Arc::new(stanza);
         let mut told: HashSet<BareJid> = HashSet::new();
         let targets = Directed::take(session);

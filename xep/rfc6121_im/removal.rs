@@ -33,7 +33,7 @@ impl On<AccountRemoved> for Farewell {
                 cx.send(follow::unavailable(&session).to(target));
             }
             // Its end has nobody left to be told.
-            session.set_presence(None);
+            session.set_presence(None, router.clock().now());
         }
         self.rosters.erase(&event.account).await?;
         self.offline.clear(&event.account).await?;

@@ -73,7 +73,6 @@ impl Commands {
             request: words::REQUEST.into(),
             stanzas_max: self.config.queue_stanzas_max,
             bytes_max: self.queue_bytes_max,
-            clock: self.ledger.clock.clone(),
         };
         let (session, location) = (session.clone(), self.config.location.clone());
         cx.afterwards(move |stored| {

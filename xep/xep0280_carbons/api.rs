@@ -6,17 +6,17 @@ use kim_core::router::Router;
 use kim_core::session::Session;
 
 use super::NS;
-use super::switch;
+use super::switch::Wish;
 
 /// The namespace, by which other protocols name carbons in what they list.
 pub const CARBONS: &str = NS;
 
 /// Switches the copies to a session on or off (§4, §5).
 pub fn switch(router: &Router, session: &Arc<Session>, on: bool) {
-    switch::set(router, session, on);
+    Wish::set(router, session, on);
 }
 
 /// Whether a session gets copies.
 pub fn is_on(session: &Session) -> bool {
-    switch::is_on(session)
+    Wish::of(session).is_some()
 }

@@ -7,84 +7,98 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Arrival, Bounce, Departure, Verdict};
 use kim_core::hook::{Flow, On};
-use kim_core::jid::BareJid;
-use kim_core::router::Redelivered;
-use kim_core::session::{Queued, Session};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::router::{Missed, Redelivered};
+use kim_core::session::Session;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
-use smallvec::SmallVec;
 
 use super::NS;
 use super::eligible::{Eligible, Way, is_private_to_room, judge};
-use super::recent::Recent;
-use super::switch::is_on;
+use super::switch::Wish;
 use crate::rfc6121_im::api::directed_at;
 use crate::xep0359_ids::api::SentId;
 
 /// The namespace of forwarded stanzas (XEP-0297).
-pub const FORWARD: &str = "urn:xmpp:forward:0";
-
-type Several = SmallVec<[Arc<Session>; 2]>;
+const FORWARD: &str = "urn:xmpp:forward:0";
 
 /// Copies what a client sends to the account's other clients (§8), whether it gets copies itself or not.
-pub struct Sent(pub Arc<Recent>);
+pub struct Sent;
 
 impl On<Departure> for Sent {
     async fn on(&self, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
         let (stanza, sender) = (&event.stanza, &event.session);
         // What the account sends to itself arrives at all its clients anyway: see `Received`.
-        let Some(to) = stanza
-            .to
-            .as_ref()
-            .filter(|to| to.bare_str() != sender.account.as_str())
-        else {
+        let to_others = |to: &&Jid| to.bare_str() != sender.account.as_str();
+        let Some(to) = stanza.to.as_ref().filter(to_others) else {
             return Ok(Flow::Next);
         };
         let eligible = judge(stanza, Way::Sent);
-        if eligible == Eligible::No {
+        // What its client sent before was copied before.
+        if eligible == Eligible::No || cx.fact::<Redelivered>().is_some() {
             return Ok(Flow::Next);
         }
-        let mut others = cx.router().sessions_of(&sender.account).await;
-        others.retain(|other| other.jid != sender.jid);
-        if others.is_empty() || !self.0.settles(eligible, &sender.account, to.bare_str(), stanza) {
+        let sessions = cx.router().sessions_of(&sender.account).await;
+        if sessions.len() < 2 {
             return Ok(Flow::Next);
         }
-        if is_private_to_room(stanza) {
-            keep_those_in_room(&mut others, sender, to.bare_str());
+        let room = is_private_to_room(stanza).then(|| Room::of(sender, to.bare_str()));
+        let mut targets = Vec::new();
+        for other in sessions {
+            let Some(wish) = wish_for(&other, eligible, stanza) else {
+                continue;
+            };
+            if other.jid == sender.jid || room.as_ref().is_none_or(|room| room.has(&other)) {
+                wish.known.add(stanza);
+                targets.push(other);
+            }
         }
+        targets.retain(|other| other.jid != sender.jid);
         let id = cx.fact::<SentId>().map(SentId::to_xml);
-        copy(stanza, Way::Sent, &sender.account, others, id, cx);
+        copy(stanza, Way::Sent, &sender.account, targets, id, cx);
         Ok(Flow::Next)
     }
 }
 
-/// §6.1: a private message to somebody in a room is for the clients that are there under the same nickname. If the room
-/// does not know the sender itself, nobody can tell who that is.
-fn keep_those_in_room(others: &mut Several, sender: &Session, room: &str) {
-    let nicknames = directed_at(sender, room);
-    if !nicknames.is_empty() {
-        others.retain(|other| {
-            directed_at(other, room)
-                .iter()
-                .any(|nickname| nicknames.contains(nickname))
-        });
+/// What a session wants of a message that the rules allow, or left open until now: an error is for those who know its
+/// cause.
+fn wish_for(session: &Session, eligible: Eligible, message: &Stanza) -> Option<Arc<Wish>> {
+    Wish::of(session).filter(|wish| match eligible {
+        Eligible::No => false,
+        Eligible::Yes => true,
+        Eligible::LikeItsCause => wish.known.has_cause(message),
+    })
+}
+
+/// A room that a private message is for. Copies are for the clients that are there under the sender's nickname (§6.1). If
+/// the sender itself is not known to be there, nobody can tell who that is.
+struct Room<'a> {
+    bare: &'a str,
+    nicknames: Vec<Jid>,
+}
+
+impl<'a> Room<'a> {
+    fn of(sender: &Session, bare: &'a str) -> Room<'a> {
+        Room {
+            bare,
+            nicknames: directed_at(sender, bare),
+        }
+    }
+
+    fn has(&self, other: &Session) -> bool {
+        let is_senders = |nickname| self.nicknames.contains(nickname);
+        self.nicknames.is_empty() || directed_at(other, self.bare).iter().any(is_senders)
     }
 }
 
 /// Copies what arrives to those clients that do not get it by the rules of delivery (§7).
-pub struct Received(pub Arc<Recent>);
+pub struct Received;
 
 impl On<Arrival> for Received {
     async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
         let (stanza, account) = (&event.stanza, &event.account);
         let (Kind::Message(kind), Some(from)) = (stanza.kind, &stanza.from) else {
             return Ok(Flow::Next);
-        };
-        let have_it = |session: &Session| match &event.verdict {
-            Verdict::Chosen(chosen) => chosen.iter().any(|one| one.id == session.id),
-            // It waits for those that are just coming, and reaches them before anything live.
-            Verdict::Nobody => session.priority().is_some_and(|priority| priority >= 0),
-            _ => false,
         };
         let ends_here = match event.verdict {
             Verdict::Chosen(_) | Verdict::Nobody => false,
@@ -94,7 +108,9 @@ impl On<Arrival> for Received {
         };
         // On its second way a message was copied before.
         if cx.fact::<Redelivered>().is_some() {
-            spare(event, cx.fact::<Queued>().copied());
+            if let Some(missed) = cx.fact::<Missed>() {
+                spare(event, *missed);
+            }
             return Ok(Flow::Next);
         }
         if ends_here {
@@ -106,104 +122,110 @@ impl On<Arrival> for Received {
         if eligible == Eligible::No {
             return Ok(Flow::Next);
         }
-        let mut others = cx.router().sessions_of(account).await;
-        if others.len() < 2 && matches!(event.verdict, Verdict::Chosen(_)) {
+        let sessions = cx.router().sessions_of(account).await;
+        if sessions.len() < 2 && matches!(event.verdict, Verdict::Chosen(_)) {
             return Ok(Flow::Next);
         }
-        if !self.0.settles(eligible, account, from.bare_str(), stanza) {
-            return Ok(Flow::Next);
+        let mut targets = Vec::new();
+        for session in sessions {
+            // It waits for those that are just coming, and reaches them before anything live.
+            let waits =
+                matches!(event.verdict, Verdict::Nobody) && session.priority().is_some_and(|p| p >= 0);
+            if let Some(wish) = wish_for(&session, eligible, stanza).filter(|_| !waits) {
+                wish.known.add(stanza);
+                targets.push(session);
+            }
         }
-        others.retain(|other| !have_it(other) && other.jid != *from);
-        copy(stanza, way, account, others, None, cx);
+        let is_chosen = |session: &Session| match &event.verdict {
+            Verdict::Chosen(chosen) => chosen.iter().any(|one| one.id == session.id),
+            _ => false,
+        };
+        targets.retain(|session| !is_chosen(session) && session.jid != *from);
+        copy(stanza, way, account, targets, None, cx);
         Ok(Flow::Next)
     }
 }
 
 /// A message to one client that did not live to take it goes to the others now (RFC 6121 §8.5.3.2.1), but not to those
 /// that had a copy when it came.
-fn spare(event: &mut Arrival, queued: Option<Queued>) {
-    let (Verdict::Chosen(chosen), Some(queued)) = (&mut event.verdict, queued) else {
+fn spare(event: &mut Arrival, missed: Missed) {
+    let Verdict::Chosen(chosen) = &mut event.verdict else {
         return;
     };
-    let to = event.stanza.to.as_ref();
-    if to.is_none_or(|to| to.is_bare()) || judge(&event.stanza, Way::Received) != Eligible::Yes {
+    let to_full = event.stanza.to.as_ref().is_some_and(|to| !to.is_bare());
+    if !to_full || judge(&event.stanza, Way::Received) != Eligible::Yes {
         return;
     }
-    chosen.retain(|session| !(is_on(session) && session.took_at(queued)));
+    chosen.retain(|session| Wish::of(session).is_none() || !session.took_at(missed.queued));
     if chosen.is_empty() {
         event.verdict = Verdict::Dropped;
     }
 }
 
 /// Copies the house's own errors, which do not arrive.
-pub struct Returned(pub Arc<Recent>);
+pub struct Returned;
 
 impl On<Bounce> for Returned {
     async fn on(&self, event: &mut Bounce, cx: &mut Cx) -> Result<Flow, Fault> {
         let (stanza, account) = (&event.stanza, &event.session.account);
-        let Some(from) = &stanza.from else {
-            return Ok(Flow::Next);
-        };
         let eligible = judge(stanza, Way::Received);
-        if eligible != Eligible::No && self.0.settles(eligible, account, from.bare_str(), stanza) {
-            let mut others = cx.router().sessions_of(account).await;
-            others.retain(|other| other.jid != event.session.jid);
-            copy(stanza, Way::Received, account, others, None, cx);
+        if eligible != Eligible::No {
+            let mut targets = cx.router().sessions_of(account).await.to_vec();
+            targets.retain(|other| {
+                other.jid != event.session.jid && wish_for(other, eligible, stanza).is_some()
+            });
+            copy(stanza, Way::Received, account, targets, None, cx);
         }
         Ok(Flow::Next)
     }
 }
 
-impl Recent {
-    /// What the rules left open, and remembers a message that errors may be about.
-    fn settles(&self, eligible: Eligible, account: &BareJid, peer: &str, stanza: &Stanza) -> bool {
-        let id = stanza.id.as_deref();
-        match eligible {
-            Eligible::No => false,
-            Eligible::LikeItsCause => self.has(account.as_str(), peer, id),
-            Eligible::Yes => {
-                self.add(account.as_str(), peer, id);
-                true
+/// Keeps a message on its second way from those who had a copy of it on the first.
+pub struct Once;
+
+impl On<Arrival> for Once {
+    async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
+        if cx.fact::<Redelivered>().is_some()
+            && let Verdict::Chosen(chosen) = &mut event.verdict
+        {
+            chosen.retain(|session| Wish::of(session).is_none_or(|wish| !wish.known.has(&event.stanza)));
+            if chosen.is_empty() {
+                event.verdict = Verdict::Dropped;
             }
         }
+        Ok(Flow::Next)
     }
 }
 
-/// Sends the copies, to those of `others` that want them. `extra` is a child that only the copies have.
+/// Sends the copies. `extra` is a child that only the copies have.
 fn copy(
     message: &Stanza,
     way: Way,
     account: &BareJid,
-    mut others: Several,
+    targets: Vec<Arc<Session>>,
     extra: Option<String>,
     cx: &mut Cx,
 ) {
-    others.retain(|other| is_on(other));
-    if others.is_empty() {
+    if targets.is_empty() {
         return;
     }
-    let mut xml = Writer::new();
-    xml.start(
-        match way {
-            Way::Sent => "sent",
-            Way::Received => "received",
-        },
-        NS,
-    )
-    .start("forwarded", FORWARD);
-    match extra {
+    let name = match way {
+        Way::Sent => "sent",
+        Way::Received => "received",
+    };
+    let forwarded = match extra {
         Some(extra) => {
             let mut message = message.clone();
             message.append(&extra);
-            xml.raw(&message.to_xml());
+            message.to_xml()
         }
-        None => {
-            xml.raw(&message.to_xml());
-        }
-    }
+        None => message.to_xml(),
+    };
+    let mut xml = Writer::new();
+    xml.start(name, NS).start("forwarded", FORWARD).raw(&forwarded);
     let wrapped = Stanza::new(message.kind, &xml.finish_string()).from(account.clone());
-    for other in others {
-        let copy = wrapped.clone().to(other.jid.clone());
-        cx.deliver(&other, Arc::new(copy));
+    for target in targets {
+        let copy = wrapped.clone().to(target.jid.clone());
+        cx.deliver(&target, Arc::new(copy));
     }
 }

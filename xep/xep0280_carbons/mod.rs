@@ -7,12 +7,10 @@ pub mod api;
 mod copies;
 mod eligible;
 mod guard;
-mod recent;
+mod known;
 mod switch;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
 
 use kim_core::config::NoSettings;
 use kim_core::error::{Condition, Fault};
@@ -49,11 +47,11 @@ impl Module for Carbons {
         house.feature(&[At::Server], NS);
         house.feature(&[At::Server], RULES);
 
-        let recent = Arc::new(recent::Recent::default());
         house.on::<Arrival>(Stage::Admit, guard::NoForgedCopies);
-        house.on::<Departure>(Stage::Copy, copies::Sent(recent.clone()));
-        house.on::<Arrival>(Stage::Copy, copies::Received(recent.clone()));
-        house.on::<Bounce>(Stage::Copy, copies::Returned(recent));
+        house.on::<Arrival>(Stage::Deliver, copies::Once);
+        house.on::<Departure>(Stage::Copy, copies::Sent);
+        house.on::<Arrival>(Stage::Copy, copies::Received);
+        house.on::<Bounce>(Stage::Copy, copies::Returned);
         Ok(())
     }
 }

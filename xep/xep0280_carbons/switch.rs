@@ -9,21 +9,32 @@ use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::router::Router;
 use kim_core::session::Session;
 
-/// The session's fact. A session that never asked has none.
-#[derive(Default)]
-struct On(AtomicBool);
+use super::known::Known;
 
-/// Whether a session gets copies.
-pub fn is_on(session: &Session) -> bool {
-    session
-        .known_fact::<On>()
-        .is_some_and(|on| on.0.load(Ordering::Relaxed))
+/// The session's fact. A session that never asked for copies has none.
+#[derive(Default)]
+pub struct Wish {
+    on: AtomicBool,
+    /// What its client has seen lately.
+    pub known: Known,
 }
 
-/// Switches them.
-pub fn set(router: &Router, session: &Arc<Session>, on: bool) {
-    if is_on(session) != on {
-        session.fact::<On>().0.store(on, Ordering::Relaxed);
+impl Wish {
+    /// What a session wants that gets copies.
+    pub fn of(session: &Session) -> Option<Arc<Wish>> {
+        session
+            .known_fact::<Wish>()
+            .filter(|wish| wish.on.load(Ordering::Relaxed))
+    }
+
+    /// Switches the copies.
+    pub fn set(router: &Router, session: &Arc<Session>, on: bool) {
+        if Wish::of(session).is_some() == on {
+            return;
+        }
+        let wish = session.fact::<Wish>();
+        wish.on.store(on, Ordering::Relaxed);
+        wish.known.clear();
         router.announce(session);
     }
 }
@@ -36,7 +47,7 @@ impl HandleIq for Switch {
         let Origin::Session(session) = &cx.origin else {
             return Err(Condition::NotAllowed.into());
         };
-        set(cx.router(), session, self.0);
+        Wish::set(cx.router(), session, self.0);
         Ok(Reply::Empty)
     }
 }

@@ -54,7 +54,8 @@ impl Db {
         // of the server each idle one fails once.
         let mut tries_left = self.inner.read_connections_max;
         let result = loop {
-            match self.fetch_once(query.clone()).await {
+            // Boxed: it is as big as all other futures on a stanza's way together, and mostly not needed there.
+            match Box::pin(self.fetch_once(query.clone())).await {
                 Tried::DeadConnection(_) if tries_left > 0 => tries_left -= 1,
                 Tried::DeadConnection(error) => break Err(error),
                 Tried::Done(result) => break result,

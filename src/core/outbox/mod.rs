@@ -3,13 +3,13 @@
 //! the old one stopped. Bounded in bytes; nothing is allocated while there is nothing in it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::error::{StreamCondition, StreamError};
 use crate::stanza::Stanza;
 
@@ -22,33 +22,18 @@ pub struct Parcel {
     pub tail: Bytes,
     /// What it was, should it never be written; `None` for what is no stanza and of use to this connection alone.
     pub stanza: Option<Arc<Stanza>>,
-    /// When it was queued, where the outbox keeps what it wrote.
-    pub queued: Option<Queued>,
-}
-
-/// When a stanza was queued for a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queued {
-    /// By the clock.
-    pub at: Timestamp,
-    /// Among all such moments of this process: see [`crate::session::Session::took_at`].
-    pub order: u64,
-}
-
-/// The next moment of this process.
-pub(crate) fn next_order() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    /// When it was queued: its place among others if it has to find another way.
+    pub queued: Timestamp,
 }
 
 impl Parcel {
     /// A stanza for one session.
-    pub fn of(stanza: Arc<Stanza>) -> Parcel {
+    pub fn of(stanza: Arc<Stanza>, now: Timestamp) -> Parcel {
         Parcel {
             head: stanza.head(),
             tail: stanza.tail(),
             stanza: Some(stanza),
-            queued: None,
+            queued: now,
         }
     }
 
@@ -57,7 +42,7 @@ impl Parcel {
             head: xml,
             tail: Bytes::new(),
             stanza: None,
-            queued: None,
+            queued: Timestamp(0),
         }
     }
 
@@ -85,8 +70,6 @@ pub struct Terms {
     pub stanzas_max: usize,
     /// Bytes that may be unconfirmed or wait.
     pub bytes_max: usize,
-    /// What stamps the parcels.
-    pub clock: Clock,
 }
 
 /// What a client says it has of what was written.
@@ -203,17 +186,13 @@ impl Outbox {
 
     /// Queues a stanza. A reader too slow for the limit is ended with `resource-constraint`; what it did not
     /// take goes back to the router.
-    pub fn push(&self, stanza: Arc<Stanza>) -> Result<(), Refused> {
-        let mut parcel = Parcel::of(stanza);
+    pub fn push(&self, stanza: Arc<Stanza>, now: Timestamp) -> Result<(), Refused> {
+        let parcel = Parcel::of(stanza, now);
         let mut queue = lock(&self.queue);
         if queue.closing.is_some() {
             return Err(Refused::Closed);
         }
         let full = queue.is_full(parcel.bytes(), self.bytes_max);
-        parcel.queued = queue.kept.as_ref().map(|kept| Queued {
-            at: kept.terms.clock.now(),
-            order: next_order(),
-        });
         // Where what waits is handed on later, one more may wait: it must not get there before the others.
         let taken = !full || queue.kept.is_some();
         if taken {

@@ -3,12 +3,13 @@
 use super::*;
 use crate::stanza::{Kind, MessageType};
 
+const NOW: Timestamp = Timestamp(1);
+
 fn terms(stanzas_max: usize, bytes_max: usize) -> Terms {
     Terms {
         request: "<r/>".into(),
         stanzas_max,
         bytes_max,
-        clock: Clock::manual(Timestamp(0)),
     }
 }
 
@@ -35,15 +36,15 @@ fn written(outbox: &Outbox) -> Vec<String> {
 #[test]
 fn counting_begins_behind_the_opening() {
     let outbox = Outbox::new(10_000);
-    outbox.push(stanza(1)).unwrap();
+    outbox.push(stanza(1), NOW).unwrap();
     outbox.keep("<on/>".into(), terms(10, 10_000));
-    outbox.push(stanza(2)).unwrap();
+    outbox.push(stanza(2), NOW).unwrap();
     // So far nobody could go on with it.
     assert!(!outbox.park());
     let outbox = Outbox::new(10_000);
-    outbox.push(stanza(1)).unwrap();
+    outbox.push(stanza(1), NOW).unwrap();
     outbox.keep("<on/>".into(), terms(10, 10_000));
-    outbox.push(stanza(2)).unwrap();
+    outbox.push(stanza(2), NOW).unwrap();
     let taken = outbox.take_some(usize::MAX);
     // The taker's: what came before, and the opening.
     assert_eq!((taken.parcels.len(), taken.unkept), (4, 2));
@@ -60,7 +61,7 @@ fn numbers_go_on_at_nought_after_the_last() {
     written(&outbox);
     lock(&outbox.queue).kept.as_mut().unwrap().sent = u32::MAX - 1;
     for id in 1..=4 {
-        outbox.push(stanza(id)).unwrap();
+        outbox.push(stanza(id), NOW).unwrap();
     }
     assert_eq!(written(&outbox), ["1", "2", "3", "4", "<r/>"]);
     assert_eq!(outbox.confirm(3), Confirmation::TooHigh { sent: 2 });
@@ -80,7 +81,7 @@ fn numbers_go_on_at_nought_after_the_last() {
 fn the_window_shuts_and_opens() {
     let outbox = kept(2, 100_000);
     for id in 1..=5 {
-        outbox.push(stanza(id)).unwrap();
+        outbox.push(stanza(id), NOW).unwrap();
     }
     assert_eq!(written(&outbox), ["<on/>", "1", "2", "<r/>"]);
     assert_eq!(written(&outbox), [""; 0]);
@@ -98,7 +99,7 @@ fn the_window_shuts_and_opens() {
     assert_eq!(written(&outbox), ["4", "5", "<r/>"]);
     // At the end there is nothing to wait for.
     for id in 6..=8 {
-        outbox.push(stanza(id)).unwrap();
+        outbox.push(stanza(id), NOW).unwrap();
     }
     outbox.close(StreamCondition::SystemShutdown.into());
     let taken = outbox.take_some(usize::MAX);
@@ -109,20 +110,20 @@ fn the_window_shuts_and_opens() {
 #[test]
 fn what_waits_without_a_connection_is_bounded_and_complete() {
     let outbox = kept(3, 100_000);
-    outbox.push(stanza(1)).unwrap();
+    outbox.push(stanza(1), NOW).unwrap();
     written(&outbox);
     outbox.say("<a/>");
     assert!(outbox.park());
     outbox.say("<a/>");
     for id in 2..=3 {
-        outbox.push(stanza(id)).unwrap();
+        outbox.push(stanza(id), NOW).unwrap();
     }
     assert!(!outbox.is_closed());
     // The one too many is the last in line; what comes after it has to go elsewhere.
-    assert_eq!(outbox.push(stanza(4)), Ok(()));
+    assert_eq!(outbox.push(stanza(4), NOW), Ok(()));
     assert!(outbox.is_closed());
-    assert_eq!(outbox.push(stanza(5)), Err(Refused::Closed));
-    assert_eq!(outbox.queued_bytes(), 3 * Parcel::of(stanza(1)).bytes());
+    assert_eq!(outbox.push(stanza(5), NOW), Err(Refused::Closed));
+    assert_eq!(outbox.queued_bytes(), 3 * Parcel::of(stanza(1), NOW).bytes());
     let ids = |parcel: &Parcel| parcel.stanza.as_ref().and_then(|stanza| stanza.id.clone());
     let all: Vec<_> = outbox.take().0.iter().filter_map(ids).collect();
     assert_eq!(
@@ -130,27 +131,26 @@ fn what_waits_without_a_connection_is_bounded_and_complete() {
         ["1", "2", "3", "4"]
     );
     // In bytes too.
-    let weight = Parcel::of(stanza(1)).bytes();
+    let weight = Parcel::of(stanza(1), NOW).bytes();
     let outbox = kept(1_000, "<on/>".len() + 3 * weight);
     for id in 1..=3 {
-        outbox.push(stanza(id)).unwrap();
+        outbox.push(stanza(id), NOW).unwrap();
     }
     written(&outbox);
     assert_eq!(outbox.queued_bytes(), 0);
-    outbox.push(stanza(4)).unwrap();
+    outbox.push(stanza(4), NOW).unwrap();
     assert!(outbox.is_closed());
 }
 
 #[test]
 fn an_outbox_that_keeps_nothing_is_as_it_was() {
     let outbox = Outbox::new(100);
-    outbox.push(stanza(1)).unwrap();
+    outbox.push(stanza(1), NOW).unwrap();
     let taken = outbox.take_some(usize::MAX);
     assert_eq!((taken.parcels.len(), taken.unkept), (1, 1));
-    assert_eq!(taken.parcels[0].queued, None);
     assert_eq!(outbox.confirm(0), Confirmation::Unasked);
     assert!(!outbox.park());
-    while outbox.push(stanza(2)).is_ok() {}
+    while outbox.push(stanza(2), NOW).is_ok() {}
     assert!(outbox.is_closed());
     assert!(outbox.queued_bytes() <= 100);
 }

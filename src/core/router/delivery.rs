@@ -3,20 +3,30 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::cx::Outcome;
 use crate::error::{Condition, Fault, StanzaError};
 use crate::events::Delivery;
 use crate::hook::Flow;
 use crate::ns;
-use crate::session::{Parcel, Queued, Session};
+use crate::session::{Parcel, Session};
 use crate::stanza::{IqType, Kind, MessageType, Stanza, delay};
 
 use super::Router;
 
+/// Seconds from which on a message is late.
+const LATE_SECONDS: u64 = 1;
+
 /// Marks a stanza that is on its way for the second time because the session that was to get it ended first: it
-/// is in the archive already. Where it was kept for a while, [`Queued`] is learnt too: those that were there at that moment
-/// may have a copy.
+/// is in the archive already.
 pub struct Redelivered;
+
+/// Beside [`Redelivered`]: the session that was to get it is gone. Others may have had it when it came ([`Session::took_at`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Missed {
+    /// When it was queued for the session.
+    pub queued: Timestamp,
+}
 
 impl Router {
     /// Waits for the commits of an outcome and delivers. Nothing leaves if a commit failed: the sender is told
@@ -60,13 +70,14 @@ impl Router {
                 Err(fault) => return self.log_fault("delivery_failed", Some(fault)),
             }
         }
+        let now = self.clock.now();
         let taken = if self.cluster.is_elsewhere(&session) {
             self.cluster.deliver(&session, &stanza)
         } else {
-            session.outbox.push(stanza.clone())
+            session.outbox.push(stanza.clone(), now)
         };
         if taken.is_err() {
-            self.reroute(&session, Parcel::of(stanza)).await;
+            self.reroute(&session, Parcel::of(stanza, now)).await;
         }
     }
 
@@ -94,32 +105,34 @@ impl Router {
                     return;
                 }
                 let mut again = Stanza::clone(&stanza);
-                if let Some(queued) = parcel.queued {
-                    // XEP-0203 §4; and wherever it waits now, it keeps its place by then.
-                    cx.received = queued.at;
-                    cx.learn(queued);
-                    if !again.has("delay", ns::DELAY) {
-                        again.append(&delay(session.account.domain(), queued.at));
-                    }
-                }
+                stamp_late(session, &mut again, parcel.queued, cx.received);
+                // What was queued first counts as received first, however late that turns out.
+                cx.received = parcel.queued;
                 cx.learn(Redelivered);
+                cx.learn(Missed {
+                    queued: parcel.queued,
+                });
                 cx.send(again);
             }
             _ => return,
         }
         Box::pin(self.finish(cx)).await;
     }
-    /// Whether a message to the bare JID that a session did not take reached others of the account: those that were there
-    /// then, or are there now where it was only just to be delivered. The session itself may still be registered: it
-    /// is closed, and its end not yet told.
-    async fn others_have(&self, session: &Session, queued: Option<Queued>) -> bool {
+    /// Whether a message to the bare JID that a session did not take reached others of the account, those that were there
+    /// when it came. The session itself may still be registered: it is closed, and its end not yet told.
+    async fn others_have(&self, session: &Session, queued: Timestamp) -> bool {
         let has_it = |other: &Arc<Session>| {
-            let took = match queued {
-                Some(moment) => other.took_at(moment),
-                None => other.priority().is_some_and(|priority| priority >= 0),
-            };
-            took && other.id != session.id && !other.outbox.is_closed()
+            other.id != session.id && !other.outbox.is_closed() && other.took_at(queued)
         };
         self.sessions_of(&session.account).await.iter().any(has_it)
     }
+}
+
+/// A message that comes late says since when it waited (XEP-0203 §4), unless it says so already.
+pub(super) fn stamp_late(session: &Session, stanza: &mut Stanza, queued: Timestamp, now: Timestamp) -> bool {
+    let late = now.seconds_since(queued) >= LATE_SECONDS && !stanza.has("delay", ns::DELAY);
+    if late {
+        stanza.append(&delay(session.account.domain(), queued));
+    }
+    late
 }

@@ -6,10 +6,10 @@ use crate::error::{Fault, StreamCondition, StreamError};
 use crate::events::{AccountRemoved, BeforeLogin, SessionEnded, SessionParked, SessionResumed, SessionStarted, Unbound};
 use crate::jid::BareJid;
 use crate::session::{Parcel, Session, TooManyResources};
-use crate::ns;
-use crate::stanza::{Kind, MessageType, Stanza, delay};
+use crate::stanza::{Kind, MessageType, Stanza};
 
 use super::Router;
+use super::delivery::stamp_late;
 
 impl Router {
     /// Registers a session under its full JID and tells the rooms. A session of the same full JID is ended with
@@ -102,7 +102,15 @@ impl Router {
         if let Some(tally) = session.tally() {
             tally.set_parked_at(None);
         }
-        session.outbox.unpark(|parcel| stamp(session, parcel));
+        let now = self.clock.now();
+        session.outbox.unpark(|parcel| {
+            if let Some(stanza) = parcel.stanza.as_ref().filter(|stanza| waits(stanza)) {
+                let mut late = Stanza::clone(stanza);
+                if stamp_late(session, &mut late, parcel.queued, now) {
+                    *parcel = Parcel::of(Arc::new(late), parcel.queued);
+                }
+            }
+        });
         Ok(event.words)
     }
 
@@ -184,21 +192,12 @@ impl Router {
             self.leave(session).await;
         }
         self.accounts.delete(account, &self.tables.erasers).await?;
+        self.seals.forget(account.as_str());
         Ok(sessions)
     }
 }
 
-/// A message that comes so late says since when it waited (XEP-0203 §4).
-fn stamp(session: &Session, parcel: &mut Parcel) {
-    if let (Some(stanza), Some(queued)) = (&parcel.stanza, parcel.queued)
-        && matches!(stanza.kind, Kind::Message(kind) if kind != MessageType::Error)
-        && !stanza.has("delay", ns::DELAY)
-    {
-        let mut late = Stanza::clone(stanza);
-        late.append(&delay(session.account.domain(), queued.at));
-        *parcel = Parcel {
-            queued: Some(queued),
-            ..Parcel::of(Arc::new(late))
-        };
-    }
+/// Whether it matters when this was said.
+fn waits(stanza: &Stanza) -> bool {
+    matches!(stanza.kind, Kind::Message(kind) if kind != MessageType::Error)
 }
