@@ -10,8 +10,12 @@ use kim_core::config::Config;
 use kim_core::db::{CORE_MIGRATIONS, Db, DbOptions, Migration};
 use kim_core::module::{Entry, Startup};
 use kim_core::router::{Parts, Router};
+use kim_core::seal::{SealError, Seals};
 
 use crate::cli::Failure;
+
+/// A database that ends with the process.
+pub(crate) const IN_MEMORY: &str = "sqlite::memory:";
 
 /// A house without doors.
 pub struct House {
@@ -55,10 +59,21 @@ impl House {
             .map_err(|error| broken(&error))?;
         let accounts = Accounts::open(db.clone(), AccountsOptions::default()).await;
         let accounts = accounts.map_err(|error| broken(&error))?;
+        let seals = if url == IN_MEMORY {
+            // It ends with the process, and so may its key.
+            Seals::with_key(db.clone(), kim_core::random::bytes()).await
+        } else {
+            Seals::open(db.clone(), &config.sealing_key()).await
+        };
+        let seals = seals.map_err(|error| match error {
+            SealError::Db(error) => broken(&error),
+            other => Failure::SealingKey(other.to_string()),
+        })?;
         let parts = Parts {
             config,
             db: db.clone(),
             accounts,
+            seals,
             clock: Clock::system(),
             cluster,
         };

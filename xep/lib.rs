@@ -19,6 +19,7 @@ pub mod xep0191_blocking;
 pub mod xep0199_ping;
 pub mod xep0202_time;
 pub mod xep0280_carbons;
+pub mod xep0313_mam;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
 
@@ -39,6 +40,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
     Entry::of::<xep0280_carbons::Carbons>(),
+    Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0352_csi::ClientStates>(),
 ];
 

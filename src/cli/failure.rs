@@ -62,6 +62,9 @@ pub enum Failure {
         /// Which of the two, and what to do.
         cause: ControlError,
     },
+    /// The sealing key is missing, unreadable or that of another database.
+    #[error("{0}")]
+    SealingKey(String),
     /// `kim check` found something that does not work; it has told what.
     #[error("{0} of the checks failed")]
     Check(usize),
@@ -80,6 +83,7 @@ impl Failure {
             Failure::Socket(_) => 8,
             Failure::NoSuchAccount(_) => 9,
             Failure::NameTaken { .. } => 10,
+            Failure::SealingKey(_) => 11,
         }
     }
 

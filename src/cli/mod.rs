@@ -3,6 +3,7 @@
 mod certificate;
 mod check;
 mod failure;
+mod key;
 mod modules;
 mod password;
 mod serve;
@@ -77,10 +78,21 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Look after the key that seals messages in the database
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// Look at the configuration, the data directory, the certificate, the ports and the database
     Check,
     /// Show the modules and who listens to what, in which order
     Modules,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Replace the sealing key by a new one; messages are not touched
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,6 +186,7 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
             serve::run(app, config, sources, &runtime()?)
         }
         Command::User { command } => runtime()?.block_on(user::run(app, loaded?, command, terminal)),
+        Command::Key { command } => runtime()?.block_on(key::run(app, loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {
             let text = runtime()?.block_on(modules::show(app, loaded?))?;

@@ -11,7 +11,7 @@ use kim_core::module::Roll;
 
 use super::App;
 use super::failure::Failure;
-use crate::house::House;
+use crate::house::{House, IN_MEMORY};
 
 /// What is told about a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl From<&Roll> for ModuleFacts {
 /// Starts the rooms on a database in memory, and shows what they registered and which are switched off.
 pub(super) async fn show(app: &App, config: Config) -> Result<String, Failure> {
     let config = Arc::new(config);
-    let house = House::at("sqlite::memory:", config.clone(), app.modules, Box::new(Solo)).await?;
+    let house = House::at(IN_MEMORY, config.clone(), app.modules, Box::new(Solo)).await?;
     let facts: Vec<_> = house.router.roll().iter().map(ModuleFacts::from).collect();
     let mut text = render(&facts);
     for entry in app

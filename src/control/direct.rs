@@ -11,7 +11,7 @@ use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::router::{Host, Router};
 
-use super::{Control, ControlError, LIST_ROWS_MAX, Online, Secret, User, UserFacts};
+use super::{Control, ControlError, KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts};
 
 /// Works on the house directly.
 pub struct Direct {
@@ -148,6 +148,17 @@ impl Control for Direct {
             }
             tracing::info!(event = "account_removed", %account, by = "operator");
             Ok(())
+        })
+    }
+
+    fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>> {
+        Box::pin(async move {
+            let rotation = self.router.seals().rotate().await;
+            let rotation = rotation.map_err(|error| ControlError::Failed(error.to_string()))?;
+            Ok(KeyRotated {
+                key: rotation.key,
+                rewrapped: rotation.rewrapped,
+            })
         })
     }
 }

@@ -54,6 +54,9 @@ pub trait Control: Send + Sync {
 
     /// Removes an account with all that belongs to it and ends its sessions.
     fn user_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// Replaces the sealing key; what is sealed stays as it is.
+    fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>>;
 }
 
 /// An account in a list.
@@ -87,6 +90,15 @@ pub struct Online {
     pub address: Option<IpAddr>,
     /// The priority of its presence; `None` while it is not available (RFC 6121 §4.2).
     pub priority: Option<i8>,
+}
+
+/// A sealing key that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// The fingerprint of the new one.
+    pub key: String,
+    /// Data keys that are wrapped by it now.
+    pub rewrapped: u64,
 }
 
 /// Why something was not done.

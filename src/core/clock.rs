@@ -11,6 +11,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// Reads the XEP-0082 DateTime profile. What is finer than a microsecond is cut off.
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        // The reader takes more forms than the profile has.
+        let profile = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
+        if !text.bytes().all(profile) || text.as_bytes().get(10) != Some(&b'T') {
+            return None;
+        }
+        let stamp: jiff::Timestamp = text.parse().ok()?;
+        Some(Timestamp(stamp.as_microsecond()))
+    }
+
     /// Whole seconds from `earlier` to `self`, never negative.
     pub fn seconds_since(self, earlier: Timestamp) -> u64 {
         u64::try_from((self.0 - earlier.0) / 1_000_000).unwrap_or(0)
@@ -92,6 +103,30 @@ fn wall_micros() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stamps_are_read_as_xep_0082_says() {
+        let noon = Some(Timestamp(1_769_860_800_000_000));
+        for text in [
+            "2026-01-31T12:00:00Z",
+            "2026-01-31T12:00:00.000Z",
+            "2026-01-31T13:00:00+01:00",
+            "2026-01-31T12:00:00.0000001Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), noon, "{text}");
+        }
+        let wrong = [
+            "",
+            "2026-01-31",
+            "2026-01-31T12:00:00",
+            "2026-01-31 12:00:00Z",
+            "2026-13-31T12:00:00Z",
+            "1769860800",
+        ];
+        for text in wrong {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn stamps_never_repeat_and_read_as_xep_0082_says() {

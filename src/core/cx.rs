@@ -9,7 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
-use crate::db::{DbError, Ticket};
+use crate::db::{DbError, Sink, SinkRow, Ticket, Unit};
 use crate::error::StreamError;
 use crate::router::Router;
 use crate::session::Session;
@@ -86,6 +86,19 @@ impl Cx {
         self.outcome.tickets.push(ticket);
     }
 
+    /// Stores a row together with all else that this stanza leaves behind: in one transaction, or not at all. The
+    /// rows are queued when the chain is over, and everything the chain causes waits for them. Nothing is stored for a
+    /// stanza that its sender gets back as an error.
+    pub fn store<R: SinkRow>(&mut self, sink: &Sink<R>, row: R) {
+        self.outcome.rows.add(sink, row);
+    }
+
+    /// Queues the rows so far, for a hook under whose lock they must be in the queue. What is stored afterwards is
+    /// stored by itself.
+    pub fn flush(&mut self) {
+        self.outcome.flush();
+    }
+
     pub(crate) fn next_send(&mut self) -> Option<Stanza> {
         self.sends.pop_front()
     }
@@ -96,6 +109,8 @@ impl Cx {
 #[derive(Default)]
 #[must_use = "an outcome does nothing until the router performs it"]
 pub struct Outcome {
+    /// Rows that are not queued yet.
+    pub(crate) rows: Unit,
     tickets: SmallVec<[Ticket; 2]>,
     failure: Option<DbError>,
     pub(crate) deliveries: Vec<(Arc<Session>, Arc<Stanza>)>,
@@ -116,6 +131,10 @@ impl Outcome {
     /// Whether nothing needs to be waited for.
     pub fn is_settled(&self) -> bool {
         self.tickets.is_empty()
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.tickets.extend(self.rows.put());
     }
 
     /// Starts the commits without waiting, so that those of stanzas in a row share one.

@@ -63,6 +63,15 @@ impl From<crate::db::DbError> for Fault {
     }
 }
 
+impl From<crate::seal::SealError> for Fault {
+    fn from(error: crate::seal::SealError) -> Fault {
+        match error {
+            crate::seal::SealError::Db(error) => error.into(),
+            other => Fault::Us(Box::new(other)),
+        }
+    }
+}
+
 impl From<crate::accounts::AccountError> for Fault {
     fn from(error: crate::accounts::AccountError) -> Fault {
         use crate::accounts::AccountError;
@@ -358,7 +367,9 @@ impl From<crate::wire::WireError> for StreamError {
             WireError::NotWellFormed(_) => StreamCondition::NotWellFormed.into(),
             WireError::RestrictedXml(_) => StreamCondition::RestrictedXml.into(),
             // RFC 6120 §4.9.3.22 names broken UTF-8 together with foreign encodings.
-            WireError::UnsupportedEncoding | WireError::InvalidUtf8 => StreamCondition::UnsupportedEncoding.into(),
+            WireError::UnsupportedEncoding | WireError::InvalidUtf8 => {
+                StreamCondition::UnsupportedEncoding.into()
+            }
             WireError::BadNamespacePrefix => StreamCondition::BadNamespacePrefix.into(),
             WireError::TooBig(limit) => {
                 StreamError::new(StreamCondition::PolicyViolation).text(format!("limit exceeded: {limit}"))

@@ -19,6 +19,7 @@ pub mod module;
 pub mod ns;
 pub mod random;
 pub mod router;
+pub mod seal;
 pub mod session;
 pub mod stanza;
 pub mod testing;

@@ -17,6 +17,7 @@ use crate::error::{Condition, Fault};
 use crate::hook::{Chain, Event, On, Stage};
 use crate::jid::{BareJid, Jid};
 use crate::router::Router;
+use crate::seal::Seals;
 use crate::stanza::{IqType, Stanza};
 use crate::wire::{El, Writer};
 
@@ -260,6 +261,8 @@ pub struct Roll {
 pub struct Registrar<'a> {
     /// The database; a room makes its store and its sinks from it.
     pub db: &'a Db,
+    /// Seals what people write before it goes to the database.
+    pub seals: &'a Seals,
     /// The clock.
     pub clock: &'a Clock,
     /// The whole configuration; a room's own section is handed to it apart.
@@ -270,12 +273,14 @@ pub struct Registrar<'a> {
 impl<'a> Registrar<'a> {
     pub(crate) fn new(
         db: &'a Db,
+        seals: &'a Seals,
         clock: &'a Clock,
         config: &'a Config,
         tables: &'a mut Tables,
     ) -> Registrar<'a> {
         Registrar {
             db,
+            seals,
             clock,
             config,
             tables,

@@ -94,6 +94,13 @@ impl OfflineMessages {
     }
 }
 
+/// The message that arrives is in the account's archive, in the same commit as everything else it leaves behind. Left as a
+/// fact on the context: there a full store of waiting messages is no reason to refuse it.
+pub struct Archived {
+    /// Whose archive.
+    pub account: BareJid,
+}
+
 /// A roster changed; the change is committed and pushed. Rooms that grant by subscription or by group look again.
 pub struct RosterChanged {
     /// Whose roster.

@@ -1,5 +1,6 @@
 //! The one place where a stanza becomes the bytes that are stored, and a stanza again.
 
+use kim_core::seal;
 use kim_core::stanza::Stanza;
 
 /// The stored form.
@@ -17,4 +18,22 @@ pub fn from_bytes(bytes: &[u8]) -> Option<Stanza> {
         tracing::error!(event = "stored_stanza_unreadable", bytes = bytes.len());
     }
     stanza
+}
+
+/// The stored form, sealed for one place.
+pub fn seal(stanza: &Stanza, key: &seal::Key, place: &[Vec<u8>]) -> Vec<u8> {
+    let aad: Vec<&[u8]> = place.iter().map(Vec::as_slice).collect();
+    key.seal(&aad, &to_bytes(stanza))
+}
+
+/// The stanza of a sealed form; what cannot be opened is left out like what cannot be read.
+pub fn open(sealed: &[u8], key: &seal::Key, place: &[Vec<u8>]) -> Option<Stanza> {
+    let aad: Vec<&[u8]> = place.iter().map(Vec::as_slice).collect();
+    match key.open(&aad, sealed) {
+        Ok(bytes) => from_bytes(&bytes),
+        Err(error) => {
+            tracing::error!(event = "stored_stanza_unreadable", bytes = sealed.len(), %error);
+            None
+        }
+    }
 }

@@ -103,6 +103,7 @@ impl Module for Im {
         ));
         let offline = Arc::new(offline::Offline::new(
             house.db,
+            house.seals,
             offline::OfflineLimits {
                 messages_max: limits.offline_messages_max,
                 bytes_max: config.offline_bytes_max,

@@ -18,14 +18,16 @@ use kim_core::events::Undelivered;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
 use kim_core::router::{Host, Router};
+use kim_core::seal::{self, Seals};
 use kim_core::session::{Presence, Session};
 use kim_core::stanza::{self, Stanza};
 
+use super::api::Archived;
 use super::delivery::{Several, takes_bare};
 use super::guard::is_our_delay;
 use super::locks::Locks;
 use super::rosters::Rosters;
-use super::store::offline::{Key, OfflineStore, Usage};
+use super::store::offline::{Key, OfflineStore, Usage, Waiting};
 use super::{kept, worth};
 
 /// Bytes handed to a session at once; then its client has to read.
@@ -73,6 +75,7 @@ pub struct OfflineLimits {
 /// Messages that wait.
 pub struct Offline {
     store: OfflineStore,
+    seals: Seals,
     limits: OfflineLimits,
     locks: Locks,
     usages: Mutex<HashMap<BareJid, Counted>>,
@@ -80,9 +83,10 @@ pub struct Offline {
 
 impl Offline {
     /// The messages in a database.
-    pub fn new(db: &Db, limits: OfflineLimits) -> Offline {
+    pub fn new(db: &Db, seals: &Seals, limits: OfflineLimits) -> Offline {
         Offline {
             store: OfflineStore::new(db.clone()),
+            seals: seals.clone(),
             limits,
             locks: Locks::new(),
             usages: Mutex::default(),
@@ -100,14 +104,24 @@ impl Offline {
 
     /// Keeps a message for an account. The ticket is on the `cx`: whoever sent it is answered after the commit.
     async fn keep(&self, account: &BareJid, stanza: &Stanza, cx: &mut Cx) -> Result<(), Fault> {
-        let bytes = kept::to_bytes(stanza);
+        let key = Key::new(cx.received);
+        let sealing = self.seals.key(account.as_str()).await?;
+        let sealed = kept::seal(stanza, &sealing, &aad(account, key));
         let usage = self.usage(account).await?;
-        if usage.messages >= self.limits.messages_max || usage.bytes + bytes.len() > self.limits.bytes_max {
+        if usage.messages >= self.limits.messages_max || usage.bytes + sealed.len() > self.limits.bytes_max {
+            if cx
+                .fact::<Archived>()
+                .is_some_and(|archived| archived.account == *account)
+            {
+                return Ok(());
+            }
             // XEP-0160 §2: the queue is full.
             return Err(Condition::ServiceUnavailable.into());
         }
-        self.count(account, usage, bytes.len());
-        cx.await_ticket(self.store.put(account, cx.received, bytes));
+        self.count(account, usage, sealed.len());
+        cx.store(&self.store.sink, Waiting::new(account, key, sealed));
+        // Under the lock that its caller holds: whoever comes next must find it in the queue.
+        cx.flush();
         Ok(())
     }
 
@@ -194,7 +208,8 @@ impl Offline {
                 return Ok(true);
             }
             drop(held);
-            let (keys, stanzas) = self.batch(router, session, waiting);
+            let sealing = self.seals.key(session.account.as_str()).await?;
+            let (keys, stanzas) = self.batch(router, session, &sealing, waiting);
             if keys.is_empty() {
                 return Ok(false);
             }
@@ -215,6 +230,7 @@ impl Offline {
         &self,
         router: &Router,
         session: &Session,
+        sealing: &seal::Key,
         waiting: Vec<(Key, Vec<u8>)>,
     ) -> (Vec<Key>, Vec<Stanza>) {
         let queued_bytes_max = queued_bytes_max(router);
@@ -226,7 +242,8 @@ impl Offline {
             }
             queued_bytes += bytes.len();
             keys.push(key);
-            stanzas.extend(kept::from_bytes(&bytes).map(|stanza| stamped(router, session, stanza, key)));
+            let stanza = kept::open(&bytes, sealing, &aad(&session.account, key));
+            stanzas.extend(stanza.map(|stanza| stamped(router, session, stanza, key)));
         }
         (keys, stanzas)
     }
@@ -240,6 +257,16 @@ impl Offline {
             }
         }
     }
+}
+
+/// Where a waiting message belongs, and opens.
+fn aad(account: &BareJid, key: Key) -> Vec<Vec<u8>> {
+    vec![
+        b"offline".to_vec(),
+        account.as_str().into(),
+        key.received_at.to_be_bytes().to_vec(),
+        key.id.to_be_bytes().to_vec(),
+    ]
 }
 
 /// What waits to be read by one client may fill its outbox up to here, so that live stanzas find room.

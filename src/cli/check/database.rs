@@ -1,6 +1,7 @@
 //! Checks of the database: reachable, and with the tables of this version. Makes and changes nothing.
 
 use kim_core::db::{Db, DbOptions};
+use kim_core::seal::Seals;
 
 use super::{CheckContext, Finding, store};
 
@@ -18,6 +19,7 @@ pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
         Err(error) => return vec![Finding::fail("database", error.to_string())],
     };
     let applied = store::applied(&db).await;
+    let key = sealing_key(context, &db).await;
     let what = db.describe();
     db.close().await;
     let applied = match applied {
@@ -35,7 +37,7 @@ pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
                 .any(|(room, name)| step.room == room && step.name == name)
         })
         .count();
-    vec![match (newer, missing) {
+    let tables = match (newer, missing) {
         (Some((room, name)), _) => Finding::fail(
             "database",
             format!("{what} was used by a newer version: it has {room}/{name}, which this one does not know"),
@@ -45,5 +47,22 @@ pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
             "database",
             format!("{what} is reachable; the next start brings it up to date ({missing} steps)"),
         ),
-    }]
+    };
+    std::iter::once(tables).chain(key).collect()
+}
+
+/// Whether the sealing key is the one of this database. Nothing is said where the first start makes both.
+async fn sealing_key(context: &CheckContext, db: &Db) -> Option<Finding> {
+    let path = context.config.sealing_key();
+    match Seals::inspect(db.clone(), &path).await {
+        Ok(None) => None,
+        Ok(Some(key)) => Some(Finding::ok(
+            "sealing key",
+            format!(
+                "{} (key {key}) fits the database; keep a copy of it",
+                path.display()
+            ),
+        )),
+        Err(error) => Some(Finding::fail("sealing key", error.to_string())),
+    }
 }

@@ -9,7 +9,6 @@ pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("listen", Some("public_url")),
     ("listen", Some("component")),
     ("storage", Some("uploads")),
-    ("storage", Some("sealing_key")),
     ("registration", Some("invites")),
     ("tls", Some("acme")),
     ("cluster", None),

@@ -128,6 +128,12 @@ impl Config {
             .unwrap_or_else(|| StorageUrl::sqlite_in(&self.server.data_dir))
     }
 
+    /// The file with the sealing key.
+    pub fn sealing_key(&self) -> PathBuf {
+        let set = self.storage.sealing_key.clone();
+        set.unwrap_or_else(|| self.server.data_dir.join("sealing.key"))
+    }
+
     /// The control socket of a running server.
     pub fn control_socket(&self) -> PathBuf {
         self.server.data_dir.join("kim.sock")

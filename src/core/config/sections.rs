@@ -44,6 +44,10 @@ section! {
     pub struct Storage {
         /// The database. Not set: SQLite, as kim.db in data_dir.
         pub url: Option<StorageUrl> = None, example r#""postgres://kim:PASSWORD@localhost/kim""#;
+        /// File with the key that seals what people write before it goes to the database; made at the first start. Without it
+        /// nobody can read their messages again: keep a copy, apart from those of the database. Not set: sealing.key in
+        /// data_dir.
+        pub sealing_key: Option<PathBuf> = None, example r#""/etc/kim/sealing.key""#;
     }
 }
 

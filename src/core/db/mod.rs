@@ -16,6 +16,7 @@ mod schema;
 mod secret;
 mod ticket;
 mod tx;
+mod unit;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use schema::CORE_MIGRATIONS;
 pub use secret::SECRET_BYTES;
 pub use ticket::Ticket;
 pub use tx::{STATEMENT_ROWS_MAX, Tx};
+pub use unit::Unit;
 
 use commit::{Committer, Counters};
 use connect::{Pool, Target};

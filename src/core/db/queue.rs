@@ -3,8 +3,10 @@
 use super::error::DbError;
 use super::ticket::{Ticket, TicketEnd};
 use super::tx::{STATEMENT_ROWS_MAX, Tx};
+use super::unit::{Bundle, UnitRow};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -213,14 +215,14 @@ impl Queue {
         }
     }
 
-    fn admit(state: &mut State, limits: &QueueLimits, bytes: usize) -> Result<(), DbError> {
+    fn admit(state: &mut State, limits: &QueueLimits, rows: usize, bytes: usize) -> Result<(), DbError> {
         if state.closed {
             return Err(DbError::Closed);
         }
         if state.rows >= limits.rows_max || state.bytes.saturating_add(bytes) > limits.bytes_max {
             return Err(DbError::Busy);
         }
-        state.rows += 1;
+        state.rows += rows;
         state.bytes += bytes;
         Ok(())
     }
@@ -238,7 +240,7 @@ impl Queue {
     fn put_row<R: SinkRow>(self: &Arc<Self>, sink: u64, insert: InsertFn<R>, row: R) -> Ticket {
         let bytes = row.row_bytes().saturating_add(ROW_OVERHEAD_BYTES);
         let mut state = self.lock();
-        if let Err(error) = Queue::admit(&mut state, &self.limits, bytes) {
+        if let Err(error) = Queue::admit(&mut state, &self.limits, 1, bytes) {
             return Ticket::resolved(Err(error));
         }
         let (end, ticket) = Ticket::pair(self);
@@ -267,6 +269,33 @@ impl Queue {
         ticket
     }
 
+    /// Queues rows that are stored together or not at all.
+    pub(super) fn put_unit(self: &Arc<Self>, unit: SmallVec<[Box<dyn UnitRow>; 3]>) -> Ticket {
+        let bytes = unit
+            .iter()
+            .map(|row| row.bytes().saturating_add(ROW_OVERHEAD_BYTES))
+            .sum();
+        let mut state = self.lock();
+        if let Err(error) = Queue::admit(&mut state, &self.limits, unit.len(), bytes) {
+            return Ticket::resolved(Err(error));
+        }
+        let (end, ticket) = Ticket::pair(self);
+        let last = state
+            .entries
+            .back_mut()
+            .and_then(|entry| entry.as_any().downcast_mut::<Bundle>());
+        match last {
+            Some(bundle) if bundle.has_room(unit.len()) => bundle.push(unit, bytes, end),
+            _ => {
+                let mut bundle = Bundle::default();
+                bundle.push(unit, bytes, end);
+                state.entries.push_back(Box::new(bundle));
+            }
+        }
+        self.wake_if_full(state);
+        ticket
+    }
+
     /// Queues a closure; `done` gets what it returned, after the commit.
     pub(super) fn put_job<T, F>(
         self: &Arc<Self>,
@@ -278,7 +307,7 @@ impl Queue {
         F: for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<T, DbError>> + Send + 'static,
     {
         let mut state = self.lock();
-        if let Err(error) = Queue::admit(&mut state, &self.limits, JOB_BYTES) {
+        if let Err(error) = Queue::admit(&mut state, &self.limits, 1, JOB_BYTES) {
             drop(state);
             done(Err(error.clone()));
             return Ticket::resolved(Err(error));
@@ -376,6 +405,18 @@ impl<R: SinkRow> Sink<R> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             insert,
         }
+    }
+
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn insert(&self) -> InsertFn<R> {
+        self.insert
     }
 
     /// Queues a row and returns at once. When the queue is full the ticket fails with [`DbError::Busy`].

@@ -14,4 +14,9 @@ pub const CORE_MIGRATIONS: &[Migration] = &[
         name: "0002_secrets",
         sql: include_str!("../../../migrations/0002_secrets.sql"),
     },
+    Migration {
+        room: "core",
+        name: "0003_seals",
+        sql: include_str!("../../../migrations/0003_seals.sql"),
+    },
 ];

@@ -22,6 +22,7 @@ use crate::error::Fault;
 use crate::hook::{Chain, Event, Flow};
 use crate::jid::BareJid;
 use crate::module::{At, Entry, Identity, Offer, Registrar, Roll, Startup, Tables};
+use crate::seal::Seals;
 use crate::session::{Session, Sessions};
 
 pub use delivery::Redelivered;
@@ -43,6 +44,7 @@ pub struct Router {
     hosts: HashMap<String, Host>,
     sessions: Sessions,
     accounts: Accounts,
+    seals: Seals,
     cluster: Box<dyn Cluster>,
     clock: Clock,
     config: Arc<Config>,
@@ -57,6 +59,8 @@ pub struct Parts {
     pub db: Db,
     /// The accounts in it.
     pub accounts: Accounts,
+    /// What seals what they write.
+    pub seals: Seals,
     /// Where stamps come from.
     pub clock: Clock,
     /// The other nodes.
@@ -67,7 +71,9 @@ impl Router {
     /// Puts the house together.
     pub fn new(parts: Parts, modules: &[Entry]) -> Result<Arc<Router>, Startup> {
         let mut tables = Tables::default();
-        Registrar::new(&parts.db, &parts.clock, &parts.config, &mut tables).register_all(modules)?;
+        Registrar::new(&parts.db, &parts.seals, &parts.clock, &parts.config, &mut tables)
+            .register_all(modules)?;
+        tables.erasers.push(crate::seal::erase);
         let mut hosts = HashMap::new();
         for domain in &parts.config.server.domains {
             hosts.insert(domain.to_string(), Host::Users);
@@ -82,6 +88,7 @@ impl Router {
             hosts,
             sessions: Sessions::default(),
             accounts: parts.accounts,
+            seals: parts.seals,
             cluster: parts.cluster,
             clock: parts.clock,
             config: parts.config,
@@ -97,6 +104,11 @@ impl Router {
     /// The accounts.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// What seals what people write.
+    pub fn seals(&self) -> &Seals {
+        &self.seals
     }
 
     /// The clock.

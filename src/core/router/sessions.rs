@@ -88,6 +88,7 @@ impl Router {
             self.leave(session).await;
         }
         self.accounts.delete(account, &self.tables.erasers).await?;
+        self.seals.forget(account.as_str());
         Ok(sessions)
     }
 }

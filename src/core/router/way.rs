@@ -49,11 +49,18 @@ impl Router {
                 if stanza.to.is_none() {
                     stanza.to = Some(session.account.clone().into());
                 }
-                self.route(stanza, &mut cx).await;
+                if let Err(fault) = self.try_route(&mut stanza, &mut cx).await {
+                    cx.outcome.rows.clear();
+                    self.refuse(&stanza, fault, &mut cx).await;
+                }
             }
-            Err(fault) => self.refuse(&departure.stanza, fault, &mut cx).await,
+            Err(fault) => {
+                cx.outcome.rows.clear();
+                self.refuse(&departure.stanza, fault, &mut cx).await;
+            }
         }
         self.drain(&mut cx).await;
+        cx.flush();
         if !cx.outcome.is_settled() {
             cx.outcome.asked = Some((session.clone(), asked));
             cx.outcome.hurry();
@@ -105,6 +112,7 @@ impl Router {
     /// waits for.
     pub async fn finish(&self, mut cx: Cx) {
         self.drain(&mut cx).await;
+        cx.flush();
         self.perform(cx.outcome).await;
     }
 

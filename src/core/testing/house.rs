@@ -14,6 +14,7 @@ use crate::error::StreamError;
 use crate::jid::{BareJid, Jid};
 use crate::module::Entry;
 use crate::router::{Parts, Router};
+use crate::seal::Seals;
 use crate::session::Session;
 use crate::stanza::{NotAStanza, Stanza};
 use crate::testing::pattern::{self, Captures};
@@ -66,10 +67,14 @@ impl House {
         )
         .await
         .expect("accounts");
+        let seals = Seals::with_key(db.clone(), [7; 32])
+            .await
+            .expect("the sealing key of all tests");
         let parts = Parts {
             config,
             db: db.clone(),
             accounts,
+            seals,
             clock: clock.clone(),
             cluster: Box::new(Solo),
         };

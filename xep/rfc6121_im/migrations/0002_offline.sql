@@ -1,4 +1,5 @@
 -- Messages that wait for an account to come online (XEP-0160), in the order of their arrival.
+-- stanza: sealed.
 CREATE TABLE im_offline (
     account TEXT NOT NULL,
     received_at BIGINT NOT NULL,

@@ -1,7 +1,7 @@
 //! Messages that wait for their recipient (XEP-0160).
 
 use kim_core::clock::Timestamp;
-use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Ticket, Tx};
+use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 use kim_core::random;
 
@@ -12,6 +12,7 @@ pub const BATCH_MESSAGES_MAX: usize = 64;
 pub struct Waiting {
     account: BareJid,
     key: Key,
+    /// Sealed.
     stanza: Vec<u8>,
 }
 
@@ -22,6 +23,27 @@ pub struct Key {
     pub received_at: i64,
     /// Tells messages of the same microsecond apart, which different nodes may receive.
     pub id: i64,
+}
+
+impl Key {
+    /// A new key for a message of that time.
+    pub fn new(received: Timestamp) -> Key {
+        Key {
+            received_at: received.0,
+            id: i64::from_le_bytes(random::bytes()) & i64::MAX,
+        }
+    }
+}
+
+impl Waiting {
+    /// A message that is to wait.
+    pub fn new(account: &BareJid, key: Key, stanza: Vec<u8>) -> Waiting {
+        Waiting {
+            account: account.clone(),
+            key,
+            stanza,
+        }
+    }
 }
 
 impl SinkRow for Waiting {
@@ -62,7 +84,8 @@ pub struct Usage {
 /// The table of waiting messages.
 pub struct OfflineStore {
     db: Db,
-    sink: Sink<Waiting>,
+    /// Where messages go.
+    pub sink: Sink<Waiting>,
 }
 
 impl OfflineStore {
@@ -72,20 +95,6 @@ impl OfflineStore {
             sink: db.sink(insert),
             db,
         }
-    }
-
-    /// Queues a message for the next commit.
-    pub fn put(&self, account: &BareJid, received: Timestamp, stanza: Vec<u8>) -> Ticket {
-        let id = i64::from_le_bytes(random::bytes()) & i64::MAX;
-        let key = Key {
-            received_at: received.0,
-            id,
-        };
-        self.sink.put(Waiting {
-            account: account.clone(),
-            key,
-            stanza,
-        })
     }
 
     /// How much waits for an account, as committed.

@@ -106,7 +106,7 @@ async fn what_may_not_be_kept_and_is_lost() {
 async fn the_queue_has_limits() {
     for (toml, fit) in [
         ("[limits]\noffline_messages_max = 3\n", 3),
-        ("[rfc6121_im]\noffline_bytes_max = 400\n", 3),
+        ("[rfc6121_im]\noffline_bytes_max = 540\n", 3),
         ("[limits]\noffline_messages_max = 0\n", 0),
     ] {
         let house = configured(toml).await;

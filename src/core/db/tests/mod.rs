@@ -6,6 +6,7 @@ mod lost;
 mod measure;
 mod opening;
 mod queries;
+mod units;
 
 use super::*;
 use crate::testing::{TestDb, databases, migrated_databases};

@@ -1,0 +1,204 @@
+//! Archives as the rest of the room sees them: messages go in, places and stanzas come out. What lies in the database is
+//! sealed here and opened here.
+
+use std::sync::Arc;
+
+use kim_core::clock::Clock;
+use kim_core::cx::Cx;
+use kim_core::db::Db;
+use kim_core::error::Fault;
+use kim_core::jid::{BareJid, Jid};
+use kim_core::seal::{self, Seals};
+use kim_core::stanza::Stanza;
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
+
+use super::ids;
+use super::store::{Archived, Found, Key, Peer, Store};
+use super::tail::{RESENDS_MAX, Tail};
+
+/// Archives whose end is remembered; up to 4 kB each, while their owners send much.
+const TAILS_MAX: usize = 16_384;
+
+/// All archives.
+pub struct Archives {
+    /// The tables.
+    pub store: Store,
+    seals: Seals,
+    clock: Clock,
+    tails: Cache<BareJid, Arc<Tail>, UnitWeighter, DefaultHashBuilder, InUse>,
+}
+
+/// A tail stays as long as something is on its way into its archive.
+#[derive(Clone)]
+struct InUse;
+
+impl Lifecycle<BareJid, Arc<Tail>> for InUse {
+    type RequestState = ();
+
+    fn is_pinned(&self, _: &BareJid, tail: &Arc<Tail>) -> bool {
+        Arc::strong_count(tail) > 1
+    }
+}
+
+/// What became of a message that was to be archived.
+pub enum Put {
+    /// It has this id. It is stored when the stanza's other rows are.
+    Stored(String),
+    /// The same message is there already, for good.
+    AgainStored,
+}
+
+/// A message on its way into an archive.
+pub struct Entry<'a> {
+    /// Whose archive.
+    pub owner: &'a BareJid,
+    /// The other side.
+    pub peer: &'a Jid,
+    /// The message.
+    pub stanza: &'a Stanza,
+    /// Whether the owner sent it.
+    pub is_sent: bool,
+}
+
+impl Archives {
+    /// The archives in a database.
+    pub fn new(db: &Db, seals: &Seals, clock: &Clock) -> Archives {
+        Archives {
+            store: Store::new(db.clone()),
+            seals: seals.clone(),
+            clock: clock.clone(),
+            tails: Cache::with(
+                TAILS_MAX,
+                TAILS_MAX as u64,
+                UnitWeighter,
+                DefaultHashBuilder::default(),
+                InUse,
+            ),
+        }
+    }
+
+    /// The key of an archive.
+    pub async fn key(&self, owner: &BareJid) -> Result<Arc<seal::Key>, Fault> {
+        Ok(self.seals.key(owner.as_str()).await?)
+    }
+
+    async fn tail(&self, owner: &BareJid) -> Result<Arc<Tail>, Fault> {
+        let tail = self.tails.get_or_insert_async(owner, async {
+            let newest = self.store.newest(owner, RESENDS_MAX).await?;
+            Ok::<_, Fault>(Arc::new(Tail::new(&newest, self.clock.now())))
+        });
+        tail.await
+    }
+
+    /// Waits until what is on its way into an archive has arrived.
+    pub async fn settled(&self, owner: &BareJid) {
+        if let Some(tail) = self.tails.get(owner) {
+            tail.settled().await;
+        }
+    }
+
+    /// Forgets what is remembered of an archive, which is about to be erased.
+    pub fn forget(&self, owner: &BareJid) {
+        self.tails.remove(owner);
+    }
+
+    /// Puts a message into an archive, unless the same is there (same sender, origin-id and content, lately).
+    pub async fn put(&self, entry: Entry<'_>, cx: &mut Cx) -> Result<Put, Fault> {
+        let Entry {
+            owner,
+            peer,
+            stanza,
+            is_sent,
+        } = entry;
+        let key = self.key(owner).await?;
+        let resend = if is_sent { resend_tag(&key, stanza) } else { None };
+        let tail = self.tail(owner).await?;
+        if let Some(tag) = resend
+            && let Some(stamp) = tail.sent(tag, self.clock.now())
+        {
+            tail.settled().await;
+            if self.store.was_sent(owner, stamp, tag).await? {
+                return Ok(Put::AgainStored);
+            }
+        }
+        let under_way = tail.next(self.clock.now(), resend);
+        let place = Key {
+            stamp: under_way.stamp(),
+            tie: ids::tie(),
+        };
+        let row = Archived {
+            owner: owner.clone(),
+            tie: place.tie,
+            peer: peer_tags(&key, peer),
+            reference: reference(&key, stanza),
+            resend,
+            stanza: seal(&key, owner, place, stanza),
+            under_way,
+        };
+        cx.store(&self.store.sink, row);
+        Ok(Put::Stored(ids::write(&key, place)))
+    }
+}
+
+/// Seals a message for its place.
+pub fn seal(key: &seal::Key, owner: &BareJid, place: Key, stanza: &Stanza) -> Vec<u8> {
+    let (stamp, tie) = (place.stamp.to_be_bytes(), place.tie.to_be_bytes());
+    key.seal(&aad(owner, &stamp, &tie), stanza.to_xml().as_bytes())
+}
+
+/// The message in a row. What cannot be opened is logged and left out; its place stays (§3.2).
+pub fn open(key: &seal::Key, owner: &BareJid, found: &Found) -> Option<Stanza> {
+    let place = found.key;
+    let (stamp, tie) = (place.stamp.to_be_bytes(), place.tie.to_be_bytes());
+    let stanza = match key.open(&aad(owner, &stamp, &tie), &found.stanza) {
+        Ok(xml) => std::str::from_utf8(&xml)
+            .ok()
+            .and_then(|xml| Stanza::parse(xml).ok()),
+        Err(_) => None,
+    };
+    if stanza.is_none() {
+        tracing::error!(
+            event = "archived_message_unreadable", %owner, stamp = place.stamp, bytes = found.stanza.len()
+        );
+    }
+    stanza
+}
+
+fn aad<'a>(owner: &'a BareJid, stamp: &'a [u8], tie: &'a [u8]) -> [&'a [u8]; 4] {
+    [b"archive", owner.as_str().as_bytes(), stamp, tie]
+}
+
+/// The tags of the other side.
+pub fn peer_tags(key: &seal::Key, peer: &Jid) -> Peer {
+    let tag = |jid: &str| key.tag("archive peer", &[jid.as_bytes()]);
+    Peer {
+        bare: tag(peer.bare_str()),
+        full: tag(peer.as_str()),
+    }
+}
+
+/// The tag by which a retraction finds the message it means: its sender and the id that the sender gave it.
+pub fn reference_tag(key: &seal::Key, sender: &str, id: &str) -> i64 {
+    key.tag("archive reference", &[sender.as_bytes(), id.as_bytes()])
+}
+
+fn reference(key: &seal::Key, stanza: &Stanza) -> i64 {
+    let sender = stanza.from.as_ref().map_or("", |from| from.bare_str());
+    reference_tag(key, sender, stanza.id.as_deref().unwrap_or_default())
+}
+
+/// The tag of a message that its sender could send again: to whom, and all it says but for how long it waited. Without an
+/// origin-id (XEP-0359) nobody knows whether it is the same message or one that says the same.
+fn resend_tag(key: &seal::Key, stanza: &Stanza) -> Option<i64> {
+    stanza.child("origin-id", "urn:xmpp:sid:0")?.attr("id")?;
+    let to = stanza.to.as_ref().map_or("", Jid::as_str);
+    let mut parts = vec![stanza.kind.type_str().as_bytes(), to.as_bytes()];
+    parts.extend(
+        stanza
+            .children()
+            .filter(|child| !child.is("delay", kim_core::ns::DELAY))
+            .map(|child| child.xml().as_bytes()),
+    );
+    Some(key.tag("archive resend", &parts))
+}

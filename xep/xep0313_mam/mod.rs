@@ -1,0 +1,129 @@
+//! XEP-0313 Message Archive Management 1.1.3: what people write to each other, kept by their server for all their devices;
+//! with the paging of XEP-0059, the preferences of XEP-0441 and the tombstones of XEP-0424.
+//!
+//! [`hooks`] sees messages pass and hands them to [`archive`], which seals them; [`query`] and [`page`] give them back.
+//! A message that a client sends again because it does not know whether it arrived is recognised by [`tail`] and goes no
+//! further. Nothing readable reaches the database: [`store`] has times, random numbers and tags.
+
+use std::sync::Arc;
+
+use kim_core::accounts::Eraser;
+use kim_core::db::Migration;
+use kim_core::error::{Condition, Fault};
+use kim_core::events::{AccountRemoved, Arrival, Departure};
+use kim_core::hook::Stage;
+use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::section;
+use kim_core::stanza::IqType;
+
+pub mod api;
+mod archive;
+mod hooks;
+mod ids;
+mod page;
+mod prefs;
+mod purge;
+mod query;
+mod retract;
+mod rsm;
+mod store;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod worth;
+
+/// The namespace.
+pub const NS: &str = "urn:xmpp:mam:2";
+
+section! {
+    /// Message archives (XEP-0313).
+    pub struct MamConfig {
+        /// Days until a message is deleted from the archives; 0 keeps it for ever.
+        pub retention_days: u32 = 0, in 0..=36_500;
+        /// Messages in one page of an archive.
+        pub page_messages_max: usize = 250, in 10..=1_000;
+    }
+}
+
+/// The module.
+pub struct Mam;
+
+impl Module for Mam {
+    type Config = MamConfig;
+    const NAME: &'static str = "xep0313_mam";
+    const SPECS: &'static [Spec] = &[
+        spec("XEP-0313", "Message Archive Management", "1.1.3"),
+        Spec {
+            coverage: Coverage::Partial("for archives; no pages by index"),
+            ..spec("XEP-0059", "Result Set Management", "1.0")
+        },
+        spec("XEP-0424", "Message Retraction", "0.4.2"),
+        spec("XEP-0441", "Message Archive Management Preferences", "0.2.0"),
+    ];
+    const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0359_ids"];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
+        room: "xep0313_mam",
+        name: "0001_archive",
+        sql: include_str!("migrations/0001_archive.sql"),
+    }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
+
+    fn register(config: MamConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let archives = Arc::new(archive::Archives::new(house.db, house.seals, house.clock));
+        let keeper = Arc::new(hooks::Keeper {
+            preferences: prefs::Preferences::new(archives.clone(), house.needed()?),
+            retractions: retract::Retractions {
+                archives: archives.clone(),
+            },
+            archives: archives.clone(),
+        });
+        house.on::<Arrival>(Stage::Admit, hooks::NoForeignResults);
+        house.on::<Departure>(Stage::Store, hooks::Departing(keeper.clone()));
+        house.on::<Arrival>(Stage::Store, hooks::Arriving(keeper.clone()));
+        house.on::<AccountRemoved>(Stage::Deliver, hooks::Farewell(keeper.clone()));
+
+        for kind in [IqType::Get, IqType::Set] {
+            let page_messages_max = config.page_messages_max;
+            house.iq(
+                &[At::Own],
+                kind,
+                "query",
+                NS,
+                page::QueryIq {
+                    archives: archives.clone(),
+                    page_messages_max,
+                },
+            );
+            house.iq(&[At::Own], kind, "prefs", NS, prefs::PrefsIq(keeper.clone()));
+            for name in ["query", "prefs"] {
+                // §8.1
+                house.refuse_others(kind, name, NS, Condition::Forbidden);
+            }
+        }
+        house.iq(
+            &[At::Own],
+            IqType::Get,
+            "metadata",
+            NS,
+            page::MetadataIq(archives.clone()),
+        );
+        house.refuse_others(IqType::Get, "metadata", NS, Condition::Forbidden);
+        house.feature(&[At::Own], "urn:xmpp:mam:2#extended");
+        house.feature(&[At::Account], retract::NS);
+        house.feature(&[At::Account], "urn:xmpp:message-retract:1#tombstone");
+        house.provide(Arc::new(api::MessageArchives::new(archives.clone())));
+        if config.retention_days > 0 {
+            purge::go_on(&archives, house.clock.clone(), config.retention_days);
+        }
+        Ok(())
+    }
+}
+
+const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
+    Spec {
+        id,
+        title,
+        version,
+        coverage: Coverage::Complete,
+    }
+}

@@ -1,0 +1,325 @@
+//! Answers queries (§4.2, §4.3): finds the page, opens its messages, sends them.
+//!
+//! A page is found from a known place in an index and never by counting, so it costs the same at the beginning and at the
+//! end, in a small archive and in a large one. The same reason leaves out XEP-0059's `<count/>` but where it is asked for
+//! (`<max>0</max>`), and there it stops at [`COUNT_MAX`].
+
+use std::sync::Arc;
+
+use kim_core::clock::Timestamp;
+use kim_core::cx::{Cx, Origin};
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::BareJid;
+use kim_core::module::{HandleIq, Reply, Request};
+use kim_core::ns;
+use kim_core::router::Host;
+use kim_core::seal;
+use kim_core::session::Session;
+use kim_core::stanza::{Kind, MessageType, Stanza};
+use kim_core::wire::Writer;
+
+use super::archive::{self, Archives, peer_tags};
+use super::query::{self, Query};
+use super::store::{Found, Key, Peer, Span, With};
+use super::{NS, ids, rsm};
+
+/// Messages in a page when nobody says how many.
+const PAGE_MESSAGES_DEFAULT: usize = 50;
+/// Rows read at once, which bounds the memory that a page of long messages takes.
+const CHUNK_ROWS_MAX: usize = 64;
+/// Counted no further.
+pub const COUNT_MAX: usize = 10_000;
+/// What a result adds to a message, in bytes, about.
+const WRAPPER_BYTES: usize = 400;
+const FORWARD: &str = "urn:xmpp:forward:0";
+
+/// Answers queries for an account's own archive.
+pub struct QueryIq {
+    /// The archives.
+    pub archives: Arc<Archives>,
+    /// Messages in one page.
+    pub page_messages_max: usize,
+}
+
+/// The messages of a page, oldest first.
+struct Page {
+    rows: Vec<Found>,
+    /// There is nothing beyond it in the direction that was asked for.
+    complete: bool,
+    count: Option<usize>,
+}
+
+impl HandleIq for QueryIq {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        if cx.router().host(iq.account.domain()) != Some(Host::Users) {
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        if !iq.is_set() {
+            return Ok(Reply::Payload(query::fields()));
+        }
+        let Origin::Session(session) = cx.origin.clone() else {
+            return Err(Condition::ServiceUnavailable.into());
+        };
+        let query = Query::parse(iq.payload)?;
+        let bytes_max = room_for_page(cx, &session)?;
+        let key = self.archives.key(iq.account).await?;
+        let page = self.find(&key, iq.account, &query, bytes_max).await?;
+        let id = |row: &Found| ids::write(&key, row.key);
+        let ends = page
+            .rows
+            .first()
+            .zip(page.rows.last())
+            .map(|(first, last)| (id(first), id(last)));
+        let mut rows: Vec<&Found> = page.rows.iter().collect();
+        if query.flip {
+            rows.reverse();
+        }
+        for row in rows {
+            let message = archive::open(&key, iq.account, row);
+            let payload = result(
+                query.queryid.as_deref(),
+                &id(row),
+                row.key.stamp,
+                message.as_ref(),
+            );
+            let result = Stanza::new(Kind::Message(MessageType::Normal), &payload);
+            let result = result.from(iq.account.clone()).to(session.jid.clone());
+            cx.deliver(&session, Arc::new(result));
+        }
+        let mut fin = Writer::new();
+        fin.start("fin", NS);
+        if page.complete {
+            fin.attr("complete", "true");
+        }
+        rsm::Given {
+            ends,
+            count: page.count,
+        }
+        .write(&mut fin);
+        fin.end();
+        Ok(fin.into())
+    }
+}
+
+/// What a page may weigh: a client that has not read the pages before must do so first.
+fn room_for_page(cx: &Cx, session: &Session) -> Result<usize, Fault> {
+    let bytes_max = cx.router().limits().outbox_bytes_max / 2;
+    match bytes_max.saturating_sub(session.outbox.queued_bytes()) {
+        0 => Err(StanzaError::new(Condition::ResourceConstraint)
+            .text("read the last pages first")
+            .into()),
+        room => Ok(room),
+    }
+}
+
+/// §4.2: one message of the archive. What cannot be read keeps its id and time (§3.2).
+fn result(queryid: Option<&str>, id: &str, stamp: i64, message: Option<&Stanza>) -> String {
+    let mut xml = Writer::new();
+    xml.start("result", NS);
+    if let Some(queryid) = queryid {
+        xml.attr("queryid", queryid);
+    }
+    xml.attr("id", id);
+    xml.start("forwarded", FORWARD);
+    xml.start("delay", ns::DELAY)
+        .attr("stamp", &Timestamp(stamp).to_string())
+        .end();
+    if let Some(message) = message {
+        xml.raw(&message.to_xml());
+    }
+    xml.finish_string()
+}
+
+impl QueryIq {
+    async fn find(
+        &self,
+        key: &seal::Key,
+        owner: &BareJid,
+        query: &Query,
+        bytes_max: usize,
+    ) -> Result<Page, Fault> {
+        let store = &self.archives.store;
+        self.archives.settled(owner).await;
+        let span = self.span(key, owner, query).await?;
+        let max = query
+            .page
+            .max
+            .unwrap_or(PAGE_MESSAGES_DEFAULT)
+            .min(self.page_messages_max);
+        let newest_first = query.page.before.is_some();
+        if !query.ids.is_empty() {
+            return self.by_ids(key, owner, query, &span, max, bytes_max).await;
+        }
+        if max == 0 {
+            let count = store.count(owner, &span, COUNT_MAX).await?;
+            return Ok(Page {
+                rows: Vec::new(),
+                complete: count == 0,
+                count: Some(count),
+            });
+        }
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let mut rest = span;
+        loop {
+            let chunk = CHUNK_ROWS_MAX.min(max + 1 - rows.len());
+            let found = store.page(owner, &rest, newest_first, chunk).await?;
+            let is_last = found.len() < chunk;
+            for row in found {
+                bytes += row.stanza.len() + WRAPPER_BYTES;
+                if rows.len() >= max || (bytes > bytes_max && !rows.is_empty()) {
+                    return Ok(page(rows, newest_first, false));
+                }
+                if newest_first {
+                    rest.before = row.key;
+                } else {
+                    rest.after = row.key;
+                }
+                rows.push(row);
+            }
+            if is_last {
+                return Ok(page(rows, newest_first, true));
+            }
+        }
+    }
+
+    /// The stretch that the query's form and page allow.
+    async fn span(&self, key: &seal::Key, owner: &BareJid, query: &Query) -> Result<Span, Fault> {
+        let with = match &query.with {
+            None => With::Everybody,
+            Some(jid) if jid.is_bare() => With::Bare(peer_tags(key, jid).bare),
+            Some(jid) => With::Full(peer_tags(key, jid)),
+        };
+        let mut span = Span {
+            after: Key::START,
+            before: Key::END,
+            with,
+        };
+        if let Some(start) = query.start {
+            span.after = Key {
+                stamp: start.0,
+                tie: i64::MIN,
+            };
+        }
+        if let Some(end) = query.end {
+            span.before = Key {
+                stamp: end.0,
+                tie: i64::MAX,
+            };
+        }
+        for id in [&query.after_id, &query.page.after].into_iter().flatten() {
+            span.after = span.after.max(self.place(key, owner, id).await?.0);
+        }
+        for id in [&query.before_id, &query.page.before]
+            .into_iter()
+            .flatten()
+            .filter(|id| !id.is_empty())
+        {
+            span.before = span.before.min(self.place(key, owner, id).await?.0);
+        }
+        Ok(span)
+    }
+
+    /// The place of a message that must be there (§4.1.3, §4.3.2).
+    async fn place(&self, key: &seal::Key, owner: &BareJid, id: &str) -> Result<(Key, Peer), Fault> {
+        let place = ids::read(key, id).ok_or(Condition::ItemNotFound)?;
+        let peer = self
+            .archives
+            .store
+            .peer(owner, place)
+            .await?
+            .ok_or(Condition::ItemNotFound)?;
+        Ok((place, peer))
+    }
+
+    /// §4.1.3, the field `ids`: few messages, found one by one; what else the form says holds for them too.
+    async fn by_ids(
+        &self,
+        key: &seal::Key,
+        owner: &BareJid,
+        query: &Query,
+        span: &Span,
+        max: usize,
+        bytes_max: usize,
+    ) -> Result<Page, Fault> {
+        let mut places = Vec::new();
+        for id in &query.ids {
+            let (place, peer) = self.place(key, owner, id).await?;
+            let wanted = match span.with {
+                With::Everybody => true,
+                With::Bare(bare) => peer.bare == bare,
+                With::Full(full) => peer == full,
+            };
+            if wanted && place > span.after && place < span.before {
+                places.push(place);
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        let count = places.len();
+        let newest_first = query.page.before.is_some();
+        if newest_first {
+            places.reverse();
+        }
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for place in places.into_iter().take(max) {
+            let Some(row) = self.archives.store.find(owner, place).await? else {
+                continue;
+            };
+            bytes += row.stanza.len() + WRAPPER_BYTES;
+            if bytes > bytes_max && !rows.is_empty() {
+                break;
+            }
+            rows.push(row);
+        }
+        let complete = rows.len() == count;
+        Ok(Page {
+            count: Some(count),
+            ..page(rows, newest_first, complete)
+        })
+    }
+}
+
+fn page(mut rows: Vec<Found>, newest_first: bool, complete: bool) -> Page {
+    if newest_first {
+        rows.reverse();
+    }
+    Page {
+        rows,
+        complete,
+        count: None,
+    }
+}
+
+/// §5: where an archive begins and ends.
+pub struct MetadataIq(pub Arc<Archives>);
+
+impl HandleIq for MetadataIq {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        if cx.router().host(iq.account.domain()) != Some(Host::Users) {
+            return Err(Condition::ServiceUnavailable.into());
+        }
+        Ok(Reply::Payload(metadata(&self.0, iq.account).await?))
+    }
+}
+
+/// The `<metadata/>` of an archive.
+pub async fn metadata(archives: &Archives, owner: &BareJid) -> Result<String, Fault> {
+    archives.settled(owner).await;
+    let key = archives.key(owner).await?;
+    let whole = Span {
+        after: Key::START,
+        before: Key::END,
+        with: With::Everybody,
+    };
+    let mut xml = Writer::new();
+    xml.start("metadata", NS);
+    for (name, newest_first) in [("start", false), ("end", true)] {
+        if let Some(row) = archives.store.page(owner, &whole, newest_first, 1).await?.first() {
+            xml.start(name, NS)
+                .attr("id", &ids::write(&key, row.key))
+                .attr("timestamp", &Timestamp(row.key.stamp).to_string())
+                .end();
+        }
+    }
+    Ok(xml.finish_string())
+}

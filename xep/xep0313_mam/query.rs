@@ -1,0 +1,139 @@
+//! What a query asks for (§4): the form and the page, as a stretch of the archive.
+
+use kim_core::clock::Timestamp;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::Jid;
+use kim_core::ns;
+use kim_core::wire::{El, Writer};
+
+use super::NS;
+use super::rsm;
+
+/// Messages that can be asked for by their ids at once.
+const IDS_MAX: usize = 100;
+const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
+
+/// A query as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Names the query in its results.
+    pub queryid: Option<String>,
+    /// Only messages with this JID (§4.1.1).
+    pub with: Option<Jid>,
+    /// Not before this time (§4.1.2).
+    pub start: Option<Timestamp>,
+    /// Not after this time.
+    pub end: Option<Timestamp>,
+    /// Behind this message (§4.1.3).
+    pub after_id: Option<String>,
+    /// Before this message.
+    pub before_id: Option<String>,
+    /// These messages.
+    pub ids: Vec<String>,
+    /// Which page of it all.
+    pub page: rsm::Asked,
+    /// The newest of the page first (§4.3.4).
+    pub flip: bool,
+}
+
+impl Query {
+    /// Reads a `<query/>`.
+    pub fn parse(query: El<'_>) -> Result<Query, Fault> {
+        // §6.1.3: nodes are for archives of pubsub.
+        if query.attr("node").is_some() {
+            return Err(Condition::ItemNotFound.into());
+        }
+        let mut parsed = Query {
+            queryid: query.attr("queryid").map(|id| id.into_owned()),
+            page: rsm::Asked::parse(query)?,
+            flip: query.child("flip-page", NS).is_some(),
+            ..Query::default()
+        };
+        if let Some(form) = query.child("x", ns::DATA) {
+            parsed.read_form(form)?;
+        }
+        Ok(parsed)
+    }
+
+    fn read_form(&mut self, form: El<'_>) -> Result<(), Fault> {
+        let fields = || form.children().filter(|field| field.is("field", ns::DATA));
+        let is_ours = |field: El<'_>| {
+            field.attr("var").as_deref() == Some("FORM_TYPE") && values(field).next().as_deref() == Some(NS)
+        };
+        if form.attr("type").as_deref() != Some("submit") || !fields().any(is_ours) {
+            return Err(bad("the form must be submitted with this protocol's FORM_TYPE"));
+        }
+        for field in fields() {
+            let var = field.attr("var").unwrap_or_default();
+            let Some(value) = values(field).next() else {
+                continue;
+            };
+            match &*var {
+                "FORM_TYPE" => {}
+                "with" => self.with = Some(Jid::parse(&value)?),
+                "start" => self.start = Some(time(&value)?),
+                "end" => self.end = Some(time(&value)?),
+                "after-id" => self.after_id = Some(value),
+                "before-id" => self.before_id = Some(value),
+                "ids" => {
+                    self.ids = values(field).take(IDS_MAX + 1).collect();
+                    if self.ids.len() > IDS_MAX {
+                        return Err(StanzaError::new(Condition::ResourceConstraint)
+                            .text("too many ids")
+                            .into());
+                    }
+                }
+                // §4.1.5
+                _ => return Err(Condition::FeatureNotImplemented.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn values<'a>(field: El<'a>) -> impl Iterator<Item = String> + use<'a> {
+    field
+        .children()
+        .filter(|value| value.is("value", ns::DATA))
+        .map(|value| value.text().trim().to_owned())
+        .filter(|value| !value.is_empty())
+}
+
+fn time(text: &str) -> Result<Timestamp, Fault> {
+    Timestamp::parse(text).ok_or_else(|| bad("a time must look like 2026-01-31T12:00:00Z"))
+}
+
+fn bad(why: &'static str) -> Fault {
+    StanzaError::new(Condition::BadRequest).text(why).into()
+}
+
+/// §4.1.5: which fields a query may have.
+pub fn fields() -> String {
+    let mut xml = Writer::new();
+    xml.start("query", NS).start("x", ns::DATA).attr("type", "form");
+    xml.start("field", ns::DATA)
+        .attr("type", "hidden")
+        .attr("var", "FORM_TYPE");
+    xml.start("value", ns::DATA).text(NS).end().end();
+    for (kind, var) in [
+        ("jid-single", "with"),
+        ("text-single", "start"),
+        ("text-single", "end"),
+        ("text-single", "before-id"),
+        ("text-single", "after-id"),
+    ] {
+        xml.start("field", ns::DATA)
+            .attr("type", kind)
+            .attr("var", var)
+            .end();
+    }
+    xml.start("field", ns::DATA)
+        .attr("type", "list-multi")
+        .attr("var", "ids");
+    xml.start("validate", VALIDATE)
+        .attr("datatype", "xs:string")
+        .start("open", VALIDATE)
+        .end()
+        .end();
+    xml.finish_string()
+}

@@ -1,0 +1,65 @@
+//! XEP-0059 Result Set Management: which page is asked for.
+
+use kim_core::error::{Condition, Fault};
+use kim_core::wire::{El, Writer};
+
+/// The namespace.
+pub const NS: &str = "http://jabber.org/protocol/rsm";
+
+/// A page that is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// How many at most (§2.1); 0 asks for the count alone (§2.7).
+    pub max: Option<usize>,
+    /// Behind this one (§2.2).
+    pub after: Option<String>,
+    /// Before this one (§2.3); an empty one asks for the last page (§2.5).
+    pub before: Option<String>,
+}
+
+impl Asked {
+    /// Reads the `<set/>` of a request, if there is one.
+    pub fn parse(request: El<'_>) -> Result<Asked, Fault> {
+        let Some(set) = request.child("set", NS) else {
+            return Ok(Asked::default());
+        };
+        // §2.6: by its number no page is found without counting all those before it.
+        if set.child("index", NS).is_some() {
+            return Err(Condition::FeatureNotImplemented.into());
+        }
+        let text = |name| set.child(name, NS).map(|child| child.text().trim().to_owned());
+        let max = match text("max") {
+            None => None,
+            Some(max) => Some(max.parse::<u32>().map_err(|_| Condition::BadRequest)? as usize),
+        };
+        Ok(Asked {
+            max,
+            after: text("after").filter(|id| !id.is_empty()),
+            before: text("before"),
+        })
+    }
+}
+
+/// A page that is given: the ids of its ends, and how many there are in all, if that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The ids of the first and the last one.
+    pub ends: Option<(String, String)>,
+    /// How many there are in the whole result.
+    pub count: Option<usize>,
+}
+
+impl Given {
+    /// Writes the `<set/>`.
+    pub fn write(&self, xml: &mut Writer) {
+        xml.start("set", NS);
+        if let Some((first, last)) = &self.ends {
+            xml.start("first", NS).text(first).end();
+            xml.start("last", NS).text(last).end();
+        }
+        if let Some(count) = self.count {
+            xml.start("count", NS).text(&count.to_string()).end();
+        }
+        xml.end();
+    }
+}

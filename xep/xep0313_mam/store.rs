@@ -1,0 +1,402 @@
+//! Every SQL statement about archives. All of them walk an index from a known place, so what they cost depends on the
+//! rows they give and not on the rows there are.
+
+use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Tx};
+use kim_core::jid::BareJid;
+
+use super::tail::UnderWay;
+
+/// The place of a message in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// When it was stored, in microseconds.
+    pub stamp: i64,
+    /// Tells messages of the same microsecond apart.
+    pub tie: i64,
+}
+
+impl Key {
+    /// Before every message.
+    pub const START: Key = Key {
+        stamp: i64::MIN,
+        tie: i64::MIN,
+    };
+    /// Behind every message.
+    pub const END: Key = Key {
+        stamp: i64::MAX,
+        tie: i64::MAX,
+    };
+}
+
+/// A message in an archive, as it is stored.
+pub struct Archived {
+    /// Whose archive.
+    pub owner: BareJid,
+    /// The time of its place. It counts as on its way as long as the row is there.
+    pub under_way: UnderWay,
+    /// The rest of its place.
+    pub tie: i64,
+    /// The tags of the other side: bare and full.
+    pub peer: Peer,
+    /// The tag of its sender and its own id.
+    pub reference: i64,
+    /// The tag of its content, for a message the owner sent.
+    pub resend: Option<i64>,
+    /// Sealed.
+    pub stanza: Vec<u8>,
+}
+
+/// The tags of the other side of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Of its bare JID.
+    pub bare: i64,
+    /// Of its JID as it stands in the message.
+    pub full: i64,
+}
+
+/// Which messages of an archive.
+#[derive(Clone, Copy, Debug)]
+pub enum With {
+    /// All.
+    Everybody,
+    /// Those whose other side has this bare JID.
+    Bare(i64),
+    /// Those whose other side has this JID exactly.
+    Full(Peer),
+}
+
+/// A stretch of an archive; neither end belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Behind this.
+    pub after: Key,
+    /// Before this.
+    pub before: Key,
+    /// Of these.
+    pub with: With,
+}
+
+/// A row that was read.
+#[derive(Debug)]
+pub struct Found {
+    /// Its place.
+    pub key: Key,
+    /// Sealed.
+    pub stanza: Vec<u8>,
+}
+
+impl SinkRow for Archived {
+    fn row_bytes(&self) -> usize {
+        self.owner.as_str().len() + self.stanza.len() + 64
+    }
+}
+
+fn insert<'a>(tx: &'a mut Tx, rows: &'a [Archived]) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        let rows = rows.iter().map(|row| {
+            [
+                row.owner.as_str().into(),
+                row.under_way.stamp().into(),
+                row.tie.into(),
+                row.peer.bare.into(),
+                row.peer.full.into(),
+                row.reference.into(),
+                row.resend.into(),
+                row.stanza.as_slice().into(),
+            ]
+        });
+        let prefix =
+            "INSERT INTO mam_archive (owner, stamp, tie, peer, peer_full, reference, resend, stanza)";
+        tx.insert_rows(prefix, rows, "").await?;
+        Ok(())
+    })
+}
+
+/// The same statement for each way to read a span: `$1` owner, `$2`–`$5` its ends, `$6` how many, `$7`, `$8` with whom.
+/// The peer stands inside the ends because SQLite would otherwise walk the primary key past everybody else's messages.
+macro_rules! spans {
+    ($name:ident, $columns:literal, everybody, $way:literal) => {
+        const $name: &str = concat!(
+            "SELECT ",
+            $columns,
+            " FROM mam_archive WHERE owner = $1",
+            " AND (stamp, tie) > ($2, $3) AND (stamp, tie) < ($4, $5)",
+            " ORDER BY stamp ",
+            $way,
+            ", tie ",
+            $way,
+            " LIMIT $6"
+        );
+    };
+    ($name:ident, $columns:literal, peer, $way:literal) => {
+        spans!($name, $columns, "", $way);
+    };
+    ($name:ident, $columns:literal, peer_full, $way:literal) => {
+        spans!($name, $columns, " AND peer_full = $8", $way);
+    };
+    ($name:ident, $columns:literal, $full:literal, $way:literal) => {
+        const $name: &str = concat!(
+            "SELECT ",
+            $columns,
+            " FROM mam_archive WHERE owner = $1",
+            $full,
+            " AND (peer, stamp, tie) > ($7, $2, $3) AND (peer, stamp, tie) < ($7, $4, $5)",
+            " ORDER BY peer ",
+            $way,
+            ", stamp ",
+            $way,
+            ", tie ",
+            $way,
+            " LIMIT $6"
+        );
+    };
+}
+
+spans!(OLDEST, "stamp, tie, stanza", everybody, "ASC");
+spans!(NEWEST, "stamp, tie, stanza", everybody, "DESC");
+spans!(OLDEST_BARE, "stamp, tie, stanza", peer, "ASC");
+spans!(NEWEST_BARE, "stamp, tie, stanza", peer, "DESC");
+spans!(OLDEST_FULL, "stamp, tie, stanza", peer_full, "ASC");
+spans!(NEWEST_FULL, "stamp, tie, stanza", peer_full, "DESC");
+spans!(PLACES, "1", everybody, "ASC");
+spans!(PLACES_BARE, "1", peer, "ASC");
+spans!(PLACES_FULL, "1", peer_full, "ASC");
+const FIND: &str = "SELECT stamp, tie, stanza FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
+const IS_THERE: &str = "SELECT peer, peer_full FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
+const SENT_LAST: &str =
+    "SELECT stamp, resend FROM mam_archive WHERE owner = $1 ORDER BY stamp DESC, tie DESC LIMIT $2";
+const WAS_SENT: &str = "SELECT 1 FROM mam_archive WHERE owner = $1 AND stamp = $2 AND resend = $3 LIMIT 1";
+const REFERRED: &str = "SELECT stamp, tie FROM (SELECT stamp, tie, reference FROM mam_archive \
+     WHERE owner = $1 AND peer = $2 ORDER BY stamp DESC, tie DESC LIMIT $4) AS recent \
+     WHERE reference = $3 ORDER BY stamp DESC, tie DESC LIMIT 4";
+const REPLACE: &str =
+    "UPDATE mam_archive SET stanza = $4, reference = $5 WHERE owner = $1 AND stamp = $2 AND tie = $3";
+const NEXT_OWNER: &str = "SELECT owner FROM mam_archive WHERE owner > $1 ORDER BY owner LIMIT 1";
+const DROP_OLDEST: &str = "DELETE FROM mam_archive WHERE owner = $1 AND stamp < $2 AND stamp <= (SELECT MAX(stamp) FROM \
+     (SELECT stamp FROM mam_archive WHERE owner = $1 ORDER BY stamp, tie LIMIT $3) AS oldest)";
+const ERASE: [&str; 2] = [
+    "DELETE FROM mam_archive WHERE owner = $1",
+    "DELETE FROM mam_prefs WHERE owner = $1",
+];
+const PREFS: &str = "SELECT prefs FROM mam_prefs WHERE owner = $1";
+const SET_PREFS: &str = "INSERT INTO mam_prefs (owner, prefs) VALUES ($1, $2) \
+     ON CONFLICT (owner) DO UPDATE SET prefs = excluded.prefs";
+
+/// The tables of archives.
+#[derive(Clone)]
+pub struct Store {
+    db: Db,
+    /// Where messages go.
+    pub sink: Sink<Archived>,
+}
+
+fn span_query(sql: [&'static str; 3], owner: &BareJid, span: &Span, rows_max: usize) -> Query {
+    let [everybody, bare, full] = sql;
+    let sql = match span.with {
+        With::Everybody => everybody,
+        With::Bare(_) => bare,
+        With::Full(_) => full,
+    };
+    let query = Query::new(sql)
+        .bind(owner)
+        .bind(span.after.stamp)
+        .bind(span.after.tie)
+        .bind(span.before.stamp)
+        .bind(span.before.tie)
+        .bind(i64::try_from(rows_max).unwrap_or(i64::MAX));
+    match span.with {
+        With::Everybody => query,
+        With::Bare(peer) => query.bind(peer),
+        With::Full(peer) => query.bind(peer.bare).bind(peer.full),
+    }
+}
+
+/// The query that reads a span from its beginning or its end.
+pub(super) fn page_query(owner: &BareJid, span: &Span, newest_first: bool, rows_max: usize) -> Query {
+    let sql = if newest_first {
+        [NEWEST, NEWEST_BARE, NEWEST_FULL]
+    } else {
+        [OLDEST, OLDEST_BARE, OLDEST_FULL]
+    };
+    span_query(sql, owner, span, rows_max)
+}
+
+/// The query for the messages that a retraction may mean.
+pub(super) fn referred_query(owner: &BareJid, peer: i64, reference: i64, looked_at_max: usize) -> Query {
+    let max = i64::try_from(looked_at_max).unwrap_or(i64::MAX);
+    Query::new(REFERRED)
+        .bind(owner)
+        .bind(peer)
+        .bind(reference)
+        .bind(max)
+}
+
+fn key(row: &Row) -> Result<Key, DbError> {
+    Ok(Key {
+        stamp: row.i64(0)?,
+        tie: row.i64(1)?,
+    })
+}
+
+fn found(row: &Row) -> Result<Found, DbError> {
+    Ok(Found {
+        key: key(row)?,
+        stanza: row.bytes(2)?,
+    })
+}
+
+impl Store {
+    /// The tables in a database.
+    pub fn new(db: Db) -> Store {
+        Store {
+            sink: db.sink(insert),
+            db,
+        }
+    }
+
+    /// Up to `rows_max` messages of a span, from its beginning or its end.
+    pub async fn page(
+        &self,
+        owner: &BareJid,
+        span: &Span,
+        newest_first: bool,
+        rows_max: usize,
+    ) -> Result<Vec<Found>, DbError> {
+        let rows = self
+            .db
+            .fetch_all(page_query(owner, span, newest_first, rows_max))
+            .await?;
+        rows.iter().map(found).collect()
+    }
+
+    /// How many messages a span has, but no more than `rows_max`.
+    pub async fn count(&self, owner: &BareJid, span: &Span, rows_max: usize) -> Result<usize, DbError> {
+        let query = span_query([PLACES, PLACES_BARE, PLACES_FULL], owner, span, rows_max);
+        Ok(self.db.fetch_all(query).await?.len())
+    }
+
+    /// One message.
+    pub async fn find(&self, owner: &BareJid, key: Key) -> Result<Option<Found>, DbError> {
+        let query = Query::new(FIND).bind(owner).bind(key.stamp).bind(key.tie);
+        self.db
+            .fetch_optional(query)
+            .await?
+            .as_ref()
+            .map(found)
+            .transpose()
+    }
+
+    /// With whom a message was, if it is there.
+    pub async fn peer(&self, owner: &BareJid, key: Key) -> Result<Option<Peer>, DbError> {
+        let query = Query::new(IS_THERE).bind(owner).bind(key.stamp).bind(key.tie);
+        let row = self.db.fetch_optional(query).await?;
+        row.map(|row| {
+            Ok(Peer {
+                bare: row.i64(0)?,
+                full: row.i64(1)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// The stamps of the newest messages, newest first, with the tags of those the owner sent.
+    pub async fn newest(&self, owner: &BareJid, rows_max: usize) -> Result<Vec<(i64, Option<i64>)>, DbError> {
+        let max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let rows = self
+            .db
+            .fetch_all(Query::new(SENT_LAST).bind(owner).bind(max))
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.i64(0)?, row.opt_i64(1)?)))
+            .collect()
+    }
+
+    /// Whether a message of the owner's with this tag is stored.
+    pub async fn was_sent(&self, owner: &BareJid, stamp: i64, resend: i64) -> Result<bool, DbError> {
+        let query = Query::new(WAS_SENT).bind(owner).bind(stamp).bind(resend);
+        Ok(self.db.fetch_optional(query).await?.is_some())
+    }
+
+    /// The places of the newest messages with a peer that have this reference, among the last `looked_at_max`.
+    pub async fn referred(
+        &self,
+        owner: &BareJid,
+        peer: i64,
+        reference: i64,
+        looked_at_max: usize,
+    ) -> Result<Vec<Key>, DbError> {
+        let rows = self
+            .db
+            .fetch_all(referred_query(owner, peer, reference, looked_at_max))
+            .await?;
+        rows.iter().map(key).collect()
+    }
+
+    /// Puts something else in a message's place.
+    pub async fn replace(
+        &self,
+        owner: &BareJid,
+        key: Key,
+        stanza: Vec<u8>,
+        reference: i64,
+    ) -> Result<(), DbError> {
+        let query = Query::new(REPLACE)
+            .bind(owner)
+            .bind(key.stamp)
+            .bind(key.tie)
+            .bind(stanza)
+            .bind(reference);
+        self.db
+            .write(move |tx| {
+                let query = query.clone();
+                Box::pin(async move { tx.execute(query).await.map(|_| ()) })
+            })
+            .await
+    }
+
+    /// The owner of an archive that comes next in order.
+    pub async fn next_owner(&self, after: &str) -> Result<Option<String>, DbError> {
+        let row = self.db.fetch_optional(Query::new(NEXT_OWNER).bind(after)).await?;
+        row.map(|row| row.text(0)).transpose()
+    }
+
+    /// Deletes what is older than `before`, the oldest first and about `rows_max` at a time; tells how many.
+    pub async fn drop_oldest(&self, owner: &str, before: i64, rows_max: usize) -> Result<u64, DbError> {
+        let max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let query = Query::new(DROP_OLDEST).bind(owner).bind(before).bind(max);
+        self.db
+            .write(move |tx| {
+                let query = query.clone();
+                Box::pin(async move { tx.execute(query).await })
+            })
+            .await
+    }
+
+    /// An account's preferences, sealed.
+    pub async fn prefs(&self, owner: &BareJid) -> Result<Option<Vec<u8>>, DbError> {
+        let row = self.db.fetch_optional(Query::new(PREFS).bind(owner)).await?;
+        row.map(|row| row.bytes(0)).transpose()
+    }
+
+    /// Replaces an account's preferences.
+    pub async fn set_prefs(&self, owner: &BareJid, sealed: Vec<u8>) -> Result<(), DbError> {
+        let query = Query::new(SET_PREFS).bind(owner).bind(sealed);
+        self.db
+            .write(move |tx| {
+                let query = query.clone();
+                Box::pin(async move { tx.execute(query).await.map(|_| ()) })
+            })
+            .await
+    }
+}
+
+/// Erases an account's archive and preferences.
+pub fn erase<'a>(tx: &'a mut Tx, account: &'a BareJid) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        for sql in ERASE {
+            tx.execute(Query::new(sql).bind(account)).await?;
+        }
+        Ok(())
+    })
+}

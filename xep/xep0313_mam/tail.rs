@@ -1,0 +1,142 @@
+//! What is remembered of the end of an archive that is being written to: its last stamp; what is on its way into it, so
+//! that a reader sees no message before an earlier one; and what its owner has sent lately, so that a message that a client
+//! sends again, not knowing whether it arrived, is recognised.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kim_core::clock::Timestamp;
+use tokio::sync::Notify;
+
+/// How long a message that comes again counts as the same, in microseconds.
+const RESEND_MICROS_MAX: i64 = 15 * 60 * 1_000_000;
+/// Sent messages that are remembered for one archive. A client has far fewer under way.
+pub const RESENDS_MAX: usize = 256;
+/// How long a reader waits for what is on its way, in seconds; a database that takes longer has other troubles.
+const SETTLE_SECONDS_MAX: u64 = 2;
+
+/// The end of an archive.
+#[derive(Default)]
+pub struct Tail {
+    state: Mutex<State>,
+    settled: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    last: i64,
+    /// Stamps of messages that are not committed yet.
+    under_way: Vec<i64>,
+    /// Stamp and tag of what its owner sent, oldest first.
+    sent: VecDeque<(i64, i64)>,
+}
+
+/// A message on its way into an archive. It has arrived, or will never, when this is dropped.
+pub struct UnderWay {
+    tail: Arc<Tail>,
+    stamp: i64,
+}
+
+impl UnderWay {
+    /// When the message is stored, in microseconds.
+    pub fn stamp(&self) -> i64 {
+        self.stamp
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.tail.lock();
+        if let Some(at) = state.under_way.iter().position(|stamp| *stamp == self.stamp) {
+            state.under_way.swap_remove(at);
+        }
+        if state.under_way.is_empty() {
+            state.under_way = Vec::new();
+        }
+        drop(state);
+        self.tail.settled.notify_waiters();
+    }
+}
+
+impl Tail {
+    /// From the newest messages, newest first.
+    pub fn new(newest: &[(i64, Option<i64>)], now: Timestamp) -> Tail {
+        let mut state = State {
+            last: newest.first().map_or(i64::MIN, |(stamp, _)| *stamp),
+            under_way: Vec::new(),
+            sent: newest
+                .iter()
+                .rev()
+                .filter_map(|(stamp, tag)| Some((*stamp, (*tag)?)))
+                .collect(),
+        };
+        state.forget(now);
+        Tail {
+            state: Mutex::new(state),
+            settled: Notify::new(),
+        }
+    }
+
+    /// Nothing under this lock can leave the state half changed.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stamp of the same message, if it was sent lately.
+    pub fn sent(&self, tag: i64, now: Timestamp) -> Option<i64> {
+        let mut state = self.lock();
+        state.forget(now);
+        let known = state.sent.iter().rev().find(|(_, known)| *known == tag);
+        known.map(|(stamp, _)| *stamp)
+    }
+
+    /// A stamp behind every stamp of the archive, for a message with this tag. Clocks go back, also between two starts of a
+    /// server; archives do not.
+    pub fn next(self: &Arc<Self>, now: Timestamp, tag: Option<i64>) -> UnderWay {
+        let mut state = self.lock();
+        state.last = now.0.max(state.last.saturating_add(1));
+        let stamp = state.last;
+        state.under_way.push(stamp);
+        if let Some(tag) = tag {
+            if state.sent.len() >= RESENDS_MAX {
+                state.sent.pop_front();
+            }
+            state.sent.push_back((stamp, tag));
+        }
+        drop(state);
+        UnderWay {
+            tail: self.clone(),
+            stamp,
+        }
+    }
+
+    /// Waits until what is on its way now has arrived. Who reads afterwards misses nothing that is earlier than what they
+    /// see, and a client that goes on from the last message it saw gets the rest.
+    pub async fn settled(&self) {
+        let last = self.lock().last;
+        let wait = async {
+            loop {
+                let changed = self.settled.notified();
+                if self.lock().under_way.iter().all(|stamp| *stamp > last) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Past it, what is under way may be waiting for the reader itself.
+        let _ = tokio::time::timeout(Duration::from_secs(SETTLE_SECONDS_MAX), wait).await;
+    }
+}
+
+impl State {
+    fn forget(&mut self, now: Timestamp) {
+        let is_old = |stamp: i64| now.0.saturating_sub(stamp) > RESEND_MICROS_MAX;
+        while self.sent.front().is_some_and(|(stamp, _)| is_old(*stamp)) {
+            self.sent.pop_front();
+        }
+        if self.sent.is_empty() {
+            self.sent = VecDeque::new();
+        }
+    }
+}
