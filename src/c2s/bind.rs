@@ -79,7 +79,11 @@ impl Authenticated {
         let mut tries = 0;
         let registered = loop {
             let (session, h, otherwise) = match early(stream, Some(&self.account), element.clone()).await? {
-                Early::Resume { session, h, otherwise } if session.account == self.account => (session, h, otherwise),
+                Early::Resume {
+                    session,
+                    h,
+                    otherwise,
+                } if session.account == self.account => (session, h, otherwise),
                 Early::Answered(xml) => {
                     stream.send(&xml).await?;
                     return Ok(None);

@@ -156,7 +156,7 @@ fn spare(event: &mut Arrival, missed: Missed) {
     if !to_full || judge(&event.stanza, Way::Received) != Eligible::Yes {
         return;
     }
-    chosen.retain(|session| Wish::of(session).is_none() || !session.took_at(missed.queued));
+    chosen.retain(|session| Wish::of(session).is_none() || !session.took_at(missed.received));
     if chosen.is_empty() {
         event.verdict = Verdict::Dropped;
     }

@@ -22,18 +22,18 @@ pub struct Parcel {
     pub tail: Bytes,
     /// What it was, should it never be written; `None` for what is no stanza and of use to this connection alone.
     pub stanza: Option<Arc<Stanza>>,
-    /// When it was queued: its place among others if it has to find another way.
-    pub queued: Timestamp,
+    /// When what caused it was received: its place among others if it has to find another way.
+    pub received: Timestamp,
 }
 
 impl Parcel {
     /// A stanza for one session.
-    pub fn of(stanza: Arc<Stanza>, now: Timestamp) -> Parcel {
+    pub fn of(stanza: Arc<Stanza>, received: Timestamp) -> Parcel {
         Parcel {
             head: stanza.head(),
             tail: stanza.tail(),
             stanza: Some(stanza),
-            queued: now,
+            received,
         }
     }
 
@@ -42,7 +42,7 @@ impl Parcel {
             head: xml,
             tail: Bytes::new(),
             stanza: None,
-            queued: Timestamp(0),
+            received: Timestamp(0),
         }
     }
 
@@ -186,8 +186,8 @@ impl Outbox {
 
     /// Queues a stanza. A reader too slow for the limit is ended with `resource-constraint`; what it did not
     /// take goes back to the router.
-    pub fn push(&self, stanza: Arc<Stanza>, now: Timestamp) -> Result<(), Refused> {
-        let parcel = Parcel::of(stanza, now);
+    pub fn push(&self, stanza: Arc<Stanza>, received: Timestamp) -> Result<(), Refused> {
+        let parcel = Parcel::of(stanza, received);
         let mut queue = lock(&self.queue);
         if queue.closing.is_some() {
             return Err(Refused::Closed);

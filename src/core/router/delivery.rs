@@ -24,8 +24,8 @@ pub struct Redelivered;
 /// Beside [`Redelivered`]: the session that was to get it is gone. Others may have had it when it came ([`Session::took_at`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Missed {
-    /// When it was queued for the session.
-    pub queued: Timestamp,
+    /// When it was received first.
+    pub received: Timestamp,
 }
 
 impl Router {
@@ -43,8 +43,9 @@ impl Router {
                 outcome.deliveries.push((session, Arc::new(answer)));
             }
         }
+        let received = outcome.received.unwrap_or_else(|| self.clock.now());
         for (session, stanza) in outcome.deliveries {
-            self.deliver(session, stanza).await;
+            self.deliver(session, stanza, received).await;
         }
         if let Some(tally) = outcome.counted.as_ref().and_then(|session| session.tally()) {
             tally.count();
@@ -54,7 +55,7 @@ impl Router {
         }
     }
 
-    async fn deliver(&self, session: Arc<Session>, stanza: Arc<Stanza>) {
+    async fn deliver(&self, session: Arc<Session>, stanza: Arc<Stanza>, received: Timestamp) {
         if let Some(chain) = self.chain::<Delivery>()
             && let Some(mut cx) = self.cx()
         {
@@ -70,14 +71,13 @@ impl Router {
                 Err(fault) => return self.log_fault("delivery_failed", Some(fault)),
             }
         }
-        let now = self.clock.now();
         let taken = if self.cluster.is_elsewhere(&session) {
             self.cluster.deliver(&session, &stanza)
         } else {
-            session.outbox.push(stanza.clone(), now)
+            session.outbox.push(stanza.clone(), received)
         };
         if taken.is_err() {
-            self.reroute(&session, Parcel::of(stanza, now)).await;
+            self.reroute(&session, Parcel::of(stanza, received)).await;
         }
     }
 
@@ -101,16 +101,16 @@ impl Router {
                     return;
                 }
                 let only_here = stanza.to.as_ref().is_some_and(|to| !to.is_bare());
-                if !only_here && self.others_have(session, parcel.queued).await {
+                if !only_here && self.others_have(session, parcel.received).await {
                     return;
                 }
                 let mut again = Stanza::clone(&stanza);
-                stamp_late(session, &mut again, parcel.queued, cx.received);
-                // What was queued first counts as received first, however late that turns out.
-                cx.received = parcel.queued;
+                stamp_late(session, &mut again, parcel.received, cx.received);
+                // It keeps its place among those that wait.
+                cx.received = parcel.received;
                 cx.learn(Redelivered);
                 cx.learn(Missed {
-                    queued: parcel.queued,
+                    received: parcel.received,
                 });
                 cx.send(again);
             }
@@ -118,21 +118,27 @@ impl Router {
         }
         Box::pin(self.finish(cx)).await;
     }
+
     /// Whether a message to the bare JID that a session did not take reached others of the account, those that were there
     /// when it came. The session itself may still be registered: it is closed, and its end not yet told.
-    async fn others_have(&self, session: &Session, queued: Timestamp) -> bool {
+    async fn others_have(&self, session: &Session, received: Timestamp) -> bool {
         let has_it = |other: &Arc<Session>| {
-            other.id != session.id && !other.outbox.is_closed() && other.took_at(queued)
+            other.id != session.id && !other.outbox.is_closed() && other.took_at(received)
         };
         self.sessions_of(&session.account).await.iter().any(has_it)
     }
 }
 
 /// A message that comes late says since when it waited (XEP-0203 §4), unless it says so already.
-pub(super) fn stamp_late(session: &Session, stanza: &mut Stanza, queued: Timestamp, now: Timestamp) -> bool {
-    let late = now.seconds_since(queued) >= LATE_SECONDS && !stanza.has("delay", ns::DELAY);
+pub(super) fn stamp_late(
+    session: &Session,
+    stanza: &mut Stanza,
+    received: Timestamp,
+    now: Timestamp,
+) -> bool {
+    let late = now.seconds_since(received) >= LATE_SECONDS && !stanza.has("delay", ns::DELAY);
     if late {
-        stanza.append(&delay(session.account.domain(), queued));
+        stanza.append(&delay(session.account.domain(), received));
     }
     late
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::{Fault, StreamCondition, StreamError};
-use crate::events::{AccountRemoved, BeforeLogin, SessionEnded, SessionParked, SessionResumed, SessionStarted, Unbound};
+use crate::events::{
+    AccountRemoved, BeforeLogin, SessionEnded, SessionParked, SessionResumed, SessionStarted, Unbound,
+};
 use crate::jid::BareJid;
 use crate::session::{Parcel, Session, TooManyResources};
 use crate::stanza::{Kind, MessageType, Stanza};
@@ -106,8 +108,8 @@ impl Router {
         session.outbox.unpark(|parcel| {
             if let Some(stanza) = parcel.stanza.as_ref().filter(|stanza| waits(stanza)) {
                 let mut late = Stanza::clone(stanza);
-                if stamp_late(session, &mut late, parcel.queued, now) {
-                    *parcel = Parcel::of(Arc::new(late), parcel.queued);
+                if stamp_late(session, &mut late, parcel.received, now) {
+                    *parcel = Parcel::of(Arc::new(late), parcel.received);
                 }
             }
         });
@@ -126,10 +128,17 @@ impl Router {
     /// Ends the sessions of an account that have been without a connection for the longest time, down to so many.
     pub fn end_parked(&self, account: &BareJid, sessions_max: usize) {
         let parked = |sessions: &Arc<Session>| sessions.is_parked();
-        while self.sessions.of(account).iter().filter(|session| parked(session)).count() > sessions_max
+        while self
+            .sessions
+            .of(account)
+            .iter()
+            .filter(|session| parked(session))
+            .count()
+            > sessions_max
             && let Some(oldest) = self.oldest_parked(account)
         {
-            oldest.close(StreamError::new(StreamCondition::ResourceConstraint).text("too many sessions wait"));
+            oldest
+                .close(StreamError::new(StreamCondition::ResourceConstraint).text("too many sessions wait"));
         }
     }
 
@@ -184,8 +193,16 @@ impl Router {
     /// Erases an account: its contacts are told, its sessions leave the house, its rows go in one transaction. The
     /// sessions are handed back for the caller to close; nothing they still send is heard.
     pub async fn erase_account(&self, account: &BareJid) -> Result<Vec<Arc<Session>>, Fault> {
-        let Some(mut cx) = self.cx() else { return Ok(Vec::new()) };
-        self.raise(&mut AccountRemoved { account: account.clone() }, &mut cx).await?;
+        let Some(mut cx) = self.cx() else {
+            return Ok(Vec::new());
+        };
+        self.raise(
+            &mut AccountRemoved {
+                account: account.clone(),
+            },
+            &mut cx,
+        )
+        .await?;
         self.finish(cx).await;
         let sessions = self.sessions.all_of(account);
         for session in &sessions {

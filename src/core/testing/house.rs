@@ -168,8 +168,11 @@ impl Client {
     pub fn next(&mut self) -> Option<String> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let parcels = self.session.outbox.take_some(usize::MAX).parcels;
-        self.inbox
-            .extend(parcels.iter().map(|parcel| text(&parcel.head) + &text(&parcel.tail)));
+        self.inbox.extend(
+            parcels
+                .iter()
+                .map(|parcel| text(&parcel.head) + &text(&parcel.tail)),
+        );
         self.inbox.pop_front()
     }
 
