@@ -165,7 +165,20 @@ async fn who_does_not_read_is_cut_and_nobody_else_notices() {
     }
     server.until(|server| server.door().connections() == 1).await;
     deaf.read_to_end().await;
-    alice.expect_nothing().await;
+    // RFC 6120 §8.2.3: requests that were never read are answered in its place.
+    alice
+        .send("<iq type='get' id='q' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
+    let mut bounced = 0;
+    loop {
+        let answer = alice.next().await;
+        if answer.attr("id").as_deref() == Some("q") {
+            break;
+        }
+        assert_eq!(condition(&answer), "service-unavailable");
+        bounced += 1;
+    }
+    assert!(bounced > 0);
 }
 
 // ——— the operator ———

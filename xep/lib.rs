@@ -16,6 +16,7 @@ pub mod xep0115_caps;
 pub mod xep0157_contact;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
+pub mod xep0198_sm;
 pub mod xep0199_ping;
 pub mod xep0202_time;
 pub mod xep0280_carbons;
@@ -36,6 +37,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
+    Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
     Entry::of::<xep0280_carbons::Carbons>(),

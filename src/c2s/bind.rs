@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use kim_core::cx::Outcome;
 use kim_core::error::{Condition, StanzaError, StreamCondition, StreamError};
+use kim_core::events::{Early, Unbound};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::random;
 use kim_core::router::Router;
 use kim_core::session::{Parcel, Session};
 use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
-use kim_core::wire::Writer;
+use kim_core::wire::{Element, Writer};
 
-use super::features;
 use super::negotiate::unexpected;
 use super::stream::{End, Stream};
+use super::{Door, features, handover};
 
 /// Work of the house that a connection waits for, boxed so that an idle connection does not make room for it.
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -50,11 +51,13 @@ impl Authenticated {
             .await?;
         loop {
             let element = stream.element().await?;
-            let namespace = element.ns().to_owned();
             let (stanza, error) = match Stanza::from_element(element) {
                 Ok(stanza) => (stanza, None),
                 Err(NotAStanza::Refused(stanza, error)) => (*stanza, Some(error)),
-                Err(NotAStanza::Unsupported(_)) => return Err(unexpected(&namespace)),
+                Err(NotAStanza::Unsupported(element)) => match self.early(stream, *element).await? {
+                    Some(bound) => return Ok(bound),
+                    None => continue,
+                },
             };
             let outcome = match error {
                 Some(error) => Err(error),
@@ -69,6 +72,37 @@ impl Authenticated {
             };
             stream.send(&answer.to_xml()).await?;
         }
+    }
+
+    /// Something that is no stanza: a session may be resumed instead of binding (XEP-0198 §5).
+    async fn early(&self, stream: &mut Stream, element: Element) -> Result<Option<Bound>, End> {
+        let mut tries = 0;
+        let registered = loop {
+            let (session, h, otherwise) = match early(stream, Some(&self.account), element.clone()).await? {
+                Early::Resume { session, h, otherwise } if session.account == self.account => (session, h, otherwise),
+                Early::Answered(xml) => {
+                    stream.send(&xml).await?;
+                    return Ok(None);
+                }
+                _ => return Err(StreamCondition::InternalServerError.into()),
+            };
+            if let Some(registered) = handover::claim(&session).await {
+                break (registered, h);
+            }
+            // It has ended while it was asked for, and something is known of it now; or somebody else was faster.
+            tries += 1;
+            if !session.outbox.is_closed() || tries > 1 {
+                stream.send(&otherwise).await?;
+                return Ok(None);
+            }
+        };
+        let (registered, h) = registered;
+        let session = registered.session().clone();
+        // Should anything fail from here on, the session waits again.
+        let words = registered.router().resume(&session, h).await?;
+        stream.send(&words).await?;
+        tracing::info!(event = "session_resumed", session = session.id);
+        Ok(Some(Bound { registered }))
     }
 
     /// Binds the resource that is asked for. Anything else before that is not authorized (RFC 6120 §7.1).
@@ -93,10 +127,9 @@ impl Authenticated {
         let Ok(jid) = jid else {
             return Ok(Err(StanzaError::new(Condition::BadRequest)));
         };
-        let router = &stream.door.router;
-        let outbox_bytes_max = router.limits().outbox_bytes_max;
+        let outbox_bytes_max = stream.door.router.limits().outbox_bytes_max;
         let session = Session::new(jid.clone(), self.guest, Some(stream.address), outbox_bytes_max);
-        let Some(registered) = Registered::start(router, session).await else {
+        let Some(registered) = Registered::start(&stream.door, session).await else {
             // RFC 6120 §7.6.2.1
             let error =
                 StanzaError::new(Condition::ResourceConstraint).text("too many sessions of this account");
@@ -117,32 +150,55 @@ fn result(request: &Stanza, jid: &Jid) -> Stanza {
     request.reply(Kind::Iq(IqType::Result), &xml.finish_string())
 }
 
+/// Asks the rooms what an element that is no stanza means so early. What nobody knows ends the stream.
+pub(super) async fn early(
+    stream: &Stream,
+    account: Option<&BareJid>,
+    element: Element,
+) -> Result<Early, End> {
+    let namespace = element.ns().to_owned();
+    let mut event = Unbound {
+        element,
+        account: account.cloned(),
+        verdict: Early::Unknown,
+    };
+    stream.door.router.unbound(&mut event).await?;
+    match event.verdict {
+        Early::Unknown => Err(unexpected(&namespace)),
+        verdict => Ok(verdict),
+    }
+}
+
 /// A session that the house knows, and what its connection still owes to others. However its task ends, the house is
 /// told: in order by [`Registered::end`], and by tasks of its own if the connection's was torn down.
 pub struct Registered {
-    router: Arc<Router>,
+    door: Arc<Door>,
     session: Arc<Session>,
     /// Outcomes that wait for those before them.
     pub(super) pending: VecDeque<Outcome>,
     /// The outcome whose turn it is. Gives the error that ends the stream, if it does.
     pub(super) performing: Option<BoxFuture<Option<StreamError>>>,
-    /// Parcels taken from the outbox whose last byte the kernel does not have yet.
+    /// Parcels taken from the outbox, and not kept there, whose last byte the kernel does not have yet.
     pub(super) in_flight: VecDeque<Parcel>,
     ended: bool,
 }
 
 impl Registered {
-    async fn start(router: &Arc<Router>, session: Arc<Session>) -> Option<Registered> {
-        // Made first: should a room panic while it is told of the session, the session still ends.
-        let mut registered = Registered {
-            router: router.clone(),
+    fn new(door: &Arc<Door>, session: Arc<Session>) -> Registered {
+        Registered {
+            door: door.clone(),
             session,
             pending: VecDeque::new(),
             performing: None,
             in_flight: VecDeque::new(),
             ended: false,
-        };
-        let started = registered.router.start(&registered.session).await;
+        }
+    }
+
+    async fn start(door: &Arc<Door>, session: Arc<Session>) -> Option<Registered> {
+        // Made first: should a room panic while it is told of the session, the session still ends.
+        let mut registered = Registered::new(door, session);
+        let started = door.router.start(&registered.session).await;
         registered.ended = started.is_err();
         started.is_ok().then_some(registered)
     }
@@ -154,22 +210,56 @@ impl Registered {
 
     /// The router that knows it.
     pub fn router(&self) -> &Arc<Router> {
-        &self.router
+        &self.door.router
+    }
+
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.door.is_stopping()
+    }
+
+    /// Takes it from a connection that does not wait for anything any more.
+    pub fn take(&mut self) -> Registered {
+        let mut taken = Registered::new(&self.door, self.session.clone());
+        taken.in_flight = std::mem::take(&mut self.in_flight);
+        self.ended = true;
+        taken
+    }
+
+    /// The connection is gone: from here on a task of its own looks after the session.
+    pub fn part(self) {
+        let waiting = self.door.wait();
+        tokio::spawn(async move {
+            handover::outlive(self).await;
+            drop(waiting);
+        });
+    }
+
+    /// The connection is gone; tells whether the session waits for another.
+    pub async fn park(&mut self) -> bool {
+        let parked = self.door.router.park(&self.session).await;
+        if parked {
+            // What came before the client asked for counting; it finds its way, be it back here.
+            let unwritten = std::mem::take(&mut self.in_flight);
+            self.door.router.give_back(&self.session, unwritten).await;
+        }
+        parked
     }
 
     /// Takes the session from the house: nothing is routed to it any more.
     pub async fn end(&mut self) {
         self.ended = true;
-        self.router.end(&self.session, []).await;
+        self.door.router.end(&self.session, []).await;
         // Only now, so that nothing was refused that could still be written. The reason is told elsewhere, if at all.
         self.session.close(StreamCondition::UndefinedCondition);
+        handover::forget(&self.session);
     }
 
-    /// Gives back to the house what the socket did not take.
+    /// Gives back to the house what the socket did not take, and what its client did not confirm.
     pub async fn give_back(&mut self) {
         let (queued, _) = self.session.outbox.take();
         let unwritten = std::mem::take(&mut self.in_flight).into_iter().chain(queued);
-        self.router.end(&self.session, unwritten).await;
+        self.door.router.end(&self.session, unwritten).await;
     }
 }
 
@@ -179,23 +269,24 @@ impl Drop for Registered {
         let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !self.ended) else {
             return;
         };
-        let (router, session) = (self.router.clone(), self.session.clone());
-        let (pending, in_flight) = (
-            std::mem::take(&mut self.pending),
-            std::mem::take(&mut self.in_flight),
-        );
+        let mut again = Registered::new(&self.door, self.session.clone());
+        // Until its task runs: a runtime that is about to end drops tasks instead of running them.
+        again.ended = true;
+        again.in_flight = std::mem::take(&mut self.in_flight);
+        let pending = std::mem::take(&mut self.pending);
         // If this is what panicked, it panics again, alone.
         let performing = self.performing.take().map(|performing| runtime.spawn(performing));
+        let waiting = self.door.wait();
         runtime.spawn(async move {
+            again.ended = false;
             if let Some(performing) = performing {
                 let _ = performing.await;
             }
             for outcome in pending {
-                router.perform(outcome).await;
+                again.door.router.perform(outcome).await;
             }
-            session.close(StreamCondition::InternalServerError);
-            let (queued, _) = session.outbox.take();
-            router.end(&session, in_flight.into_iter().chain(queued)).await;
+            handover::outlive(again).await;
+            drop(waiting);
         });
     }
 }

@@ -50,7 +50,7 @@ async fn login(mut stream: Box<Stream>, security: Security) -> Option<Connection
     };
     match &end {
         End::Error(error) => tracing::debug!(event = "stream_refused", condition = error.condition.as_str()),
-        End::Closed => tracing::debug!(event = "stream_closed"),
+        End::Closed | End::Replaced => tracing::debug!(event = "stream_closed"),
         End::Lost(error) => tracing::debug!(event = "connection_lost", %error),
     }
     stream.close(end).await;

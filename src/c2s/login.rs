@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kim_core::error::{StanzaError, StreamCondition, StreamError};
-use kim_core::events::BeforeLogin;
+use kim_core::events::{BeforeLogin, Early};
 use kim_core::jid::BareJid;
 use kim_core::ns;
 use kim_core::random;
@@ -11,7 +11,7 @@ use kim_core::router::Host;
 use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
 use kim_core::wire::{Element, Writer};
 
-use super::bind::Authenticated;
+use super::bind::{Authenticated, early};
 use super::features;
 use super::negotiate::{Secured, proceed, unexpected};
 use super::sasl::{self, Conditions, Identity, Lookup, Offer, Pending, SaslFailure, Step};
@@ -201,11 +201,15 @@ async fn authenticated(
 
 /// Offers an early iq to the rooms (XEP-0077 §3); anything else ends the stream.
 async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -> Result<(), End> {
-    let namespace = element.ns().to_owned();
     let (stanza, refused) = match Stanza::from_element(element) {
         Ok(stanza) => (stanza, None),
         Err(NotAStanza::Refused(stanza, error)) => (*stanza, Some(error)),
-        Err(NotAStanza::Unsupported(_)) => return Err(unexpected(&namespace)),
+        Err(NotAStanza::Unsupported(element)) => {
+            return match early(stream, None, *element).await? {
+                Early::Answered(xml) => stream.send(&xml).await,
+                _ => Err(StreamCondition::InternalServerError.into()),
+            };
+        }
     };
     if !matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set)) || !stream.socket.is_tls() {
         return Err(StreamCondition::NotAuthorized.into());

@@ -5,6 +5,7 @@ mod bind;
 mod bucket;
 mod connection;
 mod features;
+mod handover;
 pub mod listener;
 mod login;
 mod negotiate;
@@ -52,6 +53,8 @@ pub struct Door {
     stopping: watch::Sender<bool>,
     /// Connections there are.
     alive: watch::Sender<usize>,
+    /// Sessions that have none and are looked after, till another comes or they end.
+    waiting: watch::Sender<usize>,
     /// What happened so far.
     pub counters: Counters,
 }
@@ -146,6 +149,7 @@ impl Door {
             wire_after_login: wire_limits(&limits, limits.stanza_bytes_max),
             stopping: watch::Sender::new(false),
             alive: watch::Sender::new(0),
+            waiting: watch::Sender::new(0),
             counters: Counters::default(),
             router,
             certificates,
@@ -180,9 +184,17 @@ impl Door {
         *self.stopping.borrow()
     }
 
-    fn alive(self: &Arc<Door>) -> Alive {
-        self.alive.send_modify(|alive| *alive += 1);
-        Alive(self.clone())
+    /// Sessions that wait for a connection.
+    pub fn waiting(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
+    fn alive(self: &Arc<Door>) -> Counted {
+        Counted::new(self, |door| &door.alive)
+    }
+
+    fn wait(self: &Arc<Door>) -> Counted {
+        Counted::new(self, |door| &door.waiting)
     }
 
     /// Forgets now and then which addresses failed to log in.
@@ -194,24 +206,38 @@ impl Door {
     }
 
     /// Sends every client away with `system-shutdown` and waits until all are gone. What they sent before is dealt
-    /// with. Listeners must have stopped.
+    /// with, and what waited for those without a connection is handed on. Listeners must have stopped.
     pub async fn close(&self) {
         self.stopping.send_replace(true);
         for session in self.router.sessions().all() {
             // Not closed from here: its answers to what is in hand are still to come.
             session.outbox.wake();
         }
-        // The sender lives in `self`, so this cannot fail.
+        // The senders live in `self`, so this cannot fail.
         let _ = self.alive.subscribe().wait_for(|alive| *alive == 0).await;
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting == 0).await;
     }
 }
 
-/// One connection, as long as it is there.
-struct Alive(Arc<Door>);
+/// One connection, or one session without, as long as it is there.
+struct Counted {
+    door: Arc<Door>,
+    among: fn(&Door) -> &watch::Sender<usize>,
+}
 
-impl Drop for Alive {
+impl Counted {
+    fn new(door: &Arc<Door>, among: fn(&Door) -> &watch::Sender<usize>) -> Counted {
+        among(door).send_modify(|all| *all += 1);
+        Counted {
+            door: door.clone(),
+            among,
+        }
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.alive.send_modify(|alive| *alive = alive.saturating_sub(1));
+        (self.among)(&self.door).send_modify(|all| *all = all.saturating_sub(1));
     }
 }
 

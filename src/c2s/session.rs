@@ -19,7 +19,7 @@ use kim_core::error::{Condition, StanzaError, StreamCondition, StreamError};
 use kim_core::jid::Jid;
 use kim_core::ns;
 use kim_core::router::Router;
-use kim_core::session::Session;
+use kim_core::session::{Session, Taken};
 use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
 use kim_core::wire::{Element, Frame, Reader};
 use tokio::time::Sleep;
@@ -28,6 +28,7 @@ use tracing::Instrument;
 use super::Door;
 use super::bind::{BoxFuture, Registered};
 use super::bucket::Bucket;
+use super::handover;
 use super::places::Place;
 use super::socket::Socket;
 use super::stream::{End, FAREWELL, Stream};
@@ -60,6 +61,10 @@ pub(super) struct Connection {
     taken_bytes: usize,
     /// The outbox may have something.
     outbox_ready: bool,
+    /// The client must have given a sign by then, having been asked what it has (XEP-0198 §4).
+    answer: Option<Pin<Box<Sleep>>>,
+    /// Which question that is about.
+    question: u32,
     /// Nothing more is read; what is under way is finished first.
     leaving: Option<End>,
     _place: Place,
@@ -94,6 +99,8 @@ impl Connection {
             patience: None,
             taken_bytes: 0,
             outbox_ready: true,
+            answer: None,
+            question: 0,
             leaving: None,
             _place: place,
         }
@@ -126,6 +133,9 @@ impl Connection {
         for _ in 0..FRAMES_PER_TURN_MAX {
             let mut progress = self.poll_outcomes(cx);
             progress |= self.poll_chain(cx);
+            if self.leaving.is_none() && self.registered.session().tally().is_some() {
+                self.leaving = self.poll_counted(cx);
+            }
             if self.leaving.is_none() {
                 match self.poll_input(cx) {
                     Ok(read) => progress |= read,
@@ -285,7 +295,7 @@ impl Connection {
 
     /// Writes what waits, as much as the kernel takes.
     fn poll_output(&mut self, cx: &mut Context<'_>) {
-        if matches!(self.leaving, Some(End::Lost(_))) {
+        if matches!(self.leaving, Some(End::Lost(_) | End::Replaced)) {
             return;
         }
         if let Poll::Ready(Err(end)) = self.poll_write(cx) {
@@ -302,27 +312,28 @@ impl Connection {
             if !self.outbox_ready {
                 return Poll::Ready(Ok(()));
             }
-            let (parcels, closing) = self.registered.session().outbox.take_some(WRITE_BYTES_MAX);
-            if parcels.is_empty() {
+            let taken = self.registered.session().outbox.take_some(WRITE_BYTES_MAX);
+            if taken.parcels.is_empty() {
                 self.outbox_ready = false;
-                if let Some(error) = closing {
+                if let Some(error) = taken.closing {
                     self.leaving.get_or_insert(End::Error(error));
                 }
                 return Poll::Ready(Ok(()));
             }
-            self.registered.in_flight = parcels;
-            self.queue_in_flight()?;
+            self.queue_parcels(taken)?;
         }
     }
 
     /// Encrypts the parcels that were taken, in one go.
-    fn queue_in_flight(&mut self) -> io::Result<()> {
-        let parcels = &self.registered.in_flight;
+    fn queue_parcels(&mut self, taken: Taken) -> io::Result<()> {
+        let mut parcels = taken.parcels;
         let mut plain = Vec::with_capacity(parcels.iter().map(|parcel| parcel.bytes()).sum());
-        for parcel in parcels {
+        for parcel in &parcels {
             plain.extend_from_slice(&parcel.head);
             plain.extend_from_slice(&parcel.tail);
         }
+        parcels.truncate(taken.unkept);
+        self.registered.in_flight = parcels;
         self.socket.queue(&plain)
     }
 
@@ -363,9 +374,41 @@ impl Connection {
         Poll::Ready(Err(End::Lost(io::ErrorKind::TimedOut.into())))
     }
 
+    /// What only sessions have that count (XEP-0198): another connection may claim this one, and a client that is asked what
+    /// it has, and gives no sign for too long, is no longer there.
+    fn poll_counted(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        let session = self.registered.session();
+        if self.outbox_ready && handover::is_wanted(session) {
+            return Some(End::Replaced);
+        }
+        let Some(asked) = session.outbox.unanswered() else {
+            // Kept for the next question, as long as it runs.
+            if self.answer.as_ref().is_some_and(|until| until.is_elapsed()) {
+                self.answer = None;
+            }
+            return None;
+        };
+        let seconds = session.tally().map(|tally| tally.answer_seconds_max);
+        let time = Duration::from_secs(seconds.filter(|max| *max > 0)?.into());
+        let until = self.answer.get_or_insert_with(|| {
+            self.question = asked;
+            Box::pin(tokio::time::sleep(time))
+        });
+        while until.as_mut().poll(cx).is_ready() {
+            if self.question == asked {
+                tracing::info!(event = "unanswered", session = session.id);
+                return Some(End::Lost(io::ErrorKind::TimedOut.into()));
+            }
+            self.question = asked;
+            until.as_mut().reset(tokio::time::Instant::now() + time);
+        }
+        None
+    }
+
     // ——— the end ———
 
-    /// Takes the session from the house, says the last words, and gives back what was not written.
+    /// Takes the session from the house, says the last words, and gives back what was not written. Where only the connection
+    /// is over, the session passes on.
     async fn leave(&mut self) {
         let end = self.leaving.take().unwrap_or(End::Closed);
         let session = self.registered.session().clone();
@@ -379,11 +422,38 @@ impl Connection {
             }
             End::Closed => tracing::info!(event = "session_ended", session = session.id),
             End::Lost(error) => tracing::info!(event = "session_lost", session = session.id, %error),
+            End::Replaced => tracing::info!(event = "session_moved", session = session.id),
+        }
+        let resumable = session.tally().is_some_and(|tally| tally.resumable_seconds() > 0);
+        if matches!(end, End::Replaced) || (resumable && matches!(end, End::Lost(_))) {
+            return self.pass_on(end).await;
         }
         self.registered.end().await;
         let farewell = tokio::time::timeout(FAREWELL, self.farewell(&end)).await;
         self.registered.give_back().await;
         if let Ok(Ok(())) = farewell {
+            self.socket.linger(self.door.patience()).await;
+        }
+    }
+
+    /// Lets the session go where it is wanted, or wait.
+    async fn pass_on(&mut self, end: End) {
+        if let Err(unwanted) = handover::hand(self.registered.take()) {
+            unwanted.part();
+        }
+        let farewell = async {
+            if let End::Replaced = end {
+                // XEP-0198 §5: the old stream ends with a conflict, should anybody still hear it.
+                let error = StreamError::new(StreamCondition::Conflict).text("resumed elsewhere");
+                self.socket.queue(error.to_xml().as_bytes())?;
+                self.socket.queue(b"</stream:stream>")?;
+                return self.socket.finish().await;
+            }
+            // An alert of TLS may be waiting; nothing else would arrive.
+            let flushed = self.socket.flush().await;
+            flushed.and(Err(io::ErrorKind::NotConnected.into()))
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
             self.socket.linger(self.door.patience()).await;
         }
     }
@@ -400,11 +470,11 @@ impl Connection {
         loop {
             self.socket.flush().await?;
             self.registered.in_flight.clear();
-            self.registered.in_flight = self.registered.session().outbox.take_some(WRITE_BYTES_MAX).0;
-            if self.registered.in_flight.is_empty() {
+            let taken = self.registered.session().outbox.take_some(WRITE_BYTES_MAX);
+            if taken.parcels.is_empty() {
                 break;
             }
-            self.queue_in_flight()?;
+            self.queue_parcels(taken)?;
         }
         if let End::Error(error) = end {
             self.socket.queue(error.to_xml().as_bytes())?;

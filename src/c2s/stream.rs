@@ -33,6 +33,8 @@ pub enum End {
     Closed,
     /// The connection is gone, or of no more use.
     Lost(io::Error),
+    /// Another connection goes on with the session (XEP-0198 §5).
+    Replaced,
 }
 
 impl From<StreamError> for End {
@@ -211,7 +213,7 @@ impl Stream {
             _ if self.mute => return,
             End::Lost(_) if !self.socket.has_unwritten() => return,
             End::Lost(_) => {}
-            End::Closed => words.push_str("</stream:stream>"),
+            End::Closed | End::Replaced => words.push_str("</stream:stream>"),
             End::Error(error) => {
                 if !self.answered {
                     let asked = self.domain.take().map(|domain| domain.to_string());

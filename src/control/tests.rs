@@ -184,14 +184,14 @@ async fn another_password_and_a_removal_end_sessions() {
     );
 
     control.user_passwd(&alice, &secret("other")).await.unwrap();
-    assert_eq!(phone.outbox.take().1.unwrap().condition, StreamCondition::Reset);
+    assert_eq!(phone.outbox.closing().unwrap().condition, StreamCondition::Reset);
 
     let laptop = Session::new(alice.with_resource("laptop").unwrap(), false, address, 65_536);
     house.router.start(&laptop).await.unwrap();
     control.user_delete(&alice).await.unwrap();
     assert!(laptop.has_left());
     assert_eq!(
-        laptop.outbox.take().1.unwrap().condition,
+        laptop.outbox.closing().unwrap().condition,
         StreamCondition::NotAuthorized
     );
     server.abort();

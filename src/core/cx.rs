@@ -86,10 +86,19 @@ impl Cx {
         self.outcome.tickets.push(ticket);
     }
 
+    /// Requests that something be done once everything before this stanza, and this one, has been dealt with: after its
+    /// deliveries. It is told whether the commits were done.
+    pub fn afterwards(&mut self, then: impl FnOnce(Result<(), DbError>) + Send + Sync + 'static) {
+        self.outcome.afterwards = Some(Box::new(then));
+    }
+
     pub(crate) fn next_send(&mut self) -> Option<Stanza> {
         self.sends.pop_front()
     }
 }
+
+/// What is done last, told whether the commits were done.
+pub(crate) type Afterwards = Box<dyn FnOnce(Result<(), DbError>) + Send + Sync>;
 
 /// What a chain led to: deliveries that may leave once the tickets are done. The connection keeps outcomes in
 /// order, so answers never overtake each other.
@@ -101,6 +110,10 @@ pub struct Outcome {
     pub(crate) deliveries: Vec<(Arc<Session>, Arc<Stanza>)>,
     /// The stanza that began it, to be answered with an error should its commit fail.
     pub(crate) asked: Option<(Arc<Session>, Stanza)>,
+    /// The session that counts this stanza as one of its client's once it has been dealt with.
+    pub(crate) counted: Option<Arc<Session>>,
+    /// What is left to do then.
+    pub(crate) afterwards: Option<Afterwards>,
     /// The stream of the origin ends with this.
     pub closing: Option<StreamError>,
 }
@@ -108,9 +121,18 @@ pub struct Outcome {
 impl Outcome {
     /// An answer to a session that needs neither chain nor commit, in its place among the others.
     pub fn answer(session: &Arc<Session>, answer: Stanza) -> Outcome {
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome::of_stanza(session);
         outcome.deliveries.push((session.clone(), Arc::new(answer)));
         outcome
+    }
+
+    /// The outcome of a stanza that a session's client has just sent. Whether it counts is decided now: what came before the
+    /// counting began does not.
+    pub(crate) fn of_stanza(session: &Arc<Session>) -> Outcome {
+        Outcome {
+            counted: session.tally().is_some().then(|| session.clone()),
+            ..Outcome::default()
+        }
     }
 
     /// Whether nothing needs to be waited for.

@@ -313,6 +313,8 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// A text for humans; some clients show that of `policy-violation`.
     pub text: Option<Cow<'static, str>>,
+    /// An application-specific condition (RFC 6120 §4.9.4), canonical XML.
+    pub detail: Option<Box<str>>,
 }
 
 impl StreamError {
@@ -321,7 +323,14 @@ impl StreamError {
         StreamError {
             condition,
             text: None,
+            detail: None,
         }
+    }
+
+    /// The same with an application-specific condition: a canonical element with its own namespace.
+    pub fn detail(mut self, detail: String) -> StreamError {
+        self.detail = Some(detail.into());
+        self
     }
 
     /// The same with a text for humans (English).
@@ -341,7 +350,8 @@ impl StreamError {
                 .text(text)
                 .end();
         }
-        format!("<stream:error>{}</stream:error>", inner.finish_string())
+        let detail = self.detail.as_deref().unwrap_or_default();
+        format!("<stream:error>{}{detail}</stream:error>", inner.finish_string())
     }
 }
 

@@ -126,6 +126,64 @@ impl Event for SessionEnded {
     const NAME: &'static str = "session-ended";
 }
 
+/// A session has lost its connection and waits for another. It stays available, in rooms and wherever else it is; what it
+/// gets waits in its outbox.
+pub struct SessionParked {
+    /// The session.
+    pub session: Arc<Session>,
+}
+
+impl Event for SessionParked {
+    const NAME: &'static str = "session-parked";
+}
+
+/// A session goes on over another connection. Nothing was written there yet. A hook that fails with a stream error ends the
+/// new connection, and the session waits on.
+pub struct SessionResumed {
+    /// The session.
+    pub session: Arc<Session>,
+    /// How many of the session's stanzas the client says it has.
+    pub h: u32,
+    /// What is written first: canonical XML.
+    pub words: String,
+}
+
+impl Event for SessionResumed {
+    const NAME: &'static str = "session-resumed";
+}
+
+/// An element on the first level that is no stanza, on a stream without a session: before login or before binding.
+/// Unanswered, the stream ends as for anything that means nothing there.
+pub struct Unbound {
+    /// What came.
+    pub element: Element,
+    /// Who has logged in, if somebody has.
+    pub account: Option<BareJid>,
+    /// What becomes of the stream.
+    pub verdict: Early,
+}
+
+/// What becomes of a stream after an early element.
+pub enum Early {
+    /// Nobody knows what to do with it.
+    Unknown,
+    /// This is answered, canonical XML, and the stream goes on as before.
+    Answered(String),
+    /// The stream takes over this session, instead of binding a new one.
+    Resume {
+        /// The session.
+        session: Arc<Session>,
+        /// How many of its stanzas the client says it has.
+        h: u32,
+        /// What is answered should somebody else be faster.
+        otherwise: String,
+    },
+}
+
+impl Event for Unbound {
+    const NAME: &'static str = "unbound";
+}
+
 /// The answer to a request of the server's own (sent from its domain or on behalf of an account) came in.
 /// The room that asked knows it by its id and answers `Done`.
 pub struct Answer {

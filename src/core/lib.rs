@@ -17,6 +17,7 @@ pub mod hook;
 pub mod jid;
 pub mod module;
 pub mod ns;
+mod outbox;
 pub mod random;
 pub mod router;
 pub mod session;

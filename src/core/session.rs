@@ -2,19 +2,18 @@
 //! socket holds the other end; nobody else ever waits for that socket.
 
 use std::any::{Any, TypeId};
-use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bytes::Bytes;
 use dashmap::DashMap;
 use smallvec::SmallVec;
-use tokio::sync::Notify;
 
-use crate::error::{StreamCondition, StreamError};
+use crate::error::StreamError;
 use crate::jid::{BareJid, Jid};
 use crate::stanza::Stanza;
+
+pub use crate::outbox::{Confirmation, Outbox, Parcel, Refused, Taken, Terms};
 
 /// One bound resource of an account or guest.
 pub struct Session {
@@ -33,10 +32,57 @@ pub struct Session {
     /// What the socket's task writes next.
     pub outbox: Outbox,
     presence: Mutex<Option<Presence>>,
+    /// What it counts once its client wants that (XEP-0198).
+    tally: OnceLock<Box<Tally>>,
     /// Set when it is taken out of the house while its socket may still be open.
     left: AtomicBool,
     /// Rooms' own facts about the session. Empty for most: allocated when first used.
     facts: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
+}
+
+/// What a session counts so that another connection can go on where one was lost (XEP-0198).
+pub struct Tally {
+    handled: AtomicU32,
+    resumable_seconds: AtomicU32,
+    /// For so long the client may owe an answer to the question what it has; 0 for ever.
+    pub answer_seconds_max: u32,
+    /// Since when it has no connection, in microseconds; 0 while it has one.
+    parked_at: AtomicI64,
+}
+
+/// The session counts already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlreadyCounting;
+
+impl Tally {
+    /// How many of the client's stanzas were dealt with, all that they caused being committed, modulo 2³².
+    pub fn handled(&self) -> u32 {
+        self.handled.load(Ordering::Acquire)
+    }
+
+    /// For so many seconds the session outlives its connection; 0 where it does not.
+    pub fn resumable_seconds(&self) -> u32 {
+        self.resumable_seconds.load(Ordering::Acquire)
+    }
+
+    /// From now on the session outlives its connection.
+    pub fn make_resumable(&self, seconds: u32) {
+        self.resumable_seconds.store(seconds, Ordering::Release);
+    }
+
+    /// One more was; only [`crate::router::Router::perform`] says so.
+    pub(crate) fn count(&self) {
+        self.handled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Since when the session has no connection, in microseconds since 1970.
+    pub fn parked_at(&self) -> Option<i64> {
+        Some(self.parked_at.load(Ordering::Acquire)).filter(|at| *at != 0)
+    }
+
+    pub(crate) fn set_parked_at(&self, at: Option<i64>) {
+        self.parked_at.store(at.unwrap_or(0), Ordering::Release);
+    }
 }
 
 /// The last presence a session broadcast; no presence means that it is not available (RFC 6121 §4.2).
@@ -61,6 +107,7 @@ impl Session {
             since: crate::db::now_us(),
             outbox: Outbox::new(outbox_bytes_max),
             presence: Mutex::new(None),
+            tally: OnceLock::new(),
             left: AtomicBool::new(false),
             facts: Mutex::new(Vec::new()),
         })
@@ -79,6 +126,27 @@ impl Session {
     /// Replaces the presence and gives back the one before.
     pub fn set_presence(&self, presence: Option<Presence>) -> Option<Presence> {
         std::mem::replace(&mut *lock(&self.presence), presence)
+    }
+
+    /// Begins to count what the client sends. Refused where it counts already.
+    pub fn begin_tally(&self, answer_seconds_max: u32) -> Result<(), AlreadyCounting> {
+        let tally = Tally {
+            handled: AtomicU32::new(0),
+            resumable_seconds: AtomicU32::new(0),
+            answer_seconds_max,
+            parked_at: AtomicI64::new(0),
+        };
+        self.tally.set(Box::new(tally)).map_err(|_| AlreadyCounting)
+    }
+
+    /// What it counts, if it does.
+    pub fn tally(&self) -> Option<&Tally> {
+        self.tally.get().map(|tally| &**tally)
+    }
+
+    /// Whether it waits for a new connection.
+    pub fn is_parked(&self) -> bool {
+        self.tally().is_some_and(|tally| tally.parked_at().is_some())
     }
 
     /// A room's fact about this session, made on first use.
@@ -120,139 +188,6 @@ impl Session {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Session({}#{})", self.jid, self.id)
-    }
-}
-
-/// A stanza ready to be written: its own opening, and the tail all recipients share.
-pub struct Parcel {
-    /// The opening tag with its attributes.
-    pub head: Bytes,
-    /// The rest.
-    pub tail: Bytes,
-    /// What it was, should it never be written.
-    pub stanza: Arc<Stanza>,
-}
-
-impl Parcel {
-    /// How many bytes it writes.
-    pub fn bytes(&self) -> usize {
-        self.head.len() + self.tail.len()
-    }
-}
-
-/// Why a parcel was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The session is over.
-    Closed,
-    /// The limit in bytes is reached; the session is being ended for it.
-    Full,
-}
-
-/// A queue towards one socket, bounded in bytes, that allocates nothing while it is empty.
-pub struct Outbox {
-    queue: Mutex<Queue>,
-    bytes_max: usize,
-    /// Wakes the socket's task. A permit is kept, so a push between two waits is not lost.
-    ready: Notify,
-    /// Read without the lock by those who only want to know.
-    closed: AtomicBool,
-}
-
-#[derive(Default)]
-struct Queue {
-    parcels: VecDeque<Parcel>,
-    bytes: usize,
-    /// Set once; nothing is taken afterwards.
-    closing: Option<StreamError>,
-}
-
-impl Outbox {
-    fn new(bytes_max: usize) -> Outbox {
-        Outbox {
-            queue: Mutex::new(Queue::default()),
-            bytes_max,
-            ready: Notify::new(),
-            closed: AtomicBool::new(false),
-        }
-    }
-
-    /// Queues a stanza. A reader too slow for the limit is ended with `resource-constraint`; what it did not
-    /// take goes back to the router.
-    pub fn push(&self, stanza: Arc<Stanza>) -> Result<(), Refused> {
-        let parcel = Parcel {
-            head: stanza.head(),
-            tail: stanza.tail(),
-            stanza,
-        };
-        let weight = parcel.bytes();
-        let mut queue = lock(&self.queue);
-        if queue.closing.is_some() {
-            return Err(Refused::Closed);
-        }
-        if queue.bytes + weight > self.bytes_max {
-            drop(queue);
-            self.close(StreamError::new(StreamCondition::ResourceConstraint).text("you read too slowly"));
-            return Err(Refused::Full);
-        }
-        queue.bytes += weight;
-        queue.parcels.push_back(parcel);
-        drop(queue);
-        self.ready.notify_one();
-        Ok(())
-    }
-
-    /// Takes everything that waits, and the closing error once the session is to end.
-    pub fn take(&self) -> (VecDeque<Parcel>, Option<StreamError>) {
-        let mut queue = lock(&self.queue);
-        queue.bytes = 0;
-        (std::mem::take(&mut queue.parcels), queue.closing.clone())
-    }
-
-    /// Takes the first parcels, as many as fit in `bytes_max` but at least one. What stays counts against the
-    /// limit. The closing error comes with the last parcel.
-    pub fn take_some(&self, bytes_max: usize) -> (VecDeque<Parcel>, Option<StreamError>) {
-        let mut queue = lock(&self.queue);
-        let mut taken = VecDeque::new();
-        let mut bytes = 0;
-        while let Some(weight) = queue.parcels.front().map(Parcel::bytes) {
-            if !taken.is_empty() && bytes + weight > bytes_max {
-                return (taken, None);
-            }
-            bytes += weight;
-            queue.bytes = queue.bytes.saturating_sub(weight);
-            taken.extend(queue.parcels.pop_front());
-        }
-        // An idle session keeps no memory for its next message.
-        queue.parcels = VecDeque::new();
-        (taken, queue.closing.clone())
-    }
-
-    /// Bytes that wait to be taken.
-    pub fn queued_bytes(&self) -> usize {
-        lock(&self.queue).bytes
-    }
-
-    /// Waits until [`Outbox::take`] has something to give.
-    pub async fn ready(&self) {
-        self.ready.notified().await;
-    }
-
-    /// Wakes the socket's task although there is nothing to take.
-    pub fn wake(&self) {
-        self.ready.notify_one();
-    }
-
-    /// Takes nothing more; the first reason stays.
-    pub fn close(&self, error: StreamError) {
-        lock(&self.queue).closing.get_or_insert(error);
-        self.closed.store(true, Ordering::Release);
-        self.ready.notify_one();
-    }
-
-    /// Whether the session is ending or over.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
     }
 }
 

@@ -68,8 +68,8 @@ async fn one_address_cannot_take_all_places() {
     // The thirteenth is closed at once, whatever it wants to say.
     let refused = Line::try_direct(kim.direct, &kim.trust, "localhost").await;
     assert!(refused.is_err(), "a thirteenth stream of one address");
-    let from_elsewhere = || Line::try_direct_from(ELSEWHERE, kim.direct, &kim.trust, "localhost");
-    let line = from_elsewhere().await.expect("there is room for others");
+    let line = Line::try_direct_from(ELSEWHERE, kim.direct, &kim.trust, "localhost").await;
+    let line = line.expect("there is room for others");
     let mut bob = Person::on(line, "alice0@localhost/elsewhere").await;
     assert!(bob.settle().await);
     // A place is free again when its holder has left, and not before.

@@ -174,7 +174,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         (
             "too many namespaces",
-            many(65, |n| format!("<a xmlns='u:{n}'/>"), "<message>", "</message>"),
+            prefixes(65),
             "policy-violation",
         ),
         ("too deep", "<a>".repeat(65).into(), "policy-violation"),
@@ -223,6 +223,12 @@ const REFUSED_FIRST: [(&str, &[u8], &str); 8] = [
 fn many(count: usize, one: impl Fn(usize) -> String, before: &str, after: &str) -> Vec<u8> {
     let all: String = (0..count).map(one).collect();
     format!("{before}{all}{after}").into_bytes()
+}
+
+/// Prefixes that are all bound at the same place, by elements that have few attributes each.
+fn prefixes(count: usize) -> Vec<u8> {
+    let one = |number: usize| format!("<a xmlns:p{number}='u:p{number}' xmlns:q{number}='u:q{number}'>");
+    many(count.div_ceil(2), one, "<message>", "")
 }
 
 fn billion_laughs() -> Vec<u8> {

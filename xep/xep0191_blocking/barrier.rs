@@ -11,6 +11,7 @@ use kim_core::router::Host;
 use kim_core::stanza::{IqType, Kind, PresenceType};
 
 use super::list::BlockLists;
+use crate::rfc6121_im::api::Audience;
 
 /// What an account sends to somebody it has blocked comes back; answers to them are dropped.
 pub(super) struct Outgoing(pub Arc<BlockLists>);
@@ -32,6 +33,17 @@ impl On<Departure> for Outgoing {
         let error = StanzaError::new(Condition::NotAcceptable).kind(kim_core::error::ErrorType::Cancel);
         // The router drops it where an error may not be answered: results, errors, unavailable presence.
         Err(error.detail("blocked", "urn:xmpp:blocking:errors").into())
+    }
+}
+
+/// Broadcasts and probes of an account leave out whom it has blocked: they see it offline, and are not asked.
+pub(super) struct Unseen(pub Arc<BlockLists>);
+
+impl On<Audience> for Unseen {
+    async fn on(&self, audience: &mut Audience, _: &mut Cx) -> Result<Flow, Fault> {
+        let list = self.0.of(&audience.session.account).await?;
+        audience.contacts.retain(|contact| !list.blocks(contact));
+        Ok(Flow::Next)
     }
 }
 

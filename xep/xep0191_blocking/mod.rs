@@ -20,6 +20,7 @@ use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 
+use crate::rfc6121_im::api::Audience;
 use list::BlockLists;
 use visibility::Visibility;
 
@@ -77,6 +78,7 @@ impl Module for Blocking {
 
         house.on::<Departure>(Stage::Admit, barrier::Outgoing(lists.clone()));
         house.on::<Arrival>(Stage::Admit, barrier::Incoming(lists.clone()));
+        house.on::<Audience>(Stage::Filter, barrier::Unseen(lists.clone()));
         house.on::<AccountRemoved>(Stage::Store, barrier::Forget(lists));
         Ok(())
     }

@@ -245,3 +245,24 @@ async fn the_hot_query_uses_the_key() {
         "{plan:?}"
     );
 }
+
+/// The blocked saw the account go when it was blocked; they do not see it go again, which would tell that it was back.
+#[tokio::test]
+async fn a_blocked_contact_does_not_see_sessions_come_and_go() {
+    let house = House::new(MODULES).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    bob.send("<presence to='alice@localhost' type='subscribe'/>")
+        .await;
+    alice
+        .send("<presence to='bob@localhost' type='subscribed'/>")
+        .await;
+    alice.skip();
+    block(&mut alice, "bob@localhost").await;
+    bob.skip();
+    let mut tablet = house.online("alice@localhost/tablet").await;
+    tablet.send("<presence><status>here</status></presence>").await;
+    tablet.send("<presence type='unavailable'/>").await;
+    alice.disconnect().await;
+    bob.expect_nothing();
+}

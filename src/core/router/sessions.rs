@@ -1,12 +1,13 @@
-//! Sessions come and go: bound, replaced, ended, and with their account.
+//! Sessions come and go: bound, replaced, parked while they have no connection, resumed, ended, and with their account.
 
 use std::sync::Arc;
 
-use crate::error::{Fault, StreamCondition};
-use crate::events::{AccountRemoved, BeforeLogin, SessionEnded, SessionStarted};
+use crate::error::{Fault, StreamCondition, StreamError};
+use crate::events::{AccountRemoved, BeforeLogin, SessionEnded, SessionParked, SessionResumed, SessionStarted, Unbound};
 use crate::jid::BareJid;
 use crate::session::{Parcel, Session, TooManyResources};
-use crate::stanza::Stanza;
+use crate::ns;
+use crate::stanza::{Kind, MessageType, Stanza, delay};
 
 use super::Router;
 
@@ -15,7 +16,17 @@ impl Router {
     /// `conflict` (RFC 6120 §7.7.2.2).
     pub async fn start(&self, session: &Arc<Session>) -> Result<(), TooManyResources> {
         let resources_max = self.limits.resources_per_account_max;
-        if let Some(replaced) = self.sessions.add(session, resources_max)? {
+        let replaced = match self.sessions.add(session, resources_max) {
+            Ok(replaced) => replaced,
+            Err(TooManyResources) => {
+                // One that has no connection makes room for one that has.
+                let oldest = self.oldest_parked(&session.account).ok_or(TooManyResources)?;
+                self.leave(&oldest).await;
+                oldest.close(StreamCondition::ResourceConstraint);
+                self.sessions.add(session, resources_max)?
+            }
+        };
+        if let Some(replaced) = replaced {
             replaced.close(StreamCondition::Conflict);
             self.tell_ended(&replaced).await;
         }
@@ -39,8 +50,78 @@ impl Router {
     /// them.
     pub async fn end(&self, session: &Arc<Session>, unwritten: impl IntoIterator<Item = Parcel>) {
         self.leave(session).await;
+        self.give_back(session, unwritten).await;
+    }
+
+    /// What a session's client did not get finds another way.
+    pub async fn give_back(&self, session: &Session, unwritten: impl IntoIterator<Item = Parcel>) {
         for parcel in unwritten {
-            self.reroute(session, &parcel.stanza).await;
+            self.reroute(session, parcel).await;
+        }
+    }
+
+    /// A session has lost its connection. Tells whether it stays, waiting for another; then whoever had the connection
+    /// sees to it that the session ends one day.
+    pub async fn park(&self, session: &Arc<Session>) -> bool {
+        let Some(tally) = session.tally().filter(|tally| tally.resumable_seconds() > 0) else {
+            return false;
+        };
+        if session.has_left() || !session.outbox.park() {
+            return false;
+        }
+        tally.set_parked_at(Some(self.clock.now().0));
+        let mut event = SessionParked {
+            session: session.clone(),
+        };
+        if let Some(mut cx) = self.cx() {
+            let told = self.raise(&mut event, &mut cx).await;
+            self.log_fault("session_park_failed", told.err());
+            self.finish(cx).await;
+        }
+        true
+    }
+
+    /// A session goes on over another connection, whose client has `h` of its stanzas. What is to be written first is handed
+    /// back; what waits follows. If it cannot go on, the new connection ends with the error, and the session is as it was.
+    pub async fn resume(&self, session: &Arc<Session>, h: u32) -> Result<String, StreamError> {
+        let mut event = SessionResumed {
+            session: session.clone(),
+            h,
+            words: String::new(),
+        };
+        let mut cx = self.cx().ok_or(StreamCondition::InternalServerError)?;
+        match self.raise(&mut event, &mut cx).await {
+            Ok(_) => {}
+            Err(Fault::Stream(error)) => return Err(error),
+            Err(fault) => {
+                self.log_fault("session_resume_failed", Some(fault));
+                return Err(StreamCondition::InternalServerError.into());
+            }
+        }
+        self.finish(cx).await;
+        if let Some(tally) = session.tally() {
+            tally.set_parked_at(None);
+        }
+        session.outbox.unpark(|parcel| stamp(session, parcel));
+        Ok(event.words)
+    }
+
+    /// The session of an account that has been without a connection for the longest time.
+    fn oldest_parked(&self, account: &BareJid) -> Option<Arc<Session>> {
+        let parked = |session: &Arc<Session>| session.tally().and_then(|tally| tally.parked_at());
+        let all = self.sessions.of(account).into_iter();
+        all.filter_map(|session| Some((parked(&session)?, session)))
+            .min_by_key(|(since, _)| *since)
+            .map(|(_, session)| session)
+    }
+
+    /// Ends the sessions of an account that have been without a connection for the longest time, down to so many.
+    pub fn end_parked(&self, account: &BareJid, sessions_max: usize) {
+        let parked = |sessions: &Arc<Session>| sessions.is_parked();
+        while self.sessions.of(account).iter().filter(|session| parked(session)).count() > sessions_max
+            && let Some(oldest) = self.oldest_parked(account)
+        {
+            oldest.close(StreamError::new(StreamCondition::ResourceConstraint).text("too many sessions wait"));
         }
     }
 
@@ -77,6 +158,21 @@ impl Router {
         answer
     }
 
+    /// Asks the rooms what an element means that is no stanza, on a stream that has no session yet.
+    pub async fn unbound(&self, event: &mut Unbound) -> Result<(), StreamError> {
+        let mut cx = self.cx().ok_or(StreamCondition::InternalServerError)?;
+        let heard = self.raise(event, &mut cx).await;
+        self.finish(cx).await;
+        match heard {
+            Ok(_) => Ok(()),
+            Err(Fault::Stream(error)) => Err(error),
+            Err(fault) => {
+                self.log_fault("unbound_element_failed", Some(fault));
+                Err(StreamCondition::InternalServerError.into())
+            }
+        }
+    }
+
     /// Erases an account: its contacts are told, its sessions leave the house, its rows go in one transaction. The
     /// sessions are handed back for the caller to close; nothing they still send is heard.
     pub async fn erase_account(&self, account: &BareJid) -> Result<Vec<Arc<Session>>, Fault> {
@@ -89,5 +185,20 @@ impl Router {
         }
         self.accounts.delete(account, &self.tables.erasers).await?;
         Ok(sessions)
+    }
+}
+
+/// A message that comes so late says since when it waited (XEP-0203 §4).
+fn stamp(session: &Session, parcel: &mut Parcel) {
+    if let (Some(stanza), Some(since)) = (&parcel.stanza, parcel.since)
+        && matches!(stanza.kind, Kind::Message(kind) if kind != MessageType::Error)
+        && !stanza.has("delay", ns::DELAY)
+    {
+        let mut late = Stanza::clone(stanza);
+        late.append(&delay(session.account.domain(), since));
+        *parcel = Parcel {
+            since: Some(since),
+            ..Parcel::of(Arc::new(late))
+        };
     }
 }

@@ -28,6 +28,7 @@ impl Router {
         let Some(mut cx) = self.cx_of(session) else {
             return Outcome::default();
         };
+        cx.outcome = Outcome::of_stanza(session);
         let honest = stanza
             .from
             .as_ref()
@@ -90,7 +91,7 @@ impl Router {
 
     /// Answers a stanza that could not even depart.
     pub fn reject(&self, session: &Arc<Session>, mut stanza: Stanza, error: &StanzaError) -> Outcome {
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome::of_stanza(session);
         if stanza.to.is_none() {
             stanza.to = Some(session.account.clone().into());
         }

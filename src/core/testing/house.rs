@@ -161,9 +161,10 @@ impl Client {
     /// The next stanza that came, as text; `None` if there is none.
     #[expect(clippy::should_implement_trait, reason = "more may come after a `None`")]
     pub fn next(&mut self) -> Option<String> {
-        let (parcels, _) = self.session.outbox.take();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let parcels = self.session.outbox.take_some(usize::MAX).parcels;
         self.inbox
-            .extend(parcels.iter().map(|parcel| parcel.stanza.to_xml()));
+            .extend(parcels.iter().map(|parcel| text(&parcel.head) + &text(&parcel.tail)));
         self.inbox.pop_front()
     }
 
@@ -217,7 +218,7 @@ impl Client {
 
     /// Why the house ends this session, if it does.
     pub fn closing(&self) -> Option<StreamError> {
-        self.session.outbox.take().1
+        self.session.outbox.closing()
     }
 
     /// The socket is gone: unwritten stanzas go back to the house.

@@ -137,34 +137,29 @@ pub(crate) fn is_char(c: char) -> bool {
     }
 }
 
-/// Checks bytes that hold no control characters: UTF-8, and none of the two noncharacters. Returns how many are whole
-/// characters: fewer than given only if a character is cut off at the end.
-pub(crate) fn check_utf8(bytes: &[u8]) -> Result<usize, WireError> {
-    let (whole, broken) = match std::str::from_utf8(bytes) {
-        Ok(_) => (bytes.len(), false),
-        Err(e) => (e.valid_up_to(), e.error_len().is_some()),
+/// Checks bytes that hold no control characters: UTF-8, and none of the two noncharacters. Returns how many bytes are
+/// good, and what is wrong with the next one; nothing is wrong with a character cut off at the end.
+pub(crate) fn check_utf8(bytes: &[u8]) -> (usize, Option<WireError>) {
+    let (whole, error) = match std::str::from_utf8(bytes) {
+        Ok(_) => (bytes.len(), None),
+        Err(e) => (e.valid_up_to(), e.error_len().map(|_| WireError::InvalidUtf8)),
     };
-    // Of two errors the first one counts, so that it does not matter how the input is cut.
     // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
     let valid = bytes.get(..whole).unwrap_or_default();
     for at in memchr::memchr_iter(0xEF, valid) {
         if let Some([0xEF, 0xBF, 0xBE | 0xBF]) = valid.get(at..at + 3) {
-            return Err(WireError::NotWellFormed("a character that XML forbids"));
+            return (at, Some(WireError::NotWellFormed("a character that XML forbids")));
         }
     }
-    if broken {
-        Err(WireError::InvalidUtf8)
-    } else {
-        Ok(whole)
-    }
+    (whole, error)
 }
 
 /// Checks bytes that must hold whole characters only.
 pub(crate) fn check_whole_utf8(bytes: &[u8]) -> Result<(), WireError> {
-    if check_utf8(bytes)? == bytes.len() {
-        Ok(())
-    } else {
-        Err(WireError::InvalidUtf8)
+    match check_utf8(bytes) {
+        (_, Some(error)) => Err(error),
+        (whole, None) if whole < bytes.len() => Err(WireError::InvalidUtf8),
+        _ => Ok(()),
     }
 }
 

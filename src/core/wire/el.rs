@@ -43,7 +43,7 @@ impl<'a> El<'a> {
         self.tag.strip_prefix("xml:").unwrap_or(self.tag)
     }
 
-    /// The namespace; [`CONTENT_NS`] for each of the content namespaces.
+    /// The namespace; [`CONTENT_NS`](crate::CONTENT_NS) for each of the content namespaces.
     ///
     /// It is in canonical form: in a namespace name that holds `&`, `<`, `>` or `'` these stay escaped. [`Writer`] takes
     /// it like that.

@@ -3,7 +3,6 @@
 use crate::{WireError, chars, escape};
 
 const FORBIDDEN: WireError = WireError::NotWellFormed("a character that XML forbids");
-const TOO_BIG: WireError = WireError::TooBig("stanza_bytes_max");
 
 /// How far reading came, and whether that is the end of the text (or of the CDATA section).
 pub(super) struct Reached {
@@ -18,17 +17,21 @@ impl Reached {
 }
 
 /// Copies the run of ordinary characters at `at`. Returns its end, and whether it ends in a character cut off by the
-/// end of the input.
+/// end of the input. Of several errors the first one counts, so that it does not matter how the input is cut.
 #[inline(always)]
-fn copy_run(out: &mut Vec<u8>, input: &[u8], at: usize) -> Result<(usize, bool), WireError> {
+fn copy_run(out: &mut Vec<u8>, input: &[u8], at: usize, most: usize) -> Result<(usize, bool), WireError> {
     let (len, high) = chars::text_run(input, at);
     let run = input.get(at..at + len).unwrap_or_default();
-    let whole = if high { chars::check_utf8(run)? } else { len };
-    out.extend_from_slice(run.get(..whole).unwrap_or_default());
-    if whole < len && at + len < input.len() {
-        return Err(WireError::InvalidUtf8);
+    let (whole, error) = if high { chars::check_utf8(run) } else { (len, None) };
+    if out.len() + whole > most {
+        return Err(WireError::TooBig("stanza_bytes_max"));
     }
-    Ok((at + whole, whole < len))
+    out.extend_from_slice(run.get(..whole).unwrap_or_default());
+    match error {
+        Some(error) => Err(error),
+        None if whole < len && at + len < input.len() => Err(WireError::InvalidUtf8),
+        None => Ok((at + whole, whole < len)),
+    }
 }
 
 /// Reads text up to the next `<`.
@@ -39,11 +42,8 @@ pub(super) fn text(
     most: usize,
 ) -> Result<Reached, WireError> {
     loop {
-        let (end, cut) = copy_run(out, input, at)?;
+        let (end, cut) = copy_run(out, input, at, most)?;
         at = end;
-        if out.len() > most {
-            return Err(TOO_BIG);
-        }
         let rest = input.get(at..).unwrap_or_default();
         at += match rest {
             _ if cut => return Reached::more(at),
@@ -90,11 +90,8 @@ pub(super) fn cdata(
     most: usize,
 ) -> Result<Reached, WireError> {
     loop {
-        let (end, cut) = copy_run(out, input, at)?;
+        let (end, cut) = copy_run(out, input, at, most)?;
         at = end;
-        if out.len() > most {
-            return Err(TOO_BIG);
-        }
         let rest = input.get(at..).unwrap_or_default();
         at += match rest {
             _ if cut => return Reached::more(at),

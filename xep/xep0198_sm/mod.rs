@@ -1,0 +1,97 @@
+//! XEP-0198 Stream Management 1.6.3: both sides know what the other has, and a session outlives its connection.
+//!
+//! The counting itself is the core's: a session's tally says how many of the client's stanzas were dealt with and committed,
+//! its outbox keeps what was written until the client has it. This room speaks the protocol ([`commands`], [`resume`]),
+//! makes what it promises durable ([`managed`], [`store`]) and limits what waits. How a connection passes a session on
+//! is in the door (`src/c2s/handover.rs`).
+
+use std::sync::Arc;
+
+use kim_core::accounts::Eraser;
+use kim_core::db::Migration;
+use kim_core::error::Fault;
+use kim_core::events::{Nonza, SessionEnded, SessionParked, SessionResumed, Unbound};
+use kim_core::hook::Stage;
+use kim_core::module::{Coverage, Module, Offer, Registrar, Spec};
+use kim_core::section;
+
+mod commands;
+mod managed;
+mod resume;
+mod store;
+#[cfg(test)]
+mod tests;
+mod words;
+
+const NS: &str = "urn:xmpp:sm:3";
+
+section! {
+    /// Stream management (XEP-0198): acknowledgements, and sessions that outlive their connection.
+    pub struct SmConfig {
+        /// Seconds a session waits for its client to come back; 0 lets none wait.
+        pub resume_seconds_max: u32 = 600, in 0..=86_400;
+        /// Sessions of one account that may wait so at the same time; the oldest makes room.
+        pub parked_sessions_max: usize = 10, in 1..=1_000;
+        /// Stanzas written to one client that it has not confirmed; further ones are held back. A session that waits ends when
+        /// it has more than this.
+        pub queue_stanzas_max: usize = 1_000, in 16..=1_000_000;
+        /// Bytes of stanzas that one client has not confirmed or not read. With more the session ends, and they go on to the
+        /// archive or to wait for the account.
+        pub queue_bytes_max: usize = 4_194_304, in 65_536..=1_073_741_824;
+        /// Seconds a client may leave the question unanswered what it has; then its connection counts as lost. 0: for ever.
+        pub answer_seconds_max: u32 = 300, in 0..=86_400;
+        /// Days for which a client that comes back too late still learns which of its stanzas arrived.
+        pub remember_days: u32 = 14, in 0..=3_650;
+        /// Where clients are told to reconnect (XEP-0198 section 3). Absent: to where they would anyway.
+        pub location: Option<String> = None, example r#""node1.example.org:5222""#;
+    }
+}
+
+/// The module.
+pub struct StreamManagement;
+
+impl Module for StreamManagement {
+    type Config = SmConfig;
+    const NAME: &'static str = "xep0198_sm";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0198",
+        title: "Stream Management",
+        version: "1.6.3",
+        coverage: Coverage::Partial("sessions do not survive a restart of the server; clients learn what arrived"),
+    }];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
+        room: "xep0198_sm",
+        name: "0001_sm",
+        sql: include_str!("migrations/0001_sm.sql"),
+    }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
+
+    fn register(config: SmConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let config = Arc::new(config);
+        let limits = house.config.limits.effective();
+        let ledger = Arc::new(managed::Ledger {
+            store: store::SmStore::new(house.db, config.remember_days),
+            clock: house.clock.clone(),
+        });
+        house.on::<Nonza>(
+            Stage::Deliver,
+            commands::Commands {
+                config: config.clone(),
+                ledger: ledger.clone(),
+                queue_bytes_max: config.queue_bytes_max.max(limits.stanza_bytes_max * 2),
+            },
+        );
+        house.on::<Unbound>(Stage::Deliver, resume::Resume(ledger.clone()));
+        // First of all: it may refuse.
+        house.on::<SessionResumed>(Stage::Admit, resume::Resumed(ledger.clone()));
+        house.on::<SessionParked>(
+            Stage::Deliver,
+            resume::Crowd {
+                parked_sessions_max: config.parked_sessions_max,
+            },
+        );
+        house.on::<SessionEnded>(Stage::Store, resume::Over(ledger));
+        house.stream_feature(Offer::AfterLogin, |_, _| Some("<sm xmlns='urn:xmpp:sm:3'/>".to_owned()));
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The table of what was acknowledged. A row for each session that can be resumed: its number is never lower than what
+//! its client was told, whatever happens to the process.
+
+use std::collections::HashMap;
+
+use data_encoding::HEXLOWER;
+use kim_core::clock::Timestamp;
+use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Ticket, Tx};
+use kim_core::jid::BareJid;
+use sha2::{Digest, Sha256};
+
+/// Sessions of one account that are remembered, the newest.
+const SESSIONS_MAX: i64 = 32;
+
+/// How a session is named in the table: the hash of its id, so that reading the table lets nobody resume.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(String);
+
+impl Key {
+    /// The key of a session's id, or of what a client takes for one.
+    pub fn of(id: &str) -> Key {
+        Key(HEXLOWER.encode(&Sha256::digest(id.as_bytes())))
+    }
+}
+
+/// So many stanzas of a session are handled.
+struct Handled {
+    key: Key,
+    account: BareJid,
+    handled: u32,
+    seen: Timestamp,
+}
+
+impl SinkRow for Handled {
+    fn row_bytes(&self) -> usize {
+        self.key.0.len() + self.account.as_str().len() + 16
+    }
+}
+
+fn insert<'a>(tx: &'a mut Tx, rows: &'a [Handled]) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        // One statement may change a row once only: of each session, the last number counts.
+        let mut last: HashMap<&Key, &Handled> = HashMap::new();
+        for row in rows {
+            last.insert(&row.key, row);
+        }
+        let rows = last.into_values().map(|row| {
+            [
+                row.key.0.as_str().into(),
+                row.account.as_str().into(),
+                i64::from(row.handled).into(),
+                row.seen.0.into(),
+            ]
+        });
+        tx.insert_rows(
+            "INSERT INTO sm_session (id_hash, account, handled, seen_at)",
+            rows,
+            "ON CONFLICT (id_hash) DO UPDATE SET handled = excluded.handled, seen_at = excluded.seen_at",
+        )
+        .await?;
+        Ok(())
+    })
+}
+
+/// What was acknowledged to whom.
+pub(super) struct SmStore {
+    db: Db,
+    sink: Sink<Handled>,
+    remember_days: u32,
+}
+
+impl SmStore {
+    /// The table in a database. Rows that were not touched for so many days are forgotten.
+    pub fn new(db: &Db, remember_days: u32) -> SmStore {
+        SmStore {
+            sink: db.sink(insert),
+            db: db.clone(),
+            remember_days,
+        }
+    }
+
+    /// Queues a new session for the next commit, and forgets old ones of the account.
+    pub fn begin(&self, key: &Key, account: &BareJid, now: Timestamp) -> Ticket {
+        let (key, account) = (key.clone(), account.clone());
+        let too_old = now.0 - i64::from(self.remember_days) * 86_400 * 1_000_000;
+        self.db.write_later(move |tx| {
+            let (key, account) = (key.clone(), account.clone());
+            Box::pin(async move {
+                tx.execute(
+                    Query::new("INSERT INTO sm_session (id_hash, account, handled, seen_at) VALUES ($1, $2, 0, $3)")
+                        .bind(key.0.as_str())
+                        .bind(account.as_str())
+                        .bind(now.0),
+                )
+                .await?;
+                let old = Query::new(
+                    "DELETE FROM sm_session WHERE account = $1 AND (seen_at < $2 OR id_hash NOT IN
+                     (SELECT id_hash FROM sm_session WHERE account = $1 ORDER BY seen_at DESC LIMIT $3))",
+                );
+                let old = old.bind(account.as_str()).bind(too_old).bind(SESSIONS_MAX);
+                tx.execute(old).await.map(drop)
+            })
+        })
+    }
+
+    /// Queues for the next commit how many stanzas of a session are handled.
+    pub fn put(&self, key: &Key, account: &BareJid, handled: u32, seen: Timestamp) -> Ticket {
+        self.sink.put(Handled {
+            key: key.clone(),
+            account: account.clone(),
+            handled,
+            seen,
+        })
+    }
+
+    /// How many stanzas of a session of this account are handled. Reads in the order of writing, so that what was put before
+    /// is seen.
+    pub async fn get(&self, key: &Key, account: &BareJid) -> Result<Option<u32>, DbError> {
+        let (key, account) = (key.clone(), account.clone());
+        let read = self.db.write(move |tx| {
+            let query = Query::new("SELECT handled FROM sm_session WHERE id_hash = $1 AND account = $2");
+            let query = query.bind(key.0.as_str()).bind(account.as_str());
+            Box::pin(async move { tx.fetch_optional(query).await?.map(|row| row.i64(0)).transpose() })
+        });
+        Ok(read.await?.and_then(|handled| u32::try_from(handled).ok()))
+    }
+}
+
+/// Erases an account's rows.
+pub(super) fn erase<'a>(tx: &'a mut Tx, account: &'a BareJid) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        tx.execute(Query::new("DELETE FROM sm_session WHERE account = $1").bind(account.as_str()))
+            .await?;
+        Ok(())
+    })
+}
