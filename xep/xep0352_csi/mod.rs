@@ -12,7 +12,7 @@ mod state;
 mod tests;
 
 use kim_core::error::Fault;
-use kim_core::events::{Delivery, Nonza, SessionEnded};
+use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
 use kim_core::hook::Stage;
 use kim_core::module::{Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
@@ -50,6 +50,8 @@ impl Module for ClientStates {
         };
         house.on::<Nonza>(Stage::Deliver, state::Indications);
         house.on::<Delivery>(Stage::Filter, state::HoldBack(held));
+        // Not before it is sure that it is resumed.
+        house.on::<SessionResumed>(Stage::Filter, state::Resumption);
         // Before others look at what the session leaves behind.
         house.on::<SessionEnded>(Stage::Filter, state::GiveBack);
         house.on::<api::IsImportant>(Stage::Notify, important::Rules);

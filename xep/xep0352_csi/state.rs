@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::events::{Delivery, Nonza, SessionEnded};
+use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
 use kim_core::hook::{Flow, On};
 use kim_core::session::Session;
 use tokio::sync::Mutex;
@@ -115,6 +115,17 @@ impl On<Delivery> for HoldBack {
             let_go(&mut held, &event.session, cx).await;
         }
         Ok(Flow::Done)
+    }
+}
+
+/// A resumed stream begins active, whatever was said on the one before (§5.2). What waited comes behind what was lost on the
+/// way.
+pub struct Resumption;
+
+impl On<SessionResumed> for Resumption {
+    async fn on(&self, event: &mut SessionResumed, cx: &mut Cx) -> Result<Flow, Fault> {
+        activate(&event.session, cx).await;
+        Ok(Flow::Next)
     }
 }
 
