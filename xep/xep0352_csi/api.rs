@@ -42,9 +42,3 @@ pub async fn is_important(stanza: &Arc<Stanza>, session: &Arc<Session>, cx: &mut
 pub fn is_inactive(session: &Session) -> bool {
     state::is_inactive(session)
 }
-
-/// A session's client is active again although it did not say so: a resumed stream begins like that (§5.2). What was held
-/// back from it is in its outbox when this returns.
-pub async fn activate(session: &Arc<Session>, cx: &mut Cx) {
-    state::activate(session, cx).await;
-}

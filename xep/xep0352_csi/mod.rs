@@ -51,6 +51,8 @@ impl Module for ClientStates {
         house.on::<Nonza>(Stage::Deliver, state::Indications);
         house.on::<SessionResumed>(Stage::Deliver, state::Awake);
         house.on::<Delivery>(Stage::Filter, state::HoldBack(held));
+        // Not before it is sure that it is resumed.
+        house.on::<SessionResumed>(Stage::Filter, state::Resumption);
         // Before others look at what the session leaves behind.
         house.on::<SessionEnded>(Stage::Filter, state::GiveBack);
         house.on::<api::IsImportant>(Stage::Notify, important::Rules);

@@ -128,6 +128,17 @@ impl On<Delivery> for HoldBack {
     }
 }
 
+/// A resumed stream begins active, whatever was said on the one before (§5.2). What waited comes behind what was lost on the
+/// way.
+pub struct Resumption;
+
+impl On<SessionResumed> for Resumption {
+    async fn on(&self, event: &mut SessionResumed, cx: &mut Cx) -> Result<Flow, Fault> {
+        activate(&event.session, cx).await;
+        Ok(Flow::Next)
+    }
+}
+
 /// What a session never got because it was held back goes the way of what it did not read.
 pub struct GiveBack;
 

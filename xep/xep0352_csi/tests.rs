@@ -15,6 +15,7 @@ use kim_core::testing::{Client, House};
 use super::api::{self, IsImportant};
 use super::{ClientStates, NS};
 use crate::rfc6121_im::Im;
+use crate::xep0198_sm::StreamManagement;
 use crate::xep0199_ping::Ping;
 use crate::xep0280_carbons::Carbons;
 use crate::xep0359_ids::StanzaIds;
@@ -226,15 +227,45 @@ async fn each_session_has_a_state_of_its_own() {
 
 #[tokio::test]
 async fn a_resumed_stream_begins_active() {
-    // §5.2
-    let house = House::new(ROOMS).await;
-    let mut alice = inactive(&house, "alice@localhost/phone").await;
-    deliver(&house, &alice.session, "<presence from='b@x/1'/>").await;
-    let mut cx = house.router.cx().unwrap();
-    api::activate(&alice.session, &mut cx).await;
-    house.router.finish(cx).await;
-    alice.expect("<presence from='b@x/1'/>");
+    // §5.2: what was on its way comes first, then what waited, before the connection was lost and while there was none.
+    let rooms = [ROOMS, &[Entry::of::<StreamManagement>()]].concat();
+    let house = House::new(&rooms).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    alice.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    alice.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
+    alice.skip();
+    deliver(
+        &house,
+        &alice.session,
+        "<message from='b@x/1'><body>written, not confirmed</body></message>",
+    )
+    .await;
+    alice.skip();
+    deliver(
+        &house,
+        &alice.session,
+        "<presence from='b@x/1'><status>1</status></presence>",
+    )
+    .await;
+    assert!(house.router.park(&alice.session).await);
+    deliver(
+        &house,
+        &alice.session,
+        "<presence from='b@x/1'><status>2</status></presence>",
+    )
+    .await;
+    deliver(&house, &alice.session, "<presence from='b@x/2'/>").await;
+    house.router.resume(&alice.session, 0).await.unwrap();
     assert!(!api::is_inactive(&alice.session));
+    let mut got: Vec<String> = std::iter::from_fn(|| alice.next()).collect();
+    got.retain(|xml| !xml.starts_with("<r "));
+    assert_eq!(got.len(), 3, "{got:#?}");
+    for (at, part) in ["written, not confirmed", "<status>2</status>", "b@x/2"]
+        .iter()
+        .enumerate()
+    {
+        assert!(got[at].contains(part), "{got:#?}");
+    }
 }
 
 // ——— what other rooms have to say ———
