@@ -49,7 +49,6 @@ impl Module for ClientStates {
             bytes_max: config.held_bytes_max.min(limits.outbox_bytes_max / 4),
         };
         house.on::<Nonza>(Stage::Deliver, state::Indications);
-        house.on::<SessionResumed>(Stage::Deliver, state::Awake);
         house.on::<Delivery>(Stage::Filter, state::HoldBack(held));
         // Not before it is sure that it is resumed.
         house.on::<SessionResumed>(Stage::Filter, state::Resumption);

@@ -89,16 +89,6 @@ impl On<Nonza> for Indications {
     }
 }
 
-/// A resumed stream begins active (§5.2): what was held back follows what waits already.
-pub struct Awake;
-
-impl On<SessionResumed> for Awake {
-    async fn on(&self, event: &mut SessionResumed, cx: &mut Cx) -> Result<Flow, Fault> {
-        activate(&event.session, cx).await;
-        Ok(Flow::Next)
-    }
-}
-
 /// Holds back what can wait, and lets everything go before what cannot.
 pub struct HoldBack(pub HeldLimits);
 
