@@ -318,9 +318,8 @@ impl Line {
         jid.ok_or_else(|| format!("{:?} instead of a full JID", result.bytes()))
     }
 
-    /// From a secured connection to a bound session. A guest's JID has a random localpart; the one it gets is returned.
-    pub async fn log_in(&mut self, jid: &str) -> Result<String, String> {
-        let (account, resource) = jid.split_once('/').ok_or("no resource")?;
+    /// From a secured connection to a stream of which is known whose it is, with nothing bound.
+    pub async fn sign_in(&mut self, account: &str) -> Result<(), String> {
         let (user, domain) = account.split_once('@').ok_or("no localpart")?;
         self.open(domain).await?;
         if domain.starts_with("guest.") {
@@ -330,6 +329,13 @@ impl Line {
         }
         self.reader.restart();
         self.open(domain).await?;
+        Ok(())
+    }
+
+    /// From a secured connection to a bound session. A guest's JID has a random localpart; the one it gets is returned.
+    pub async fn log_in(&mut self, jid: &str) -> Result<String, String> {
+        let (account, resource) = jid.split_once('/').ok_or("no resource")?;
+        self.sign_in(account).await?;
         self.bind(resource).await
     }
 }

@@ -50,6 +50,7 @@ pub struct Kim {
     child: Child,
     folder: PathBuf,
     log: PathBuf,
+    starts: usize,
     db: TestDb,
     accounts: Accounts,
     /// Where clients begin with TLS.
@@ -98,6 +99,7 @@ impl Kim {
             trust: trust(&folder.join("data/certs/localhost.crt")),
             folder,
             log,
+            starts: 1,
             accounts,
             db,
             direct,
@@ -168,6 +170,17 @@ impl Kim {
     }
 
     // ——— its end ———
+
+    /// Ends it as a crash would, without a word (SIGKILL), and starts it again on the same data. It may listen elsewhere then.
+    pub async fn crash_and_start_again(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        self.starts += 1;
+        self.log.set_extension(format!("{}.log", self.starts));
+        let mut starting = Starting(Some(spawn(&self.folder, &self.log)));
+        [self.starttls, self.direct] = starting.addresses(&self.log).await;
+        self.child = starting.0.take().expect("a child");
+    }
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
