@@ -69,7 +69,7 @@ pub(super) async fn outlive(mut registered: Registered) {
             Some(left) => registered = left,
             None => return,
         }
-        tracing::info!(event = "session_expired", session = session.id);
+        tracing::info!(event = "session_not_resumed", session = session.id);
     }
     registered.end().await;
     registered.give_back().await;

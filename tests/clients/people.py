@@ -111,6 +111,28 @@ class Person(ClientXMPP):
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self.gone
 
+    async def lose_connection(self):
+        """The network is gone, without a word to anybody."""
+        self.transport.abort()
+        await self.dropped()
+
+    async def resume(self):
+        """Connects again; tells whether the session went on (XEP-0198 §5) or a new one began."""
+        loop = asyncio.get_running_loop()
+        outcome = loop.create_future()
+        self.gone = loop.create_future()
+
+        def settle(future, value):
+            if not future.done():
+                future.set_result(value)
+
+        self.add_event_handler("session_resumed", lambda _: settle(outcome, True), disposable=True)
+        self.add_event_handler("session_start", lambda _: settle(outcome, False), disposable=True)
+        self.add_event_handler("disconnected", lambda why: settle(self.gone, why), disposable=True)
+        self.connect(*self.address)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await outcome
+
     async def dropped(self):
         """Waits until the server has ended the connection."""
         async with asyncio.timeout(PATIENCE_SECONDS):
