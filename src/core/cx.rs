@@ -78,6 +78,7 @@ impl Cx {
 
     /// Requests that a session get a stanza as it is, after the chain (roster pushes).
     pub fn deliver(&mut self, session: &Arc<Session>, stanza: Arc<Stanza>) {
+        self.outcome.received.get_or_insert(self.received);
         self.outcome.deliveries.push((session.clone(), stanza));
     }
 
@@ -114,6 +115,8 @@ pub struct Outcome {
     tickets: SmallVec<[Ticket; 2]>,
     failure: Option<DbError>,
     pub(crate) deliveries: Vec<(Arc<Session>, Arc<Stanza>)>,
+    /// When what is to be delivered was received: not when it is, which other stanzas' commits decide.
+    pub(crate) received: Option<Timestamp>,
     /// The stanza that began it, to be answered with an error should its commit fail.
     pub(crate) asked: Option<(Arc<Session>, Stanza)>,
     /// The stream of the origin ends with this.
