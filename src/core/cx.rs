@@ -78,7 +78,6 @@ impl Cx {
 
     /// Requests that a session get a stanza as it is, after the chain (roster pushes).
     pub fn deliver(&mut self, session: &Arc<Session>, stanza: Arc<Stanza>) {
-        self.outcome.received.get_or_insert(self.received);
         self.outcome.deliveries.push((session.clone(), stanza));
     }
 
@@ -115,7 +114,7 @@ pub struct Outcome {
     tickets: SmallVec<[Ticket; 2]>,
     failure: Option<DbError>,
     pub(crate) deliveries: Vec<(Arc<Session>, Arc<Stanza>)>,
-    /// When what is to be delivered was received: not when it is, which other stanzas' commits decide.
+    /// When what began it was received; nothing for an answer without a chain.
     pub(crate) received: Option<Timestamp>,
     /// The stanza that began it, to be answered with an error should its commit fail.
     pub(crate) asked: Option<(Arc<Session>, Stanza)>,

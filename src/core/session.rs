@@ -132,7 +132,7 @@ pub struct Parcel {
     pub tail: Bytes,
     /// What it was, should it never be written.
     pub stanza: Arc<Stanza>,
-    /// When it was received: its place among others if it has to find another way.
+    /// When what caused it was received: its place among others if it has to find another way.
     pub received: Timestamp,
 }
 
@@ -332,7 +332,10 @@ impl Sessions {
 
     /// The sessions of an account, those that are ending included.
     pub fn all_of(&self, account: &BareJid) -> Vec<Arc<Session>> {
-        self.accounts.get(account).map(|sessions| sessions.to_vec()).unwrap_or_default()
+        self.accounts
+            .get(account)
+            .map(|sessions| sessions.to_vec())
+            .unwrap_or_default()
     }
 
     /// Every session of this node, those that are ending included.

@@ -64,8 +64,8 @@ impl Router {
     }
 
     /// A message that a session's socket never took. Sent to the full JID it was this session's alone; sent to the
-    /// bare JID, other sessions have it if there are any.
-    /// It keeps the time at which it was received, and with it its place among others, however late that turns out.
+    /// bare JID, other sessions have it if there are any. It keeps the time at which it was received, and with it its
+    /// place among those that wait.
     pub(super) async fn reroute(&self, session: &Session, stanza: &Arc<Stanza>, received: Timestamp) {
         let Kind::Message(kind) = stanza.kind else { return };
         if matches!(
