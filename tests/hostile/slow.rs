@@ -42,7 +42,7 @@ async fn what_a_slow_reader_does_not_take_waits_for_it() {
     assert!(grown < 32 << 20, "{grown} bytes more");
     // What the kernels had taken by then can still be read. The server then says why it ends the session, or nothing.
     let mut bob = bob;
-    let taken: Vec<usize> = bob.rest().await.iter().filter_map(number).collect();
+    let taken: Vec<usize> = bob.rest().await.iter().filter_map(|xml| number(xml)).collect();
     assert!(
         taken.iter().copied().eq(0..taken.len()),
         "what came, came in order"
@@ -77,7 +77,7 @@ async fn what_a_slow_reader_does_not_take_waits_for_it() {
 }
 
 /// Which of the messages it is.
-fn number(xml: &String) -> Option<usize> {
+fn number(xml: &str) -> Option<usize> {
     xml.split("id='n").nth(1)?.split('\'').next()?.parse().ok()
 }
 
