@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kim_core::cluster::Solo;
@@ -217,9 +218,18 @@ async fn greet(server: &Server) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Tasks that panicked since the start.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Tasks that panicked since the start.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
 /// A panic ends its task and nothing else. What it says may hold what somebody wrote, so only its place is logged.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(event = "panic", place, "a task panicked");
     }));

@@ -114,6 +114,8 @@ pub struct Outcome {
     tickets: SmallVec<[Ticket; 2]>,
     failure: Option<DbError>,
     pub(crate) deliveries: Vec<(Arc<Session>, Arc<Stanza>)>,
+    /// When what began it was received; nothing for an answer without a chain.
+    pub(crate) received: Option<Timestamp>,
     /// The stanza that began it, to be answered with an error should its commit fail.
     pub(crate) asked: Option<(Arc<Session>, Stanza)>,
     /// The stream of the origin ends with this.

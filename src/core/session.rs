@@ -132,8 +132,8 @@ pub struct Parcel {
     pub tail: Bytes,
     /// What it was, should it never be written.
     pub stanza: Arc<Stanza>,
-    /// When it was queued: its place among others if it has to find another way.
-    pub queued: Timestamp,
+    /// When what caused it was received: its place among others if it has to find another way.
+    pub received: Timestamp,
 }
 
 impl Parcel {
@@ -182,12 +182,12 @@ impl Outbox {
 
     /// Queues a stanza. A reader too slow for the limit is ended with `resource-constraint`; what it did not
     /// take goes back to the router.
-    pub fn push(&self, stanza: Arc<Stanza>, now: Timestamp) -> Result<(), Refused> {
+    pub fn push(&self, stanza: Arc<Stanza>, received: Timestamp) -> Result<(), Refused> {
         let parcel = Parcel {
             head: stanza.head(),
             tail: stanza.tail(),
             stanza,
-            queued: now,
+            received,
         };
         let weight = parcel.bytes();
         let mut queue = lock(&self.queue);

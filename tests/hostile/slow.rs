@@ -12,7 +12,7 @@ const TEXT_BYTES: usize = 1000;
 async fn what_a_slow_reader_does_not_take_waits_for_it() {
     let settings = "[limits]\nslow_reader_seconds_max = 2\noffline_messages_max = 1000000\noutbox_bytes_max = 1048576\n\
                     stanzas_per_second = 1000000\nstanzas_burst = 1000000\n\
-                    bytes_per_second = 1073741824\nbytes_burst = 1073741824\n";
+                    bytes_per_second = 1073741824\nbytes_burst = 1073741824\n[rfc6121_im]\noffline_bytes_max = 100000000\n";
     let kim = Kim::start("hostile-slow", settings).await;
     let bystanders = Bystanders::of(&kim).await;
     let mut alice = Person::online(&kim, "alice@localhost/phone").await;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a while: fuzz.sh [SECONDS]. Each fuzz folder keeps its corpus beside its targets.
+# Runs every fuzz target for a while: fuzz.sh [SECONDS]. It begins with the corpus that is kept beside
+# the targets; what it finds on the way goes to target/fuzz-corpus, so that only what is worth keeping is committed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}
@@ -15,6 +16,8 @@ mapfile -t folders < <(git ls-files '*fuzz/Cargo.toml' | xargs -r -n1 dirname)
 for folder in "${folders[@]}"; do
     for target in $(cargo fuzz list --fuzz-dir "$folder"); do
         echo "fuzz: $folder $target, $seconds s"
-        cargo fuzz run --fuzz-dir "$folder" "$target" -- -max_total_time="$seconds" -rss_limit_mb=2048
+        found="${CARGO_TARGET_DIR:-target}/fuzz-corpus/$target" kept="$folder/corpus/$target"
+        mkdir -p "$found" "$kept"
+        cargo fuzz run --fuzz-dir "$folder" "$target" "$found" "$kept" -- -max_total_time="$seconds" -rss_limit_mb=2048
     done
 done

@@ -68,9 +68,11 @@ step() {
     code=$?
     case "$count" in
         one) [ $code -eq 0 ] && p=1 ;;
-        cargo) read -r p f s < <(awk '/^test result:/ { for (i = 2; i <= NF; i++) {
+        # A test program that says no result (it was ended by a signal) is one failure more.
+        cargo) read -r p f s < <(awk '/^ +(Running|Doc-tests) / { begun++ }
+                    /^test result:/ { ended++; for (i = 2; i <= NF; i++) {
                     if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1); if ($i == "ignored;") s += $(i-1) } }
-                    END { print p + 0, f + 0, s + 0 }' "$file") ;;
+                    END { if (begun > ended) f += begun - ended; print p + 0, f + 0, s + 0 }' "$file") ;;
         pytest) read -r p f s < <(awk '/ in [0-9.]+s/ { for (i = 2; i <= NF; i++) {
                     if ($i ~ /^passed/) p = $(i-1); if ($i ~ /^(failed|errors?)/) f += $(i-1); if ($i ~ /^skipped/) s = $(i-1) } }
                     END { gsub(/[^0-9]/, "", p); print p + 0, f + 0, s + 0 }' "$file") ;;

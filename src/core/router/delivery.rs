@@ -31,12 +31,13 @@ impl Router {
                 outcome.deliveries.push((session, Arc::new(answer)));
             }
         }
+        let received = outcome.received.unwrap_or_else(|| self.clock.now());
         for (session, stanza) in outcome.deliveries {
-            self.deliver(session, stanza).await;
+            self.deliver(session, stanza, received).await;
         }
     }
 
-    async fn deliver(&self, session: Arc<Session>, stanza: Arc<Stanza>) {
+    async fn deliver(&self, session: Arc<Session>, stanza: Arc<Stanza>, received: Timestamp) {
         if let Some(chain) = self.chain::<Delivery>()
             && let Some(mut cx) = self.cx()
         {
@@ -52,21 +53,20 @@ impl Router {
                 Err(fault) => return self.log_fault("delivery_failed", Some(fault)),
             }
         }
-        let now = self.clock.now();
         let taken = if self.cluster.is_elsewhere(&session) {
             self.cluster.deliver(&session, &stanza)
         } else {
-            session.outbox.push(stanza.clone(), now)
+            session.outbox.push(stanza.clone(), received)
         };
         if taken.is_err() {
-            self.reroute(&session, &stanza, now).await;
+            self.reroute(&session, &stanza, received).await;
         }
     }
 
     /// A message that a session's socket never took. Sent to the full JID it was this session's alone; sent to the
-    /// bare JID, other sessions have it if there are any.
-    /// What was queued first counts as received first, however late that turns out.
-    pub(super) async fn reroute(&self, session: &Session, stanza: &Arc<Stanza>, queued: Timestamp) {
+    /// bare JID, other sessions have it if there are any. It keeps the time at which it was received, and with it its
+    /// place among those that wait.
+    pub(super) async fn reroute(&self, session: &Session, stanza: &Arc<Stanza>, received: Timestamp) {
         let Kind::Message(kind) = stanza.kind else { return };
         if matches!(
             kind,
@@ -85,7 +85,7 @@ impl Router {
             return;
         }
         if let Some(mut cx) = self.cx() {
-            cx.received = queued;
+            cx.received = received;
             cx.learn(Redelivered);
             cx.send(Stanza::clone(stanza));
             Box::pin(self.finish(cx)).await;

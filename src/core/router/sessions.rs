@@ -40,7 +40,7 @@ impl Router {
     pub async fn end(&self, session: &Arc<Session>, unwritten: impl IntoIterator<Item = Parcel>) {
         self.leave(session).await;
         for parcel in unwritten {
-            self.reroute(session, &parcel.stanza, parcel.queued).await;
+            self.reroute(session, &parcel.stanza, parcel.received).await;
         }
     }
 

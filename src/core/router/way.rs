@@ -117,6 +117,7 @@ impl Router {
     }
 
     async fn drain(&self, cx: &mut Cx) {
+        cx.outcome.received = Some(cx.received);
         let mut sends = 0;
         while let Some(stanza) = cx.next_send() {
             sends += 1;
