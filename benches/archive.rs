@@ -1,5 +1,5 @@
 //! What archives cost: messages stored with every one synced, pages out of small and large archives, sealing. The figures in
-//! `docs/performance.md` come from here: `cargo bench -p kim-xep --bench archive`, with `KIM_TEST_POSTGRES` for PostgreSQL.
+//! `docs/performance.md` come from here: `cargo bench -p kim --bench archive`, with `KIM_TEST_POSTGRES` for PostgreSQL.
 //!
 //! It drives the whole house but for the sockets: a message runs through all rooms, is sealed for both archives, committed
 //! and delivered. `KIM_BENCH_ROWS` sets the size of the large archive (1 000 000).
