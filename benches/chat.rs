@@ -1,12 +1,14 @@
 //! What a chat message costs: pairs of people over TLS, one of each sending to the other as fast as the server takes it,
 //! against the built server as a process of its own. Prints messages per second and the server's CPU time per message.
 //!
-//! `KIM_BENCH_MESSAGES` and `KIM_BENCH_PAIRS` change how many; `KIM_PROOF_BIN` measures another binary.
+//! `KIM_BENCH_MESSAGES` and `KIM_BENCH_PAIRS` change how many; `KIM_BENCH_ARCHIVE=0` leaves the archive out;
+//! `KIM_PROOF_BIN` measures another binary.
 
 #[path = "../tests/whole/mod.rs"]
 mod whole;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -65,7 +67,9 @@ async fn main() {
             in_one_write: 1,
         },
     ];
-    let kim = Kim::start("chat", "[limits]\nenabled = false\n").await;
+    let archive = number("KIM_BENCH_ARCHIVE", 1) == 1;
+    let settings = format!("[limits]\nenabled = false\n[xep0313_mam]\nenabled = {archive}\n");
+    let kim = Kim::start("chat", &settings).await;
     let mut all = Vec::new();
     for number in 0..pairs {
         let from = Person::online(&kim, &format!("from{number}@localhost/phone")).await;
@@ -121,8 +125,7 @@ async fn chat(
     in_one_write: usize,
 ) -> (Person, Person) {
     let window = Arc::new(Semaphore::new(under_way));
-    let text = message(&to.jid).repeat(in_one_write);
-    let one = text.len() / in_one_write;
+    let recipient = to.jid.clone();
     let arrived = window.clone();
     let reading = tokio::spawn(async move {
         read(&mut to.line, messages, &arrived).await;
@@ -136,10 +139,9 @@ async fn chat(
             .await
             .expect("it is never closed")
             .forget();
-        from.line
-            .write(&text.as_bytes()[..one * now])
-            .await
-            .expect("the server reads");
+        // Each has an id of its own: one that was sent before counts as sent again and is delivered once.
+        let text: String = (0..now).map(|_| message(&recipient)).collect();
+        from.line.write(text.as_bytes()).await.expect("the server reads");
         sent += now;
     }
     (from, reading.await.expect("a reader"))
@@ -166,12 +168,14 @@ async fn read(line: &mut Line, messages: usize, arrived: &Semaphore) {
 
 /// A message as clients send them today: a text, a receipt asked for, a chat state, an id that stays.
 fn message(to: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let account = to.split('/').next().unwrap_or_default();
     let with = |text: &str| {
         format!(
-            "<message to='{account}' type='chat' id='7d3f8a2c'><body>{text}</body>\
+            "<message to='{account}' type='chat' id='{id:08x}'><body>{text}</body>\
              <request xmlns='urn:xmpp:receipts'/><active xmlns='http://jabber.org/protocol/chatstates'/>\
-             <origin-id xmlns='urn:xmpp:sid:0' id='7d3f8a2c'/></message>"
+             <origin-id xmlns='urn:xmpp:sid:0' id='{id:08x}'/></message>"
         )
     };
     let text = "m".repeat(MESSAGE_BYTES.saturating_sub(with("").len()));

@@ -332,7 +332,10 @@ impl Sessions {
 
     /// The sessions of an account, those that are ending included.
     pub fn all_of(&self, account: &BareJid) -> Vec<Arc<Session>> {
-        self.accounts.get(account).map(|sessions| sessions.to_vec()).unwrap_or_default()
+        self.accounts
+            .get(account)
+            .map(|sessions| sessions.to_vec())
+            .unwrap_or_default()
     }
 
     /// Every session of this node, those that are ending included.

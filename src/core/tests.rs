@@ -155,7 +155,11 @@ async fn an_element_that_is_no_stanza_is_understood_by_a_room_or_ends_the_stream
         alice.expect("<message><hushed xmlns='urn:x'/></message>");
         assert_eq!(alice.closing(), None);
         alice.send(sent).await;
-        assert_eq!(alice.closing().map(|error| error.condition), Some(condition), "{sent}");
+        assert_eq!(
+            alice.closing().map(|error| error.condition),
+            Some(condition),
+            "{sent}"
+        );
     }
 }
 

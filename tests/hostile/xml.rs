@@ -172,11 +172,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             many(65, |n| format!(" a{n}=''"), "<message", "/>"),
             "policy-violation",
         ),
-        (
-            "too many namespaces",
-            prefixes(65),
-            "policy-violation",
-        ),
+        ("too many namespaces", prefixes(65), "policy-violation"),
         ("too deep", "<a>".repeat(65).into(), "policy-violation"),
     ];
     // Entities that were declared are as unknown as others: what declares them has ended the stream.

@@ -124,7 +124,7 @@ if ! $quick; then step 'tools' one tests/support/tools.sh || finish; fi
 step 'format' one cargo fmt --all --check
 # One command builds the server and every test with one set of features; the steps after it find all of it built.
 step 'build' one cargo build --workspace --bins --tests --locked || finish
-step 'clippy' one cargo clippy --workspace --all-targets --locked -- -D warnings
+step 'clippy' one cargo clippy --workspace --all-targets --locked --keep-going -- -D warnings
 if ! $quick; then
     # Run in this shell, not in the background: it sets where the database is.
     if start_postgres >"$output_dir/postgres-start" 2>&1; then

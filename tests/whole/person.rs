@@ -2,6 +2,7 @@
 //! to the server, and stanzas of one stream are dealt with in order (RFC 6120 §10.1), so its pong is the proof.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::line::{Came, Line};
 use super::process::Kim;
@@ -137,6 +138,11 @@ impl Person {
             );
             self.read().await;
         }
+    }
+
+    /// The same, but not for longer than that.
+    pub async fn wait_up_to(&mut self, time: Duration) -> Option<String> {
+        tokio::time::timeout(time, self.wait()).await.ok()
     }
 
     /// Everything that has come.

@@ -47,10 +47,16 @@ impl Directed {
 
     /// The targets at one bare JID.
     pub fn at(session: &Session, bare: &str) -> Vec<Jid> {
-        session.known_fact::<Directed>().map_or_else(Vec::new, |directed| {
-            let targets = directed.lock();
-            targets.iter().filter(|target| target.bare_str() == bare).cloned().collect()
-        })
+        session
+            .known_fact::<Directed>()
+            .map_or_else(Vec::new, |directed| {
+                let targets = directed.lock();
+                targets
+                    .iter()
+                    .filter(|target| target.bare_str() == bare)
+                    .cloned()
+                    .collect()
+            })
     }
 
     /// All targets, forgotten.

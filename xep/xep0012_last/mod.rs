@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use kim_core::clock::Timestamp;
 use kim_core::accounts::Eraser;
+use kim_core::clock::Timestamp;
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::db::Migration;

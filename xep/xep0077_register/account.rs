@@ -65,9 +65,10 @@ async fn remove(iq: &Request<'_>, account: BareJid, cx: &mut Cx) -> Result<Reply
     let ended = router.erase_account(&account).await?;
     if let Some(session) = asking {
         // Should its queue be full, the end of the stream says it too.
-        let _ = session
-            .outbox
-            .push(Arc::new(iq.stanza.reply(Kind::Iq(IqType::Result), "")), cx.received);
+        let _ = session.outbox.push(
+            Arc::new(iq.stanza.reply(Kind::Iq(IqType::Result), "")),
+            cx.received,
+        );
     }
     for session in ended {
         session.close(StreamError::new(StreamCondition::NotAuthorized).text("this account has been removed"));

@@ -385,7 +385,11 @@ async fn a_queue_that_is_full_is_sent_whole_and_in_order() {
 #[tokio::test]
 async fn large_stanzas_fill_it_by_their_bytes_and_never_the_outbox() {
     // The outbox is as small as it may be; what waits has to fit into it beside other things.
-    let house = House::configured(ROOMS, "[limits]\nstanza_bytes_max = 10000\noutbox_bytes_max = 65536\n").await;
+    let house = House::configured(
+        ROOMS,
+        "[limits]\nstanza_bytes_max = 10000\noutbox_bytes_max = 65536\n",
+    )
+    .await;
     let mut alice = inactive(&house, "alice@localhost/phone").await;
     let tune = "x".repeat(3_000);
     let mut got = 0;

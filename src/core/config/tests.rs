@@ -328,7 +328,9 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
 
 #[test]
 fn any_free_port_may_be_asked_for_twice() {
-    let free = load(text("[listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = [\"127.0.0.1:0\"]\n"));
+    let free = load(text(
+        "[listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = [\"127.0.0.1:0\"]\n",
+    ));
     assert!(free.is_ok(), "{free:?}");
 }
 

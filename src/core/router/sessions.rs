@@ -80,8 +80,16 @@ impl Router {
     /// Erases an account: its contacts are told, its sessions leave the house, its rows go in one transaction. The
     /// sessions are handed back for the caller to close; nothing they still send is heard.
     pub async fn erase_account(&self, account: &BareJid) -> Result<Vec<Arc<Session>>, Fault> {
-        let Some(mut cx) = self.cx() else { return Ok(Vec::new()) };
-        self.raise(&mut AccountRemoved { account: account.clone() }, &mut cx).await?;
+        let Some(mut cx) = self.cx() else {
+            return Ok(Vec::new());
+        };
+        self.raise(
+            &mut AccountRemoved {
+                account: account.clone(),
+            },
+            &mut cx,
+        )
+        .await?;
         self.finish(cx).await;
         let sessions = self.sessions.all_of(account);
         for session in &sessions {
