@@ -163,21 +163,17 @@ impl QueryIq {
         loop {
             let chunk = CHUNK_ROWS_MAX.min(max + 1 - rows.len());
             let found = store.page(owner, &rest, newest_first, chunk).await?;
-            let is_last = found.len() < chunk;
-            for row in found {
+            for row in found.rows {
                 bytes += row.stanza.len() + WRAPPER_BYTES;
                 if rows.len() >= max || (bytes > bytes_max && !rows.is_empty()) {
                     return Ok(page(rows, newest_first, false));
                 }
-                if newest_first {
-                    rest.before = row.key;
-                } else {
-                    rest.after = row.key;
-                }
                 rows.push(row);
             }
-            if is_last {
-                return Ok(page(rows, newest_first, true));
+            match found.next {
+                None => return Ok(page(rows, newest_first, true)),
+                Some(next) if newest_first => rest.before = next,
+                Some(next) => rest.after = next,
             }
         }
     }
@@ -314,7 +310,8 @@ pub async fn metadata(archives: &Archives, owner: &BareJid) -> Result<String, Fa
     let mut xml = Writer::new();
     xml.start("metadata", NS);
     for (name, newest_first) in [("start", false), ("end", true)] {
-        if let Some(row) = archives.store.page(owner, &whole, newest_first, 1).await?.first() {
+        let end = archives.store.page(owner, &whole, newest_first, 1).await?;
+        if let Some(row) = end.rows.first() {
             xml.start(name, NS)
                 .attr("id", &ids::write(&key, row.key))
                 .attr("timestamp", &Timestamp(row.key.stamp).to_string())

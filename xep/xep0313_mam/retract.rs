@@ -44,11 +44,7 @@ impl Retractions {
         archives.settled(owner).await;
         let reference = reference_tag(&key, &sender, &retracted);
         let peer = peer_tags(&key, peer).bare;
-        for place in archives
-            .store
-            .referred(owner, peer, reference, LOOKED_AT_MAX)
-            .await?
-        {
+        for place in archives.store.referred(peer, reference, LOOKED_AT_MAX).await? {
             let Some(found) = archives.store.find(owner, place).await? else {
                 continue;
             };

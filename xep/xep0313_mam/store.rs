@@ -86,6 +86,15 @@ pub struct Found {
     pub stanza: Vec<u8>,
 }
 
+/// Messages that were read at once.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The messages, in the order in which they were asked for.
+    pub rows: Vec<Found>,
+    /// Where to go on; `None` at the end of the span.
+    pub next: Option<Key>,
+}
+
 impl SinkRow for Archived {
     fn row_bytes(&self) -> usize {
         self.owner.as_str().len() + self.stanza.len() + 64
@@ -113,63 +122,51 @@ fn insert<'a>(tx: &'a mut Tx, rows: &'a [Archived]) -> BoxFuture<'a, Result<(), 
     })
 }
 
-/// The same statement for each way to read a span: `$1` owner, `$2`–`$5` its ends, `$6` how many, `$7`, `$8` with whom.
-/// The peer stands inside the ends because SQLite would otherwise walk the primary key past everybody else's messages.
+/// The same statement for each way to read a span: `$1`–`$4` its ends, `$5` how many, `$6` whose or with whom.
 macro_rules! spans {
-    ($name:ident, $columns:literal, everybody, $way:literal) => {
+    ($name:ident, $columns:literal, $whose:literal, $way:literal) => {
         const $name: &str = concat!(
             "SELECT ",
             $columns,
-            " FROM mam_archive WHERE owner = $1",
-            " AND (stamp, tie) > ($2, $3) AND (stamp, tie) < ($4, $5)",
+            " FROM mam_archive WHERE ",
+            $whose,
+            " AND (stamp, tie) > ($1, $2) AND (stamp, tie) < ($3, $4)",
             " ORDER BY stamp ",
             $way,
             ", tie ",
             $way,
-            " LIMIT $6"
-        );
-    };
-    ($name:ident, $columns:literal, peer, $way:literal) => {
-        spans!($name, $columns, "", $way);
-    };
-    ($name:ident, $columns:literal, peer_full, $way:literal) => {
-        spans!($name, $columns, " AND peer_full = $8", $way);
-    };
-    ($name:ident, $columns:literal, $full:literal, $way:literal) => {
-        const $name: &str = concat!(
-            "SELECT ",
-            $columns,
-            " FROM mam_archive WHERE owner = $1",
-            $full,
-            " AND (peer, stamp, tie) > ($7, $2, $3) AND (peer, stamp, tie) < ($7, $4, $5)",
-            " ORDER BY peer ",
-            $way,
-            ", stamp ",
-            $way,
-            ", tie ",
-            $way,
-            " LIMIT $6"
+            " LIMIT $5"
         );
     };
 }
 
-spans!(OLDEST, "stamp, tie, stanza", everybody, "ASC");
-spans!(NEWEST, "stamp, tie, stanza", everybody, "DESC");
-spans!(OLDEST_BARE, "stamp, tie, stanza", peer, "ASC");
-spans!(NEWEST_BARE, "stamp, tie, stanza", peer, "DESC");
-spans!(OLDEST_FULL, "stamp, tie, stanza", peer_full, "ASC");
-spans!(NEWEST_FULL, "stamp, tie, stanza", peer_full, "DESC");
-spans!(PLACES, "1", everybody, "ASC");
-spans!(PLACES_BARE, "1", peer, "ASC");
-spans!(PLACES_FULL, "1", peer_full, "ASC");
+spans!(OLDEST, "owner, stamp, tie, stanza", "owner = $6", "ASC");
+spans!(NEWEST, "owner, stamp, tie, stanza", "owner = $6", "DESC");
+spans!(OLDEST_BARE, "owner, stamp, tie, stanza", "peer = $6", "ASC");
+spans!(NEWEST_BARE, "owner, stamp, tie, stanza", "peer = $6", "DESC");
+spans!(
+    OLDEST_FULL,
+    "owner, stamp, tie, stanza",
+    "peer = $6 AND peer_full = $7",
+    "ASC"
+);
+spans!(
+    NEWEST_FULL,
+    "owner, stamp, tie, stanza",
+    "peer = $6 AND peer_full = $7",
+    "DESC"
+);
+spans!(PLACES, "1", "owner = $6", "ASC");
+spans!(PLACES_BARE, "1", "peer = $6", "ASC");
+spans!(PLACES_FULL, "1", "peer = $6 AND peer_full = $7", "ASC");
 const FIND: &str = "SELECT stamp, tie, stanza FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const IS_THERE: &str = "SELECT peer, peer_full FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const SENT_LAST: &str =
     "SELECT stamp, resend FROM mam_archive WHERE owner = $1 ORDER BY stamp DESC, tie DESC LIMIT $2";
 const WAS_SENT: &str = "SELECT 1 FROM mam_archive WHERE owner = $1 AND stamp = $2 AND resend = $3 LIMIT 1";
 const REFERRED: &str = "SELECT stamp, tie FROM (SELECT stamp, tie, reference FROM mam_archive \
-     WHERE owner = $1 AND peer = $2 ORDER BY stamp DESC, tie DESC LIMIT $4) AS recent \
-     WHERE reference = $3 ORDER BY stamp DESC, tie DESC LIMIT 4";
+     WHERE peer = $1 ORDER BY stamp DESC, tie DESC LIMIT $3) AS recent \
+     WHERE reference = $2 ORDER BY stamp DESC, tie DESC LIMIT 4";
 const REPLACE: &str =
     "UPDATE mam_archive SET stanza = $4, reference = $5 WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const NEXT_OWNER: &str = "SELECT owner FROM mam_archive WHERE owner > $1 ORDER BY owner LIMIT 1";
@@ -193,22 +190,18 @@ pub struct Store {
 
 fn span_query(sql: [&'static str; 3], owner: &BareJid, span: &Span, rows_max: usize) -> Query {
     let [everybody, bare, full] = sql;
-    let sql = match span.with {
-        With::Everybody => everybody,
-        With::Bare(_) => bare,
-        With::Full(_) => full,
+    let query = |sql| {
+        Query::new(sql)
+            .bind(span.after.stamp)
+            .bind(span.after.tie)
+            .bind(span.before.stamp)
+            .bind(span.before.tie)
+            .bind(i64::try_from(rows_max).unwrap_or(i64::MAX))
     };
-    let query = Query::new(sql)
-        .bind(owner)
-        .bind(span.after.stamp)
-        .bind(span.after.tie)
-        .bind(span.before.stamp)
-        .bind(span.before.tie)
-        .bind(i64::try_from(rows_max).unwrap_or(i64::MAX));
     match span.with {
-        With::Everybody => query,
-        With::Bare(peer) => query.bind(peer),
-        With::Full(peer) => query.bind(peer.bare).bind(peer.full),
+        With::Everybody => query(everybody).bind(owner),
+        With::Bare(peer) => query(bare).bind(peer),
+        With::Full(peer) => query(full).bind(peer.bare).bind(peer.full),
     }
 }
 
@@ -223,26 +216,22 @@ pub(super) fn page_query(owner: &BareJid, span: &Span, newest_first: bool, rows_
 }
 
 /// The query for the messages that a retraction may mean.
-pub(super) fn referred_query(owner: &BareJid, peer: i64, reference: i64, looked_at_max: usize) -> Query {
+pub(super) fn referred_query(peer: i64, reference: i64, looked_at_max: usize) -> Query {
     let max = i64::try_from(looked_at_max).unwrap_or(i64::MAX);
-    Query::new(REFERRED)
-        .bind(owner)
-        .bind(peer)
-        .bind(reference)
-        .bind(max)
+    Query::new(REFERRED).bind(peer).bind(reference).bind(max)
 }
 
 fn key(row: &Row) -> Result<Key, DbError> {
     Ok(Key {
-        stamp: row.i64(0)?,
-        tie: row.i64(1)?,
+        stamp: row.i64("stamp")?,
+        tie: row.i64("tie")?,
     })
 }
 
 fn found(row: &Row) -> Result<Found, DbError> {
     Ok(Found {
         key: key(row)?,
-        stanza: row.bytes(2)?,
+        stanza: row.bytes("stanza")?,
     })
 }
 
@@ -262,12 +251,23 @@ impl Store {
         span: &Span,
         newest_first: bool,
         rows_max: usize,
-    ) -> Result<Vec<Found>, DbError> {
-        let rows = self
+    ) -> Result<Chunk, DbError> {
+        let read = self
             .db
             .fetch_all(page_query(owner, span, newest_first, rows_max))
             .await?;
-        rows.iter().map(found).collect()
+        let mut rows = Vec::with_capacity(read.len());
+        for row in &read {
+            // Two of a hundred million tags may be equal.
+            if row.text("owner")? == owner.as_str() {
+                rows.push(found(row)?);
+            }
+        }
+        let next = match read.last() {
+            Some(last) if read.len() >= rows_max => Some(key(last)?),
+            _ => None,
+        };
+        Ok(Chunk { rows, next })
     }
 
     /// How many messages a span has, but no more than `rows_max`.
@@ -321,14 +321,13 @@ impl Store {
     /// The places of the newest messages with a peer that have this reference, among the last `looked_at_max`.
     pub async fn referred(
         &self,
-        owner: &BareJid,
         peer: i64,
         reference: i64,
         looked_at_max: usize,
     ) -> Result<Vec<Key>, DbError> {
         let rows = self
             .db
-            .fetch_all(referred_query(owner, peer, reference, looked_at_max))
+            .fetch_all(referred_query(peer, reference, looked_at_max))
             .await?;
         rows.iter().map(key).collect()
     }

@@ -140,3 +140,50 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp(1_769_860_800_000_000);
+
+    #[tokio::test]
+    async fn a_reader_waits_for_what_came_before_it_and_for_nothing_else() {
+        let tail = Arc::new(Tail::new(&[], NOON));
+        tail.settled().await;
+        let (first, second) = (tail.next(NOON, None), tail.next(NOON, None));
+        assert!(first.stamp() < second.stamp());
+        let reader = tokio::spawn({
+            let tail = tail.clone();
+            async move { tail.settled().await }
+        });
+        tokio::task::yield_now().await;
+        let later = tail.next(NOON, None);
+        drop(second);
+        tokio::task::yield_now().await;
+        assert!(!reader.is_finished(), "the first one is still on its way");
+        drop(first);
+        reader.await.unwrap();
+        drop(later);
+        assert!(tail.lock().under_way.is_empty());
+    }
+
+    #[test]
+    fn stamps_go_on_from_the_archive_whatever_the_clock_says() {
+        let newest = [(NOON.0 + 7, Some(3)), (NOON.0 + 5, None)];
+        let tail = Arc::new(Tail::new(&newest, NOON));
+        assert_eq!(tail.next(NOON, None).stamp(), NOON.0 + 8);
+        assert_eq!(tail.sent(3, NOON), Some(NOON.0 + 7));
+        assert_eq!(tail.sent(3, Timestamp(NOON.0 + 8 + RESEND_MICROS_MAX)), None);
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_limit() {
+        let tail = Arc::new(Tail::new(&[], NOON));
+        for tag in 0..10_000 {
+            tail.next(NOON, Some(tag));
+        }
+        assert_eq!(tail.lock().sent.len(), RESENDS_MAX);
+        assert!(tail.sent(9_999, NOON).is_some() && tail.sent(0, NOON).is_none());
+    }
+}

@@ -16,7 +16,9 @@ CREATE TABLE mam_archive (
     PRIMARY KEY (owner, stamp, tie)
 );
 
-CREATE INDEX mam_archive_by_peer ON mam_archive (owner, peer, stamp, tie, reference);
+-- The tag of a peer is made with the owner's key, so it stands for both. Without the owner no planner mistakes the primary
+-- key for the better way to a conversation.
+CREATE INDEX mam_archive_by_peer ON mam_archive (peer, stamp, tie, reference);
 
 -- What an account wants archived (XEP-0441): the <prefs/> element, sealed.
 CREATE TABLE mam_prefs (

@@ -1,5 +1,8 @@
 //! What is archived, for whom, under which id (§3, §6).
 
+use kim_core::stanza::Stanza;
+use kim_core::wire::Element;
+
 use super::*;
 
 /// The id by which a delivered message is in its recipient's archive.
@@ -67,6 +70,18 @@ async fn a_message_is_stored_once_however_many_get_it() {
     say(&mut alice, "alice@localhost", "note").await;
     let own = ask(&mut alice, &form(&[("with", "alice@localhost")])).await;
     assert_eq!(own.bodies(), ["note"]);
+}
+
+#[tokio::test]
+async fn all_that_a_message_leaves_behind_is_one_commit() {
+    let house = house().await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    house.account("bob@localhost").await;
+    say(&mut alice, "bob@localhost", "first, for which keys are made").await;
+    let (commits, rows) = (house.db.stats().commits, house.db.stats().committed_rows);
+    say(&mut alice, "bob@localhost", "second").await;
+    let stats = house.db.stats();
+    assert_eq!((stats.commits - commits, stats.committed_rows - rows), (1, 3));
 }
 
 #[tokio::test]
@@ -358,4 +373,40 @@ async fn one_damaged_row_is_empty_and_the_others_go_on() {
         after.results[1].contains("<forwarded xmlns='urn:xmpp:forward:0'><delay ")
             && !after.results[1].contains("jabber:client")
     );
+}
+
+#[tokio::test]
+async fn a_full_store_of_waiting_messages_refuses_nothing_that_is_archived() {
+    let house = House::configured(MODULES, "[limits]\noffline_messages_max = 1\n").await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    house.account("bob@localhost").await;
+    say(&mut alice, "bob@localhost", "one").await;
+    say(&mut alice, "bob@localhost", "two").await;
+    alice.expect_nothing();
+    alice
+        .send("<message to='bob@localhost' type='chat'><body>x</body><no-permanent-store xmlns='urn:xmpp:hints'/></message>")
+        .await;
+    assert!(
+        alice.next().unwrap().contains("<service-unavailable "),
+        "what is in no archive would be lost"
+    );
+    let mut bob = house.connect("bob@localhost/x").await;
+    assert_eq!(ask(&mut bob, "").await.bodies(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn readers_see_what_other_connections_have_under_way() {
+    let house = house().await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    let alice = house.online("alice@localhost/phone").await;
+    let message =
+        Element::parse("<message to='bob@localhost' type='chat'><body>hello</body></message>").unwrap();
+    // Gone through the house, not committed, not delivered.
+    let outcome = house
+        .router
+        .depart(&alice.session, Stanza::from_element(message).unwrap())
+        .await;
+    assert!(!outcome.is_settled());
+    assert_eq!(ask(&mut bob, "").await.bodies(), ["hello"]);
+    house.router.perform(outcome).await;
 }
