@@ -177,7 +177,12 @@ async fn appends(house: &Arc<House>, senders: usize) {
                 let mut waits = Vec::new();
                 while started.elapsed() < Duration::from_secs(SECONDS) {
                     let sent = Instant::now();
-                    perform(&house.router, &from, message(&to, senders * 10_000_000 + waits.len())).await;
+                    perform(
+                        &house.router,
+                        &from,
+                        message(&to, senders * 10_000_000 + waits.len()),
+                    )
+                    .await;
                     waits.push(sent.elapsed());
                 }
                 waits

@@ -260,7 +260,11 @@ fn check<'a>(
     for message in sent {
         if let Some(place) = places.get(message.id.as_str()) {
             let before = last.insert(message.from, *place);
-            assert!(before.is_none_or(|before| before < *place), "{} is out of order", message.id);
+            assert!(
+                before.is_none_or(|before| before < *place),
+                "{} is out of order",
+                message.id
+            );
         }
     }
 }
@@ -268,7 +272,9 @@ fn check<'a>(
 /// The bodies in somebody's archive, oldest first.
 async fn archive(kim: &Kim, account: &str) -> Vec<String> {
     let mut line = Line::direct(kim, "localhost").await;
-    line.log_in(&format!("{account}/reader")).await.expect("a session");
+    line.log_in(&format!("{account}/reader"))
+        .await
+        .expect("a session");
     let (mut bodies, mut after) = (Vec::new(), String::new());
     loop {
         let query = format!(
@@ -284,9 +290,7 @@ async fn archive(kim: &Kim, account: &str) -> Vec<String> {
             let forwarded = result
                 .child("forwarded", "urn:xmpp:forward:0")
                 .expect("a message");
-            let message = forwarded
-                .child("message", "jabber:client")
-                .expect("a message");
+            let message = forwarded.child("message", "jabber:client").expect("a message");
             let body = message.child("body", "jabber:client");
             bodies.extend(body.map(|body| body.text().into_owned()));
         };

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::error::StanzaError;
 use crate::hook::Event;
-use crate::jid::BareJid;
+use crate::jid::{BareJid, Jid};
 use crate::session::Session;
 use crate::stanza::Stanza;
 use crate::wire::Element;
@@ -52,6 +52,27 @@ pub enum Verdict {
     Dropped,
     /// Its sender gets this error.
     Bounced(StanzaError),
+}
+
+/// A stanza arrives at a service of this house: at its domain, at something there (a room), or at a resource of that (an
+/// occupant). `Done` means that the service has dealt with it. What is left is answered: a request to the domain or a bare
+/// JID by its handler, a message or another request with `service-unavailable`.
+///
+/// The sender may be anybody: an account, a guest, a remote entity. Block lists stand at accounts, so that what a
+/// service sends passes them as [`Arrival`].
+pub struct ServiceArrival {
+    /// The stanza.
+    pub stanza: Stanza,
+    /// Which service ([`crate::module::Registrar::service`]).
+    pub service: &'static str,
+    /// Who sent it.
+    pub from: Jid,
+    /// Where to.
+    pub to: Jid,
+}
+
+impl Event for ServiceArrival {
+    const NAME: &'static str = "service-arrival";
 }
 
 /// A message found no session at a local account. The first hook that keeps it answers `Done`; if none does, the

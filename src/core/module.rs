@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use smallvec::{SmallVec, smallvec};
 
 use crate::accounts::Eraser;
 use crate::clock::Clock;
@@ -127,6 +128,27 @@ pub enum At {
     /// `service-unavailable`, as for an account that is there and answers nobody. A handler for [`At::Account`] that refuses
     /// strangers in another way stands here too, so that nobody can tell the two apart.
     Nobody,
+    /// Those addressed to the domain of the service with this name ([`Registrar::service`]).
+    Service(&'static str),
+    /// Those addressed to the domain of any service, unless the service answers itself.
+    AnyService,
+    /// Those addressed to the bare JID of something at the service with this name: a room. Whether it exists is the
+    /// handler's to find out.
+    Within(&'static str),
+    /// Those addressed to the bare JID of something at any service, unless the service answers itself.
+    AnyWithin,
+}
+
+impl At {
+    /// The places whose handlers answer at this one, the nearest first. What they advertise counts together.
+    pub fn and_wider(self) -> SmallVec<[At; 2]> {
+        match self {
+            At::Own => smallvec![At::Own, At::Account],
+            At::Service(_) => smallvec![self, At::AnyService],
+            At::Within(_) => smallvec![self, At::AnyWithin],
+            _ => smallvec![self],
+        }
+    }
 }
 
 /// An iq request that found its handler.
@@ -137,8 +159,10 @@ pub struct Request<'a> {
     pub payload: El<'a>,
     /// Who asks.
     pub from: &'a Jid,
-    /// The account it is addressed to; the server's domain for [`At::Server`].
+    /// The account it is addressed to; the server's or the service's domain for [`At::Server`] and [`At::Service`].
     pub account: &'a BareJid,
+    /// Where it was addressed to.
+    pub at: At,
     /// Get or set.
     pub kind: IqType,
 }
@@ -239,6 +263,7 @@ pub(crate) struct Tables {
     pub stream_features: Vec<(Offer, StreamFeature)>,
     pub erasers: Vec<Eraser>,
     pub facts: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub services: BTreeSet<&'static str>,
     pub roll: Vec<Roll>,
 }
 
@@ -378,6 +403,13 @@ impl<'a> Registrar<'a> {
         {
             roll.features.push(feature);
         }
+    }
+
+    /// Serves the subdomain `name` of every domain of this server: `conference` of `localhost` is `conference.localhost`.
+    /// What is sent there is heard as [`crate::events::ServiceArrival`]; requests go to the handlers at [`At::Service`] and
+    /// [`At::Within`]. Service discovery of the server lists it.
+    pub fn service(&mut self, name: &'static str) {
+        self.tables.services.insert(name);
     }
 
     /// Adds an identity to service discovery.

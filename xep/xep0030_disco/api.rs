@@ -20,16 +20,16 @@ pub const ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// The server itself, without a node, is not asked about here: what it advertises is registered at the start and
 /// the same for everybody, because its hash stands in the stream features (XEP-0115 §6.3).
 pub struct InfoAsked {
-    /// The account, or the server's domain.
+    /// The account, the domain of the server or of a service, or the bare JID of something at a service.
     pub account: BareJid,
-    /// Where it is: the server, the asker's own account, or another's.
+    /// Where it is. An account is the asker's own ([`At::Own`]) or another's ([`At::Account`]).
     pub at: At,
     /// Who asks.
     pub asker: Jid,
     /// The node, if one was named.
     pub node: Option<String>,
-    /// The answer. For a node it is `None` until the room that knows the node sets it; left so, the answer is
-    /// `item-not-found`.
+    /// The answer. For a node, and for anything at a service, it is `None` until the room that knows it sets it; left so,
+    /// the answer is `item-not-found`.
     pub info: Option<Info>,
 }
 
@@ -39,16 +39,16 @@ impl Event for InfoAsked {
 
 /// Somebody who may know asks what belongs to the server, to an account or to a node (§4).
 pub struct ItemsAsked {
-    /// The account, or the server's domain.
+    /// The account, the domain of the server or of a service, or the bare JID of something at a service.
     pub account: BareJid,
-    /// Where it is: the server, the asker's own account, or another's.
+    /// Where it is. An account is the asker's own ([`At::Own`]) or another's ([`At::Account`]).
     pub at: At,
     /// Who asks.
     pub asker: Jid,
     /// The node, if one was named.
     pub node: Option<String>,
-    /// The items so far. For a node it is `None` until the room that knows the node sets it; left so, the answer is
-    /// `item-not-found`.
+    /// The items so far. For a node, and for anything at a service, it is `None` until the room that knows it sets it; left
+    /// so, the answer is `item-not-found`.
     pub items: Option<Vec<Item>>,
 }
 
@@ -85,17 +85,17 @@ impl Info {
         info
     }
 
-    /// What the rooms registered for these places.
-    pub fn advertised(router: &Router, places: &[At]) -> Info {
+    /// What the rooms registered for a place, and for those whose handlers answer there too.
+    pub fn advertised(router: &Router, at: At) -> Info {
         let mut info = Info::default();
-        for at in places {
-            for identity in router.identities(*at) {
+        for at in at.and_wider() {
+            for identity in router.identities(at) {
                 info.identity(identity.category, identity.kind, identity.name);
             }
-            for feature in router.features(*at) {
+            for feature in router.features(at) {
                 info.feature(feature);
             }
-            for form in router.forms(*at) {
+            for form in router.forms(at) {
                 info.form(form.clone());
             }
         }

@@ -34,10 +34,9 @@ impl HandleIq for TellInfo {
             return Err(Condition::ServiceUnavailable.into());
         }
         let info = match (at, &node) {
-            (At::Server, None) => return Ok(Info::advertised(&router, &[At::Server]).write(None).into()),
-            (_, Some(_)) => None,
-            (At::Own, None) => Some(Info::advertised(&router, &[At::Account, At::Own])),
-            (_, None) => Some(Info::advertised(&router, &[At::Account])),
+            (At::Server, None) => return Ok(Info::advertised(&router, At::Server).write(None).into()),
+            (At::Within(_), None) | (_, Some(_)) => None,
+            (at, None) => Some(Info::advertised(&router, at)),
         };
         let mut asked = InfoAsked {
             account: iq.account.clone(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
+use kim_core::jid::Jid;
 use kim_core::module::{At, HandleIq, Reply, Request};
+use kim_core::router::Router;
 use kim_core::wire::Writer;
 
 use super::api::{ITEMS, Item, ItemsAsked};
@@ -32,7 +34,11 @@ impl HandleIq for TellItems {
             // An account that is not there answers the same: an empty list, whatever the node (§8).
             return Ok(write(node.as_deref(), &[]));
         }
-        let items = node.is_none().then(Vec::new);
+        let items = match (at, &node) {
+            (At::Within(_), _) | (_, Some(_)) => None,
+            (At::Server, None) => Some(services(&router, iq.account.domain())),
+            (_, None) => Some(Vec::new()),
+        };
         let mut asked = ItemsAsked {
             account: iq.account.clone(),
             at,
@@ -44,6 +50,19 @@ impl HandleIq for TellItems {
         let items = asked.items.ok_or(Condition::ItemNotFound)?;
         Ok(write(asked.node.as_deref(), &items))
     }
+}
+
+/// The services of a domain.
+fn services(router: &Router, domain: &str) -> Vec<Item> {
+    router
+        .services()
+        .filter_map(|name| Jid::parse(&format!("{name}.{domain}")).ok())
+        .map(|jid| Item {
+            jid,
+            node: None,
+            name: None,
+        })
+        .collect()
 }
 
 fn write(node: Option<&str>, items: &[Item]) -> Reply {

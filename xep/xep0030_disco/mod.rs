@@ -15,7 +15,14 @@ mod items;
 #[cfg(test)]
 mod tests;
 
-const EVERYWHERE: &[At] = &[At::Server, At::Own, At::Account, At::Nobody];
+const EVERYWHERE: &[At] = &[
+    At::Server,
+    At::Own,
+    At::Account,
+    At::Nobody,
+    At::AnyService,
+    At::AnyWithin,
+];
 
 /// The module.
 pub struct Disco;
@@ -75,10 +82,9 @@ impl Module for Disco {
 
 /// Who is asked about, as the asker sees it. An account that does not exist is a stranger's like any other.
 fn place(iq: &Request<'_>) -> At {
-    match iq.account {
-        account if account.local().is_none() => At::Server,
-        account if iq.from.bare() == *account => At::Own,
-        _ => At::Account,
+    match iq.at {
+        At::Nobody => At::Account,
+        at => at,
     }
 }
 

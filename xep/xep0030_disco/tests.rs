@@ -2,10 +2,12 @@
 
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
-use kim_core::error::Fault;
+use kim_core::error::{Condition, Fault};
+use kim_core::events::ServiceArrival;
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::Jid;
-use kim_core::module::{At, Entry, Module, Registrar, Spec};
+use kim_core::module::{At, Entry, Identity, Module, Registrar, Spec};
+use kim_core::stanza::Kind;
 use kim_core::testing::House;
 
 use super::Disco;
@@ -24,18 +26,51 @@ impl Module for Library {
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.form(At::Server, "<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>urn:books</value></field></x>".into());
+        house.service("books");
+        house.identity(
+            At::Service("books"),
+            Identity {
+                category: "store",
+                kind: "books",
+                name: "Books",
+            },
+        );
+        house.feature(&[At::Within("books")], "urn:read");
+        house.on::<ServiceArrival>(Stage::Deliver, Library);
         house.on::<InfoAsked>(Stage::Deliver, Library);
         house.on::<ItemsAsked>(Stage::Deliver, Library);
         Ok(())
     }
 }
 
+/// Of books, only one is there; who leaves a message at it gets it back.
+impl On<ServiceArrival> for Library {
+    async fn on(&self, arrival: &mut ServiceArrival, cx: &mut Cx) -> Result<Flow, Fault> {
+        if arrival.service != "books" || !matches!(arrival.stanza.kind, Kind::Message(_)) {
+            return Ok(Flow::Next);
+        }
+        if arrival.to.local() != Some("moby-dick") {
+            return Err(Condition::ItemNotFound.into());
+        }
+        let back = arrival
+            .stanza
+            .clone()
+            .from(arrival.to.clone())
+            .to(arrival.from.clone());
+        cx.send(back);
+        Ok(Flow::Done)
+    }
+}
+
 impl On<InfoAsked> for Library {
-    async fn on(&self, asked: &mut InfoAsked, _: &mut Cx) -> Result<Flow, Fault> {
+    async fn on(&self, asked: &mut InfoAsked, cx: &mut Cx) -> Result<Flow, Fault> {
         match (asked.at, asked.node.as_deref(), &mut asked.info) {
             (At::Server, Some("books"), info) => {
                 info.get_or_insert_with(Info::new)
                     .identity("hierarchy", "branch", "Books <&>");
+            }
+            (At::Within("books"), None, info) if asked.account.local() == Some("moby-dick") => {
+                *info = Some(Info::advertised(cx.router(), asked.at));
             }
             (At::Own, None, Some(info)) => info.feature(format!("urn:shelf:{}", asked.asker)),
             _ => {}
@@ -52,10 +87,6 @@ impl On<ItemsAsked> for Library {
             name: Some("Books".into()),
         };
         match (asked.at, asked.node.as_deref()) {
-            (At::Server, None) => asked
-                .items
-                .get_or_insert_default()
-                .push(item("books.localhost", None)),
             (At::Server, Some("books")) => asked.items = Some(vec![item("localhost", Some("books/1"))]),
             _ => {}
         }
@@ -100,7 +131,60 @@ async fn rooms_answer_for_their_nodes_and_the_node_is_named_again() {
         .ask(
             "<iq id='3' to='localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>",
             "<iq id='3' type='result'><query xmlns='http://jabber.org/protocol/disco#items'>
-               <item jid='books.localhost' name='Books'/></query></iq>",
+               <item jid='books.localhost'/></query></iq>",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_service_has_a_domain_of_its_own_and_things_in_it() {
+    let house = house().await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    let info = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    alice
+        .ask(
+            &format!("<iq id='1' to='books.localhost' type='get'>{info}</iq>"),
+            "<iq id='1' from='books.localhost' type='result'>
+               <query xmlns='http://jabber.org/protocol/disco#info'>
+                 <identity category='store' type='books' name='Books'/>
+                 <feature var='http://jabber.org/protocol/disco#info'/>
+                 <feature var='http://jabber.org/protocol/disco#items'/>
+               </query></iq>",
+        )
+        .await;
+    alice
+        .ask(
+            &format!("<iq id='2' to='moby-dick@books.localhost' type='get'>{info}</iq>"),
+            "<iq id='2' from='moby-dick@books.localhost' type='result'>
+               <query xmlns='http://jabber.org/protocol/disco#info'>...<feature var='urn:read'/></query></iq>",
+        )
+        .await;
+    alice
+        .ask(
+            &format!("<iq id='3' to='walden@books.localhost' type='get'>{info}</iq>"),
+            "<iq id='3' from='walden@books.localhost' type='error'>...
+               <error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        )
+        .await;
+    alice
+        .ask(
+            "<message id='4' to='moby-dick@books.localhost/page'><body>Ishmael</body></message>",
+            "<message id='4' from='moby-dick@books.localhost/page' to='alice@localhost/phone'>...<body>Ishmael</body></message>",
+        )
+        .await;
+    alice
+        .ask(
+            "<message id='5' to='walden@books.localhost'><body>?</body></message>",
+            "<message id='5' type='error' from='walden@books.localhost'>...
+               <error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+        )
+        .await;
+    // Nobody answers there.
+    alice
+        .ask(
+            "<iq id='6' to='moby-dick@books.localhost/page' type='get'><query xmlns='urn:lend'/></iq>",
+            "<iq id='6' type='error' from='moby-dick@books.localhost/page'>...
+               <error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
         )
         .await;
 }

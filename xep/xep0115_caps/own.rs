@@ -24,7 +24,7 @@ pub(super) struct Own(OnceLock<Option<String>>);
 impl Own {
     fn ver(&self, router: &Router) -> Option<&str> {
         let make = || {
-            let query = Info::advertised(router, &[At::Server])
+            let query = Info::advertised(router, At::Server)
                 .write(None)
                 .finish_element()?;
             let ver = Said::read(query.el()).map(|said| said.hash(Algorithm::Sha1));
@@ -62,7 +62,7 @@ impl On<InfoAsked> for OwnNode {
             .as_deref()
             .and_then(|node| node.strip_prefix(NODE)?.strip_prefix('#'));
         if asked.at == At::Server && ver.is_some() && ver == self.0.ver(cx.router()) {
-            asked.info = Some(Info::advertised(cx.router(), &[At::Server]));
+            asked.info = Some(Info::advertised(cx.router(), At::Server));
         }
         Ok(Flow::Next)
     }

@@ -1,4 +1,4 @@
-//! XEP-0199 XMPP Ping 2.0.1: answers pings sent to the server and to one's own account. Pings between clients
+//! XEP-0199 XMPP Ping 2.0.1: answers pings sent to the server, to its services and to one's own account. Pings between clients
 //! pass like any other request.
 
 use kim_core::config::NoSettings;
@@ -21,7 +21,8 @@ impl Module for Ping {
     }];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        house.iq(&[At::Server, At::Own], IqType::Get, "ping", "urn:xmpp:ping", Ping);
+        let places = &[At::Server, At::Own, At::AnyService];
+        house.iq(places, IqType::Get, "ping", "urn:xmpp:ping", Ping);
         Ok(())
     }
 }

@@ -35,6 +35,8 @@ pub enum Host {
     Users,
     /// Anonymous guests live there (XEP-0175).
     Guests,
+    /// The service with this name answers there.
+    Service(&'static str),
 }
 
 /// The house at work. One for each process; everyone holds it in an `Arc`.
@@ -79,6 +81,9 @@ impl Router {
             hosts.insert(domain.to_string(), Host::Users);
             if parts.config.registration.guests {
                 hosts.insert(format!("guest.{domain}"), Host::Guests);
+            }
+            for name in &tables.services {
+                hosts.insert(format!("{name}.{domain}"), Host::Service(name));
             }
         }
         let limits = parts.config.limits.effective();
@@ -129,6 +134,20 @@ impl Router {
     /// What a domain is for, if it is served here.
     pub fn host(&self, domain: &str) -> Option<Host> {
         self.hosts.get(domain).copied()
+    }
+
+    /// The names of the services, each a subdomain of every domain where accounts live.
+    pub fn services(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.tables.services.iter().copied()
+    }
+
+    /// The domain that a domain served here belongs to: `localhost` for `conference.localhost` and for itself.
+    pub fn parent<'a>(&self, domain: &'a str) -> Option<&'a str> {
+        match self.host(domain)? {
+            Host::Users => Some(domain),
+            Host::Guests => domain.strip_prefix("guest."),
+            Host::Service(name) => domain.strip_prefix(name)?.strip_prefix('.'),
+        }
     }
 
     /// The features advertised at an address.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::cx::{Cx, Origin, Outcome};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
-use crate::events::{Answer, Arrival, Bounce, Departure, Nonza, Undelivered, Verdict};
+use crate::events::{Answer, Arrival, Bounce, Departure, Nonza, ServiceArrival, Undelivered, Verdict};
 use crate::hook::Flow;
-use crate::jid::BareJid;
+use crate::jid::{BareJid, Jid};
 use crate::module::{At, Reply, Request};
 use crate::session::Session;
 use crate::stanza::{IqType, Kind, PresenceType, Stanza};
@@ -144,6 +144,9 @@ impl Router {
             return Err(Condition::RemoteServerNotFound.into());
         };
         let account = to.bare();
+        if let Host::Service(service) = host {
+            return self.at_service(stanza, service, to, cx).await;
+        }
         if to.local().is_none() {
             return self.at_server(stanza, &account, cx).await;
         }
@@ -158,7 +161,7 @@ impl Router {
                     Ok(())
                 }
                 Kind::Presence(_) => Ok(()),
-                Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Nobody], stanza, &account, cx).await,
+                Kind::Iq(IqType::Get | IqType::Set) => self.serve(At::Nobody, stanza, &account, cx).await,
                 _ => Err(Condition::ServiceUnavailable.into()),
             };
         }
@@ -173,12 +176,48 @@ impl Router {
         match host {
             Host::Guests => Ok(!self.sessions_of(account).await.is_empty()),
             Host::Users => Ok(self.accounts.exists(account).await?),
+            Host::Service(_) => Ok(false),
+        }
+    }
+
+    async fn at_service(
+        &self,
+        stanza: &mut Stanza,
+        service: &'static str,
+        to: Jid,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        let Some(from) = stanza.from.clone() else {
+            return Ok(());
+        };
+        let mut arrival = ServiceArrival {
+            stanza: stanza.clone(),
+            service,
+            from,
+            to,
+        };
+        if self.raise(&mut arrival, cx).await? == Flow::Done {
+            return Ok(());
+        }
+        let ServiceArrival { stanza, to, .. } = arrival;
+        let is_request = matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set));
+        let address = to.bare();
+        match stanza.kind {
+            Kind::Iq(_) if to.local().is_none() && is_request => {
+                self.serve(At::Service(service), &stanza, &address, cx).await
+            }
+            Kind::Iq(_) if to.is_bare() && is_request => {
+                self.serve(At::Within(service), &stanza, &address, cx).await
+            }
+            Kind::Iq(_) if !is_request => self.raise(&mut Answer { stanza }, cx).await.map(|_| ()),
+            Kind::Presence(_) => Ok(()),
+            _ => Err(Condition::ServiceUnavailable.into()),
         }
     }
 
     async fn at_server(&self, stanza: &Stanza, server: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
         match stanza.kind {
-            Kind::Iq(IqType::Get | IqType::Set) => self.serve(&[At::Server], stanza, server, cx).await,
+            Kind::Iq(IqType::Get | IqType::Set) => self.serve(At::Server, stanza, server, cx).await,
             Kind::Iq(_) => self
                 .raise(
                     &mut Answer {
@@ -209,7 +248,7 @@ impl Router {
                     .map(|_| ());
             }
             if own {
-                return self.serve(&[At::Own, At::Account], stanza, &account, cx).await;
+                return self.serve(At::Own, stanza, &account, cx).await;
             }
         }
         let mut arrival = Arrival {
@@ -230,7 +269,7 @@ impl Router {
             return match (verdict, to_bare) {
                 (Verdict::Bounced(error), _) => Err(error.into()),
                 (Verdict::Dropped, _) => Ok(()),
-                (_, true) => self.serve(&[At::Account], &arrived, &account, cx).await,
+                (_, true) => self.serve(At::Account, &arrived, &account, cx).await,
                 (_, false) => self.to_full(arrived, kind, cx).await,
             };
         }
@@ -280,15 +319,15 @@ impl Router {
 
     /// Finds the handler of an iq request; nobody's request is `service-unavailable`, at once and never silent
     /// (RFC 6120 §8.2.3).
-    async fn serve(&self, at: &[At], stanza: &Stanza, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+    async fn serve(&self, at: At, stanza: &Stanza, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
         let (Kind::Iq(kind), Some(payload), Some(from)) = (stanza.kind, stanza.payload(), &stanza.from)
         else {
             return Err(Condition::BadRequest.into());
         };
-        let handler = at.iter().find_map(|at| {
+        let handler = at.and_wider().into_iter().find_map(|at| {
             self.tables
                 .iqs
-                .get(&(*at, kind, payload.name(), payload.ns()))
+                .get(&(at, kind, payload.name(), payload.ns()))
                 .cloned()
         });
         let Some(handler) = handler else {
@@ -299,6 +338,7 @@ impl Router {
             payload,
             from,
             account,
+            at,
             kind,
         };
         let result = Kind::Iq(IqType::Result);

@@ -1,6 +1,6 @@
 //! The cipher: XAES-256-GCM (C2SP), which is AES-256-GCM under a key derived for each message from a random nonce of
 //! 192 bits. Random nonces of that size never meet, so a data key has no limit on how much it may seal, which plain
-//! AES-256-GCM with its 96 bits has (decision 10).
+//! AES-256-GCM with its 96 bits has (decision 12).
 
 use aes_gcm::aead::{AeadInOut, Buffer, KeyInit};
 use aes_gcm::aes::Aes256;
