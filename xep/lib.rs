@@ -6,10 +6,12 @@
 use kim_core::module::Entry;
 
 pub mod rfc6121_im;
+pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
 pub mod xep0049_private;
 pub mod xep0054_vcard;
+pub mod xep0059_rsm;
 pub mod xep0077_register;
 pub mod xep0092_version;
 pub mod xep0115_caps;
@@ -28,10 +30,12 @@ pub mod xep0359_ids;
 pub const MODULES: &[Entry] = &[
     Entry::of::<xep0359_ids::StanzaIds>(),
     Entry::of::<rfc6121_im::Im>(),
+    Entry::of::<xep0004_forms::DataForms>(),
     Entry::of::<xep0012_last::LastActivity>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
     Entry::of::<xep0054_vcard::VCardTemp>(),
+    Entry::of::<xep0059_rsm::ResultSets>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),

@@ -4,8 +4,8 @@
 use kim_core::config::{Contact, NoSettings};
 use kim_core::error::Fault;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
-use kim_core::ns;
-use kim_core::wire::Writer;
+
+use crate::xep0004_forms::api::{FormKind, Sheet};
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +22,8 @@ impl Module for ContactAddresses {
         version: "1.1.1",
         coverage: Coverage::Complete,
     }];
+
+    const NEEDS: &'static [&'static str] = &["xep0004_forms"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         if let Some(form) = form(&house.config.contact) {
@@ -45,21 +47,10 @@ fn form(contact: &Contact) -> Option<String> {
     if roles.iter().all(|(_, addresses)| addresses.is_empty()) {
         return None;
     }
-    let mut xml = Writer::new();
-    xml.start("x", ns::DATA).attr("type", "result");
-    xml.start("field", ns::DATA)
-        .attr("var", "FORM_TYPE")
-        .attr("type", "hidden");
-    xml.start("value", ns::DATA)
-        .text("http://jabber.org/network/serverinfo")
-        .end()
-        .end();
+    let mut form = Sheet::new(FormKind::Result, "http://jabber.org/network/serverinfo");
     for (role, addresses) in roles.into_iter().filter(|(_, addresses)| !addresses.is_empty()) {
-        xml.start("field", ns::DATA).attr("var", role);
-        for address in addresses {
-            xml.start("value", ns::DATA).text(address.as_str()).end();
-        }
-        xml.end();
+        let addresses: Vec<&str> = addresses.iter().map(|address| address.as_str()).collect();
+        form = form.field(role, "list-multi", "", &addresses);
     }
-    Some(xml.end().finish_string())
+    Some(form.xml())
 }

@@ -5,6 +5,7 @@ use kim_core::testing::House;
 
 use super::ContactAddresses;
 use crate::rfc6121_im::Im;
+use crate::xep0004_forms::DataForms;
 use crate::xep0030_disco::Disco;
 use crate::xep0359_ids::StanzaIds;
 
@@ -12,6 +13,7 @@ const MODULES: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
     Entry::of::<Disco>(),
+    Entry::of::<DataForms>(),
     Entry::of::<ContactAddresses>(),
 ];
 const QUESTION: &str =

@@ -1,5 +1,5 @@
 //! XEP-0313 Message Archive Management 1.1.3: what people write to each other, kept by their server for all their devices;
-//! with the paging of XEP-0059, the preferences of XEP-0441 and the tombstones of XEP-0424.
+//! with the preferences of XEP-0441 and the tombstones of XEP-0424.
 //!
 //! [`hooks`] sees messages pass and hands them to [`archive`], which seals them; [`query`] and [`page`] give them back.
 //! A message that a client sends again because it does not know whether it arrived is recognised by [`tail`] and goes no
@@ -25,7 +25,6 @@ mod prefs;
 mod purge;
 mod query;
 mod retract;
-mod rsm;
 mod store;
 mod tail;
 #[cfg(test)]
@@ -53,14 +52,10 @@ impl Module for Mam {
     const NAME: &'static str = "xep0313_mam";
     const SPECS: &'static [Spec] = &[
         spec("XEP-0313", "Message Archive Management", "1.1.3"),
-        Spec {
-            coverage: Coverage::Partial("for archives; no pages by index"),
-            ..spec("XEP-0059", "Result Set Management", "1.0")
-        },
         spec("XEP-0424", "Message Retraction", "0.4.2"),
         spec("XEP-0441", "Message Archive Management Preferences", "0.2.0"),
     ];
-    const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0359_ids"];
+    const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0359_ids", "xep0004_forms", "xep0059_rsm"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0313_mam",
         name: "0001_archive",

@@ -21,7 +21,8 @@ use kim_core::wire::Writer;
 use super::archive::{self, Archives, peer_tags};
 use super::query::{self, Query};
 use super::store::{Found, Key, Peer, Span, With};
-use super::{NS, ids, rsm};
+use super::{NS, ids};
+use crate::xep0059_rsm::api as rsm;
 
 /// Messages in a page when nobody says how many.
 const PAGE_MESSAGES_DEFAULT: usize = 50;

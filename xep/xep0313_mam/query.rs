@@ -7,7 +7,8 @@ use kim_core::ns;
 use kim_core::wire::{El, Writer};
 
 use super::NS;
-use super::rsm;
+use crate::xep0004_forms::api::{Form, FormKind};
+use crate::xep0059_rsm::api as rsm;
 
 /// Messages that can be asked for by their ids at once.
 const IDS_MAX: usize = 100;
@@ -55,28 +56,25 @@ impl Query {
         Ok(parsed)
     }
 
-    fn read_form(&mut self, form: El<'_>) -> Result<(), Fault> {
-        let fields = || form.children().filter(|field| field.is("field", ns::DATA));
-        let is_ours = |field: El<'_>| {
-            field.attr("var").as_deref() == Some("FORM_TYPE") && values(field).next().as_deref() == Some(NS)
-        };
-        if form.attr("type").as_deref() != Some("submit") || !fields().any(is_ours) {
+    fn read_form(&mut self, x: El<'_>) -> Result<(), Fault> {
+        let form = Form::read(x)?;
+        if form.kind != FormKind::Submit || form.value("FORM_TYPE").map(str::trim) != Some(NS) {
             return Err(bad("the form must be submitted with this protocol's FORM_TYPE"));
         }
-        for field in fields() {
-            let var = field.attr("var").unwrap_or_default();
-            let Some(value) = values(field).next() else {
+        for var in form.vars() {
+            let mut values = form.values(var).into_iter().flatten().map(|value| value.trim());
+            let Some(value) = values.find(|value| !value.is_empty()) else {
                 continue;
             };
-            match &*var {
-                "FORM_TYPE" => {}
-                "with" => self.with = Some(Jid::parse(&value)?),
-                "start" => self.start = Some(time(&value)?),
-                "end" => self.end = Some(time(&value)?),
-                "after-id" => self.after_id = Some(value),
-                "before-id" => self.before_id = Some(value),
+            match var {
+                "with" => self.with = Some(Jid::parse(value)?),
+                "start" => self.start = Some(time(value)?),
+                "end" => self.end = Some(time(value)?),
+                "after-id" => self.after_id = Some(value.to_owned()),
+                "before-id" => self.before_id = Some(value.to_owned()),
                 "ids" => {
-                    self.ids = values(field).take(IDS_MAX + 1).collect();
+                    let others = values.filter(|value| !value.is_empty());
+                    self.ids = std::iter::once(value).chain(others).map(str::to_owned).collect();
                     if self.ids.len() > IDS_MAX {
                         return Err(StanzaError::new(Condition::ResourceConstraint)
                             .text("too many ids")
@@ -89,14 +87,6 @@ impl Query {
         }
         Ok(())
     }
-}
-
-fn values<'a>(field: El<'a>) -> impl Iterator<Item = String> + use<'a> {
-    field
-        .children()
-        .filter(|value| value.is("value", ns::DATA))
-        .map(|value| value.text().trim().to_owned())
-        .filter(|value| !value.is_empty())
 }
 
 fn time(text: &str) -> Result<Timestamp, Fault> {

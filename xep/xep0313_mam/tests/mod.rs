@@ -12,7 +12,9 @@ use kim_core::testing::{Client, House};
 
 use super::Mam;
 use crate::rfc6121_im::Im;
+use crate::xep0004_forms::DataForms;
 use crate::xep0030_disco::Disco;
+use crate::xep0059_rsm::ResultSets;
 use crate::xep0191_blocking::Blocking;
 use crate::xep0359_ids::StanzaIds;
 
@@ -21,6 +23,8 @@ const MODULES: &[Entry] = &[
     Entry::of::<Im>(),
     Entry::of::<Disco>(),
     Entry::of::<Blocking>(),
+    Entry::of::<DataForms>(),
+    Entry::of::<ResultSets>(),
     Entry::of::<Mam>(),
 ];
 

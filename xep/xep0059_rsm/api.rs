@@ -63,3 +63,42 @@ impl Given {
         xml.end();
     }
 }
+
+/// The page of a list that is short enough to be in memory. An id that is asked for and not there is `item-not-found`
+/// (§2.2); without `max` the page has `max_default` items, and never more than `max_most`.
+pub fn page_of<'a, T>(
+    all: &'a [T],
+    id: impl Fn(&T) -> String,
+    asked: &Asked,
+    max_default: usize,
+    max_most: usize,
+) -> Result<(&'a [T], Given), Fault> {
+    let place = |wanted: &str| {
+        let place = all.iter().position(|item| id(item) == wanted);
+        place.ok_or_else(|| Fault::from(Condition::ItemNotFound))
+    };
+    let max = asked.max.unwrap_or(max_default).min(max_most);
+    let from = match &asked.after {
+        Some(after) => place(after)? + 1,
+        None => 0,
+    };
+    let to = match asked.before.as_deref() {
+        None | Some("") => all.len(),
+        Some(before) => place(before)?,
+    };
+    let within = all.get(from..to).unwrap_or_default();
+    let page = if asked.before.is_some() {
+        within.get(within.len().saturating_sub(max)..)
+    } else {
+        within.get(..max.min(within.len()))
+    }
+    .unwrap_or_default();
+    let given = Given {
+        ends: page
+            .first()
+            .zip(page.last())
+            .map(|(first, last)| (id(first), id(last))),
+        count: Some(all.len()),
+    };
+    Ok((page, given))
+}
