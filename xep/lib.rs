@@ -10,6 +10,7 @@ pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
 pub mod xep0049_private;
+pub mod xep0050_commands;
 pub mod xep0054_vcard;
 pub mod xep0059_rsm;
 pub mod xep0077_register;
@@ -34,6 +35,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0012_last::LastActivity>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
+    Entry::of::<xep0050_commands::AdHocCommands>(),
     Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0059_rsm::ResultSets>(),
     Entry::of::<xep0077_register::Register>(),
