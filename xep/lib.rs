@@ -16,6 +16,7 @@ pub mod xep0059_rsm;
 pub mod xep0077_register;
 pub mod xep0092_version;
 pub mod xep0115_caps;
+pub mod xep0133_admin;
 pub mod xep0157_contact;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
@@ -26,6 +27,7 @@ pub mod xep0280_carbons;
 pub mod xep0313_mam;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
+pub mod xep0401_invites;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -41,6 +43,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),
+    Entry::of::<xep0133_admin::Administration>(),
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
@@ -50,6 +53,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0280_carbons::Carbons>(),
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0352_csi::ClientStates>(),
+    Entry::of::<xep0401_invites::Invitations>(),
 ];
 
 #[cfg(test)]
