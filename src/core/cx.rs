@@ -105,6 +105,16 @@ impl Cx {
         self.outcome.flush();
     }
 
+    /// Queues the rows so far and waits until they are committed; what is requested afterwards, or was before, leaves when
+    /// the chain is finished. For those who keep an order among several chains; nothing of a chain may leave whose
+    /// commit failed.
+    pub async fn committed(&mut self) -> Result<(), DbError> {
+        self.outcome.flush();
+        self.outcome.hurry();
+        self.outcome.settled().await;
+        self.outcome.failure().map_or(Ok(()), Err)
+    }
+
     pub(crate) fn next_send(&mut self) -> Option<Stanza> {
         self.sends.pop_front()
     }
