@@ -49,6 +49,18 @@ impl Cx {
         }
     }
 
+    /// A context of its own for another part of the same work: of the same time, without facts, begun by the server.
+    pub fn fresh(&self) -> Cx {
+        Cx {
+            router: self.router.clone(),
+            origin: Origin::Server,
+            received: self.received,
+            facts: Vec::new(),
+            sends: VecDeque::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
     /// The router: sessions, hosts, clock, other rooms' facts.
     pub fn router(&self) -> &Arc<Router> {
         &self.router
