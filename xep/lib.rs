@@ -9,6 +9,7 @@ pub mod rfc6121_im;
 pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
+pub mod xep0045_muc;
 pub mod xep0049_private;
 pub mod xep0050_commands;
 pub mod xep0054_vcard;
@@ -45,21 +46,22 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0050_commands::AdHocCommands>(),
     Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0059_rsm::ResultSets>(),
-    Entry::of::<xep0060_pubsub::PublishSubscribe>(),
     Entry::of::<xep0077_register::Register>(),
-    Entry::of::<xep0084_avatar::Avatars>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),
     Entry::of::<xep0133_admin::Administration>(),
     Entry::of::<xep0157_contact::ContactAddresses>(),
-    Entry::of::<xep0163_pep::PersonalEventing>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
+    Entry::of::<xep0060_pubsub::PublishSubscribe>(),
+    Entry::of::<xep0163_pep::PersonalEventing>(),
+    Entry::of::<xep0084_avatar::Avatars>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
     Entry::of::<xep0280_carbons::Carbons>(),
     Entry::of::<xep0313_mam::Mam>(),
+    Entry::of::<xep0045_muc::Muc>(),
     Entry::of::<xep0352_csi::ClientStates>(),
     Entry::of::<xep0401_invites::Invitations>(),
     Entry::of::<xep0402_bookmarks::Bookmarks>(),
