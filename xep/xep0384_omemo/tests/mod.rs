@@ -1,0 +1,3 @@
+//! What is refused and why; then the room's stories, in memory.
+
+mod bundles;
