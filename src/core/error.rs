@@ -224,7 +224,11 @@ impl StanzaError {
 
     /// The same with an application-specific condition element (RFC 6120 §8.3.4): its name and namespace.
     pub fn detail(mut self, name: &'static str, ns: &'static str) -> StanzaError {
-        self.detail = Some(Detail { name, ns, attribute: None });
+        self.detail = Some(Detail {
+            name,
+            ns,
+            attribute: None,
+        });
         self
     }
 
@@ -236,7 +240,11 @@ impl StanzaError {
         attribute: &'static str,
         value: impl Into<Cow<'static, str>>,
     ) -> StanzaError {
-        self.detail = Some(Detail { name, ns, attribute: Some((attribute, value.into())) });
+        self.detail = Some(Detail {
+            name,
+            ns,
+            attribute: Some((attribute, value.into())),
+        });
         self
     }
 
