@@ -12,10 +12,12 @@ pub mod xep0030_disco;
 pub mod xep0049_private;
 pub mod xep0054_vcard;
 pub mod xep0059_rsm;
+pub mod xep0060_pubsub;
 pub mod xep0077_register;
 pub mod xep0092_version;
 pub mod xep0115_caps;
 pub mod xep0157_contact;
+pub mod xep0163_pep;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
 pub mod xep0198_sm;
@@ -44,6 +46,8 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
+    Entry::of::<xep0060_pubsub::PublishSubscribe>(),
+    Entry::of::<xep0163_pep::PersonalEventing>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
