@@ -55,6 +55,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0352_csi::ClientStates>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),
+    Entry::of::<xep0384_omemo::Omemo>(),
 ];
 
 #[cfg(test)]
