@@ -212,14 +212,6 @@ impl Home {
         node
     }
 
-    /// Takes a node out.
-    pub fn remove(&self, name: &str) {
-        self.nodes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
-    }
-
     /// Notes what a change of items has changed.
     pub fn count(&self, node: &Node, written: Written) {
         self.bytes.fetch_add(written.bytes, Ordering::Relaxed);

@@ -14,7 +14,6 @@ const SUBSCRIPTIONS: &str =
     "SELECT node, jid, subid, state FROM pubsub_subscription WHERE owner = $1 ORDER BY node, jid";
 const AFFILIATIONS: &str = "SELECT node, jid, affiliation FROM pubsub_affiliation WHERE owner = $1";
 const IS_THERE: &str = "SELECT 1 FROM pubsub_node WHERE owner = $1 AND node = $2";
-const SET_CONFIG: &str = "UPDATE pubsub_node SET config = $3 WHERE owner = $1 AND node = $2";
 const DELETE: [&str; 4] = [
     "DELETE FROM pubsub_item WHERE owner = $1 AND node = $2",
     "DELETE FROM pubsub_subscription WHERE owner = $1 AND node = $2",
@@ -109,17 +108,6 @@ impl Store {
             });
         }
         Ok(loaded)
-    }
-
-    /// Replaces a node's configuration; false if the node is not there.
-    pub async fn configure(&self, owner: &BareJid, node: &str, config: Vec<u8>) -> Result<bool, DbError> {
-        let query = Query::new(SET_CONFIG).bind(owner).bind(node).bind(config);
-        self.db
-            .write(move |tx| {
-                let query = query.clone();
-                Box::pin(async move { Ok(tx.execute(query).await? > 0) })
-            })
-            .await
     }
 
     /// Deletes a node with all that hangs on it.
