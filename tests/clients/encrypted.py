@@ -73,11 +73,10 @@ class Encrypted(Person):
         self.omemo = self.plugin["xep_0384"]
         self.keys = self.omemo.keys = keys or Keys()
         self.letters, self.unreadable, self.not_for_us = [], [], 0
-        self._seen = set()
+        self._seen, self._reading = set(), []
         self._turn = asyncio.Lock()
-        self.add_event_handler("message", self._read)
-        self.add_event_handler("carbon_sent", lambda carbon: self._read(carbon["carbon_sent"]))
-        self.add_event_handler("carbon_received", lambda carbon: self._read(carbon["carbon_received"]))
+        self.add_event_handler("carbon_sent", self._read_copy)
+        self.add_event_handler("carbon_received", self._read_copy)
 
     async def come_online(self, priority=None):
         """As a user sees it: online, copies on, keys published."""
@@ -121,6 +120,12 @@ class Encrypted(Person):
 
     # --- reading -----------------------------------------------------------------------------------------------
 
+    def _take_in(self, stanza):
+        # slixmpp's event for messages is for those with a body; this sees all.
+        if isinstance(stanza, Message) and self.omemo.is_encrypted(stanza):
+            self._reading.append(asyncio.ensure_future(self._read(stanza)))
+        return super()._take_in(stanza)
+
     async def _read(self, stanza):
         namespaces = self.omemo.is_encrypted(stanza)
         if not namespaces or stanza["type"] == "error" or stanza["from"] == self.boundjid:
@@ -140,6 +145,10 @@ class Encrypted(Person):
                 if text is not None:
                     self.letters.append((text, stanza["from"].bare, device.device_id))
         self._news.set()
+
+    async def _read_copy(self, carbon):
+        sent = carbon.xml.find("{urn:xmpp:carbons:2}sent") is not None
+        await self._read(carbon["carbon_sent" if sent else "carbon_received"])
 
     async def _open(self, stanza, namespace):
         if namespace == LEGACY:
@@ -166,6 +175,12 @@ class Encrypted(Person):
             raise AssertionError(
                 f"{self.boundjid} never read {text!r}; it read {self.letters} and could not read {self.unreadable}"
             ) from None
+
+    async def settle(self):
+        """The same, and what came is decrypted."""
+        await super().settle()
+        await asyncio.gather(*self._reading)
+        self._reading.clear()
 
     async def read_archive(self, **filters):
         """Catches up from the archive (XEP-0313), before anything waiting is handed over."""
