@@ -10,7 +10,6 @@ pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("storage", Some("uploads")),
     ("tls", Some("acme")),
     ("cluster", None),
-    ("rooms", None),
     ("external", None),
     ("component", None),
 ];

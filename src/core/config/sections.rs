@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::types::{Domain, StorageUrl, Uri, WebUrl};
+use super::types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
 use crate::jid::BareJid;
 use crate::section;
 
@@ -63,6 +63,14 @@ section! {
         pub invites: bool = true;
         /// Anybody may come without an account (SASL ANONYMOUS), on guest.DOMAIN and for as long as they are connected.
         pub guests: bool = true;
+    }
+}
+
+section! {
+    /// Group chat.
+    pub struct Rooms {
+        /// Public rooms that are made at the first start, by the name before conference.DOMAIN; the administrators own them.
+        pub default: Vec<RoomName> = RoomName::parse("lobby").into_iter().collect();
     }
 }
 
