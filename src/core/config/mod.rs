@@ -28,7 +28,7 @@ pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
 pub use sections::{C2s, Contact, Listen, Registration, Rooms, Server, Storage, Tls};
 pub use sources::{DEFAULT_FILE, Sources, variable};
-pub use types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
+pub use types::{Domain, RoomName, StorageUrl, Uri, WebOrigin};
 pub use value::{Value, Wrong, read_text, toml_text, written};
 
 use error::nearest;
@@ -130,6 +130,11 @@ impl Config {
             .url
             .clone()
             .unwrap_or_else(|| StorageUrl::sqlite_in(&self.server.data_dir))
+    }
+
+    /// Where browsers find this server, as far as the configuration says.
+    pub fn public_url(&self) -> Option<WebOrigin> {
+        self.listen.public_url.clone()
     }
 
     /// The file with the sealing key.

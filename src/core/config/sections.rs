@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
+use super::types::{Domain, RoomName, StorageUrl, Uri, WebOrigin};
 use crate::jid::BareJid;
 use crate::section;
 
@@ -28,7 +28,7 @@ section! {
         pub c2s_tls: Vec<SocketAddr> = vec![any_address(5223)];
         /// Where browsers find this server, without a slash at the end. Links for people (invitations) begin with it. Not set:
         /// invitations are xmpp: links only.
-        pub public_url: Option<WebUrl> = None, example r#""https://localhost:5443""#;
+        pub public_url: Option<WebOrigin> = None, example r#""https://chat.example.org""#;
     }
 }
 

@@ -154,37 +154,36 @@ impl Value for Uri {
     }
 }
 
-/// The beginning of links for browsers: `https` (or `http`, behind something that has the certificate), a host, perhaps a
-/// path, and no slash at the end.
+/// Where a web site is: `https` (or `http`, behind something that has the certificate), a host, perhaps a port; no path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebUrl(String);
+pub struct WebOrigin(String);
 
-impl WebUrl {
+impl WebOrigin {
+    /// Reads one; a slash at the end is forgiven.
+    pub fn parse(text: &str) -> Option<WebOrigin> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let (scheme, authority) = text.split_once("://")?;
+        // What follows is put into links as it is.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+        let fits =
+            ["https", "http"].contains(&scheme) && !authority.is_empty() && authority.chars().all(is_plain);
+        fits.then(|| WebOrigin(text.to_ascii_lowercase()))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl Value for WebUrl {
+impl Value for WebOrigin {
     fn expects() -> String {
-        "the address of a web site such as \"https://chat.example.org\"".to_owned()
+        "an address without a path such as \"https://chat.example.org\"".to_owned()
     }
 
-    fn read(located: &Located) -> Result<WebUrl, Wrong> {
+    fn read(located: &Located) -> Result<WebOrigin, Wrong> {
         let text = read_text(located)?;
-        let trimmed = text.trim_end_matches('/');
-        let rest = trimmed
-            .strip_prefix("https://")
-            .or_else(|| trimmed.strip_prefix("http://"));
-        // What follows is put into links as it is.
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte);
-        match rest {
-            Some(rest) if !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(is_plain) => {
-                Ok(WebUrl(trimmed.to_owned()))
-            }
-            _ => Err(Wrong::found(written(text))),
-        }
+        WebOrigin::parse(text).ok_or_else(|| Wrong::found(written(text)))
     }
 
     fn toml(&self) -> Option<String> {
