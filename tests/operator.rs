@@ -137,7 +137,9 @@ async fn the_first_start_shows_the_administrators_invitation_and_the_link_makes_
                     <password>secret</password></query></iq>";
     admin.send(register).await;
     assert!(admin.next_text().await.contains("<not-allowed"));
-    let preauth = format!("<iq type='set' to='localhost' id='p'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>");
+    let preauth = format!(
+        "<iq type='set' to='localhost' id='p'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>"
+    );
     admin.send(&preauth).await;
     assert!(admin.next_text().await.contains("type='result'"));
     admin.send(register).await;
