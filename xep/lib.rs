@@ -25,6 +25,7 @@ pub mod xep0280_carbons;
 pub mod xep0313_mam;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
+pub mod xep0363_upload;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -48,6 +49,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0280_carbons::Carbons>(),
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0352_csi::ClientStates>(),
+    Entry::of::<xep0363_upload::Upload>(),
 ];
 
 #[cfg(test)]
