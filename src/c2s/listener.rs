@@ -5,9 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::link::{Link, Tcp};
+use super::negotiate::Start;
 use super::places::Origin;
 use super::socket::Socket;
 use super::{Door, Security, connection};
@@ -91,20 +94,25 @@ fn accept(door: &Arc<Door>, tcp: TcpStream, from: SocketAddr, security: Security
         tracing::debug!(event = "connection_refused", from = %connection::short(from.ip()));
         return;
     };
-    // Without these it works too, only less well.
+    prepare(&tcp);
+    let link = Tcp::new(Socket::new(tcp), BytesMut::new(), door.wire_before_login);
+    tokio::spawn(connection::serve(
+        door.clone(),
+        Link::Tcp(link),
+        from.ip(),
+        place,
+        Start::Fresh(security),
+    ));
+}
+
+/// Sets what every connection has. Without it works too, only less well.
+pub(crate) fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_TRIES);
-    let _ = SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
-    tokio::spawn(connection::serve(
-        door.clone(),
-        Socket::new(tcp),
-        from.ip(),
-        place,
-        security,
-    ));
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&keepalive);
 }
 
 fn listen(address: SocketAddr, both: bool) -> io::Result<TcpListener> {

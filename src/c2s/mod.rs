@@ -6,6 +6,7 @@ mod bucket;
 mod connection;
 mod features;
 mod handover;
+mod link;
 pub mod listener;
 mod login;
 mod negotiate;
@@ -25,8 +26,15 @@ use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 
 use self::bucket::{Failures, Rate};
+pub(crate) use self::connection::{serve, short};
+pub(crate) use self::link::bosh;
+pub(crate) use self::link::websocket::WebSocket;
+pub(crate) use self::link::{Link, Tcp};
 pub use self::negotiate::Security;
+pub(crate) use self::negotiate::{Start, handshake};
 use self::places::Places;
+pub(crate) use self::places::{Origin, Place};
+pub(crate) use self::socket::Socket;
 use self::stream::FAREWELL;
 use crate::tls::Certificates;
 

@@ -128,16 +128,21 @@ impl Socket {
         Ok(bytes > 0)
     }
 
-    /// [`Socket::poll_read`] as a future.
-    pub async fn read(&mut self, plain: &mut BytesMut) -> io::Result<bool> {
-        poll_fn(|cx| self.poll_read(cx, plain)).await
-    }
-
     // ——— writing ———
 
     /// Whether something waits for the kernel.
     pub fn has_unwritten(&self) -> bool {
         !self.out.is_empty()
+    }
+
+    /// How much of it there is.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.out.len() - self.out_taken
+    }
+
+    /// What was agreed on by ALPN (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.connection.alpn_protocol()
     }
 
     /// Queues bytes for [`Socket::poll_flush`], encrypted if the connection is.
@@ -173,12 +178,6 @@ impl Socket {
     /// Writes everything that is queued.
     pub async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx, &mut 0)).await
-    }
-
-    /// Queues and writes.
-    pub async fn write(&mut self, plain: &[u8]) -> io::Result<()> {
-        self.queue(plain)?;
-        self.flush().await
     }
 
     // ——— TLS ———
