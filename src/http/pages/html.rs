@@ -246,7 +246,7 @@ impl Reader<'_> {
                                         strong { (room.shown()) }
                                         @if !room.about.is_empty() { span.quiet { (room.about) } }
                                     }
-                                    @if let Some(occupants) = room.occupants {
+                                    @if let Some(occupants) = room.occupants.filter(|occupants| *occupants > 0) {
                                         span.badge { (with(words.people_there, &occupants.to_string())) }
                                     }
                                 }
