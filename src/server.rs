@@ -19,6 +19,8 @@ use crate::c2s::{Door, Security};
 use crate::cli::{App, Failure};
 use crate::control::{ControlSocket, Direct};
 use crate::house::House;
+use crate::http::Web;
+use crate::http::listener::{Listener as WebListener, Speaks};
 use crate::probe;
 use crate::tls::{Certificates, TlsError};
 
@@ -37,6 +39,7 @@ pub struct Server {
     door: Arc<Door>,
     certificates: Arc<Certificates>,
     addresses: Vec<(Security, SocketAddr)>,
+    web_addresses: Vec<(Speaks, SocketAddr)>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -56,9 +59,21 @@ impl Server {
             ("c2s", &config.listen.c2s, Security::StartTls),
             ("c2s_tls", &config.listen.c2s_tls, Security::DirectTls),
         ] {
-            for address in addresses {
+            for address in addresses.iter().filter(|address| !is_shared(&config, address)) {
                 let bound = Listener::bind(*address, addresses, security);
                 listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
+            }
+        }
+        let mut web_listeners = Vec::new();
+        for (key, addresses, speaks) in [
+            ("https", &config.listen.https, Speaks::Https),
+            ("http", &config.listen.http, Speaks::Http),
+        ] {
+            for address in addresses {
+                let shared = speaks == Speaks::Https && is_shared(&config, address);
+                let speaks = if shared { Speaks::Both } else { speaks };
+                let bound = WebListener::bind(*address, addresses, speaks);
+                web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
         let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
@@ -73,6 +88,16 @@ impl Server {
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
+        let web_addresses = web_listeners
+            .iter()
+            .map(|listener| (listener.speaks(), listener.address()))
+            .collect();
+        let web = Web::new(door.clone(), house.db.clone());
+        tasks.extend(
+            web_listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.serve(web.clone()))),
+        );
         let controlled = Arc::new(Direct::serving(house.router.clone()));
         tasks.push(tokio::spawn(control.serve(controlled)));
         Ok(Server {
@@ -80,6 +105,7 @@ impl Server {
             door,
             certificates,
             addresses,
+            web_addresses,
             tasks,
         })
     }
@@ -87,6 +113,11 @@ impl Server {
     /// Where clients can connect.
     pub fn addresses(&self) -> &[(Security, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Where browsers can connect.
+    pub fn web_addresses(&self) -> &[(Speaks, SocketAddr)] {
+        &self.web_addresses
     }
 
     /// The house behind the doors.
@@ -134,6 +165,12 @@ impl Server {
         self.house.db.close().await;
         tracing::info!(event = "stopped");
     }
+}
+
+/// Whether an address serves XMPP and HTTPS, told apart by ALPN. Port 0 is any free one, so two of them do not meet.
+fn is_shared(config: &Config, address: &SocketAddr) -> bool {
+    let listen = &config.listen;
+    address.port() != 0 && listen.c2s_tls.contains(address) && listen.https.contains(address)
 }
 
 /// What has to be done now and then.
@@ -194,6 +231,14 @@ async fn greet(server: &Server) {
             Security::DirectTls => "TLS",
         };
         text.push_str(&format!("  clients      {address} ({how})\n"));
+    }
+    for (speaks, address) in &server.web_addresses {
+        let how = match speaks {
+            Speaks::Http => "HTTP",
+            Speaks::Https => "HTTPS",
+            Speaks::Both => "HTTPS and TLS",
+        };
+        text.push_str(&format!("  web          {address} ({how})\n"));
     }
     for pair in server.certificates.current().pairs() {
         let made = if pair.is_self_signed { " (self-signed)" } else { "" };

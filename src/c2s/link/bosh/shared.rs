@@ -308,7 +308,10 @@ impl Shared {
             state.creation = Some(attributes);
         }
         state.out.push_str(features);
-        state.settle(self.hold, self.requests());
+        // Without features the end follows, and goes with the same answer.
+        if !features.is_empty() {
+            state.settle(self.hold, self.requests());
+        }
     }
 
     /// Queues payloads.
