@@ -9,6 +9,7 @@ pub mod rfc6121_im;
 pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
+pub mod xep0045_muc;
 pub mod xep0049_private;
 pub mod xep0054_vcard;
 pub mod xep0059_rsm;
@@ -47,6 +48,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0202_time::Time>(),
     Entry::of::<xep0280_carbons::Carbons>(),
     Entry::of::<xep0313_mam::Mam>(),
+    Entry::of::<xep0045_muc::Muc>(),
     Entry::of::<xep0352_csi::ClientStates>(),
 ];
 

@@ -183,6 +183,11 @@ impl Sheet {
         self.write(var, "list-single", label, &[value], options)
     }
 
+    /// Any of several values, each with a label.
+    pub fn several(self, var: &str, label: &str, values: &[&str], options: &[(&str, &str)]) -> Sheet {
+        self.write(var, "list-multi", label, values, options)
+    }
+
     /// A field of any type of §3.3.
     pub fn field(self, var: &str, kind: &str, label: &str, values: &[&str]) -> Sheet {
         self.write(var, kind, label, values, &[])

@@ -8,7 +8,6 @@ pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("registration", Some("invites")),
     ("tls", Some("acme")),
     ("cluster", None),
-    ("rooms", None),
     ("external", None),
     ("component", None),
 ];
