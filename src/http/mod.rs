@@ -70,6 +70,7 @@ impl Web {
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
             .route("/metrics", get(metrics::page))
+            .merge(pages::Pages::of(self.router()).routes())
             .fallback(answer::not_found)
             .layer(middleware::from_fn_with_state(self.clone(), client::tell))
             .with_state(self.clone())

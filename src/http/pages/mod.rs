@@ -7,6 +7,7 @@
 
 mod client;
 pub mod guide;
+mod house;
 mod html;
 #[cfg(test)]
 mod tests;
