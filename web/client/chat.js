@@ -42,7 +42,6 @@ const settings = {
     show_desktop_notifications: true,
     omemo_default: true,
     allow_non_roster_messaging: true,
-    message_archiving: 'always',
     muc_show_logs_before_join: false,
     notify_all_room_messages: false,
     loglevel: 'warn',
@@ -54,15 +53,14 @@ let wake = null;
 /** Loads Converse once; gives its API. */
 function load() {
     wake ??= new Promise((resolve, reject) => {
-        const style = document.createElement('link');
-        style.rel = 'stylesheet';
-        style.href = `${page.client}converse.min.css`;
+        const style = (href) => Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
+        const styles = [style(`${page.client}converse.min.css`), style(page.style)];
         const script = document.createElement('script');
         script.type = 'module';
         script.src = `${page.client}converse.min.js`;
-        let waiting = 2;
+        let waiting = 3;
         const loaded = () => { if (--waiting === 0) resolve(); };
-        for (const part of [style, script]) {
+        for (const part of [...styles, script]) {
             part.addEventListener('load', loaded);
             part.addEventListener('error', () => reject(new Error(words.client_unreachable)));
             document.head.append(part);
@@ -80,9 +78,9 @@ async function start(more) {
         initialize() {
             inner = this._converse;
             const { api } = inner;
-            api.listen.on('connected', () => show(true));
-            api.listen.on('reconnected', () => show(true));
-            api.listen.on('will-reconnect', () => show(true));
+            for (const event of ['connected', 'reconnected', 'will-reconnect']) {
+                api.listen.on(event, () => { show(true); keepAccount(); });
+            }
             api.listen.on('logout', () => { forgetGuest(); location.replace(page.home); });
         },
     });
@@ -192,6 +190,18 @@ async function goOn() {
 
 // --- guests ---------------------------------------------------------------------------------------------------
 
+// Where Converse remembers whose session this browser goes on with, for all tabs.
+const sessionKey = 'conversejs-session-jid';
+
+/** What stood there before a guest came; `undefined` on pages where nobody is a guest. */
+let account;
+
+function keepAccount() {
+    if (account === undefined) return;
+    if (isMine(account)) localStorage.setItem(sessionKey, account);
+    else localStorage.removeItem(sessionKey);
+}
+
 const guestKey = `kim-guest:${page.room ?? ''}`;
 
 function forgetGuest() {
@@ -202,7 +212,8 @@ async function visit({ nick }) {
     const name = nick.trim();
     if (!name) throw new Error(words.nick_needed);
     sessionStorage.setItem(guestKey, name);
-    // An account that this browser is signed in to has nothing to do with this visit.
+    // An account that this browser is signed in to has nothing to do with this visit, and is not forgotten over it.
+    account = localStorage.getItem(sessionKey);
     const inner = await start({
         authentication: 'anonymous',
         auto_login: true,
@@ -218,11 +229,13 @@ async function visit({ nick }) {
         reuse_scram_keys: false,
         allow_bookmarks: false,
         auto_register_muc_nickname: false,
-        message_archiving: 'never',
     });
-    const connection = inner.api.connection.get();
-    if (connection?.connected) return show(true);
-    await signedIn(inner);
+    if (inner.api.connection.get()?.connected) show(true);
+    else await signedIn(inner);
+}
+
+function isMine(jid) {
+    return Boolean(jid?.endsWith(`@${page.domain}`));
 }
 
 // --- the page -------------------------------------------------------------------------------------------------
@@ -231,7 +244,7 @@ onSubmit('sign-in', signIn);
 onSubmit('register', makeAccount);
 const door = onSubmit('visit', visit);
 
-if (page.kind === 'home' && localStorage.getItem('conversejs-session-jid')) {
+if (page.kind === 'home' && isMine(localStorage.getItem(sessionKey))) {
     goOn().catch(() => show(false));
 }
 if (page.kind === 'room' && door) {

@@ -29,6 +29,7 @@ const OWN: &[(&str, &[u8])] = &[
     ("chat.js", include_bytes!("../../../web/client/chat.js")),
     ("register.js", include_bytes!("../../../web/client/register.js")),
     ("pages.css", include_bytes!("../../../web/client/pages.css")),
+    ("client.css", include_bytes!("../../../web/client/client.css")),
     ("kim.svg", include_bytes!("../../../web/client/kim.svg")),
     (
         "manifest.webmanifest",

@@ -103,6 +103,7 @@ impl Reader<'_> {
             "kind": script.kind,
             "home": "/",
             "client": client::base(),
+            "style": client::own("client.css"),
             "locale": self.language.locale(),
             "domain": settings.domain,
             "guests": settings.guest_domain(),
