@@ -81,6 +81,12 @@ async function start(more) {
             for (const event of ['connected', 'reconnected', 'will-reconnect']) {
                 api.listen.on(event, () => { show(true); keepAccount(); });
             }
+            // Whoever came for one room goes with it.
+            api.listen.on('leaveRoom', () => {
+                if (page.kind !== 'room') return;
+                forgetGuest();
+                location.replace('/rooms');
+            });
             api.listen.on('logout', () => { forgetGuest(); location.replace(page.home); });
         },
     });

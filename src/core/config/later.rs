@@ -5,7 +5,6 @@
 pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("listen", Some("s2s")),
     ("listen", Some("component")),
-    ("registration", Some("invites")),
     ("tls", Some("acme")),
     ("cluster", None),
     ("external", None),

@@ -69,6 +69,8 @@ section! {
     pub struct Registration {
         /// Anybody may make an account from a client (XEP-0077).
         pub open: bool = false;
+        /// Who was invited may make an account, open or not (XEP-0401). false: invitations only make contacts.
+        pub invites: bool = true;
         /// Anybody may come without an account (SASL ANONYMOUS), on guest.DOMAIN and for as long as they are connected.
         pub guests: bool = true;
     }

@@ -38,6 +38,8 @@ pub struct Invitation {
     pub room: Option<String>,
     /// It lets somebody without an account make one.
     pub may_register: bool,
+    /// The only username it is for.
+    pub username: Option<String>,
     /// The link that chat apps understand (XEP-0147, XEP-0379, XEP-0445).
     pub uri: String,
 }

@@ -1,4 +1,4 @@
-//! The guide of a real house: rooms as XEP-0045 keeps them.
+//! The guide of a real house: rooms as XEP-0045 keeps them, invitations as XEP-0401 does.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
+use kim_xep::xep0401_invites::api::{InviteError, Invites};
 
 use super::guide::{Guide, Invitation, PublicRoom, Unavailable};
 use super::{Pages, Settings};
@@ -87,6 +88,27 @@ impl House {
     }
 }
 
+impl House {
+    async fn invited(&self, token: &str) -> Result<Option<Invitation>, Fault> {
+        let Some(invites) = self.0.fact::<Invites>() else {
+            return Ok(None);
+        };
+        let found = invites.look_up(&self.0, token).await;
+        let Some(found) = found.map_err(InviteError::into_fault)? else {
+            return Ok(None);
+        };
+        Ok(Some(Invitation {
+            uri: invites.links(&found, token).uri,
+            may_register: found.registers && invites.makes_accounts(),
+            username: found
+                .account
+                .and_then(|account| Some(account.local()?.to_owned())),
+            inviter: found.inviter.map(|inviter| inviter.to_string()),
+            room: found.room.map(|room| room.to_string()),
+        }))
+    }
+}
+
 /// What went wrong is for the operator; whoever looks at the page learns that it did.
 fn told<T>(result: Result<T, Fault>) -> Result<T, Unavailable> {
     result.map_err(|fault| {
@@ -104,7 +126,7 @@ impl Guide for House {
         self.find(name).map(told).boxed()
     }
 
-    fn invitation<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Invitation>, Unavailable>> {
-        async { Ok(None) }.boxed()
+    fn invitation<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Invitation>, Unavailable>> {
+        self.invited(token).map(told).boxed()
     }
 }

@@ -151,7 +151,7 @@ impl Reader<'_> {
         html! {
             form #sign-in autocomplete="on" {
                 (self.complaint())
-                (self.username_field(words.username, None))
+                (self.username_field(words.username, None, None))
                 (password_field(words.password, None, "password", "current-password"))
                 (self.trusted_tick())
                 p { button type="submit" { (words.sign_in) } }
@@ -164,13 +164,13 @@ impl Reader<'_> {
         html! { p role="alert" hidden {} }
     }
 
-    fn username_field(&self, label: &str, hint: Option<&str>) -> Markup {
+    fn username_field(&self, label: &str, hint: Option<&str>, fixed: Option<&str>) -> Markup {
         html! {
             label.field {
                 (label)
                 @if let Some(hint) = hint { small { (hint) } }
                 span.input {
-                    input name="name" required maxlength="256" autocomplete="username" autocapitalize="none" spellcheck="false";
+                    input name="name" value=[fixed] readonly[fixed.is_some()] required maxlength="256" autocomplete="username" autocapitalize="none" spellcheck="false";
                     span.suffix aria-hidden="true" { "@" (self.settings.domain) }
                 }
             }
@@ -187,13 +187,13 @@ impl Reader<'_> {
         }
     }
 
-    fn register_form(&self, submit: &str) -> Markup {
+    fn register_form(&self, submit: &str, username: Option<&str>) -> Markup {
         let words = self.words();
         let address = with(words.address_hint, &self.settings.domain);
         html! {
             form #register autocomplete="on" {
                 (self.complaint())
-                (self.username_field(words.choose_username, Some(&address)))
+                (self.username_field(words.choose_username, Some(&address), username))
                 (password_field(words.choose_password, Some(words.password_hint), "password", "new-password"))
                 (password_field(words.again, None, "again", "new-password"))
                 (self.trusted_tick())
@@ -209,7 +209,7 @@ impl Reader<'_> {
             section.card aria-labelledby="title" {
                 @if self.settings.registration_open {
                     h1 #title { (words.make_account) }
-                    @if client::base().is_some() { (self.register_form(words.make_and_chat)) }
+                    @if client::base().is_some() { (self.register_form(words.make_and_chat, None)) }
                     p.quiet { (words.have_account) " " a href="/" { (words.sign_in) } }
                 } @else {
                     h1 #title { (words.registration_closed) }
@@ -333,7 +333,7 @@ impl Reader<'_> {
             @if may_register && client::base().is_some() {
                 section.card aria-labelledby="in-browser" {
                     h2 #in-browser { (words.in_browser) }
-                    (self.register_form(words.make_and_chat))
+                    (self.register_form(words.make_and_chat, invitation.username.as_deref()))
                 }
             } @else if !may_register {
                 section.card { p.note { (words.contact_only) } p { a href="/" { (words.sign_in) } } }

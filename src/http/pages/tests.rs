@@ -47,12 +47,14 @@ impl Guide for Toy {
             "good" => Some(Invitation {
                 inviter: Some("alice@example.org".to_owned()),
                 room: None,
+                username: None,
                 may_register: true,
                 uri: uri("xmpp:example.org?register;preauth=good"),
             }),
             "evil" => Some(Invitation {
                 inviter: None,
                 room: None,
+                username: None,
                 may_register: false,
                 uri: uri("javascript:alert(1)"),
             }),
