@@ -14,11 +14,14 @@ pub mod xep0049_private;
 pub mod xep0050_commands;
 pub mod xep0054_vcard;
 pub mod xep0059_rsm;
+pub mod xep0060_pubsub;
 pub mod xep0077_register;
+pub mod xep0084_avatar;
 pub mod xep0092_version;
 pub mod xep0115_caps;
 pub mod xep0133_admin;
 pub mod xep0157_contact;
+pub mod xep0163_pep;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
 pub mod xep0198_sm;
@@ -29,6 +32,8 @@ pub mod xep0313_mam;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
 pub mod xep0401_invites;
+pub mod xep0402_bookmarks;
+pub mod xep0490_mds;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -48,6 +53,11 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
+    Entry::of::<xep0060_pubsub::PublishSubscribe>(),
+    Entry::of::<xep0163_pep::PersonalEventing>(),
+    Entry::of::<xep0084_avatar::Avatars>(),
+    Entry::of::<xep0402_bookmarks::Bookmarks>(),
+    Entry::of::<xep0490_mds::DisplayedSync>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),

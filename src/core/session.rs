@@ -256,6 +256,11 @@ impl Sessions {
             .collect()
     }
 
+    /// Whether an account has a session, be it one that is ending. Cheaper than [`Sessions::of`] for those who have none.
+    pub fn has(&self, account: &BareJid) -> bool {
+        self.accounts.contains_key(account)
+    }
+
     /// The session of that full JID, unless it is ending.
     pub fn get(&self, jid: &Jid) -> Option<Arc<Session>> {
         self.accounts
