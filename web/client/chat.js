@@ -49,6 +49,10 @@ const settings = {
 
 let client = null;
 let wake = null;
+let earlier;
+
+// Behind our own form Converse keeps one of its own ready, with a footer that fetches its sponsors' logos.
+customElements.define('converse-footer', class extends HTMLElement {});
 
 /** Loads Converse once; gives its API. */
 function load() {
@@ -78,6 +82,7 @@ async function start(more) {
         initialize() {
             inner = this._converse;
             const { api } = inner;
+            if (earlier) keepAddress(inner, earlier);
             for (const event of ['connected', 'reconnected', 'will-reconnect']) {
                 api.listen.on(event, () => { show(true); keepAccount(); });
             }
@@ -104,12 +109,15 @@ function show(chatting) {
 /** Resolves when signed in; fails with words for people when the server refuses or is not there. */
 function signedIn(inner) {
     const { api } = inner;
+    const { Status } = window.converse.env.Strophe;
+    let refused = false;
     return new Promise((resolve, reject) => {
         api.listen.once('connected', resolve);
+        api.listen.on('connfeedback', (feedback) => {
+            refused ||= feedback.get('connection_status') === Status.AUTHFAIL;
+        });
         api.listen.once('disconnected', () => {
-            const cause = inner.state.connfeedback.get('connection_status');
-            const { Status } = window.converse.env.Strophe;
-            reject(new Error(cause === Status.AUTHFAIL ? words.wrong_password : words.no_connection));
+            reject(new Error(refused ? words.wrong_password : words.no_connection));
         });
     });
 }
@@ -182,9 +190,28 @@ async function makeAccount({ name, password, again, trusted }) {
     if (page.room) await client.api.rooms.open(page.room, { nick: jid.split('@')[0] });
 }
 
+/** The address with resource that this tab had before it was loaded anew, if its session may still wait at the server. */
+function earlierAddress(bare) {
+    const id = `converse.session-${bare}`;
+    const kept = sessionStorage.getItem(`converse-session/${id}-${id}`);
+    const { jid, smacks_stream_id: stream } = JSON.parse(kept ?? '{}');
+    return stream && jid?.startsWith(`${bare}/`) ? jid : undefined;
+}
+
+/** Converse makes up a new resource when the page is loaded anew, also where it resumes the session of the old one. */
+function keepAddress(inner, jid) {
+    inner.api.listen.once('setUserJID', () => {
+        const resource = jid.slice(jid.indexOf('/') + 1);
+        inner.session.save({ jid, resource });
+        Object.assign(inner, { jid, resource });
+        inner.api.connection.get().jid = jid;
+    });
+}
+
 /** Goes on with the session that this browser had. */
-async function goOn() {
+async function goOn(bare) {
     document.documentElement.classList.add('starting');
+    earlier = earlierAddress(bare);
     const inner = await start({});
     const connection = inner.api.connection.get();
     const { Status } = window.converse.env.Strophe;
@@ -250,9 +277,8 @@ onSubmit('sign-in', signIn);
 onSubmit('register', makeAccount);
 const door = onSubmit('visit', visit);
 
-if (page.kind === 'home' && isMine(localStorage.getItem(sessionKey))) {
-    goOn().catch(() => show(false));
-}
+const known = localStorage.getItem(sessionKey);
+if (page.kind === 'home' && isMine(known)) goOn(known).catch(() => show(false));
 if (page.kind === 'room' && door) {
     const nick = sessionStorage.getItem(guestKey);
     if (nick) {
