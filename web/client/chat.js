@@ -198,10 +198,16 @@ function earlierAddress(bare) {
     return stream && jid?.startsWith(`${bare}/`) ? jid : undefined;
 }
 
-/** Converse makes up a new resource when the page is loaded anew, also where it resumes the session of the old one. */
+/**
+ * Converse makes up a new resource when the page is loaded anew, also where it then resumes the session of the old one: the
+ * server would take what it sends for somebody else's.
+ */
 function keepAddress(inner, jid) {
-    inner.api.listen.once('setUserJID', () => {
-        const resource = jid.slice(jid.indexOf('/') + 1);
+    const resource = jid.slice(jid.indexOf('/') + 1);
+    let signingIn = true;
+    inner.api.listen.once('connected', () => { signingIn = false; });
+    inner.api.listen.on('setUserJID', () => {
+        if (!signingIn || inner.session.get('jid') === jid) return;
         inner.session.save({ jid, resource });
         Object.assign(inner, { jid, resource });
         inner.api.connection.get().jid = jid;
