@@ -31,6 +31,7 @@ pub mod xep0280_carbons;
 pub mod xep0313_mam;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
+pub mod xep0363_upload;
 pub mod xep0380_eme;
 pub mod xep0384_omemo;
 pub mod xep0401_invites;
@@ -65,6 +66,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0045_muc::Muc>(),
     Entry::of::<xep0352_csi::ClientStates>(),
+    Entry::of::<xep0363_upload::Upload>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),
     Entry::of::<xep0384_omemo::Omemo>(),
     Entry::of::<xep0401_invites::Invitations>(),

@@ -154,43 +154,6 @@ impl Value for Uri {
     }
 }
 
-/// Where a web site is: `https` (or `http`, behind something that has the certificate), a host, perhaps a port; no path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebOrigin(String);
-
-impl WebOrigin {
-    /// Reads one; a slash at the end is forgiven.
-    pub fn parse(text: &str) -> Option<WebOrigin> {
-        let text = text.strip_suffix('/').unwrap_or(text);
-        let (scheme, authority) = text.split_once("://")?;
-        // What follows is put into links as it is.
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
-        let fits =
-            ["https", "http"].contains(&scheme) && !authority.is_empty() && authority.chars().all(is_plain);
-        fits.then(|| WebOrigin(text.to_ascii_lowercase()))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Value for WebOrigin {
-    fn expects() -> String {
-        "an address without a path such as \"https://chat.example.org\"".to_owned()
-    }
-
-    fn read(located: &Located) -> Result<WebOrigin, Wrong> {
-        let text = read_text(located)?;
-        WebOrigin::parse(text).ok_or_else(|| Wrong::found(written(text)))
-    }
-
-    fn toml(&self) -> Option<String> {
-        Some(toml_text(&self.0))
-    }
-}
-
 /// The address of a database. It may hold a password: `Debug` and messages never show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StorageUrl(String);
