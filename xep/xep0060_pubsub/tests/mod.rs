@@ -1,1 +1,3 @@
-//! The engine at its service and in its limits.
+//! The service: what differs from accounts' nodes, who may what, and what subscribers hear.
+
+mod service;
