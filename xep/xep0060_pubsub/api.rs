@@ -80,9 +80,10 @@ impl Event for NodeDefaults {
     const NAME: &'static str = "pubsub-node-defaults";
 }
 
-/// Items are about to be published, and nothing is stored yet. The publisher may publish, and the node (if it is there)
-/// meets its options. Hooks of [`kim_core::hook::Stage::Admit`] refuse by failing; those of `Stamp` may change items and
-/// `config`, which becomes the node's whether it is new or not.
+/// Items are about to be published, and nothing is stored yet. The publisher may publish. Hooks of
+/// [`kim_core::hook::Stage::Admit`] refuse by failing; those of `Stamp` may change items and `config`, which becomes the
+/// node's whether it is new or not. `config` comes with the publisher's options in it; what hooks overrule there is no
+/// precondition any more (§7.1.5). It may be raised twice for one request, so hooks change nothing but the event.
 pub struct Publishing {
     /// Whose node: an account, or the domain of the service.
     pub owner: BareJid,

@@ -215,6 +215,14 @@ impl NodeConfig {
         Ok(config)
     }
 
+    /// The same with the publish-options, if there are any (§7.1.5: what is unknown is refused).
+    pub(super) fn with_options(&self, options: Option<&Form>) -> Result<NodeConfig, StanzaError> {
+        match options {
+            Some(options) => self.with(options, Unknown::Refused),
+            None => Ok(self.clone()),
+        }
+    }
+
     /// Which field of a form this configuration does not meet (§7.1.5).
     pub fn unmet<'f>(&self, form: &'f Form) -> Result<Option<&'f str>, StanzaError> {
         for var in form.vars() {

@@ -371,3 +371,32 @@ async fn a_service_may_be_left_out() {
         "result"
     );
 }
+
+#[tokio::test]
+async fn nodes_are_listed_page_by_page() {
+    // §5.2, XEP-0059 §3
+    let house = house().await;
+    let mut alice = wanting(&house, "alice@localhost/x", &[]).await;
+    for n in 0..5 {
+        publish(&mut alice, AT, &format!("n{n}"), "1", &[]).await;
+    }
+    let page = |set: &str| {
+        format!(
+            "<query xmlns='http://jabber.org/protocol/disco#items'><set xmlns='http://jabber.org/protocol/rsm'>{set}</set></query>"
+        )
+    };
+    let first = ask(&mut alice, AT, "get", &page("<max>2</max>")).await;
+    assert!(
+        first.contains("node='n0'") && first.contains("node='n1'") && !first.contains("node='n2'"),
+        "{first}"
+    );
+    assert!(
+        first.contains("<first>n0</first><last>n1</last><count>5</count>"),
+        "{first}"
+    );
+    let next = ask(&mut alice, AT, "get", &page("<max>2</max><after>n1</after>")).await;
+    assert!(
+        next.contains("node='n2'") && next.contains("node='n3'") && !next.contains("node='n4'"),
+        "{next}"
+    );
+}
