@@ -10,9 +10,10 @@ use kim_core::jid::{BareJid, Jid};
 use super::access::is_account;
 use super::api::{Draft, Item, NodeDefaults, Published, Publishing};
 use super::config::NodeConfig;
-use super::engine::{Engine, is_full, seal_config, seal_item, tag};
+use super::engine::{Engine, is_full};
 use super::errors;
 use super::home::{Affiliation, Node};
+use super::sealed::{seal_config, seal_item, tag};
 use super::store::{Change, ItemRow, Written};
 use crate::xep0004_forms::api::Form;
 
