@@ -237,16 +237,16 @@ impl PubSub {
         Ok(self.engine.may_see(router, owner, &node, who).await?.is_ok())
     }
 
-    /// The notification of a node's last item for somebody who has just become available, without an address; nothing if
-    /// there is none, or if the node is configured so, or if they may not see it (XEP-0163 §4.3.4).
+    /// The notifications of the last items of these nodes for somebody who has just become available, without an address;
+    /// none for a node without items, one that is configured so, or one they may not see (XEP-0163 §4.3.4).
     pub async fn last_for(
         &self,
         router: &Router,
         owner: &BareJid,
-        node: &str,
+        nodes: &[&str],
         who: &BareJid,
-    ) -> Result<Option<Stanza>, Fault> {
-        self.engine.last_for(router, owner, node, who).await
+    ) -> Result<Vec<Stanza>, Fault> {
+        self.engine.last_for(router, owner, nodes, who).await
     }
 
     /// Ends the subscriptions that somebody may not hold any more (XEP-0163 §7.1).
@@ -280,11 +280,6 @@ impl PubSub {
     /// The names of an owner's nodes, sorted.
     pub async fn nodes(&self, router: &Router, owner: &BareJid) -> Result<Vec<String>, Fault> {
         self.engine.node_names(router, owner).await
-    }
-
-    /// Whether an owner has no nodes at all.
-    pub async fn has_no_nodes(&self, router: &Router, owner: &BareJid) -> Result<bool, Fault> {
-        Ok(self.engine.home(router, owner).await?.len() == 0)
     }
 
     /// How a node behaves; `None` if it is not there.
