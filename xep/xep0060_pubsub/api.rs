@@ -301,7 +301,21 @@ impl PubSub {
         items: Vec<Draft>,
         cx: &mut Cx,
     ) -> Result<Vec<Arc<Item>>, Fault> {
-        self.engine.publish_as_server(owner, node, items, cx).await
+        self.engine.publish_as_server(owner, node, items, None, cx).await
+    }
+
+    /// The same for what anybody may see: a node that is made by this is open.
+    pub async fn publish_openly(
+        &self,
+        owner: &BareJid,
+        node: &str,
+        items: Vec<Draft>,
+        cx: &mut Cx,
+    ) -> Result<Vec<Arc<Item>>, Fault> {
+        let access = Some(AccessModel::Open);
+        self.engine
+            .publish_as_server(owner, node, items, access, cx)
+            .await
     }
 
     /// Removes items for the owner, as the server. Subscribers are told where the node is configured so.

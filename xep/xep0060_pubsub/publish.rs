@@ -9,7 +9,7 @@ use kim_core::jid::{BareJid, Jid};
 
 use super::access::is_account;
 use super::api::{Draft, Item, NodeDefaults, Published, Publishing};
-use super::config::NodeConfig;
+use super::config::{AccessModel, NodeConfig};
 use super::engine::{Engine, is_full};
 use super::errors;
 use super::home::{Affiliation, Node};
@@ -36,6 +36,8 @@ pub struct Publication<'a> {
     pub by_server: bool,
     /// The publish-options.
     pub options: Option<&'a Form>,
+    /// Who may see the node, if it is made by this and the server makes it.
+    pub access: Option<AccessModel>,
 }
 
 impl Engine {
@@ -45,6 +47,7 @@ impl Engine {
         owner: &BareJid,
         node: &str,
         drafts: Vec<Draft>,
+        access: Option<AccessModel>,
         cx: &mut Cx,
     ) -> Result<Vec<Arc<Item>>, Fault> {
         let publisher = Jid::from(owner.clone());
@@ -55,6 +58,7 @@ impl Engine {
             publisher: &publisher,
             by_server: true,
             options: None,
+            access,
         };
         self.publish(&publication, cx).await
     }
@@ -90,9 +94,9 @@ impl Engine {
                 if !wanted.by_server {
                     self.may_create(&router, owner, &who)?;
                 }
-                self.defaults(owner, wanted.node, cx)
-                    .await?
-                    .with_options(wanted.options)?
+                let mut config = self.defaults(owner, wanted.node, cx).await?;
+                config.access = wanted.access.unwrap_or(config.access);
+                config.with_options(wanted.options)?
             }
         };
         let mut event = Publishing {
