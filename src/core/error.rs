@@ -79,6 +79,7 @@ impl From<crate::accounts::AccountError> for Fault {
             AccountError::Exists | AccountError::Removed { .. } => Condition::Conflict.into(),
             AccountError::NotFound => Condition::ItemNotFound.into(),
             AccountError::NotAnAccount => Condition::JidMalformed.into(),
+            AccountError::NotMet(_) => Condition::NotAllowed.into(),
             AccountError::Busy => Condition::ResourceConstraint.into(),
             AccountError::Db(error) => error.into(),
         }
@@ -187,8 +188,18 @@ conditions! {
 pub struct StanzaError {
     condition: Condition,
     kind: ErrorType,
+    /// Canonical XML of an application-specific condition with content.
+    payload: Option<String>,
     text: Option<Cow<'static, str>>,
-    detail: Option<(&'static str, &'static str)>,
+    detail: Option<Detail>,
+}
+
+/// An application-specific condition: an element without content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Detail {
+    name: &'static str,
+    ns: &'static str,
+    attribute: Option<(&'static str, Cow<'static, str>)>,
 }
 
 impl StanzaError {
@@ -197,6 +208,7 @@ impl StanzaError {
         StanzaError {
             condition,
             kind: condition.default_type(),
+            payload: None,
             text: None,
             detail: None,
         }
@@ -216,7 +228,33 @@ impl StanzaError {
 
     /// The same with an application-specific condition element (RFC 6120 §8.3.4): its name and namespace.
     pub fn detail(mut self, name: &'static str, ns: &'static str) -> StanzaError {
-        self.detail = Some((name, ns));
+        self.detail = Some(Detail {
+            name,
+            ns,
+            attribute: None,
+        });
+        self
+    }
+
+    /// The same with an application-specific condition element that has an attribute.
+    pub fn detail_with(
+        mut self,
+        name: &'static str,
+        ns: &'static str,
+        attribute: &'static str,
+        value: impl Into<Cow<'static, str>>,
+    ) -> StanzaError {
+        self.detail = Some(Detail {
+            name,
+            ns,
+            attribute: Some((attribute, value.into())),
+        });
+        self
+    }
+
+    /// The same with an application-specific condition that has content or attributes.
+    pub fn payload(mut self, mut xml: Writer) -> StanzaError {
+        self.payload = Some(xml.finish_string());
         self
     }
 
@@ -237,8 +275,15 @@ impl StanzaError {
                 .text(text)
                 .end();
         }
-        if let Some((name, ns)) = self.detail {
-            xml.start(name, ns).end();
+        if let Some(payload) = &self.payload {
+            xml.raw(payload);
+        }
+        if let Some(detail) = &self.detail {
+            xml.start(detail.name, detail.ns);
+            if let Some((name, value)) = &detail.attribute {
+                xml.attr(name, value);
+            }
+            xml.end();
         }
         xml.end();
     }

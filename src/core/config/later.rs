@@ -4,12 +4,7 @@
 /// Sections and keys to come; a whole section has no key.
 pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("listen", Some("s2s")),
-    ("listen", Some("http")),
-    ("listen", Some("https")),
-    ("listen", Some("public_url")),
     ("listen", Some("component")),
-    ("storage", Some("uploads")),
-    ("registration", Some("invites")),
     ("tls", Some("acme")),
     ("cluster", None),
     ("external", None),
