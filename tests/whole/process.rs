@@ -132,6 +132,13 @@ impl Kim {
 
     // ——— what it costs ———
 
+    /// Where browsers connect.
+    pub fn https(&self) -> SocketAddr {
+        let log = self.log();
+        let address = log.lines().rev().find_map(|line| address_in(line, "(HTTPS)"));
+        address.expect("it said where")
+    }
+
     /// Its resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.status("VmRSS:") * 1024

@@ -34,6 +34,9 @@ pub(super) async fn put(
             "there is no such slot, or it is too old",
         ));
     };
+    if !upload.is_known(&slot).await? {
+        return Err(Problem::Refused(StatusCode::FORBIDDEN, "the account is gone"));
+    }
     judge(&slot, request.headers())?;
     let Ok(turn) = upload.turns.clone().try_acquire_owned() else {
         let mut response = answer::text(
@@ -85,6 +88,10 @@ async fn take(upload: &Upload, slot: &Slot, body: Body) -> Result<(), Problem> {
     let problem = match taken {
         Ok(key) => match upload.uploads.finish(slot, &object, key.as_ref()).await {
             Ok(()) => {
+                if !upload.is_known(slot).await? {
+                    // The account went while its file came.
+                    upload.uploads.delete(&slot.account, &slot.id).await?;
+                }
                 upload.files.fetch_add(1, Ordering::Relaxed);
                 upload.bytes.fetch_add(slot.bytes, Ordering::Relaxed);
                 tracing::info!(event = "uploaded", account = %slot.account, bytes = slot.bytes);
