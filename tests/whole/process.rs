@@ -296,8 +296,9 @@ impl Starting {
 
 /// `  clients      127.0.0.1:5222 (STARTTLS)`
 fn address_in(line: &str, how: &str) -> Option<SocketAddr> {
-    line.trim()
-        .strip_prefix("clients")?
+    let line = line.trim();
+    line.strip_prefix("clients")
+        .or_else(|| line.strip_prefix("web"))?
         .trim()
         .strip_suffix(how)?
         .trim()

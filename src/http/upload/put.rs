@@ -148,13 +148,15 @@ async fn copy(
     bytes: u64,
     writer: &mut Writer,
 ) -> Result<(), Problem> {
-    let mut sealer = key.map(|key| Sealer::new(key, bytes));
+    let failed = |_| Problem::Failed("sealing failed".into());
+    let mut sealer = key
+        .map(|key| Sealer::new(key, bytes))
+        .transpose()
+        .map_err(failed)?;
     let mut chunk = first;
     loop {
         if let Some(sealer) = &mut sealer {
-            sealer
-                .seal(&mut chunk)
-                .map_err(|_| Problem::Failed("sealing failed".into()))?;
+            sealer.seal(&mut chunk).map_err(failed)?;
         }
         writer.write(&chunk).await?;
         if incoming.left == 0 {
