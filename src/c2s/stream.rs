@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kim_core::error::{StreamCondition, StreamError};
+use kim_core::facts::Facts;
 use kim_core::jid::BareJid;
 use kim_core::random;
 use kim_core::wire::Element;
@@ -74,6 +75,8 @@ pub struct Stream {
     /// The domain it asked for, once it is known to be one of ours.
     domain: Option<BareJid>,
     elements: u32,
+    /// What rooms have noted about it.
+    pub(super) facts: Arc<Facts>,
 }
 
 impl Stream {
@@ -90,6 +93,7 @@ impl Stream {
             claimed: None,
             domain: None,
             elements: 0,
+            facts: Arc::default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod host_meta;
 mod io;
 pub mod listener;
 mod metrics;
+pub mod pages;
 mod proxy;
 pub mod upload;
 mod websocket;
@@ -75,6 +76,7 @@ impl Web {
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
             .route("/metrics", get(metrics::page))
+            .merge(pages::Pages::of(self.router()).routes())
             .fallback(answer::not_found)
             .layer(middleware::from_fn_with_state(self.clone(), client::tell))
             .with_state(self.clone())

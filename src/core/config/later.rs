@@ -5,10 +5,8 @@
 pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("listen", Some("s2s")),
     ("listen", Some("component")),
-    ("registration", Some("invites")),
     ("tls", Some("acme")),
     ("cluster", None),
-    ("rooms", None),
     ("external", None),
     ("component", None),
 ];

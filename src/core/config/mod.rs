@@ -27,9 +27,9 @@ pub use modules::ModuleSections;
 pub use raw::{Located, Raw};
 pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
-pub use sections::{C2s, Contact, Http, Listen, Registration, Server, Storage, Tls};
+pub use sections::{C2s, Contact, Http, Listen, Registration, Rooms, Server, Storage, Tls};
 pub use sources::{DEFAULT_FILE, Sources, variable};
-pub use types::{Domain, StorageUrl, Uri};
+pub use types::{Domain, RoomName, StorageUrl, Uri};
 pub use value::{Value, Wrong, read_text, toml_text, written};
 pub use web::{Network, UploadsUrl, WebOrigin};
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub storage: Storage,
     /// `[registration]`
     pub registration: Registration,
+    /// `[rooms]`
+    pub rooms: Rooms,
     /// `[c2s]`
     pub c2s: C2s,
     /// `[http]`
@@ -71,6 +73,7 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<Tls>("tls"),
         Schema::core::<Storage>("storage"),
         Schema::core::<Registration>("registration"),
+        Schema::core::<Rooms>("rooms"),
         Schema::core::<C2s>("c2s"),
         Schema::core::<Http>("http"),
         Schema::core::<Contact>("contact"),
@@ -94,6 +97,7 @@ impl Config {
             tls: take(&raw, "tls", &empty),
             storage: take(&raw, "storage", &empty),
             registration: take(&raw, "registration", &empty),
+            rooms: take(&raw, "rooms", &empty),
             c2s: take(&raw, "c2s", &empty),
             http: take(&raw, "http", &empty),
             contact: take(&raw, "contact", &empty),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::types::{Domain, StorageUrl, Uri};
+use super::types::{Domain, RoomName, StorageUrl, Uri};
 use super::web::{Network, UploadsUrl, WebOrigin};
 use crate::jid::BareJid;
 use crate::section;
@@ -69,8 +69,18 @@ section! {
     pub struct Registration {
         /// Anybody may make an account from a client (XEP-0077).
         pub open: bool = false;
+        /// Who was invited may make an account, open or not (XEP-0401). false: invitations only make contacts.
+        pub invites: bool = true;
         /// Anybody may come without an account (SASL ANONYMOUS), on guest.DOMAIN and for as long as they are connected.
         pub guests: bool = true;
+    }
+}
+
+section! {
+    /// Group chat.
+    pub struct Rooms {
+        /// Public rooms that are made at the first start, by the name before conference.DOMAIN; the administrators own them.
+        pub default: Vec<RoomName> = RoomName::parse("lobby").into_iter().collect();
     }
 }
 

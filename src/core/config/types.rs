@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::raw::Located;
 use super::value::{Value, Wrong, read_text, toml_text, written};
-use crate::jid::BareJid;
+use crate::jid::{BareJid, prepare_username};
 
 /// A domain of this server, prepared (RFC 7622 section 3.2): it can be compared byte for byte with an address's domain.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,6 +81,37 @@ impl Value for BareJid {
 
     fn toml(&self) -> Option<String> {
         Some(toml_text(self.as_str()))
+    }
+}
+
+/// The localpart of a room's address, prepared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomName(String);
+
+impl RoomName {
+    /// Reads and prepares a name.
+    pub fn parse(text: &str) -> Option<RoomName> {
+        prepare_username(text).ok().map(RoomName)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for RoomName {
+    fn expects() -> String {
+        "the name of a room such as \"lobby\"".to_owned()
+    }
+
+    fn read(located: &Located) -> Result<RoomName, Wrong> {
+        let text = read_text(located)?;
+        RoomName::parse(text).ok_or_else(|| Wrong::found(written(text)))
+    }
+
+    fn toml(&self) -> Option<String> {
+        Some(toml_text(&self.0))
     }
 }
 
