@@ -21,6 +21,7 @@ use crate::control::{ControlSocket, Direct};
 use crate::house::House;
 use crate::http::Web;
 use crate::http::listener::{Listener as WebListener, Speaks};
+use crate::http::upload::{StoreError, Upload};
 use crate::probe;
 use crate::tls::{Certificates, TlsError};
 
@@ -40,6 +41,7 @@ pub struct Server {
     certificates: Arc<Certificates>,
     addresses: Vec<(Security, SocketAddr)>,
     web_addresses: Vec<(Speaks, SocketAddr)>,
+    upload: Option<Arc<Upload>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -92,7 +94,12 @@ impl Server {
             .iter()
             .map(|listener| (listener.speaks(), listener.address()))
             .collect();
-        let web = Web::new(door.clone(), house.db.clone());
+        let upload = Upload::open(&house.router, house.router.config())?;
+        if let Some(upload) = &upload {
+            let upload = upload.clone();
+            tasks.push(tokio::spawn(async move { upload.keep_clear().await }));
+        }
+        let web = Web::new(door.clone(), house.db.clone(), upload.clone());
         tasks.extend(
             web_listeners
                 .into_iter()
@@ -106,6 +113,7 @@ impl Server {
             certificates,
             addresses,
             web_addresses,
+            upload,
             tasks,
         })
     }
@@ -123,6 +131,11 @@ impl Server {
     /// The house behind the doors.
     pub fn house(&self) -> &House {
         &self.house
+    }
+
+    /// Uploaded files, if they are switched on.
+    pub fn upload(&self) -> Option<&Arc<Upload>> {
+        self.upload.as_ref()
     }
 
     /// The door for clients.
@@ -176,6 +189,12 @@ fn is_shared(config: &Config, address: &SocketAddr) -> bool {
 /// What has to be done now and then.
 async fn keep_house(door: Arc<Door>) {
     door.keep_house().await;
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Other(error.to_string())
+    }
 }
 
 impl From<TlsError> for Failure {

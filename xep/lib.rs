@@ -31,6 +31,9 @@ pub mod xep0280_carbons;
 pub mod xep0313_mam;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
+pub mod xep0363_upload;
+pub mod xep0380_eme;
+pub mod xep0384_omemo;
 pub mod xep0401_invites;
 pub mod xep0402_bookmarks;
 pub mod xep0490_mds;
@@ -56,8 +59,6 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0060_pubsub::PublishSubscribe>(),
     Entry::of::<xep0163_pep::PersonalEventing>(),
     Entry::of::<xep0084_avatar::Avatars>(),
-    Entry::of::<xep0402_bookmarks::Bookmarks>(),
-    Entry::of::<xep0490_mds::DisplayedSync>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
@@ -65,7 +66,12 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0045_muc::Muc>(),
     Entry::of::<xep0352_csi::ClientStates>(),
+    Entry::of::<xep0363_upload::Upload>(),
+    Entry::of::<xep0380_eme::MessageEncryption>(),
+    Entry::of::<xep0384_omemo::Omemo>(),
     Entry::of::<xep0401_invites::Invitations>(),
+    Entry::of::<xep0402_bookmarks::Bookmarks>(),
+    Entry::of::<xep0490_mds::DisplayedSync>(),
 ];
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ async fn post(web: Arc<Web>, client: Client, request: Request) -> Response {
         },
         None => match begin(&web, client, &body) {
             Ok(shared) => shared,
-            Err(response) => return response,
+            Err(response) => return *response,
         },
     };
     if bytes.len() > shared.limits().stanza_bytes_max + WRAPPER_BYTES_MAX {
@@ -103,14 +103,12 @@ impl Drop for Here {
 }
 
 /// Begins a session for its first request.
-fn begin(web: &Arc<Web>, client: Client, body: &Element) -> Result<Arc<Shared>, Response> {
+fn begin(web: &Arc<Web>, client: Client, body: &Element) -> Result<Arc<Shared>, Box<Response>> {
     let door = web.door.clone();
     let Some(place) = door.place(client.address) else {
         door.counters.refused();
-        return Err(answer::text(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many streams from this address",
-        ));
+        let text = "too many streams from this address";
+        return Err(Box::new(answer::text(StatusCode::TOO_MANY_REQUESTS, text)));
     };
     let http = &web.router().config().http;
     let terms = Terms {
@@ -120,7 +118,7 @@ fn begin(web: &Arc<Web>, client: Client, body: &Element) -> Result<Arc<Shared>, 
     let begun = web
         .bosh
         .begin(body, door.wire_before_login(), &terms, client.is_secure);
-    let (link, shared) = begun.map_err(|_| xml(terminal(Some("bad-request"), "")))?;
+    let (link, shared) = begun.map_err(|_| Box::new(xml(terminal(Some("bad-request"), ""))))?;
     // No channel binding: a session's requests come over many connections.
     let start = Start::Secured(Box::default());
     tokio::spawn(c2s::serve(

@@ -125,6 +125,11 @@ impl Collector for Figures {
             "Time that commits took, all together",
             db.commit_us as f64 / 1e6,
         )?;
+        if let Some(upload) = &web.upload {
+            let read = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed) as f64;
+            counter("kim_uploads", "Files uploaded", read(&upload.files))?;
+            counter("kim_upload_bytes", "Bytes of them", read(&upload.bytes))?;
+        }
         counter(
             "kim_panics",
             "Tasks that panicked",

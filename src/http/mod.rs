@@ -13,6 +13,7 @@ pub mod listener;
 mod metrics;
 pub mod pages;
 mod proxy;
+pub mod upload;
 mod websocket;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use kim_core::config::Network;
 use kim_core::db::Db;
 use kim_core::router::Router;
 
+use self::upload::Upload;
 use crate::c2s::{Door, Places, bosh as link};
 
 /// What all HTTP connections share.
@@ -34,18 +36,21 @@ pub struct Web {
     /// HTTP connections, by the addresses they come from.
     places: Arc<Places>,
     bosh: Arc<link::Sessions>,
+    /// Files, if they are switched on.
+    upload: Option<Arc<Upload>>,
     /// HTTP connections there are.
     connections: AtomicUsize,
 }
 
 impl Web {
     /// The web's door to the house that `door` leads to.
-    pub fn new(door: Arc<Door>, db: Db) -> Arc<Web> {
+    pub fn new(door: Arc<Door>, db: Db, upload: Option<Arc<Upload>>) -> Arc<Web> {
         let connections_max = door.router().limits().http_connections_per_address_max;
         Arc::new(Web {
             places: Places::new(connections_max, connections_max),
             bosh: Arc::default(),
             connections: AtomicUsize::new(0),
+            upload,
             door,
             db,
         })
@@ -67,6 +72,7 @@ impl Web {
             .route(bosh::PATH, any(bosh::serve))
             .route("/.well-known/host-meta", get(host_meta::xrd))
             .route("/.well-known/host-meta.json", get(host_meta::jrd))
+            .route(upload::PATH, any(upload::serve))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
             .route("/metrics", get(metrics::page))

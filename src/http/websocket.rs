@@ -34,7 +34,7 @@ pub(super) async fn upgrade(
 ) -> Response {
     let accept = match judge(&web, &client, &request) {
         Ok(accept) => accept,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let Some(place) = web.door.place(client.address) else {
         web.door.counters.refused();
@@ -56,11 +56,11 @@ pub(super) async fn upgrade(
 }
 
 /// Judges a handshake; gives the key's proof.
-fn judge(web: &Web, client: &Client, request: &Request) -> Result<HeaderValue, Response> {
+fn judge(web: &Web, client: &Client, request: &Request) -> Result<HeaderValue, Box<Response>> {
     let headers = request.headers();
-    let bad = |text: &str| Err(answer::text(StatusCode::BAD_REQUEST, text));
+    let bad = |text: &str| Err(answer::text(StatusCode::BAD_REQUEST, text).into());
     if request.method() != Method::GET {
-        return Err(answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET only"));
+        return Err(answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET only").into());
     }
     if !has_token(headers, &header::CONNECTION, "upgrade")
         || !has_token(headers, &header::UPGRADE, "websocket")
@@ -69,7 +69,7 @@ fn judge(web: &Web, client: &Client, request: &Request) -> Result<HeaderValue, R
         response
             .headers_mut()
             .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        return Err(response);
+        return Err(response.into());
     }
     if headers
         .get(header::SEC_WEBSOCKET_VERSION)
@@ -79,7 +79,7 @@ fn judge(web: &Web, client: &Client, request: &Request) -> Result<HeaderValue, R
         response
             .headers_mut()
             .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return Err(response);
+        return Err(response.into());
     }
     let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
         return bad("no Sec-WebSocket-Key");
@@ -97,17 +97,19 @@ fn judge(web: &Web, client: &Client, request: &Request) -> Result<HeaderValue, R
         return Err(answer::text(
             StatusCode::FORBIDDEN,
             "this page may not connect here: see [http] origins",
-        ));
+        )
+        .into());
     }
     let is_plain_allowed = client.is_loopback && !web.router().config().c2s.require_tls;
     if !client.is_secure && !is_plain_allowed {
-        return Err(unencrypted());
+        return Err(unencrypted().into());
     }
     let digest = Sha1::new()
         .chain_update(key.as_bytes())
         .chain_update(GUID)
         .finalize();
-    HeaderValue::try_from(BASE64.encode(digest)).map_err(|_| answer::text(StatusCode::BAD_REQUEST, "bad key"))
+    HeaderValue::try_from(BASE64.encode(digest))
+        .map_err(|_| answer::text(StatusCode::BAD_REQUEST, "bad key").into())
 }
 
 /// The answer where somebody could listen in.

@@ -178,6 +178,23 @@ impl Event for NodeDeleted {
     const NAME: &'static str = "pubsub-node-deleted";
 }
 
+/// Somebody may see a node and asked for what is not there: the node itself (then no ids are given), items of these ids, or
+/// any item at all. Raised before the answer is made.
+pub struct NotThere {
+    /// Whose node.
+    pub owner: BareJid,
+    /// Its name.
+    pub node: String,
+    /// The ids that nothing was found for; empty where no id was asked for or there is no node.
+    pub ids: Vec<String>,
+    /// Who asked.
+    pub by: Jid,
+}
+
+impl Event for NotThere {
+    const NAME: &'static str = "pubsub-not-there";
+}
+
 /// Who is to be told of something that happened at a node, beside those who subscribed there. The room of accounts' nodes
 /// adds the sessions that want to hear of it (XEP-0163 §4).
 pub struct Audience {

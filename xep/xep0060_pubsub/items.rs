@@ -8,7 +8,7 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Reply;
 use kim_core::wire::{El, Writer};
 
-use super::api::{Item, PUBSUB};
+use super::api::{Item, NotThere, PUBSUB};
 use super::engine::Engine;
 use super::errors;
 use super::home::Node;
@@ -30,6 +30,9 @@ impl Engine {
     ) -> Result<Reply, Fault> {
         let name = request.attr("node").ok_or_else(errors::node_required)?;
         let router = cx.router().clone();
+        if self.home(&router, owner).await?.node(&name).is_none() {
+            self.tell_not_there(owner, &name, Vec::new(), asker, cx).await?;
+        }
         let node = self.seen(&router, owner, &name, asker).await?;
         if !node.config.persist_items {
             return Err(errors::not_persistent().into());
@@ -44,10 +47,16 @@ impl Engine {
             return Err(Condition::PolicyViolation.into());
         }
         if !ids.is_empty() {
-            let mut items = Vec::new();
+            let (mut items, mut missing) = (Vec::new(), Vec::new());
             for id in ids {
                 let id = id.ok_or_else(errors::item_required)?;
-                items.extend(self.item_of(&router, owner, &node, &id).await?);
+                match self.item_of(&router, owner, &node, &id).await? {
+                    Some(item) => items.push(item),
+                    None => missing.push(id),
+                }
+            }
+            if !missing.is_empty() {
+                self.tell_not_there(owner, &name, missing, asker, cx).await?;
             }
             if items.is_empty() {
                 // §6.5.9.12
@@ -66,6 +75,9 @@ impl Engine {
         }
         let wanted = max.unwrap_or(usize::MAX);
         let mut items = self.newest_of(&router, owner, &node, wanted.max(1)).await?;
+        if items.is_empty() {
+            self.tell_not_there(owner, &name, Vec::new(), asker, cx).await?;
+        }
         // §6.5.4: more than fits is left out, the oldest first, and the answer says so.
         let left = self.fit(&mut items);
         let given = match left {
@@ -73,6 +85,23 @@ impl Engine {
             _ => Some(self.given(owner, &node, &items).await?),
         };
         Ok(self.write(&node, items, given).into())
+    }
+
+    async fn tell_not_there(
+        &self,
+        owner: &BareJid,
+        node: &str,
+        ids: Vec<String>,
+        by: &Jid,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        let mut event = NotThere {
+            owner: owner.clone(),
+            node: node.to_owned(),
+            ids,
+            by: by.clone(),
+        };
+        cx.router().clone().raise(&mut event, cx).await.map(|_| ())
     }
 
     /// Leaves out the oldest items until the rest fits into one answer; tells how many.

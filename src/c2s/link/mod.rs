@@ -26,6 +26,7 @@ use self::websocket::WebSocket;
 use super::stream::End;
 
 /// A connection with a client, or what stands for one.
+#[expect(clippy::large_enum_variant)] // nearly all are TCP's
 pub(crate) enum Link {
     /// A socket with one XML stream (RFC 6120).
     Tcp(Tcp),

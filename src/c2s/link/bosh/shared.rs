@@ -404,7 +404,8 @@ impl State {
                 // The client may ask for it again; until then nothing can be told.
                 return;
             }
-            if !(has_words && !is_gone) && !is_due && !crowded && self.last.is_none() {
+            let is_turn = is_due || crowded || (has_words && !is_gone);
+            if !is_turn && self.last.is_none() {
                 return;
             }
             let open = self.open.remove(0);
