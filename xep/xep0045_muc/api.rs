@@ -80,6 +80,10 @@ impl Event for RoomMessage {
     const NAME: &'static str = "room-message";
 }
 
+/// A fact for the context of a [`RoomMessage`] or an announcement: something in the archive is not what it was (retraction,
+/// moderation), so what is in memory of it is forgotten. Those who enter next get it from there.
+pub struct HistoryChanged;
+
 /// An occupant's presence is about to be shown. Every hook adds what belongs in it.
 pub struct OccupantPresence {
     /// Where.
@@ -203,6 +207,21 @@ pub struct Affiliated {
     pub nick: Option<Box<str>>,
 }
 
+/// Somebody at a room, inside or outside.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Where.
+    pub room: RoomView,
+    /// What they are there.
+    pub affiliation: Affiliation,
+    /// Which occupant the session is.
+    pub occupant: Option<Who>,
+    /// Whether they are inside or could enter now without saying more (a password).
+    pub may_enter: bool,
+    /// Whether they see real addresses.
+    pub sees_addresses: bool,
+}
+
 /// A room that anybody may find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -309,13 +328,10 @@ impl Rooms {
         super::affiliations::by_the_room(&self.0, room, user, to, cx).await
     }
 
-    /// Forgets the last messages in memory, because what is in the archive has changed (moderation, retraction). Those who
-    /// enter next get them from there.
-    pub async fn forget_history(&self, room: &BareJid, cx: &Cx) -> Result<(), Fault> {
-        if let Some(mut held) = self.0.hold(room, cx.router()).await? {
-            held.ring = None;
-        }
-        Ok(())
+    /// What somebody finds at a room; `None` if they find nothing there.
+    pub async fn visitor(&self, room: &BareJid, session: &Jid, cx: &Cx) -> Result<Option<Visitor>, Fault> {
+        let held = self.0.hold(room, cx.router()).await?;
+        Ok(held.and_then(|held| super::privacy::visitor(&held, session, cx)))
     }
 
     /// Public rooms of a service by their addresses, behind one of them: a page of at most so many.
