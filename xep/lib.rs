@@ -24,8 +24,11 @@ pub mod xep0199_ping;
 pub mod xep0202_time;
 pub mod xep0280_carbons;
 pub mod xep0313_mam;
+pub mod xep0313_rooms;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
+pub mod xep0424_retraction;
+pub mod xep0425_moderation;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -49,6 +52,9 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0280_carbons::Carbons>(),
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0045_muc::Muc>(),
+    Entry::of::<xep0313_rooms::RoomArchives>(),
+    Entry::of::<xep0424_retraction::Retraction>(),
+    Entry::of::<xep0425_moderation::Moderation>(),
     Entry::of::<xep0352_csi::ClientStates>(),
 ];
 
