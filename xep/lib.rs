@@ -11,12 +11,17 @@ pub mod xep0012_last;
 pub mod xep0030_disco;
 pub mod xep0045_muc;
 pub mod xep0049_private;
+pub mod xep0050_commands;
 pub mod xep0054_vcard;
 pub mod xep0059_rsm;
+pub mod xep0060_pubsub;
 pub mod xep0077_register;
+pub mod xep0084_avatar;
 pub mod xep0092_version;
 pub mod xep0115_caps;
+pub mod xep0133_admin;
 pub mod xep0157_contact;
+pub mod xep0163_pep;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
 pub mod xep0198_sm;
@@ -27,8 +32,20 @@ pub mod xep0313_mam;
 pub mod xep0313_rooms;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
+pub mod xep0380_eme;
+pub mod xep0384_omemo;
+pub mod xep0401_invites;
+pub mod xep0402_bookmarks;
+pub mod xep0402_sticky;
 pub mod xep0424_retraction;
 pub mod xep0425_moderation;
+pub mod xep0433_channel_search;
+pub mod xep0437_activity;
+pub mod xep0452_mentions;
+pub mod xep0486_room_avatars;
+pub mod xep0490_mds;
+pub mod xep0500_slow_mode;
+pub mod xep0502_muc_activity;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -38,14 +55,19 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0012_last::LastActivity>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
+    Entry::of::<xep0050_commands::AdHocCommands>(),
     Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0059_rsm::ResultSets>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),
+    Entry::of::<xep0133_admin::Administration>(),
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
+    Entry::of::<xep0060_pubsub::PublishSubscribe>(),
+    Entry::of::<xep0163_pep::PersonalEventing>(),
+    Entry::of::<xep0084_avatar::Avatars>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
@@ -56,6 +78,18 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0424_retraction::Retraction>(),
     Entry::of::<xep0425_moderation::Moderation>(),
     Entry::of::<xep0352_csi::ClientStates>(),
+    Entry::of::<xep0380_eme::MessageEncryption>(),
+    Entry::of::<xep0384_omemo::Omemo>(),
+    Entry::of::<xep0401_invites::Invitations>(),
+    Entry::of::<xep0402_bookmarks::Bookmarks>(),
+    Entry::of::<xep0402_sticky::StickyMembers>(),
+    Entry::of::<xep0433_channel_search::ChannelSearch>(),
+    Entry::of::<xep0437_activity::RoomActivity>(),
+    Entry::of::<xep0486_room_avatars::RoomAvatars>(),
+    Entry::of::<xep0500_slow_mode::SlowMode>(),
+    Entry::of::<xep0502_muc_activity::MucActivity>(),
+    Entry::of::<xep0452_mentions::Mentions>(),
+    Entry::of::<xep0490_mds::DisplayedSync>(),
 ];
 
 #[cfg(test)]

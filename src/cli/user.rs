@@ -12,7 +12,7 @@ use kim_core::jid::BareJid;
 use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{App, UserCommand, password, serve};
-use crate::control::{Control, ControlError, Direct, LIST_ROWS_MAX, Remote, Secret, UserFacts};
+use crate::control::{Control, ControlError, Direct, KeyDevice, LIST_ROWS_MAX, Remote, Secret, UserFacts};
 use crate::house::House;
 
 /// Runs one of them.
@@ -128,7 +128,23 @@ fn shown(facts: &UserFacts) -> String {
             }
         }
     }
+    for device in &facts.devices {
+        text.push_str(&format!("omemo    {}\n", device_line(device)));
+    }
     text
+}
+
+fn device_line(device: &KeyDevice) -> String {
+    let versions = device.versions.join(" and ");
+    let (id, prekeys) = (device.id, device.prekeys);
+    let Some(fingerprint) = &device.fingerprint else {
+        return format!("device {id}, version {versions}: its keys are not there, nobody can write to it");
+    };
+    let since = device
+        .since
+        .map(|since| format!(" since {}", utc(since)))
+        .unwrap_or_default();
+    format!("device {id}, version {versions}{since}, {prekeys} prekeys: {fingerprint}")
 }
 
 /// A time to the second, as `2026-11-22T21:30:12Z`.

@@ -10,8 +10,9 @@ use kim_core::db::BoxFuture;
 use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::router::{Host, Router};
+use kim_xep::xep0384_omemo::api::Devices;
 
-use super::{Control, ControlError, KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts};
+use super::{Control, ControlError, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts};
 
 /// Works on the house directly.
 pub struct Direct {
@@ -49,6 +50,22 @@ impl Direct {
             domain: account.domain().to_owned(),
             served,
         })
+    }
+
+    async fn devices(&self, account: &BareJid) -> Result<Vec<KeyDevice>, ControlError> {
+        let Some(devices) = self.router.fact::<Devices>() else {
+            return Ok(Vec::new());
+        };
+        let devices = devices.of(&self.router, account).await;
+        let devices = devices.map_err(|fault| ControlError::Failed(format!("{account}: {fault:?}")))?;
+        let shown = devices.into_iter().map(|device| KeyDevice {
+            id: device.id,
+            versions: device.versions.into_iter().map(str::to_owned).collect(),
+            fingerprint: device.fingerprint,
+            prekeys: device.prekeys,
+            since: device.since.map(|since| since.0),
+        });
+        Ok(shown.collect())
     }
 
     async fn check_exists(&self, account: &BareJid) -> Result<(), ControlError> {
@@ -131,6 +148,7 @@ impl Control for Direct {
                 account: row.account,
                 created_at: row.created_at,
                 online,
+                devices: self.devices(account).await?,
             })
         })
     }
@@ -176,7 +194,9 @@ impl From<AccountError> for ControlError {
             AccountError::Removed { .. } => ControlError::NameHeldBack,
             AccountError::NotFound => ControlError::NoSuchAccount,
             AccountError::NotAnAccount => ControlError::BadRequest(error.to_string()),
-            AccountError::Busy | AccountError::Db(_) => ControlError::Failed(error.to_string()),
+            AccountError::NotMet(_) | AccountError::Busy | AccountError::Db(_) => {
+                ControlError::Failed(error.to_string())
+            }
         }
     }
 }

@@ -77,6 +77,24 @@ pub struct UserFacts {
     pub created_at: i64,
     /// Who is connected to it; `None` if no server runs that could know.
     pub online: Option<Vec<Online>>,
+    /// The devices for which others encrypt (XEP-0384); none where that module is disabled.
+    #[serde(default)]
+    pub devices: Vec<KeyDevice>,
+}
+
+/// A device that an account has announced for OMEMO.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDevice {
+    /// Its id.
+    pub id: u32,
+    /// The versions of OMEMO it announces: `0.3`, `2`.
+    pub versions: Vec<String>,
+    /// Its identity key as people compare it; `None` if its keys are not there or broken.
+    pub fingerprint: Option<String>,
+    /// How many prekeys wait to be used.
+    pub prekeys: usize,
+    /// When it was first seen with this key, in microseconds since 1970.
+    pub since: Option<i64>,
 }
 
 /// A connected client.

@@ -79,6 +79,7 @@ impl From<crate::accounts::AccountError> for Fault {
             AccountError::Exists | AccountError::Removed { .. } => Condition::Conflict.into(),
             AccountError::NotFound => Condition::ItemNotFound.into(),
             AccountError::NotAnAccount => Condition::JidMalformed.into(),
+            AccountError::NotMet(_) => Condition::NotAllowed.into(),
             AccountError::Busy => Condition::ResourceConstraint.into(),
             AccountError::Db(error) => error.into(),
         }
@@ -188,7 +189,15 @@ pub struct StanzaError {
     condition: Condition,
     kind: ErrorType,
     text: Option<Cow<'static, str>>,
-    detail: Option<(&'static str, &'static str)>,
+    detail: Option<Detail>,
+}
+
+/// An application-specific condition: an element without content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Detail {
+    name: &'static str,
+    ns: &'static str,
+    attribute: Option<(&'static str, Cow<'static, str>)>,
 }
 
 impl StanzaError {
@@ -216,7 +225,27 @@ impl StanzaError {
 
     /// The same with an application-specific condition element (RFC 6120 §8.3.4): its name and namespace.
     pub fn detail(mut self, name: &'static str, ns: &'static str) -> StanzaError {
-        self.detail = Some((name, ns));
+        self.detail = Some(Detail {
+            name,
+            ns,
+            attribute: None,
+        });
+        self
+    }
+
+    /// The same with an application-specific condition element that has an attribute.
+    pub fn detail_with(
+        mut self,
+        name: &'static str,
+        ns: &'static str,
+        attribute: &'static str,
+        value: impl Into<Cow<'static, str>>,
+    ) -> StanzaError {
+        self.detail = Some(Detail {
+            name,
+            ns,
+            attribute: Some((attribute, value.into())),
+        });
         self
     }
 
@@ -237,8 +266,12 @@ impl StanzaError {
                 .text(text)
                 .end();
         }
-        if let Some((name, ns)) = self.detail {
-            xml.start(name, ns).end();
+        if let Some(detail) = &self.detail {
+            xml.start(detail.name, detail.ns);
+            if let Some((name, value)) = &detail.attribute {
+                xml.attr(name, value);
+            }
+            xml.end();
         }
         xml.end();
     }

@@ -88,10 +88,10 @@ class Crowd:
         """A new account made with the operator's command: (bare JID, password)."""
         return self.server.add_account(f"{name}-{secrets.token_hex(3)}")
 
-    def device(self, account, **options):
+    def device(self, account, kind=Person, **options):
         """A client for an account, not signed in yet."""
         jid, password = account
-        device = Person(self.server, jid, password, **options)
+        device = kind(self.server, jid, password, **options)
         self.devices.append(device)
         return device
 

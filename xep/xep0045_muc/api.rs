@@ -6,6 +6,7 @@
 //! everybody gets it, in one order for all. So a hook must not call [`Rooms`] about the same room (it would wait for
 //! itself); what it needs is in the event.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
@@ -15,8 +16,11 @@ use kim_core::hook::Event;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::Stanza;
 
+pub use super::enter::{MEMBERS_ONLY, PASSWORD_PROTECTED};
 pub use super::fields::{Field, ROOMCONFIG, RoomConfig, Shape};
 pub use super::history::ARCHIVE;
+pub use super::invitations::MAY_INVITE;
+pub use super::life::{DESCRIPTION, LANGUAGE, NAME, PERSISTENT, PUBLIC};
 pub use super::privacy::is_non_anonymous;
 pub use super::privileges::{Affiliation, Privilege, Right, Role, Standing, affiliation_allows, role_allows};
 use super::rooms::Registry;
@@ -72,6 +76,10 @@ pub struct RoomMessage {
     pub from: Who,
     /// What everybody gets: from the occupant's address, to nobody yet.
     pub stanza: Stanza,
+    /// All sessions that are there.
+    pub inside: Arc<[Jid]>,
+    /// Members, admins and owners, there or not, sorted.
+    pub members: Arc<[BareJid]>,
     /// What the room sends to all occupants right behind it.
     pub also: Vec<Stanza>,
 }
@@ -347,6 +355,16 @@ impl Rooms {
     /// The rooms that somebody has an affiliation in, and which.
     pub async fn rooms_of(&self, user: &BareJid) -> Result<Vec<(BareJid, Affiliation)>, Fault> {
         Ok(self.0.store.rooms_of(user).await?)
+    }
+
+    /// How many are in which rooms of a service; nobody is in the others. A room that is being changed right now is left out.
+    pub fn occupied(&self, service: &str) -> HashMap<BareJid, usize> {
+        self.0.occupied(service)
+    }
+
+    /// The rooms in which a session is.
+    pub fn rooms_with(&self, session: &Jid) -> Vec<BareJid> {
+        self.0.rooms_with(session).into_vec()
     }
 
     /// When a room last heard something, if that is known without asking its archive.

@@ -62,6 +62,7 @@ pub async fn speak(
         turn.close(cx);
         return Ok(());
     }
+    let (everybody, members) = (turn.held.everybody(), turn.held.belonging());
     let Some(one) = turn.held.at(from) else {
         return Ok(());
     };
@@ -69,6 +70,8 @@ pub async fn speak(
         room: turn.held.view(),
         from: turn.held.who(one, Some(from)),
         stanza: clean(&turn, stanza).from(one.address.clone()),
+        inside: everybody.clone(),
+        members,
         also: Vec::new(),
     };
     event.stanza.append(&presence::occupant_id(&one.id));
@@ -77,12 +80,10 @@ pub async fn speak(
     }
     let router = turn.cx.router().clone();
     if router.raise(&mut event, &mut turn.cx).await? == Flow::Done {
-        turn.close(cx);
-        return Ok(());
-    }
-    if turn.cx.fact::<SaidBefore>().is_some() {
-        // Its sender does not know that everybody has it; nobody else needs it again.
-        turn.send(event.stanza.to(from.clone()));
+        if turn.cx.fact::<SaidBefore>().is_some() {
+            // Its sender does not know that everybody has it; nobody else needs it again.
+            turn.send(event.stanza.to(from.clone()));
+        }
         turn.close(cx);
         return Ok(());
     }
@@ -92,7 +93,6 @@ pub async fn speak(
     if mam::is_worth_in_room(&event.stanza) {
         history::remember(&mut turn, &event.stanza);
     }
-    let everybody = turn.held.everybody();
     turn.send_all(event.stanza, everybody.clone());
     for stanza in event.also {
         turn.send_all(stanza, everybody.clone());
@@ -177,7 +177,10 @@ impl On<RoomMessage> for Keep {
             .put_in_room(&event.room.jid, &event.stanza, Some(&author), cx);
         match archived.await? {
             InRoom::Stored(id) => event.stanza.append(&mam::stanza_id(&event.room.jid, &id)),
-            InRoom::SaidBefore => cx.learn(SaidBefore),
+            InRoom::SaidBefore => {
+                cx.learn(SaidBefore);
+                return Ok(Flow::Done);
+            }
         }
         Ok(Flow::Next)
     }

@@ -10,7 +10,7 @@ use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::Jid;
 use kim_core::module::{Coverage, Module, Registrar, Spec};
 use kim_core::router::{Host, Router};
-use kim_core::stanza::Kind;
+use kim_core::stanza::{IqType, Kind, Stanza};
 
 /// The module.
 pub struct Anonymous;
@@ -46,6 +46,9 @@ impl On<Departure> for KeepGuestsInside {
         if inside && (to.bare() == session.account || !is_person(to, cx.router())) {
             return Ok(Flow::Next);
         }
+        if inside && reads_items(&departure.stanza, to) {
+            return Ok(Flow::Next);
+        }
         Err(StanzaError::new(Condition::Forbidden)
             .text("guests may only use the services of this server")
             .into())
@@ -76,6 +79,17 @@ impl On<Arrival> for KeepAccountsOutside {
         };
         Ok(Flow::Next)
     }
+}
+
+/// Whether a guest asks the server for what an account shows to everybody: the keys of somebody who is in the same room
+/// (XEP-0384). What is not for everybody is not there for a guest.
+fn reads_items(stanza: &Stanza, to: &Jid) -> bool {
+    let pubsub = "http://jabber.org/protocol/pubsub";
+    let payload = stanza.payload().filter(|payload| payload.is("pubsub", pubsub));
+    let items = payload.and_then(|payload| payload.children().next());
+    to.is_bare()
+        && stanza.kind == Kind::Iq(IqType::Get)
+        && items.is_some_and(|items| items.is("items", pubsub))
 }
 
 /// Whether an address is an account's or a guest's rather than a service's.

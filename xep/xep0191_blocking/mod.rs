@@ -1,6 +1,7 @@
 //! XEP-0191 Blocking Command 1.3: an account names whom it does not want to hear from, and seems offline to them.
 //! Blocking is polite (§4): subscriptions stay as they are, so that unblocking restores them.
 
+pub mod api;
 mod barrier;
 mod commands;
 mod list;
@@ -47,6 +48,7 @@ impl Module for Blocking {
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let lists = Arc::new(BlockLists::new(house.db.clone()));
+        house.provide(Arc::new(api::Blocks::new(lists.clone())));
         let visibility = Arc::new(Visibility::new(house.needed()?));
         let items_max = house.config.limits.effective().block_list_max;
 

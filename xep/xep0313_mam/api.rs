@@ -183,6 +183,12 @@ impl MessageArchives {
         Ok(last)
     }
 
+    /// When the newest message of an archive was kept.
+    pub async fn newest(&self, owner: &BareJid) -> Result<Option<Timestamp>, Fault> {
+        let newest = self.reader.archives.store.newest(owner, 1).await?;
+        Ok(newest.first().map(|(stamp, _)| Timestamp(*stamp)))
+    }
+
     /// Forgets what is in memory of an archive that was erased.
     pub fn forget(&self, owner: &BareJid) {
         self.reader.archives.forget(owner);

@@ -28,7 +28,7 @@ pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
 pub use sections::{C2s, Contact, Listen, Registration, Rooms, Server, Storage, Tls};
 pub use sources::{DEFAULT_FILE, Sources, variable};
-pub use types::{Domain, RoomName, StorageUrl, Uri};
+pub use types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
 pub use value::{Value, Wrong, read_text, toml_text, written};
 
 use error::nearest;

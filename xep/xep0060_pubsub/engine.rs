@@ -1,0 +1,407 @@
+//! The nodes of accounts and of the service, as everything else in this room sees them: what is about them comes from
+//! memory ([`super::home`]), items come from the database and are opened here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use kim_core::clock::{Clock, Timestamp};
+use kim_core::db::{Db, DbError};
+use kim_core::error::Fault;
+use kim_core::jid::{BareJid, Jid};
+use kim_core::router::Router;
+use kim_core::seal::{Key, Seals};
+use kim_core::wire::{El, Element, Writer};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::access::is_account;
+use super::api::{Item, PUBSUB};
+use super::config::{Most, NodeConfig};
+use super::home::{Affiliation, Home, Homes, Locks, Node, State, Subscription};
+use super::store::{Found, Loaded, Page, Store};
+use super::{NODE_CONFIG, Settings};
+use crate::rfc6121_im::api::Subscriptions;
+use crate::xep0191_blocking::api::Blocks;
+
+/// Which item of a node is the last: an owner and a node.
+type LastKey = (BareJid, Box<str>);
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<LastKey, Option<Arc<Item>>> for ByBytes {
+    fn weight(&self, key: &LastKey, item: &Option<Arc<Item>>) -> u64 {
+        let payload = item.as_ref().and_then(|item| item.payload.as_ref());
+        (200 + key.0.as_str().len() + key.1.len() + payload.map_or(0, |payload| payload.bytes().len())) as u64
+    }
+}
+
+/// Nodes and items.
+pub struct Engine {
+    pub(super) store: Store,
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) blocks: Arc<Blocks>,
+    seals: Seals,
+    pub(super) homes: Homes,
+    /// Held while a home is loaded or changed. Whoever needs a node's lock too takes this one first.
+    pub(super) home_locks: Locks,
+    /// Held while a node's items are changed.
+    pub(super) node_locks: Locks,
+    last: Cache<LastKey, Option<Arc<Item>>, ByBytes>,
+}
+
+impl Engine {
+    /// The nodes in a database.
+    pub fn new(
+        db: &Db,
+        seals: &Seals,
+        clock: &Clock,
+        settings: Settings,
+        subscriptions: Arc<Subscriptions>,
+        blocks: Arc<Blocks>,
+    ) -> Engine {
+        Engine {
+            store: Store::new(db.clone()),
+            clock: clock.clone(),
+            subscriptions,
+            blocks,
+            seals: seals.clone(),
+            homes: Homes::new(settings.node_cache_bytes_max),
+            home_locks: Locks::new(),
+            node_locks: Locks::new(),
+            last: Cache::with_weighter(
+                settings.last_item_cache_bytes_max / 2_000 + 1,
+                settings.last_item_cache_bytes_max as u64,
+                ByBytes,
+            ),
+            settings,
+        }
+    }
+
+    /// What a node is unless somebody says otherwise.
+    pub fn base_config(owner: &BareJid) -> NodeConfig {
+        if is_account(owner) {
+            NodeConfig::of_account()
+        } else {
+            NodeConfig::of_service()
+        }
+    }
+
+    /// An owner's nodes.
+    pub async fn home(&self, router: &Router, owner: &BareJid) -> Result<Arc<Home>, Fault> {
+        if let Some(home) = self.homes.get(owner).filter(|_| router.is_alone()) {
+            return Ok(home);
+        }
+        let _held = self.home_locks.hold((owner, "")).await;
+        self.home_held(router, owner).await
+    }
+
+    /// The same for somebody who holds the home's lock.
+    pub(super) async fn home_held(&self, router: &Router, owner: &BareJid) -> Result<Arc<Home>, Fault> {
+        if let Some(home) = self.homes.get(owner).filter(|_| router.is_alone()) {
+            return Ok(home);
+        }
+        let loaded = self.store.load(owner).await?;
+        let home = Arc::new(self.build(owner, loaded).await?);
+        if router.is_alone() {
+            self.homes.keep(owner, &home);
+        }
+        Ok(home)
+    }
+
+    async fn build(&self, owner: &BareJid, loaded: Loaded) -> Result<Home, Fault> {
+        let mut nodes: BTreeMap<Box<str>, Node> = BTreeMap::new();
+        if !loaded.nodes.is_empty() {
+            let key = self.key(owner).await?;
+            for row in &loaded.nodes {
+                let config = open_config(&key, owner, &row.node, &row.config)?;
+                nodes.insert(row.node.as_str().into(), Node::new(&row.node, config));
+            }
+        }
+        let mut bytes = 0;
+        for (node, items, taken) in &loaded.amounts {
+            bytes += taken;
+            if let Some(node) = nodes.get_mut(node.as_str()) {
+                node.items = Arc::new(AtomicI64::new(*items));
+            }
+        }
+        for row in &loaded.subscriptions {
+            let parsed = (
+                nodes.get_mut(row.node.as_str()),
+                Jid::parse(&row.jid),
+                State::named(&row.state),
+            );
+            if let (Some(node), Ok(jid), Some(state)) = parsed {
+                let subid = row.subid.as_str().into();
+                node.subscriptions.push(Subscription { jid, subid, state });
+            }
+        }
+        for row in &loaded.affiliations {
+            let affiliation = Affiliation::named(&row.affiliation);
+            let parsed = (
+                nodes.get_mut(row.node.as_str()),
+                BareJid::parse(&row.jid),
+                affiliation,
+            );
+            if let (Some(node), Ok(jid), Some(affiliation)) = parsed {
+                node.affiliations.insert(jid, affiliation);
+            }
+        }
+        Ok(Home::new(
+            nodes
+                .into_iter()
+                .map(|(name, node)| (name, Arc::new(node)))
+                .collect(),
+            bytes,
+        ))
+    }
+
+    /// The key that seals what an owner's nodes hold.
+    pub(super) async fn key(&self, owner: &BareJid) -> Result<Arc<Key>, Fault> {
+        Ok(self.seals.key(owner.as_str()).await?)
+    }
+
+    /// How many items a node holds.
+    pub fn items_max(&self, config: &NodeConfig) -> usize {
+        match config.max_items {
+            Most::Count(count) => count.clamp(1, self.settings.items_per_node_max),
+            Most::Max => self.settings.items_per_node_max,
+        }
+    }
+
+    /// How many bytes a payload may have.
+    pub fn item_bytes_max(&self, config: &NodeConfig) -> usize {
+        match config.max_payload_size {
+            Most::Count(bytes) => bytes.min(self.settings.item_bytes_max),
+            Most::Max => self.settings.item_bytes_max,
+        }
+    }
+
+    /// Items that are older have expired.
+    pub fn not_before(&self, config: &NodeConfig) -> i64 {
+        match config.item_expire {
+            Most::Max => i64::MIN,
+            Most::Count(seconds) => {
+                let micros = i64::try_from(seconds)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(1_000_000);
+                self.clock.now().0.saturating_sub(micros)
+            }
+        }
+    }
+
+    /// Items of a node in the order in which they were asked for.
+    pub async fn page(
+        &self,
+        owner: &BareJid,
+        node: &Node,
+        page: Page,
+        max: usize,
+    ) -> Result<Vec<Arc<Item>>, Fault> {
+        let not_before = self.not_before(&node.config);
+        let rows = self.store.page(owner, &node.name, page, not_before, max).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.key(owner).await?;
+        rows.iter()
+            .map(|row| open_item(&key, owner, &node.name, row))
+            .collect()
+    }
+
+    /// One item.
+    pub async fn find(&self, owner: &BareJid, node: &Node, id: &str) -> Result<Option<Arc<Item>>, Fault> {
+        let key = self.key(owner).await?;
+        let not_before = self.not_before(&node.config);
+        let found = self
+            .store
+            .find(owner, &node.name, tag(&key, &node.name, id), not_before)
+            .await?;
+        found
+            .map(|row| open_item(&key, owner, &node.name, &row))
+            .transpose()
+    }
+
+    /// The item that was published last.
+    pub async fn last(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        node: &Node,
+    ) -> Result<Option<Arc<Item>>, Fault> {
+        let key = (owner.clone(), node.name.clone());
+        if let Some(last) = self.last.get(&key).filter(|_| router.is_alone()) {
+            let not_before = self.not_before(&node.config);
+            return Ok(last.filter(|item| item.stamp.0 >= not_before));
+        }
+        let _held = self.node_locks.hold((owner, &node.name)).await;
+        let last = self.page(owner, node, Page::Newest(i64::MAX), 1).await?.pop();
+        if router.is_alone() {
+            self.last.insert(key, last.clone());
+        }
+        Ok(last)
+    }
+
+    /// Notes the last item of a node, for somebody who holds the node's lock; `None`: it has to be looked up.
+    pub(super) fn note_last(&self, owner: &BareJid, node: &str, item: Option<&Arc<Item>>) {
+        let key = (owner.clone(), node.into());
+        match item {
+            Some(item) => self.last.insert(key, Some(item.clone())),
+            None => drop(self.last.remove(&key)),
+        }
+    }
+
+    /// The newest items, oldest first.
+    pub async fn newest(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        name: &str,
+        max: Option<usize>,
+    ) -> Result<Vec<Arc<Item>>, Fault> {
+        let Some(node) = self.home(router, owner).await?.node(name) else {
+            return Ok(Vec::new());
+        };
+        self.newest_of(router, owner, &node, max.unwrap_or(usize::MAX))
+            .await
+    }
+
+    /// The same of a node that is at hand.
+    pub(super) async fn newest_of(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        node: &Node,
+        max: usize,
+    ) -> Result<Vec<Arc<Item>>, Fault> {
+        if max == 1 || self.items_max(&node.config) == 1 {
+            return Ok(self.last(router, owner, node).await?.into_iter().collect());
+        }
+        let max = max.min(self.settings.items_per_node_max);
+        let mut items = self.page(owner, node, Page::Newest(i64::MAX), max).await?;
+        items.reverse();
+        Ok(items)
+    }
+
+    /// One item of an owner.
+    pub async fn item(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        name: &str,
+        id: &str,
+    ) -> Result<Option<Arc<Item>>, Fault> {
+        match self.home(router, owner).await?.node(name) {
+            Some(node) => self.item_of(router, owner, &node, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The same of a node that is at hand.
+    pub(super) async fn item_of(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        node: &Node,
+        id: &str,
+    ) -> Result<Option<Arc<Item>>, Fault> {
+        let last = self.last(router, owner, node).await?;
+        match last {
+            Some(last) if *last.id == *id => Ok(Some(last)),
+            Some(_) if self.items_max(&node.config) == 1 => Ok(None),
+            None => Ok(None),
+            _ => self.find(owner, node, id).await,
+        }
+    }
+
+    /// The names of an owner's nodes.
+    pub async fn node_names(&self, router: &Router, owner: &BareJid) -> Result<Vec<String>, Fault> {
+        let nodes = self.home(router, owner).await?.nodes();
+        Ok(nodes.iter().map(|node| node.name.to_string()).collect())
+    }
+
+    /// How a node behaves.
+    pub async fn config(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        name: &str,
+    ) -> Result<Option<Arc<NodeConfig>>, Fault> {
+        Ok(self
+            .home(router, owner)
+            .await?
+            .node(name)
+            .map(|node| node.config.clone()))
+    }
+}
+
+/// The tag under which an item of that id lies.
+pub(super) fn tag(key: &Key, node: &str, id: &str) -> i64 {
+    key.tag("pubsub item", &[node.as_bytes(), id.as_bytes()])
+}
+
+/// Seals an item for its place.
+pub(super) fn seal_item(key: &Key, owner: &BareJid, node: &str, tag: i64, item: &Item) -> Vec<u8> {
+    let mut xml = Writer::new();
+    xml.start("item", PUBSUB)
+        .attr("id", &item.id)
+        .attr("publisher", item.publisher.as_str());
+    if let Some(payload) = &item.payload {
+        xml.el(payload.el());
+    }
+    xml.end();
+    key.seal(
+        &item_place(owner, node, &tag.to_le_bytes()),
+        xml.finish_string().as_bytes(),
+    )
+}
+
+fn item_place<'a>(owner: &'a BareJid, node: &'a str, tag: &'a [u8]) -> [&'a [u8]; 4] {
+    [b"pubsub item", owner.as_str().as_bytes(), node.as_bytes(), tag]
+}
+
+fn open_item(key: &Key, owner: &BareJid, node: &str, row: &Found) -> Result<Arc<Item>, Fault> {
+    let text = key.open(&item_place(owner, node, &row.item.to_le_bytes()), &row.sealed);
+    let text = text.map_err(kim_core::seal::SealError::from)?;
+    let element = stored(text)?;
+    Ok(Arc::new(Item {
+        id: element.attr("id").unwrap_or_default().into(),
+        payload: element.children().next().map(|payload| payload.to_element()),
+        publisher: Jid::parse(&element.attr("publisher").unwrap_or_default())
+            .unwrap_or_else(|_| owner.clone().into()),
+        stamp: Timestamp(row.place),
+    }))
+}
+
+/// Seals a configuration.
+pub(super) fn seal_config(key: &Key, owner: &BareJid, node: &str, config: &NodeConfig) -> Vec<u8> {
+    key.seal(&config_place(owner, node), config.to_stored().as_bytes())
+}
+
+fn config_place<'a>(owner: &'a BareJid, node: &'a str) -> [&'a [u8]; 3] {
+    [b"pubsub node", owner.as_str().as_bytes(), node.as_bytes()]
+}
+
+fn open_config(key: &Key, owner: &BareJid, node: &str, sealed: &[u8]) -> Result<NodeConfig, Fault> {
+    let text = key.open(&config_place(owner, node), sealed);
+    let element = stored(text.map_err(kim_core::seal::SealError::from)?)?;
+    let x: El<'_> = element.el();
+    Ok(NodeConfig::from_stored(x, &Engine::base_config(owner))?)
+}
+
+fn stored(text: Vec<u8>) -> Result<Element, Fault> {
+    let text = String::from_utf8(text).map_err(|_| broken())?;
+    Element::stored(&text).ok_or_else(broken)
+}
+
+fn broken() -> Fault {
+    Fault::Us(format!("a stored item or {NODE_CONFIG} form is not whole").into())
+}
+
+/// An owner's items would take too many bytes.
+pub(super) fn is_full(error: &DbError) -> bool {
+    matches!(error, DbError::Refused(_))
+}

@@ -1,0 +1,64 @@
+//! An account goes: its rows go with it ([`super::store::erase`]), and here it leaves the memory.
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::events::AccountRemoved;
+use kim_core::hook::{Flow, On};
+use kim_core::jid::BareJid;
+
+use super::SERVICE;
+use super::engine::Engine;
+use super::home::{Affiliation, Subscription};
+
+/// Forgets an account that is being removed.
+pub struct Forget(pub Arc<Engine>);
+
+impl On<AccountRemoved> for Forget {
+    async fn on(&self, removed: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
+        let account = &removed.account;
+        self.0.homes.forget(account);
+        // What it holds at the service goes now, through the front door, so that memory and tables agree.
+        let services: Vec<String> = cx
+            .router()
+            .config()
+            .server
+            .domains
+            .iter()
+            .map(|domain| format!("{SERVICE}.{domain}"))
+            .collect();
+        for service in services {
+            if let Ok(service) = BareJid::parse(&service) {
+                self.0.leave(&service, account, cx).await?;
+            }
+        }
+        Ok(Flow::Next)
+    }
+}
+
+impl Engine {
+    /// Ends everything that an account is at the service.
+    async fn leave(&self, service: &BareJid, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        let router = cx.router().clone();
+        for node in self.home(&router, service).await?.nodes() {
+            let held: Vec<Subscription> = node.subscriptions_of(account).cloned().collect();
+            if !held.is_empty() {
+                let ending: Vec<_> = held
+                    .into_iter()
+                    .map(|subscription| (subscription, None))
+                    .collect();
+                self.set_subscriptions(service, &node.name, &ending, cx).await?;
+            }
+            let owners = Engine::owners(service, &node);
+            if owners.len() == 1 && owners.contains(account) {
+                self.delete(service, &node, &account.clone().into(), None, cx)
+                    .await?;
+            } else if Engine::affiliation(service, &node, account) != Affiliation::None {
+                // The row goes with the account; the next reader loads what is left.
+                self.homes.forget(service);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! The engine at its service and in its limits.

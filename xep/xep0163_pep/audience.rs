@@ -1,0 +1,79 @@
+//! Who hears of what happens at an account's node without having subscribed (XEP-0163 §4): the owner's own sessions, always,
+//! and those of the contacts who may see the node; each only if its client wants to hear of that node.
+
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::hook::{Flow, On};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::router::{Host, Router};
+
+use super::Means;
+use crate::xep0060_pubsub::api::{AccessModel, Audience};
+
+/// Adds those who want to hear of it.
+pub(super) struct Interested(pub Means);
+
+impl On<Audience> for Interested {
+    async fn on(&self, audience: &mut Audience, cx: &mut Cx) -> Result<Flow, Fault> {
+        let router = cx.router().clone();
+        let owner = audience.owner.clone();
+        if owner.local().is_none() || router.host(owner.domain()) != Some(Host::Users) {
+            return Ok(Flow::Next);
+        }
+        let wanted = format!("{}+notify", audience.node);
+        self.add(&router, &owner, &wanted, &mut audience.sessions).await;
+        let roster = self.0.subscriptions.roster(&router, &owner).await?;
+        for item in roster.all().iter().filter(|item| item.state.is_from()) {
+            // Contacts who are away cost one look; only for the others it is asked what they may see.
+            if router.host(item.contact.domain()) != Some(Host::Users)
+                || router.is_alone() && !is_here(&router, &item.contact)
+            {
+                continue;
+            }
+            let by_presence = matches!(audience.config.access, AccessModel::Open | AccessModel::Presence);
+            let in_group = || {
+                audience
+                    .config
+                    .groups
+                    .iter()
+                    .any(|group| item.groups.iter().any(|own| **own == **group))
+            };
+            let may = match audience.config.access {
+                AccessModel::Roster => item.listed && in_group(),
+                _ if by_presence => true,
+                _ => {
+                    self.0
+                        .pubsub
+                        .may_see(&router, &owner, &audience.node, &item.contact)
+                        .await?
+                }
+            };
+            if !may || self.0.blocks.blocks(&owner, &item.contact).await? {
+                continue;
+            }
+            self.add(&router, &item.contact, &wanted, &mut audience.sessions)
+                .await;
+        }
+        Ok(Flow::Next)
+    }
+}
+
+fn is_here(router: &Router, contact: &BareJid) -> bool {
+    router.sessions().has(contact)
+}
+
+impl Interested {
+    async fn add(&self, router: &Router, who: &BareJid, wanted: &str, sessions: &mut Vec<Jid>) {
+        for session in router.sessions_of(who).await {
+            let wants = || {
+                self.0
+                    .caps
+                    .features_of(&session)
+                    .is_some_and(|features| features.has(wanted))
+            };
+            if session.priority().is_some() && wants() {
+                sessions.push(session.jid.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! XEP-0384 OMEMO Encryption 0.9.1, and 0.3, which is what clients use: guards the keys that they publish for each other.
+//!
+//! The server neither encrypts nor decrypts. It sees to it that key nodes are readable for all ([`guard`]), that bundles work
+//! ([`bundle`], [`signature`]; each way to be broken is a [`flaw`]), that devices that announce themselves at once find each
+//! other ([`races`]), and that owners hear of devices that are new or cannot be written to ([`news`]).
+
+use std::sync::Arc;
+
+use kim_core::accounts::Eraser;
+use kim_core::config::{Located, Value, Wrong, read_text, toml_text, written};
+use kim_core::db::Migration;
+use kim_core::error::Fault;
+use kim_core::hook::Stage;
+use kim_core::module::{Coverage, Module, Registrar, Spec};
+use kim_core::section;
+
+use crate::xep0060_pubsub::api::{Configuring, NodeDefaults, NotThere, Published, Publishing};
+
+pub mod api;
+mod bundle;
+mod devices;
+mod flaw;
+mod guard;
+mod keyring;
+mod news;
+mod nodes;
+mod races;
+mod signature;
+mod store;
+#[cfg(test)]
+mod tests;
+
+/// What becomes of published keys that are broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// They are not looked at.
+    Off,
+    /// They are published, and logged.
+    Warn,
+    /// The publisher gets them back with the reason.
+    Enforce,
+}
+
+impl Policy {
+    const ALL: [Policy; 3] = [Policy::Off, Policy::Warn, Policy::Enforce];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Policy::Off => "off",
+            Policy::Warn => "warn",
+            Policy::Enforce => "enforce",
+        }
+    }
+}
+
+impl Value for Policy {
+    fn expects() -> String {
+        r#""off", "warn" or "enforce""#.to_owned()
+    }
+
+    fn read(located: &Located) -> Result<Policy, Wrong> {
+        let text = read_text(located)?;
+        let known = Policy::ALL.into_iter().find(|policy| policy.as_str() == text);
+        known.ok_or_else(|| Wrong::found(written(text)))
+    }
+
+    fn toml(&self) -> Option<String> {
+        Some(toml_text(self.as_str()))
+    }
+}
+
+section! {
+    /// OMEMO: the keys that clients publish (XEP-0384).
+    pub struct OmemoConfig {
+        /// Keys that are provably broken: "enforce" refuses them with the reason, "warn" logs it, "off" does not look.
+        pub policy: Policy = Policy::Enforce;
+        /// Whether people are told by a headline of each new device of their account, with its fingerprint.
+        pub alerts: bool = true;
+        /// Prekeys in one bundle.
+        pub prekeys_max: usize = 500, in 25..=5_000;
+        /// Devices on one list.
+        pub devices_max: usize = 100, in 1..=1_000;
+    }
+}
+
+/// The module.
+pub struct Omemo;
+
+impl Module for Omemo {
+    type Config = OmemoConfig;
+    const NAME: &'static str = "xep0384_omemo";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0384",
+        title: "OMEMO Encryption",
+        version: "0.9.1",
+        coverage: Coverage::Complete,
+    }];
+    const NEEDS: &'static [&'static str] = &["xep0060_pubsub", "xep0163_pep"];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
+        room: "xep0384_omemo",
+        name: "0001_omemo",
+        sql: include_str!("migrations/0001_omemo.sql"),
+    }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
+
+    fn register(config: OmemoConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let store = store::Store::new(house.db.clone());
+        let keys = Arc::new(keyring::KeyRing {
+            pubsub: house.needed()?,
+            devices_max: config.devices_max,
+            prekeys_max: config.prekeys_max,
+        });
+        house.provide(Arc::new(api::Devices {
+            keys: keys.clone(),
+            store: store.clone(),
+        }));
+        house.on::<NodeDefaults>(Stage::Stamp, guard::StayOpen);
+        house.on::<Publishing>(Stage::Admit, guard::Inspect(config.clone()));
+        house.on::<Publishing>(Stage::Stamp, guard::StayOpen);
+        house.on::<Configuring>(Stage::Stamp, guard::StayOpen);
+        house.on::<Published>(Stage::Deliver, races::LastWord(keys.clone()));
+        house.on::<NotThere>(
+            Stage::Notify,
+            news::MissingBundles {
+                keys: keys.clone(),
+                store: store.clone(),
+            },
+        );
+        house.on::<Published>(
+            Stage::Notify,
+            news::NewDevices {
+                keys,
+                store,
+                alerts: config.alerts,
+            },
+        );
+        Ok(())
+    }
+}

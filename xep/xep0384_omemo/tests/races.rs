@@ -1,0 +1,164 @@
+//! Lists that overtake each other on their way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use data_encoding::BASE64;
+use kim_core::config::NoSettings;
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::hook::{Flow, On, Stage};
+use kim_core::module::{Coverage, Entry, Module, Registrar, Spec};
+use kim_core::wire::Element;
+use sha1::{Digest, Sha1};
+
+use super::*;
+use crate::xep0060_pubsub::api::{Audience, Draft, PubSub};
+
+/// While one list is being told of, another is committed and told of before it: as two publications on two nodes.
+struct Overtaker {
+    pubsub: Arc<PubSub>,
+    left: AtomicUsize,
+}
+
+impl On<Audience> for Overtaker {
+    async fn on(&self, audience: &mut Audience, cx: &mut Cx) -> Result<Flow, Fault> {
+        if self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .is_ok()
+        {
+            let router = cx.router().clone();
+            let mut other = router.cx().unwrap();
+            let payload = Element::parse(&list(Protocol::Legacy, &[2])).unwrap();
+            let drafts = vec![Draft::new("current", payload)];
+            self.pubsub
+                .publish(&audience.owner, &audience.node, drafts, &mut other)
+                .await?;
+            router.finish(other).await;
+        }
+        Ok(Flow::Next)
+    }
+}
+
+struct Race;
+
+impl Module for Race {
+    type Config = NoSettings;
+    const NAME: &'static str = "race";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0384",
+        title: "",
+        version: "",
+        coverage: Coverage::Complete,
+    }];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let overtaker = Overtaker {
+            pubsub: house.needed()?,
+            left: AtomicUsize::new(1),
+        };
+        house.on::<Audience>(Stage::Notify, overtaker);
+        Ok(())
+    }
+}
+
+/// Goes online with a client that wants device lists.
+async fn interested(house: &House, jid: &str) -> Client {
+    let mut client = house.online(jid).await;
+    let feature = "eu.siacs.conversations.axolotl.devicelist+notify";
+    let ver = BASE64.encode(&Sha1::digest(format!("client/pc//<{feature}<")));
+    client
+        .send(&format!(
+            "<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:test' ver='{ver}'/></presence>"
+        ))
+        .await;
+    let question = everything(&mut client)
+        .into_iter()
+        .find(|stanza| stanza.starts_with("<iq "));
+    if let Some(question) = question {
+        let id = question
+            .split(" id='")
+            .nth(1)
+            .unwrap()
+            .split('\'')
+            .next()
+            .unwrap();
+        client
+            .send(&format!(
+                "<iq id='{id}' to='localhost' type='result'><query xmlns='http://jabber.org/protocol/disco#info' \
+                 node='urn:test#{ver}'><identity category='client' type='pc'/><feature var='{feature}'/></query></iq>"
+            ))
+            .await;
+    }
+    everything(&mut client);
+    client
+}
+
+/// The devices of the lists that a client was notified of, in order.
+fn lists(client: &mut Client) -> Vec<String> {
+    let told = everything(client)
+        .into_iter()
+        .filter(|stanza| stanza.contains("pubsub#event"));
+    told.map(|stanza| {
+        let ids = stanza
+            .split("<device id='")
+            .skip(1)
+            .map(|rest| rest.split('\'').next().unwrap().to_owned());
+        ids.collect::<Vec<_>>().join(" ")
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn what_everybody_hears_last_is_the_list_that_is_there() {
+    // XEP-0384 §5.3.1: the device that was overwritten finds out by this, and announces itself again.
+    let modules: Vec<Entry> = crate::MODULES
+        .iter()
+        .copied()
+        .chain([Entry::of::<Race>()])
+        .collect();
+    let house = House::new(&modules).await;
+    let mut phone = interested(&house, "alice@localhost/phone").await;
+    let mut tablet = interested(&house, "alice@localhost/tablet").await;
+    phone
+        .send(&publish(
+            Protocol::Legacy.list_node(),
+            "current",
+            &list(Protocol::Legacy, &[1]),
+            &[],
+        ))
+        .await;
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    // The one on the way was told of after the one that replaced it; so the latter is told of again.
+    for device in [&mut phone, &mut tablet] {
+        let heard = lists(device);
+        assert_eq!(heard.last().map(String::as_str), Some("2"), "{heard:?}");
+        assert!(heard.contains(&"1".to_owned()), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_race_each_list_is_told_of_once() {
+    let house = house("").await;
+    let mut phone = interested(&house, "alice@localhost/phone").await;
+    let mut tablet = interested(&house, "alice@localhost/tablet").await;
+    for ids in [&[1][..], &[2], &[1, 2]] {
+        phone
+            .send(&publish(
+                Protocol::Legacy.list_node(),
+                "current",
+                &list(Protocol::Legacy, ids),
+                &[],
+            ))
+            .await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for device in [&mut phone, &mut tablet] {
+        assert_eq!(lists(device), ["1", "2", "1 2"]);
+    }
+}
