@@ -19,6 +19,9 @@ use crate::c2s::{Door, Security};
 use crate::cli::{App, Failure};
 use crate::control::{ControlSocket, Direct};
 use crate::house::House;
+use crate::http::Web;
+use crate::http::listener::{Listener as WebListener, Speaks};
+use crate::http::upload::{StoreError, Upload};
 use crate::probe;
 use crate::tls::{Certificates, TlsError};
 
@@ -37,6 +40,8 @@ pub struct Server {
     door: Arc<Door>,
     certificates: Arc<Certificates>,
     addresses: Vec<(Security, SocketAddr)>,
+    web_addresses: Vec<(Speaks, SocketAddr)>,
+    upload: Option<Arc<Upload>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -56,9 +61,21 @@ impl Server {
             ("c2s", &config.listen.c2s, Security::StartTls),
             ("c2s_tls", &config.listen.c2s_tls, Security::DirectTls),
         ] {
-            for address in addresses {
+            for address in addresses.iter().filter(|address| !is_shared(&config, address)) {
                 let bound = Listener::bind(*address, addresses, security);
                 listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
+            }
+        }
+        let mut web_listeners = Vec::new();
+        for (key, addresses, speaks) in [
+            ("https", &config.listen.https, Speaks::Https),
+            ("http", &config.listen.http, Speaks::Http),
+        ] {
+            for address in addresses {
+                let shared = speaks == Speaks::Https && is_shared(&config, address);
+                let speaks = if shared { Speaks::Both } else { speaks };
+                let bound = WebListener::bind(*address, addresses, speaks);
+                web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
         let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
@@ -73,6 +90,21 @@ impl Server {
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
+        let web_addresses = web_listeners
+            .iter()
+            .map(|listener| (listener.speaks(), listener.address()))
+            .collect();
+        let upload = Upload::open(&house.router, house.router.config())?;
+        if let Some(upload) = &upload {
+            let upload = upload.clone();
+            tasks.push(tokio::spawn(async move { upload.keep_clear().await }));
+        }
+        let web = Web::new(door.clone(), house.db.clone(), upload.clone());
+        tasks.extend(
+            web_listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.serve(web.clone()))),
+        );
         let controlled = Arc::new(Direct::serving(house.router.clone()));
         tasks.push(tokio::spawn(control.serve(controlled)));
         Ok(Server {
@@ -80,6 +112,8 @@ impl Server {
             door,
             certificates,
             addresses,
+            web_addresses,
+            upload,
             tasks,
         })
     }
@@ -89,9 +123,19 @@ impl Server {
         &self.addresses
     }
 
+    /// Where browsers can connect.
+    pub fn web_addresses(&self) -> &[(Speaks, SocketAddr)] {
+        &self.web_addresses
+    }
+
     /// The house behind the doors.
     pub fn house(&self) -> &House {
         &self.house
+    }
+
+    /// Uploaded files, if they are switched on.
+    pub fn upload(&self) -> Option<&Arc<Upload>> {
+        self.upload.as_ref()
     }
 
     /// The door for clients.
@@ -136,9 +180,21 @@ impl Server {
     }
 }
 
+/// Whether an address serves XMPP and HTTPS, told apart by ALPN. Port 0 is any free one, so two of them do not meet.
+fn is_shared(config: &Config, address: &SocketAddr) -> bool {
+    let listen = &config.listen;
+    address.port() != 0 && listen.c2s_tls.contains(address) && listen.https.contains(address)
+}
+
 /// What has to be done now and then.
 async fn keep_house(door: Arc<Door>) {
     door.keep_house().await;
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Other(error.to_string())
+    }
 }
 
 impl From<TlsError> for Failure {
@@ -194,6 +250,14 @@ async fn greet(server: &Server) {
             Security::DirectTls => "TLS",
         };
         text.push_str(&format!("  clients      {address} ({how})\n"));
+    }
+    for (speaks, address) in &server.web_addresses {
+        let how = match speaks {
+            Speaks::Http => "HTTP",
+            Speaks::Https => "HTTPS",
+            Speaks::Both => "HTTPS and TLS",
+        };
+        text.push_str(&format!("  web          {address} ({how})\n"));
     }
     for pair in server.certificates.current().pairs() {
         let made = if pair.is_self_signed { " (self-signed)" } else { "" };

@@ -32,6 +32,7 @@ pub mod xep0313_mam;
 pub mod xep0313_rooms;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
+pub mod xep0363_upload;
 pub mod xep0380_eme;
 pub mod xep0384_omemo;
 pub mod xep0401_invites;
@@ -78,6 +79,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0424_retraction::Retraction>(),
     Entry::of::<xep0425_moderation::Moderation>(),
     Entry::of::<xep0352_csi::ClientStates>(),
+    Entry::of::<xep0363_upload::Upload>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),
     Entry::of::<xep0384_omemo::Omemo>(),
     Entry::of::<xep0401_invites::Invitations>(),

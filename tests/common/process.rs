@@ -32,6 +32,8 @@ impl Process {
             .current_dir(&home)
             .env("KIM__LISTEN__C2S", "127.0.0.1:0")
             .env("KIM__LISTEN__C2S_TLS", "127.0.0.1:0")
+            .env("KIM__LISTEN__HTTPS", "127.0.0.1:0")
+            .env("KIM__LISTEN__HTTP", "127.0.0.1:0")
             .env("KIM_LOG", "warn")
             .envs(settings.iter().copied())
             .stdout(Stdio::piped());

@@ -78,6 +78,7 @@ impl Kim {
         let config = format!(
             "[server]\ndomains = [\"localhost\"]\ndata_dir = {data:?}\n\
              [listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = [\"127.0.0.1:0\"]\n\
+             https = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\n\
              [storage]\nurl = {url:?}\n{settings}",
             data = folder.join("data"),
             url = db.url(),
