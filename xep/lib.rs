@@ -14,6 +14,7 @@ pub mod xep0054_vcard;
 pub mod xep0059_rsm;
 pub mod xep0060_pubsub;
 pub mod xep0077_register;
+pub mod xep0084_avatar;
 pub mod xep0092_version;
 pub mod xep0115_caps;
 pub mod xep0157_contact;
@@ -29,6 +30,8 @@ pub mod xep0352_csi;
 pub mod xep0359_ids;
 pub mod xep0380_eme;
 pub mod xep0384_omemo;
+pub mod xep0402_bookmarks;
+pub mod xep0490_mds;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -48,6 +51,9 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0191_blocking::Blocking>(),
     Entry::of::<xep0060_pubsub::PublishSubscribe>(),
     Entry::of::<xep0163_pep::PersonalEventing>(),
+    Entry::of::<xep0084_avatar::Avatars>(),
+    Entry::of::<xep0402_bookmarks::Bookmarks>(),
+    Entry::of::<xep0490_mds::DisplayedSync>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),

@@ -7,16 +7,19 @@ use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
+use kim_core::hook::Flow;
 use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::ns;
 use kim_core::router::Host;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
 
+pub mod api;
 mod store;
 #[cfg(test)]
 mod tests;
 
+use api::{Reading, Writing};
 use store::{Entry, Private};
 
 const NS: &str = "jabber:iq:private";
@@ -71,13 +74,37 @@ impl HandleIq for Keeper {
             let &[asked] = elements.as_slice() else {
                 return Err(not_acceptable("one element at a time"));
             };
-            let kept = self.0.get(iq.account, namespace, asked.name()).await?;
+            let mut reading = Reading {
+                account: iq.account.clone(),
+                ns: namespace.to_owned(),
+                name: asked.name().to_owned(),
+                xml: None,
+            };
+            let kept = match cx.router().clone().raise(&mut reading, cx).await? {
+                Flow::Done => reading.xml,
+                Flow::Next => self.0.get(iq.account, namespace, asked.name()).await?,
+            };
             return Ok(write(asked, kept.as_deref()));
         }
         if elements.len() > ELEMENTS_MAX {
             return Err(not_acceptable("too many elements at once"));
         }
-        if !self.0.put(iq.account, namespace, entries(&elements)).await? {
+        let mut kept_here = Vec::new();
+        for entry in entries(&elements) {
+            let mut writing = Writing {
+                account: iq.account.clone(),
+                ns: namespace.to_owned(),
+                name: entry.name.clone(),
+                xml: entry.xml.clone(),
+            };
+            if cx.router().clone().raise(&mut writing, cx).await? == Flow::Next {
+                kept_here.push(entry);
+            }
+        }
+        if kept_here.is_empty() {
+            return Ok(Reply::Empty);
+        }
+        if !self.0.put(iq.account, namespace, kept_here).await? {
             let error = StanzaError::new(Condition::PolicyViolation).text("your private storage is full");
             return Err(error.kind(ErrorType::Cancel).into());
         }

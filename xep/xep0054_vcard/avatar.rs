@@ -22,9 +22,21 @@ const UPDATE: &str = "vcard-temp:x:update";
 /// The hash of the picture in a vCard (§3.1); none if there is no picture, or if it is not base64 (§4.6).
 pub(super) fn hash(card: El<'_>) -> Option<String> {
     let data = card.child("PHOTO", NS)?.child("BINVAL", NS)?.text();
-    let data: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let picture = BASE64.decode(&data).ok().filter(|picture| !picture.is_empty())?;
-    Some(HEXLOWER.encode(&Sha1::digest(picture)))
+    picture(&data).map(|picture| hash_of(&picture))
+}
+
+/// A picture that is written as base64, with white space anywhere.
+pub(super) fn picture(base64: &str) -> Option<Vec<u8>> {
+    let data: Vec<u8> = base64
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    BASE64.decode(&data).ok().filter(|picture| !picture.is_empty())
+}
+
+/// The hash of a picture.
+pub(super) fn hash_of(picture: &[u8]) -> String {
+    HEXLOWER.encode(&Sha1::digest(picture))
 }
 
 /// What a presence says about the picture (§4.1).

@@ -7,6 +7,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::router::Host;
 
+use super::api::{Photo, PhotoChanged};
 use super::avatar;
 use super::store::Cards;
 
@@ -47,6 +48,11 @@ impl HandleIq for Change {
         self.cards.put(iq.account, xml, photo.clone()).await?;
         if photo != before {
             avatar::show_again(&router, iq.account, photo.as_deref()).await;
+            let mut changed = PhotoChanged {
+                account: iq.account.clone(),
+                photo: Photo::read(iq.payload),
+            };
+            router.raise(&mut changed, cx).await?;
         }
         Ok(Reply::Empty)
     }

@@ -12,6 +12,7 @@ use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 
+pub mod api;
 mod avatar;
 mod card;
 mod store;
@@ -50,6 +51,7 @@ impl Module for VCardTemp {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let cards = Arc::new(store::Cards::new(house.db.clone()));
         let bytes_max = house.config.limits.effective().vcard_bytes_max;
+        house.provide(Arc::new(api::VCards::new(cards.clone())));
         house.iq(
             &[At::Own, At::Account],
             IqType::Get,

@@ -12,7 +12,7 @@ use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
 
 use crate::rfc6121_im::api::{PresenceChanged, RosterChanged, Subscriptions};
-use crate::xep0060_pubsub::api::{Audience, NodeDefaults, PubSub, Publishing};
+use crate::xep0060_pubsub::api::{Audience, Configuring, NodeDefaults, PubSub, Publishing};
 use crate::xep0115_caps::api::{Caps, CapsKnown};
 use crate::xep0191_blocking::api::Blocks;
 
@@ -20,7 +20,7 @@ mod audience;
 mod last;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// What an account's nodes can do beside what the engine can.
 const FEATURES: &[&str] = &[
@@ -29,11 +29,9 @@ const FEATURES: &[&str] = &[
     "http://jabber.org/protocol/pubsub#presence-notifications",
 ];
 
-/// What one widespread client looks for at the domain before it publishes keys.
-const SEEN_AT_THE_SERVER: &[&str] = &[
-    "http://jabber.org/protocol/pubsub#publish-options",
-    "http://jabber.org/protocol/pubsub#publish",
-];
+/// What one widespread client looks for at the domain before it publishes keys. Without the plain `#publish` beside it: there
+/// are libraries that sort the two the wrong way round when they check the hash of capabilities (XEP-0115 §5.1).
+const SEEN_AT_THE_SERVER: &[&str] = &["http://jabber.org/protocol/pubsub#publish-options"];
 
 /// What rooms of this house need to hear of accounts' nodes.
 #[derive(Clone)]
@@ -62,6 +60,12 @@ impl Module for PersonalEventing {
             "Persistent Storage of Private Data via PubSub",
             "1.1.1",
         ),
+        carried("XEP-0080", "User Location"),
+        carried("XEP-0107", "User Mood"),
+        carried("XEP-0108", "User Activity"),
+        carried("XEP-0118", "User Tune"),
+        carried("XEP-0172", "User Nickname"),
+        carried("XEP-0292", "vCard4 Over XMPP"),
     ];
     const NEEDS: &'static [&'static str] =
         &["rfc6121_im", "xep0060_pubsub", "xep0115_caps", "xep0191_blocking"];
@@ -92,11 +96,22 @@ impl Module for PersonalEventing {
         }
         house.on::<NodeDefaults>(Stage::Stamp, names::Defaults);
         house.on::<Publishing>(Stage::Stamp, names::StayPrivate);
+        house.on::<Configuring>(Stage::Stamp, names::StayPrivate);
         house.on::<Audience>(Stage::Deliver, audience::Interested(means.clone()));
         house.on::<PresenceChanged>(Stage::Notify, last::OnPresence(means.clone()));
         house.on::<CapsKnown>(Stage::Notify, last::OnCaps(means.clone()));
         house.on::<RosterChanged>(Stage::Notify, last::OnRoster(means));
         Ok(())
+    }
+}
+
+/// What clients publish at a node of this name is theirs; the server keeps it and tells of it.
+const fn carried(id: &'static str, title: &'static str) -> Spec {
+    Spec {
+        id,
+        title,
+        version: "",
+        coverage: Coverage::Partial("its node is kept and told of like any other"),
     }
 }
 

@@ -5,7 +5,10 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On};
 
-use crate::xep0060_pubsub::api::{AccessModel, NodeDefaults, Publishing, SendLast};
+use crate::xep0060_pubsub::api::{AccessModel, Configuring, Most, NodeDefaults, Publishing, SendLast};
+
+/// Those of them that hold one item for each of many things: as many as there is room for, and every change is told.
+const MANY: &[&str] = &["urn:xmpp:bookmarks:1", "urn:xmpp:mds:displayed:0"];
 
 /// Nodes that are private by their specification, whoever serves them.
 const PRIVATE: &[&str] = &[
@@ -29,6 +32,13 @@ impl On<NodeDefaults> for Defaults {
             defaults.config.persist_items = true;
             defaults.config.send_last = SendLast::Never;
         }
+        if is_private(defaults.owner.local().is_some(), &defaults.node)
+            && MANY.contains(&defaults.node.as_str())
+        {
+            defaults.config.max_items = Most::Max;
+            defaults.config.notify_delete = true;
+            defaults.config.notify_retract = true;
+        }
         Ok(Flow::Next)
     }
 }
@@ -40,6 +50,15 @@ impl On<Publishing> for StayPrivate {
     async fn on(&self, publishing: &mut Publishing, _: &mut Cx) -> Result<Flow, Fault> {
         if is_private(publishing.owner.local().is_some(), &publishing.node) {
             publishing.config.access = AccessModel::Whitelist;
+        }
+        Ok(Flow::Next)
+    }
+}
+
+impl On<Configuring> for StayPrivate {
+    async fn on(&self, configuring: &mut Configuring, _: &mut Cx) -> Result<Flow, Fault> {
+        if is_private(configuring.owner.local().is_some(), &configuring.node) {
+            configuring.config.access = AccessModel::Whitelist;
         }
         Ok(Flow::Next)
     }

@@ -15,7 +15,8 @@ const SET_CONFIG: &str = "UPDATE pubsub_node SET config = $3 WHERE owner = $1 AN
 const IS_THERE: &str = "SELECT 1 FROM pubsub_node WHERE owner = $1 AND node = $2";
 const BYTES: &str = "SELECT bytes FROM pubsub_item WHERE owner = $1 AND node = $2 AND item = $3";
 const PUT: &str = "INSERT INTO pubsub_item (owner, node, item, place, bytes, sealed) VALUES ($1, $2, $3, $4, $5, $6) \
-     ON CONFLICT (owner, node, item) DO UPDATE SET place = excluded.place, bytes = excluded.bytes, sealed = excluded.sealed";
+     ON CONFLICT (owner, node, item) \
+     DO UPDATE SET place = excluded.place, bytes = excluded.bytes, sealed = excluded.sealed";
 const SURPLUS: &str = "SELECT item, bytes FROM pubsub_item WHERE owner = $1 AND node = $2 \
      ORDER BY place DESC LIMIT 1000 OFFSET $3";
 const EXPIRED: &str = "SELECT item, bytes FROM pubsub_item WHERE owner = $1 AND node = $2 AND place < $3 ORDER BY place LIMIT 1000";

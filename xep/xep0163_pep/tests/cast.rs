@@ -116,7 +116,14 @@ pub async fn publish(client: &mut Client, to: &str, node: &str, id: &str, fields
     } else {
         options(fields)
     };
-    let item = format!("<item{id}><note xmlns='urn:note'>hello</note></item>");
+    let item = match node {
+        // Nodes whose payload the server knows.
+        "urn:xmpp:bookmarks:1" => {
+            "<item id='play@conference.localhost'><conference xmlns='urn:xmpp:bookmarks:1'/></item>"
+                .to_owned()
+        }
+        _ => format!("<item{id}><note xmlns='urn:note'>hello</note></item>"),
+    };
     pubsub(
         client,
         to,

@@ -98,13 +98,13 @@ const SENT: &[Sent] = &[
     ),
     (
         "an avatar for those who see the presence",
-        "urn:xmpp:avatar:data",
+        "urn:xmpp:avatar:metadata",
         &[("access_model", "presence"), ("persist_items", "true")],
         &[("access_model", "presence")],
     ),
     (
         "an avatar for everybody",
-        "urn:xmpp:avatar:data",
+        "urn:xmpp:avatar:metadata",
         &[("access_model", "open"), ("persist_items", "1")],
         &[("access_model", "open")],
     ),

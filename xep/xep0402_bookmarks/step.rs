@@ -1,0 +1,151 @@
+//! Holding both nodes in step (§5.3): what a client does to one is done to the other. Only what differs is published, so
+//! nobody is told of what has not changed.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::hook::{Flow, On};
+use kim_core::jid::BareJid;
+use kim_core::wire::{El, Element};
+use tokio::sync::Mutex;
+
+use super::bookmark::{Bookmark, storage};
+use super::{CURRENT, NATIVE, STORAGE};
+use crate::xep0060_pubsub::api::{Draft, Item, NodeDeleted, PubSub, Published, Retracted};
+
+/// Accounts whose bookmarks can be worked on at the same time.
+const LOCKS: usize = 64;
+
+/// Knows both nodes.
+pub struct Keeper {
+    pub(super) pubsub: Arc<PubSub>,
+    /// One change of an account at a time: each reads all of one node to write the other.
+    locks: Vec<Mutex<()>>,
+    hasher: RandomState,
+}
+
+impl Keeper {
+    /// With these nodes.
+    pub fn new(pubsub: Arc<PubSub>) -> Keeper {
+        Keeper {
+            pubsub,
+            locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn lock(&self, account: &BareJid) -> Option<&Mutex<()>> {
+        self.locks.get(self.hasher.hash_one(account) as usize % LOCKS)
+    }
+
+    /// The `<storage/>` that is there.
+    pub async fn storage(&self, account: &BareJid, cx: &Cx) -> Result<Option<Element>, Fault> {
+        let last = self.pubsub.items(cx.router(), account, STORAGE, Some(1)).await?;
+        let payload = last.last().and_then(|item| item.payload.clone());
+        // Some clients put a conference there without anything around it; that is no storage.
+        Ok(payload.filter(|payload| payload.is("storage", STORAGE)))
+    }
+
+    /// Native items have changed: the storage is made anew.
+    async fn to_storage(&self, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        let lock = self.lock(account);
+        let _held = match lock {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
+        let items = self.pubsub.items(cx.router(), account, NATIVE, None).await?;
+        let bookmarks: Vec<Bookmark> = items.iter().filter_map(of_item).collect();
+        let before = self.storage(account, cx).await?;
+        let Some(now) = storage(&bookmarks, before.as_ref().map(Element::el)) else {
+            return Ok(());
+        };
+        if before.as_ref() != Some(&now) {
+            self.pubsub
+                .publish(account, STORAGE, vec![Draft::new(CURRENT, now)], cx)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The storage has changed: native items are published where they differ, and removed where they are not in it.
+    pub async fn to_native(&self, account: &BareJid, storage: El<'_>, cx: &mut Cx) -> Result<(), Fault> {
+        let lock = self.lock(account);
+        let _held = match lock {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
+        let wanted = Bookmark::of_storage(storage);
+        let items = self.pubsub.items(cx.router(), account, NATIVE, None).await?;
+        let there: HashMap<&str, &Arc<Item>> = items.iter().map(|item| (&*item.id, item)).collect();
+        for bookmark in &wanted {
+            let before = there.get(bookmark.jid.as_str());
+            if before.and_then(|item| of_item(item)).as_ref() == Some(bookmark) {
+                continue;
+            }
+            let payload = bookmark.native(before.and_then(|item| item.payload.as_ref()));
+            if let Some(payload) = payload {
+                let draft = Draft::new(bookmark.jid.clone(), payload);
+                self.pubsub.publish(account, NATIVE, vec![draft], cx).await?;
+            }
+        }
+        let is_wanted = |item: &Arc<Item>| wanted.iter().any(|bookmark| *bookmark.jid == *item.id);
+        let gone: Vec<String> = items
+            .iter()
+            .filter(|item| !is_wanted(item))
+            .map(|item| item.id.to_string())
+            .collect();
+        if !gone.is_empty() {
+            self.pubsub.retract(account, NATIVE, &gone, cx).await?;
+        }
+        Ok(())
+    }
+}
+
+fn of_item(item: &Arc<Item>) -> Option<Bookmark> {
+    Bookmark::of_item(&item.id, item.payload.as_ref()?)
+}
+
+/// Hears what clients do to either node.
+pub struct InStep(pub Arc<Keeper>);
+
+impl On<Published> for InStep {
+    async fn on(&self, published: &mut Published, cx: &mut Cx) -> Result<Flow, Fault> {
+        if published.by_server || published.owner.local().is_none() {
+            return Ok(Flow::Next);
+        }
+        let owner = published.owner.clone();
+        match published.node.as_str() {
+            NATIVE => self.0.to_storage(&owner, cx).await?,
+            STORAGE => {
+                let last = published.items.last().and_then(|item| item.payload.as_ref());
+                if let Some(storage) = last.filter(|payload| payload.is("storage", STORAGE)) {
+                    self.0.to_native(&owner, storage.el(), cx).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(Flow::Next)
+    }
+}
+
+impl On<Retracted> for InStep {
+    async fn on(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<Flow, Fault> {
+        if !retracted.by_server && retracted.owner.local().is_some() && retracted.node == NATIVE {
+            self.0.to_storage(&retracted.owner.clone(), cx).await?;
+        }
+        Ok(Flow::Next)
+    }
+}
+
+impl On<NodeDeleted> for InStep {
+    async fn on(&self, deleted: &mut NodeDeleted, cx: &mut Cx) -> Result<Flow, Fault> {
+        let by_owner = !deleted.by.is_bare();
+        if by_owner && deleted.owner.local().is_some() && deleted.node == NATIVE {
+            self.0.to_storage(&deleted.owner.clone(), cx).await?;
+        }
+        Ok(Flow::Next)
+    }
+}
