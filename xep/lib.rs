@@ -9,7 +9,9 @@ pub mod rfc6121_im;
 pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
+pub mod xep0045_muc;
 pub mod xep0049_private;
+pub mod xep0050_commands;
 pub mod xep0054_vcard;
 pub mod xep0059_rsm;
 pub mod xep0060_pubsub;
@@ -17,6 +19,7 @@ pub mod xep0077_register;
 pub mod xep0084_avatar;
 pub mod xep0092_version;
 pub mod xep0115_caps;
+pub mod xep0133_admin;
 pub mod xep0157_contact;
 pub mod xep0163_pep;
 pub mod xep0175_anonymous;
@@ -30,6 +33,7 @@ pub mod xep0352_csi;
 pub mod xep0359_ids;
 pub mod xep0380_eme;
 pub mod xep0384_omemo;
+pub mod xep0401_invites;
 pub mod xep0402_bookmarks;
 pub mod xep0490_mds;
 
@@ -41,27 +45,31 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0012_last::LastActivity>(),
     Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
+    Entry::of::<xep0050_commands::AdHocCommands>(),
     Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0059_rsm::ResultSets>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),
+    Entry::of::<xep0133_admin::Administration>(),
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
     Entry::of::<xep0060_pubsub::PublishSubscribe>(),
     Entry::of::<xep0163_pep::PersonalEventing>(),
     Entry::of::<xep0084_avatar::Avatars>(),
-    Entry::of::<xep0402_bookmarks::Bookmarks>(),
-    Entry::of::<xep0490_mds::DisplayedSync>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
     Entry::of::<xep0199_ping::Ping>(),
     Entry::of::<xep0202_time::Time>(),
     Entry::of::<xep0280_carbons::Carbons>(),
     Entry::of::<xep0313_mam::Mam>(),
+    Entry::of::<xep0045_muc::Muc>(),
     Entry::of::<xep0352_csi::ClientStates>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),
     Entry::of::<xep0384_omemo::Omemo>(),
+    Entry::of::<xep0401_invites::Invitations>(),
+    Entry::of::<xep0402_bookmarks::Bookmarks>(),
+    Entry::of::<xep0490_mds::DisplayedSync>(),
 ];
 
 #[cfg(test)]

@@ -223,6 +223,7 @@ async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -
                 stanza,
                 domain: domain.as_str().to_owned(),
                 address: stream.address,
+                facts: stream.facts.clone(),
                 reply: None,
             };
             stream.door.router.clone().before_login(event).await

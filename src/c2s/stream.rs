@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use kim_core::error::{STREAMS, StreamCondition, StreamError};
+use kim_core::facts::Facts;
 use kim_core::jid::BareJid;
 use kim_core::ns;
 use kim_core::random;
@@ -78,6 +79,8 @@ pub struct Stream {
     /// The domain it asked for, once it is known to be one of ours.
     domain: Option<BareJid>,
     elements: u32,
+    /// What rooms have noted about it.
+    pub(super) facts: Arc<Facts>,
 }
 
 impl Stream {
@@ -97,6 +100,7 @@ impl Stream {
             claimed: None,
             domain: None,
             elements: 0,
+            facts: Arc::default(),
         }
     }
 

@@ -194,7 +194,9 @@ impl From<AccountError> for ControlError {
             AccountError::Removed { .. } => ControlError::NameHeldBack,
             AccountError::NotFound => ControlError::NoSuchAccount,
             AccountError::NotAnAccount => ControlError::BadRequest(error.to_string()),
-            AccountError::Busy | AccountError::Db(_) => ControlError::Failed(error.to_string()),
+            AccountError::NotMet(_) | AccountError::Busy | AccountError::Db(_) => {
+                ControlError::Failed(error.to_string())
+            }
         }
     }
 }

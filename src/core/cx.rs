@@ -49,6 +49,18 @@ impl Cx {
         }
     }
 
+    /// A context of its own for another part of the same work: of the same time, without facts, begun by the server.
+    pub fn fresh(&self) -> Cx {
+        Cx {
+            router: self.router.clone(),
+            origin: Origin::Server,
+            received: self.received,
+            facts: Vec::new(),
+            sends: VecDeque::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
     /// The router: sessions, hosts, clock, other rooms' facts.
     pub fn router(&self) -> &Arc<Router> {
         &self.router
@@ -103,6 +115,16 @@ impl Cx {
     /// stored by itself.
     pub fn flush(&mut self) {
         self.outcome.flush();
+    }
+
+    /// Queues the rows so far and waits until they are committed; what is requested afterwards, or was before, leaves when
+    /// the chain is finished. For those who keep an order among several chains; nothing of a chain may leave whose
+    /// commit failed.
+    pub async fn committed(&mut self) -> Result<(), DbError> {
+        self.outcome.flush();
+        self.outcome.hurry();
+        self.outcome.settled().await;
+        self.outcome.failure().map_or(Ok(()), Err)
     }
 
     pub(crate) fn next_send(&mut self) -> Option<Stanza> {

@@ -79,6 +79,7 @@ impl From<crate::accounts::AccountError> for Fault {
             AccountError::Exists | AccountError::Removed { .. } => Condition::Conflict.into(),
             AccountError::NotFound => Condition::ItemNotFound.into(),
             AccountError::NotAnAccount => Condition::JidMalformed.into(),
+            AccountError::NotMet(_) => Condition::NotAllowed.into(),
             AccountError::Busy => Condition::ResourceConstraint.into(),
             AccountError::Db(error) => error.into(),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::error::StanzaError;
+use crate::facts::Facts;
 use crate::hook::Event;
 use crate::jid::{BareJid, Jid};
 use crate::session::Session;
@@ -225,6 +226,8 @@ pub struct BeforeLogin {
     pub domain: String,
     /// Where it comes from, for limits.
     pub address: IpAddr,
+    /// What rooms have noted about the stream so far.
+    pub facts: Arc<Facts>,
     /// The answer, set by the hook that deals with it.
     pub reply: Option<Stanza>,
 }

@@ -13,6 +13,7 @@ pub mod cx;
 pub mod db;
 pub mod error;
 pub mod events;
+pub mod facts;
 pub mod hook;
 pub mod jid;
 pub mod module;

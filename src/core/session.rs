@@ -1,7 +1,7 @@
 //! A session as the rest of the house sees it: who it is, what it told us, and an outbox. The task that owns the
 //! socket holds the other end; nobody else ever waits for that socket.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::error::StreamError;
+use crate::facts::Facts;
 use crate::jid::{BareJid, Jid};
 use crate::stanza::Stanza;
 
@@ -40,7 +41,7 @@ pub struct Session {
     /// Set when it is taken out of the house while its socket may still be open.
     left: AtomicBool,
     /// Rooms' own facts about the session. Empty for most: allocated when first used.
-    facts: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
+    facts: Facts,
 }
 
 /// What a session counts so that another connection can go on where one was lost (XEP-0198).
@@ -113,7 +114,7 @@ impl Session {
             takes_since: AtomicI64::new(0),
             tally: OnceLock::new(),
             left: AtomicBool::new(false),
-            facts: Mutex::new(Vec::new()),
+            facts: Facts::default(),
         })
     }
 
@@ -169,27 +170,12 @@ impl Session {
 
     /// A room's fact about this session, made on first use.
     pub fn fact<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
-        let key = TypeId::of::<T>();
-        let mut facts = lock(&self.facts);
-        if let Some(found) = facts
-            .iter()
-            .find(|(id, _)| *id == key)
-            .and_then(|(_, f)| f.clone().downcast().ok())
-        {
-            return found;
-        }
-        let made = Arc::new(T::default());
-        facts.push((key, made.clone()));
-        made
+        self.facts.of()
     }
 
     /// A room's fact about this session, if the room ever left one.
     pub fn known_fact<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let key = TypeId::of::<T>();
-        lock(&self.facts)
-            .iter()
-            .find(|(id, _)| *id == key)
-            .and_then(|(_, fact)| fact.clone().downcast().ok())
+        self.facts.known()
     }
 
     /// Whether the session was taken out of the house: replaced, or its account is gone. What it sends is not heard.

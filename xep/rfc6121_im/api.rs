@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Event;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 use kim_core::session::Session;
-use kim_core::stanza::Stanza;
+use kim_core::stanza::{Kind, PresenceType, Stanza};
 
+use super::change::Edit;
 use super::directed::Directed;
+use super::follow;
 pub use super::item::{Item, Roster};
 use super::offline::Offline;
 pub use super::rosters::Interested;
 use super::rosters::Rosters;
 use super::store::roster_change::Changed;
+use super::subscription::Act;
 pub use super::subscription::{Half, State};
 
 /// Rosters and subscriptions. Reads come from memory for accounts that are online.
@@ -52,6 +56,52 @@ impl Subscriptions {
     /// An account's whole roster.
     pub async fn roster(&self, router: &Router, account: &BareJid) -> Result<Arc<Roster>, Fault> {
         self.rosters.of(router, account).await
+    }
+
+    /// Makes two accounts of this server contacts of each other, as if both had asked and agreed. When it returns, both
+    /// rosters are stored and pushed; presence follows with the context.
+    pub async fn befriend(
+        &self,
+        router: &Arc<Router>,
+        one: &BareJid,
+        other: &BareJid,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        let there = self.rosters.change(router, one, other, Edit::Befriend).await?;
+        let back = self.rosters.change(router, other, one, Edit::Befriend).await?;
+        follow::to_contact(router, one, other, &there.follow, cx).await;
+        follow::to_contact(router, other, one, &back.follow, cx).await;
+        Ok(())
+    }
+
+    /// Says yes in an account's name before the contact's request is dealt with (RFC 6121 §3.4): the request will be
+    /// answered, and nobody be asked.
+    pub async fn approve(
+        &self,
+        router: &Arc<Router>,
+        account: &BareJid,
+        contact: &BareJid,
+    ) -> Result<(), Fault> {
+        let edit = Edit::Outbound(Act::Subscribed);
+        self.rosters
+            .change(router, account, contact, edit)
+            .await
+            .map(drop)
+    }
+
+    /// Asks a contact for its presence in an account's name (RFC 6121 §3.1).
+    pub async fn request(
+        &self,
+        router: &Arc<Router>,
+        account: &BareJid,
+        contact: &BareJid,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        let edit = Edit::Outbound(Act::Subscribe);
+        self.rosters.change(router, account, contact, edit).await?;
+        let kind = Kind::Presence(PresenceType::Subscribe);
+        cx.send(Stanza::new(kind, "").from(account.clone()).to(contact.clone()));
+        Ok(())
     }
 
     /// Whether an account has put a contact into one of these groups.

@@ -22,6 +22,8 @@ pub enum Edit {
     },
     /// A client removed the item (§2.5).
     Remove,
+    /// Both sides have agreed elsewhere: each sees the other (XEP-0401 §5.5).
+    Befriend,
 }
 
 /// What follows from a change besides the roster push.
@@ -89,6 +91,24 @@ pub fn apply(before: Option<&Item>, contact: &BareJid, edit: &Edit) -> Option<Ou
                 ..Item::new(contact.clone())
             };
             farewell(was)
+        }
+        Edit::Befriend => {
+            let tell = if item.state.is_from() {
+                Tell::Nothing
+            } else {
+                Tell::Current
+            };
+            item.listed = true;
+            item.state = State {
+                outgoing: Half::Yes,
+                incoming: Half::Yes,
+                approved: false,
+            };
+            Follow {
+                pass: false,
+                send: Vec::new(),
+                tell,
+            }
         }
     };
     Some(Outcome { item, follow })

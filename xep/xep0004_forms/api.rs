@@ -119,6 +119,8 @@ pub struct Sheet {
     form_type: Option<String>,
     /// Forms that are filled in need to be told the types of their fields (§3.2).
     typed: bool,
+    /// The next field has to be filled in.
+    requires: bool,
 }
 
 impl Sheet {
@@ -136,6 +138,7 @@ impl Sheet {
             xml,
             form_type: Some(form_type.to_owned()),
             typed: kind == FormKind::Form,
+            requires: false,
         }
     }
 
@@ -148,6 +151,12 @@ impl Sheet {
     /// What somebody who fills it in should know.
     pub fn instructions(mut self, text: &str) -> Sheet {
         self.xml.start("instructions", DATA).text(text).end();
+        self
+    }
+
+    /// The next field has to be filled in (§3.2).
+    pub fn required(mut self) -> Sheet {
+        self.requires = true;
         self
     }
 
@@ -183,6 +192,11 @@ impl Sheet {
         self.write(var, "list-single", label, &[value], options)
     }
 
+    /// Any of several values, each with a label.
+    pub fn several(self, var: &str, label: &str, values: &[&str], options: &[(&str, &str)]) -> Sheet {
+        self.write(var, "list-multi", label, values, options)
+    }
+
     /// A field of any type of §3.3.
     pub fn field(self, var: &str, kind: &str, label: &str, values: &[&str]) -> Sheet {
         self.write(var, kind, label, values, &[])
@@ -197,8 +211,11 @@ impl Sheet {
         options: &[(&str, &str)],
     ) -> Sheet {
         if let Some(form_type) = self.form_type.take() {
+            let requires = std::mem::take(&mut self.requires);
             self = self.write("FORM_TYPE", "hidden", "", &[&form_type], &[]);
+            self.requires = requires;
         }
+        let requires = std::mem::take(&mut self.requires);
         let xml = &mut self.xml;
         xml.start("field", DATA).attr("var", var);
         if self.typed || kind == "hidden" {
@@ -206,6 +223,9 @@ impl Sheet {
         }
         if !label.is_empty() {
             xml.attr("label", label);
+        }
+        if requires {
+            xml.start("required", DATA).end();
         }
         for value in values {
             xml.start("value", DATA).text(value).end();

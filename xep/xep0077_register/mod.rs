@@ -2,9 +2,12 @@
 //! changing one's password, and removing one's account, which really erases it.
 
 mod account;
+pub mod api;
 mod newcomer;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;
@@ -33,7 +36,9 @@ impl Module for Register {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.iq(&[At::Server, At::Own], IqType::Get, "query", NS, account::Lookup);
         house.iq(&[At::Server, At::Own], IqType::Set, "query", NS, account::Change);
-        house.on::<BeforeLogin>(Stage::Deliver, newcomer::Newcomer::new(house.config));
+        let reserved = Arc::new(newcomer::Reserved::new(house.config));
+        house.provide(reserved.clone());
+        house.on::<BeforeLogin>(Stage::Deliver, newcomer::Newcomer::new(house.config, reserved));
         if house.config.registration.open {
             house.stream_feature(Offer::BeforeLogin, |router, domain| {
                 let mut xml = Writer::new();

@@ -2,8 +2,9 @@
 //! something to others.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -19,6 +20,7 @@ use kim_core::router::Host;
 use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::{El, Writer};
 
+use super::api::{self, Admission};
 use super::{NS, field};
 
 /// Names that people take for the operator (RFC 2142 and common sense). The command line may still make them.
@@ -40,25 +42,39 @@ const RESERVED: [&str; 12] = [
 /// After so many registrations the limiter forgets addresses that have been quiet.
 const TIDY_EVERY: usize = 256;
 
+/// Names that strangers cannot have: those that people take for the operator, and the administrators'.
+pub struct Reserved(HashSet<String>);
+
+impl Reserved {
+    pub(super) fn new(config: &Config) -> Reserved {
+        let admins = config.server.admins.iter().map(|admin| admin.to_string());
+        Reserved(RESERVED.map(str::to_owned).into_iter().chain(admins).collect())
+    }
+
+    /// Whether an account has such a name.
+    pub fn has(&self, account: &BareJid) -> bool {
+        self.0.contains(account.as_str()) || account.local().is_some_and(|name| self.0.contains(name))
+    }
+}
+
 /// Answers registration requests on streams that have not signed in.
 pub(super) struct Newcomer {
     open: bool,
-    reserved: HashSet<String>,
+    reserved: Arc<Reserved>,
     /// `None` where the limits are switched off.
     limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
     since_tidied: AtomicUsize,
 }
 
 impl Newcomer {
-    pub(super) fn new(config: &Config) -> Newcomer {
-        let admins = config.server.admins.iter().map(|admin| admin.to_string());
+    pub(super) fn new(config: &Config, reserved: Arc<Reserved>) -> Newcomer {
         let per_hour = NonZeroU32::new(config.limits.registrations_per_address_per_hour);
         let limiter = per_hour
             .filter(|_| config.limits.enabled)
             .map(|hour| RateLimiter::keyed(Quota::per_hour(hour)));
         Newcomer {
             open: config.registration.open,
-            reserved: RESERVED.map(str::to_owned).into_iter().chain(admins).collect(),
+            reserved,
             limiter,
             since_tidied: AtomicUsize::new(0),
         }
@@ -74,12 +90,21 @@ impl Newcomer {
             .map_err(|_| refusal("this username has characters that an address cannot have"))?;
         let password = Password::prepare(&password)
             .map_err(|_| refusal("this password has characters that cannot be typed everywhere"))?;
-        if self.reserved.contains(account.as_str())
-            || account.local().is_some_and(|name| self.reserved.contains(name))
-        {
-            return Err(StanzaError::new(Condition::Conflict)
-                .text("this username is reserved")
-                .into());
+        let router = cx.router().clone();
+        let invitation = self.admission(event, Some(account.clone()), cx).await?.invitation;
+        match invitation.as_ref().and_then(|invitation| invitation.account()) {
+            Some(meant) if *meant != account => {
+                return Err(refusal("this invitation is for another username"));
+            }
+            None if self.reserved.has(&account) => {
+                return Err(StanzaError::new(Condition::Conflict)
+                    .text("this username is reserved")
+                    .into());
+            }
+            _ => {}
+        }
+        if let Some(invitation) = invitation {
+            return invitation.register(&router, &account, &password).await;
         }
         self.admit(event.address)?;
         match cx
@@ -101,6 +126,30 @@ impl Newcomer {
         }
     }
 
+    /// Asks the other rooms whether they know this newcomer, and whether the name is to be had.
+    async fn admission(
+        &self,
+        event: &BeforeLogin,
+        account: Option<BareJid>,
+        cx: &mut Cx,
+    ) -> Result<Admission, Fault> {
+        let mut admission = Admission {
+            domain: event.domain.clone(),
+            facts: event.facts.clone(),
+            account,
+            invitation: None,
+        };
+        if cx.router().host(&event.domain) != Some(Host::Users) {
+            return Err(closed());
+        }
+        let router = cx.router().clone();
+        router.raise(&mut admission, cx).await?;
+        match self.open || admission.invitation.is_some() {
+            true => Ok(admission),
+            false => Err(closed()),
+        }
+    }
+
     /// Takes one of the registrations an address has in an hour. Asked last, so that a slip of the pen costs none.
     fn admit(&self, address: IpAddr) -> Result<(), Fault> {
         let Some(limiter) = &self.limiter else {
@@ -110,7 +159,7 @@ impl Newcomer {
             self.since_tidied.store(0, Ordering::Relaxed);
             limiter.retain_recent();
         }
-        limiter.check_key(&network(address)).map_err(|_| {
+        limiter.check_key(&api::network(address)).map_err(|_| {
             let error = StanzaError::new(Condition::ResourceConstraint).kind(ErrorType::Wait);
             error
                 .text("too many accounts were registered from your network; try again later")
@@ -127,12 +176,9 @@ impl On<BeforeLogin> for Newcomer {
         let Some(query) = event.stanza.child("query", NS) else {
             return Ok(Flow::Next);
         };
-        if !self.open || cx.router().host(&event.domain) != Some(Host::Users) {
-            let error = StanzaError::new(Condition::NotAllowed).text("registration is closed on this server");
-            return Err(error.into());
-        }
+        let known = self.admission(event, None, cx).await?.invitation;
         let payload = match kind {
-            IqType::Get => fields(),
+            IqType::Get => fields(known.as_ref().and_then(|invitation| invitation.account())),
             // There is no account yet that could be removed (§3.2).
             IqType::Set if query.child("remove", NS).is_some() => {
                 return Err(Condition::UnexpectedRequest.into());
@@ -148,14 +194,24 @@ impl On<BeforeLogin> for Newcomer {
     }
 }
 
-/// What has to be filled in.
-fn fields() -> String {
+fn closed() -> Fault {
+    StanzaError::new(Condition::NotAllowed)
+        .text("registration is closed on this server")
+        .into()
+}
+
+/// What has to be filled in; the username is there already where only one will do.
+fn fields(meant: Option<&BareJid>) -> String {
     let mut xml = Writer::new();
     xml.start("query", NS);
     xml.start("instructions", NS)
         .text("Choose a username and a password for this server.")
         .end();
-    xml.start("username", NS).end();
+    xml.start("username", NS);
+    if let Some(name) = meant.and_then(|account| account.local()) {
+        xml.text(name);
+    }
+    xml.end();
     xml.start("password", NS).end();
     xml.end();
     xml.finish_string()
@@ -163,12 +219,4 @@ fn fields() -> String {
 
 fn refusal(why: &'static str) -> Fault {
     StanzaError::new(Condition::NotAcceptable).text(why).into()
-}
-
-/// The network an address counts for: itself, or the /64 that one IPv6 subscriber has to itself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-    }
 }

@@ -24,6 +24,7 @@ async fn before_login(house: &House, address: &str, xml: &str) -> String {
         stanza: Stanza::parse(xml).unwrap(),
         domain: "localhost".into(),
         address: address.parse::<IpAddr>().unwrap(),
+        facts: Default::default(),
         reply: None,
     };
     house

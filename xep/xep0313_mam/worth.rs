@@ -44,6 +44,16 @@ pub fn is_worth(stanza: &Stanza) -> bool {
     ) {
         return false;
     }
+    lasts_by_itself(stanza)
+}
+
+/// Whether a message to all in a room is archived there (§6.1.2). A change of the subject is none: the room tells the subject to
+/// whoever enters.
+pub fn is_worth_in_room(stanza: &Stanza) -> bool {
+    stanza.kind == Kind::Message(MessageType::Groupchat) && lasts_by_itself(stanza)
+}
+
+fn lasts_by_itself(stanza: &Stanza) -> bool {
     // XEP-0424 §5: a retraction is stored, whatever else it says.
     if stanza.has("retract", retract::NS) {
         return true;

@@ -40,6 +40,9 @@ pub enum AccountError {
     /// The address has no part before the `@`, so it cannot be an account's.
     #[error("an account needs a name before the @")]
     NotAnAccount,
+    /// What was to hold for it does not.
+    #[error("{0}")]
+    NotMet(&'static str),
     /// Too many passwords are being hashed; try again later.
     #[error("too many passwords are being checked at once")]
     Busy,
@@ -59,6 +62,10 @@ pub enum Tombstone {
 
 /// Removes what one room keeps of an account; all rooms' erasers run in one transaction.
 pub type Eraser = for<'a> fn(&'a mut Tx, &'a BareJid) -> BoxFuture<'a, Result<(), DbError>>;
+
+/// What has to hold for an account to be made, and is used up by it, in the same transaction: an invitation. It says no with
+/// [`DbError::Refused`], before it has written anything.
+pub type Proviso = Arc<dyn for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<(), DbError>> + Send + Sync>;
 
 /// Settings of [`Accounts`].
 #[derive(Debug, Clone)]
@@ -121,13 +128,25 @@ impl Accounts {
         password: &Password,
         tombstone: Tombstone,
     ) -> Result<(), AccountError> {
+        self.create_if(account, password, tombstone, None).await
+    }
+
+    /// The same under a proviso; if that says no, it is [`AccountError::NotMet`].
+    pub async fn create_if(
+        &self,
+        account: &BareJid,
+        password: &Password,
+        tombstone: Tombstone,
+        proviso: Option<Proviso>,
+    ) -> Result<(), AccountError> {
         may_be_account(account)?;
         // Hashing is dear; who asks for a taken name should not make us do it.
         if self.exists(account).await? {
             return Err(AccountError::Exists);
         }
         let keys = self.derive(password).await?;
-        store::create(&self.inner.db, account, keys, crate::db::now_us(), tombstone).await
+        let now = crate::db::now_us();
+        store::create(&self.inner.db, account, keys, now, tombstone, proviso).await
     }
 
     /// Registers an account with keys that another server made of its password.
@@ -139,7 +158,7 @@ impl Accounts {
         tombstone: Tombstone,
     ) -> Result<(), AccountError> {
         may_be_account(account)?;
-        store::create(&self.inner.db, account, keys, created_at, tombstone).await
+        store::create(&self.inner.db, account, keys, created_at, tombstone, None).await
     }
 
     /// Whether somebody has this name.
@@ -189,6 +208,11 @@ impl Accounts {
     /// Up to `rows_max` accounts in the order of their addresses, beginning after `after`.
     pub async fn list(&self, after: Option<&BareJid>, rows_max: u32) -> Result<Vec<Account>, AccountError> {
         Ok(store::list(&self.inner.db, after, rows_max.min(PAGE_ROWS_MAX)).await?)
+    }
+
+    /// How many accounts there are.
+    pub async fn count(&self) -> Result<u64, AccountError> {
+        Ok(store::count(&self.inner.db).await?)
     }
 
     /// Removes an account with everything that the erasers know of, in one transaction, and leaves a tombstone.

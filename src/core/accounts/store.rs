@@ -1,7 +1,7 @@
 //! Every SQL statement about accounts.
 
 use super::scram::{Hash, ScramKeys};
-use super::{AccountError, Eraser, Tombstone};
+use super::{AccountError, Eraser, Proviso, Tombstone};
 use crate::db::{Db, DbError, Query, Row, Tx};
 use crate::jid::BareJid;
 
@@ -24,6 +24,9 @@ const CREATE: &str =
 const FORGET_TOMBSTONE: &str = "DELETE FROM account_tombstones WHERE account = $1";
 const INSERT_KEYS: &str =
     "INSERT INTO account_keys (account, hash, iterations, salt, stored_key, server_key)";
+const COUNT: &str = "SELECT COUNT(*) FROM accounts";
+/// What the transaction is undone with if the name was taken at the last moment.
+const TAKEN: &str = "the account exists already";
 const DELETE_KEYS: &str = "DELETE FROM account_keys WHERE account = $1";
 const DELETE: &str = "DELETE FROM accounts WHERE account = $1";
 const BURY: &str = "INSERT INTO account_tombstones (account, removed_at) VALUES ($1, $2) \
@@ -56,6 +59,12 @@ pub(super) async fn list(db: &Db, after: Option<&BareJid>, rows_max: u32) -> Res
         .collect()
 }
 
+pub(super) async fn count(db: &Db) -> Result<u64, DbError> {
+    let row = db.fetch_optional(Query::new(COUNT)).await?;
+    let count = row.map_or(Ok(0), |row| row.i64(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 pub(super) async fn keys(db: &Db, name: &BareJid, hash: Hash) -> Result<Option<ScramKeys>, DbError> {
     let query = Query::new(KEYS).bind(name).bind(hash.name());
     let Some(row) = db.fetch_optional(query).await? else {
@@ -80,13 +89,19 @@ pub(super) async fn create(
     keys: Vec<ScramKeys>,
     created_at: i64,
     tombstone: Tombstone,
+    proviso: Option<Proviso>,
 ) -> Result<(), AccountError> {
     let name = name.clone();
-    db.write(move |tx| {
-        let (name, keys) = (name.clone(), keys.clone());
-        Box::pin(async move { create_in(tx, &name, &keys, created_at, tombstone).await })
-    })
-    .await?
+    let created = db.write(move |tx| {
+        let (name, keys, proviso) = (name.clone(), keys.clone(), proviso.clone());
+        Box::pin(async move { create_in(tx, &name, &keys, created_at, tombstone, proviso).await })
+    });
+    match created.await {
+        Ok(created) => created,
+        Err(DbError::Refused(TAKEN)) => Err(AccountError::Exists),
+        Err(DbError::Refused(why)) => Err(AccountError::NotMet(why)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn create_in(
@@ -95,17 +110,26 @@ async fn create_in(
     keys: &[ScramKeys],
     created_at: i64,
     tombstone: Tombstone,
+    proviso: Option<Proviso>,
 ) -> Result<Result<(), AccountError>, DbError> {
-    if let Some(row) = tx.fetch_optional(Query::new(REMOVED_AT).bind(name)).await? {
-        if tombstone == Tombstone::Respect {
-            return Ok(Err(AccountError::Removed {
-                removed_at: row.i64(0)?,
-            }));
-        }
+    let buried = tx.fetch_optional(Query::new(REMOVED_AT).bind(name)).await?;
+    if let (Some(row), Tombstone::Respect) = (&buried, tombstone) {
+        return Ok(Err(AccountError::Removed {
+            removed_at: row.i64(0)?,
+        }));
+    }
+    if tx.fetch_optional(Query::new(FIND).bind(name)).await?.is_some() {
+        return Ok(Err(AccountError::Exists));
+    }
+    if let Some(proviso) = proviso {
+        proviso(tx).await?;
+    }
+    if buried.is_some() {
         tx.execute(Query::new(FORGET_TOMBSTONE).bind(name)).await?;
     }
     if tx.execute(Query::new(CREATE).bind(name).bind(created_at)).await? == 0 {
-        return Ok(Err(AccountError::Exists));
+        // Another node was faster: nothing of this may stay.
+        return Err(DbError::Refused(TAKEN));
     }
     insert_keys(tx, name, keys).await?;
     Ok(Ok(()))

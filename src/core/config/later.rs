@@ -6,13 +6,10 @@ pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("listen", Some("s2s")),
     ("listen", Some("http")),
     ("listen", Some("https")),
-    ("listen", Some("public_url")),
     ("listen", Some("component")),
     ("storage", Some("uploads")),
-    ("registration", Some("invites")),
     ("tls", Some("acme")),
     ("cluster", None),
-    ("rooms", None),
     ("external", None),
     ("component", None),
 ];

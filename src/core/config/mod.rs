@@ -26,9 +26,9 @@ pub use modules::ModuleSections;
 pub use raw::{Located, Raw};
 pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
-pub use sections::{C2s, Contact, Listen, Registration, Server, Storage, Tls};
+pub use sections::{C2s, Contact, Listen, Registration, Rooms, Server, Storage, Tls};
 pub use sources::{DEFAULT_FILE, Sources, variable};
-pub use types::{Domain, StorageUrl, Uri};
+pub use types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
 pub use value::{Value, Wrong, read_text, toml_text, written};
 
 use error::nearest;
@@ -47,6 +47,8 @@ pub struct Config {
     pub storage: Storage,
     /// `[registration]`
     pub registration: Registration,
+    /// `[rooms]`
+    pub rooms: Rooms,
     /// `[c2s]`
     pub c2s: C2s,
     /// `[contact]`
@@ -67,6 +69,7 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<Tls>("tls"),
         Schema::core::<Storage>("storage"),
         Schema::core::<Registration>("registration"),
+        Schema::core::<Rooms>("rooms"),
         Schema::core::<C2s>("c2s"),
         Schema::core::<Contact>("contact"),
         Schema::core::<Limits>("limits"),
@@ -89,6 +92,7 @@ impl Config {
             tls: take(&raw, "tls", &empty),
             storage: take(&raw, "storage", &empty),
             registration: take(&raw, "registration", &empty),
+            rooms: take(&raw, "rooms", &empty),
             c2s: take(&raw, "c2s", &empty),
             contact: take(&raw, "contact", &empty),
             limits: take(&raw, "limits", &empty),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::types::{Domain, StorageUrl, Uri};
+use super::types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
 use crate::jid::BareJid;
 use crate::section;
 
@@ -26,6 +26,9 @@ section! {
         pub c2s: Vec<SocketAddr> = vec![any_address(5222)];
         /// For clients, TLS from the first byte (XEP-0368).
         pub c2s_tls: Vec<SocketAddr> = vec![any_address(5223)];
+        /// Where browsers find this server, without a slash at the end. Links for people (invitations) begin with it. Not set:
+        /// invitations are xmpp: links only.
+        pub public_url: Option<WebUrl> = None, example r#""https://localhost:5443""#;
     }
 }
 
@@ -56,8 +59,18 @@ section! {
     pub struct Registration {
         /// Anybody may make an account from a client (XEP-0077).
         pub open: bool = false;
+        /// Who was invited may make an account, open or not (XEP-0401). false: invitations only make contacts.
+        pub invites: bool = true;
         /// Anybody may come without an account (SASL ANONYMOUS), on guest.DOMAIN and for as long as they are connected.
         pub guests: bool = true;
+    }
+}
+
+section! {
+    /// Group chat.
+    pub struct Rooms {
+        /// Public rooms that are made at the first start, by the name before conference.DOMAIN; the administrators own them.
+        pub default: Vec<RoomName> = RoomName::parse("lobby").into_iter().collect();
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::raw::Located;
 use super::value::{Value, Wrong, read_text, toml_text, written};
-use crate::jid::BareJid;
+use crate::jid::{BareJid, prepare_username};
 
 /// A domain of this server, prepared (RFC 7622 section 3.2): it can be compared byte for byte with an address's domain.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,6 +84,37 @@ impl Value for BareJid {
     }
 }
 
+/// The localpart of a room's address, prepared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomName(String);
+
+impl RoomName {
+    /// Reads and prepares a name.
+    pub fn parse(text: &str) -> Option<RoomName> {
+        prepare_username(text).ok().map(RoomName)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for RoomName {
+    fn expects() -> String {
+        "the name of a room such as \"lobby\"".to_owned()
+    }
+
+    fn read(located: &Located) -> Result<RoomName, Wrong> {
+        let text = read_text(located)?;
+        RoomName::parse(text).ok_or_else(|| Wrong::found(written(text)))
+    }
+
+    fn toml(&self) -> Option<String> {
+        Some(toml_text(&self.0))
+    }
+}
+
 /// A URI, as far as a scheme and no blanks make one (RFC 3986 section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uri(String);
@@ -113,6 +144,44 @@ impl Value for Uri {
                 if is_scheme(scheme) && !rest.is_empty() && !text.contains(char::is_whitespace) =>
             {
                 Ok(Uri(text.to_owned()))
+            }
+            _ => Err(Wrong::found(written(text))),
+        }
+    }
+
+    fn toml(&self) -> Option<String> {
+        Some(toml_text(&self.0))
+    }
+}
+
+/// The beginning of links for browsers: `https` (or `http`, behind something that has the certificate), a host, perhaps a
+/// path, and no slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebUrl(String);
+
+impl WebUrl {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for WebUrl {
+    fn expects() -> String {
+        "the address of a web site such as \"https://chat.example.org\"".to_owned()
+    }
+
+    fn read(located: &Located) -> Result<WebUrl, Wrong> {
+        let text = read_text(located)?;
+        let trimmed = text.trim_end_matches('/');
+        let rest = trimmed
+            .strip_prefix("https://")
+            .or_else(|| trimmed.strip_prefix("http://"));
+        // What follows is put into links as it is.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte);
+        match rest {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(is_plain) => {
+                Ok(WebUrl(trimmed.to_owned()))
             }
             _ => Err(Wrong::found(written(text))),
         }

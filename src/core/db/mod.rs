@@ -28,7 +28,7 @@ pub use query::{Column, Query, Row, Value};
 pub use queue::{InsertFn, Sink, SinkRow};
 pub use schema::CORE_MIGRATIONS;
 pub use secret::SECRET_BYTES;
-pub use ticket::Ticket;
+pub use ticket::{Promise, Ticket};
 pub use tx::{STATEMENT_ROWS_MAX, Tx};
 pub use unit::Unit;
 

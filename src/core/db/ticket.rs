@@ -52,6 +52,25 @@ impl Ticket {
         }
     }
 
+    /// A ticket for something else than a write: done when the promise is kept, failed when it is dropped. It makes a
+    /// chain wait for what somebody else does in an order of their own (a room, which tells everybody the same things in
+    /// the same order).
+    pub fn promised() -> (Promise, Ticket) {
+        let slot = Arc::new(Slot {
+            state: AtomicU8::new(TAKEN),
+            result: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        });
+        let end = TicketEnd { slot: slot.clone() };
+        (
+            Promise(end),
+            Ticket {
+                slot: Ok(slot),
+                queue: None,
+            },
+        )
+    }
+
     pub(super) fn pair(queue: &Arc<Queue>) -> (TicketEnd, Ticket) {
         let slot = Arc::new(Slot {
             state: AtomicU8::new(QUEUED),
@@ -123,6 +142,17 @@ impl Drop for Ticket {
 impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ticket").field("result", &self.result()).finish()
+    }
+}
+
+/// The other end of [`Ticket::promised`].
+#[must_use = "a promise that is dropped is a failure"]
+pub struct Promise(TicketEnd);
+
+impl Promise {
+    /// Tells the waiter how it ended.
+    pub fn keep(self, result: Result<(), DbError>) {
+        self.0.resolve(result);
     }
 }
 

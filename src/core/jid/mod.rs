@@ -212,6 +212,13 @@ pub fn prepare_username(name: &str) -> Result<String, JidError> {
     }
 }
 
+/// The form under which nicknames are compared (RFC 8266 §2.4): without regard to case, to width, and to spaces at the ends
+/// or doubled. `None` if nothing is left. What comes in is the resource of an address, so it is prepared already.
+pub fn nickname_key(nick: &str) -> Option<String> {
+    let key = prepare::nickname_key(nick);
+    (!key.is_empty()).then_some(key)
+}
+
 /// An address that has no resource: an account, a room, a host. As the key of a map it can be looked up by `&str`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BareJid(Jid);

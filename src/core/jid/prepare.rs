@@ -195,3 +195,27 @@ fn sized(text: Cow<'_, str>, part: Part) -> Result<Cow<'_, str>, JidError> {
         _ => Ok(text),
     }
 }
+
+/// RFC 8266 §2.4: spaces, case, NFKC, again until nothing changes (§2.3: at most a few times).
+pub(super) fn nickname_key(nick: &str) -> String {
+    const ROUNDS_MAX: usize = 4;
+    let fold = |text: &str| -> String {
+        let spaced = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if spaced.is_ascii() {
+            return spaced.to_ascii_lowercase();
+        }
+        spaced.to_lowercase().nfkc().collect()
+    };
+    let mut key = fold(nick);
+    for _ in 1..ROUNDS_MAX {
+        if key.is_ascii() {
+            break;
+        }
+        let again = fold(&key);
+        if again == key {
+            break;
+        }
+        key = again;
+    }
+    key
+}

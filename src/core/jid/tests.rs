@@ -342,3 +342,20 @@ proptest! {
         let _ = Jid::parse(&text);
     }
 }
+
+#[test]
+fn nicknames_that_look_alike_are_alike() {
+    // RFC 8266 §3, and XEP-0045 §14.6 (7).
+    for (one, other) in [
+        ("Foo", "foo"),
+        (" alice", "alice "),
+        ("the  cat", "The Cat"),
+        ("\u{3a3}igma", "\u{3c3}igma"),
+        ("\u{ff21}lice", "alice"),
+        ("Richard \u{2163}", "richard iv"),
+    ] {
+        assert_eq!(nickname_key(one), nickname_key(other), "{one} {other}");
+    }
+    assert_ne!(nickname_key("alice"), nickname_key("alices"));
+    assert_eq!(nickname_key("  "), None);
+}

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 pub use cipher::{KEY_BYTES, Key, OVERHEAD_BYTES, Unreadable};
 pub use rotate::Rotation;
-pub(crate) use store::erase;
+pub use store::erase;
 
 use crate::db::{Db, DbError};
 use keyfile::{Kek, KeyFile};

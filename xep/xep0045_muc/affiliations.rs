@@ -1,0 +1,208 @@
+//! Affiliations: what follows when somebody's changes (§9, §10.3–10.8).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::{BareJid, nickname_key};
+use kim_core::stanza::{Kind, MessageType, Stanza};
+use kim_core::wire::Writer;
+
+use super::api::{AffiliationChange, AffiliationsChanged, USER};
+use super::fields::write_text;
+use super::privileges::{Affiliation, role_after};
+use super::room::Member;
+use super::rooms::{Registry, Turn};
+use super::{enter, invitations, roles, saved, voice};
+
+/// A change that was judged and is allowed.
+pub struct Decided<'a> {
+    /// Whose.
+    pub jid: BareJid,
+    /// What it becomes.
+    pub to: Affiliation,
+    /// The nickname to be reserved; empty takes it away; `None` leaves it.
+    pub nick: Option<Box<str>>,
+    /// Who does it, by nickname; empty for somebody who is not there.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Notes an affiliation, and tells other rooms of it.
+pub async fn put(
+    turn: &mut Turn,
+    jid: &BareJid,
+    to: Affiliation,
+    nick: Option<Box<str>>,
+    reason: Option<&str>,
+) -> Result<Affiliation, Fault> {
+    let from = turn
+        .held
+        .members
+        .get(jid)
+        .map_or(Affiliation::None, |member| member.affiliation);
+    let now = turn.cx.received.0;
+    let kept = turn.held.members.get(jid);
+    let (since, known) = kept.map_or((now, None), |member| (member.since, member.nick.clone()));
+    let nick = match nick {
+        // §9.1: a banned user has no nickname there.
+        _ if to == Affiliation::Outcast => None,
+        Some(nick) => Some(nick).filter(|nick| !nick.is_empty()),
+        None => known,
+    };
+    if to == Affiliation::None {
+        turn.held.members.remove(jid);
+    } else {
+        let is_new = from != to && turn.held.members.len() >= turn.registry.config.affiliations_max;
+        if is_new && from == Affiliation::None {
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .text("the lists of this room are full")
+                .into());
+        }
+        let member = Member {
+            affiliation: to,
+            since: if from == to { since } else { now },
+            nick,
+            reason: reason.filter(|reason| !reason.is_empty()).map(Box::from),
+        };
+        turn.held.members.insert(jid.clone(), member);
+    }
+    saved::member(turn, jid).await?;
+    if from != to {
+        let mut event = AffiliationsChanged {
+            room: turn.held.view(),
+            changes: vec![AffiliationChange {
+                jid: jid.clone(),
+                from,
+                to,
+            }],
+        };
+        let router = turn.cx.router().clone();
+        router.raise(&mut event, &mut turn.cx).await?;
+    }
+    Ok(from)
+}
+
+/// Does what was decided and tells of it. `between` comes behind what the person concerned is told and before what all others
+/// are, where the person is put out (§9.1).
+pub async fn change(
+    turn: &mut Turn,
+    decided: Decided<'_>,
+    between: impl FnOnce(&mut Turn),
+) -> Result<(), Fault> {
+    let Decided {
+        jid,
+        to,
+        nick,
+        actor,
+        reason,
+    } = decided;
+    let renamed = nick.clone();
+    let from = put(turn, &jid, to, nick, Some(reason)).await?;
+    if from == to {
+        between(turn);
+        return Ok(());
+    }
+    // A domain's affiliation is that of all who have none of their own.
+    let concerned: Vec<Box<str>> = turn
+        .held
+        .occupants
+        .iter()
+        .filter(|(_, one)| one.user == jid || (jid.is_domain() && one.user.domain() == jid.as_str()))
+        .filter(|(_, one)| turn.held.affiliation(&one.user) == to)
+        .map(|(key, _)| key.clone())
+        .collect();
+    let members_only = turn.held.config.is(&enter::MEMBERS_ONLY);
+    let code = match to {
+        Affiliation::Outcast => Some(301),
+        // §9.4: told once, and as leaving.
+        Affiliation::None if members_only => Some(321),
+        _ => None,
+    };
+    if concerned.is_empty() {
+        between(turn);
+        let is_invited =
+            to > Affiliation::None && from <= Affiliation::None && members_only && !jid.is_domain();
+        if is_invited && renamed.is_none() {
+            // §9.5
+            invitations::from_room(turn, &jid);
+        }
+        announce(turn, &jid, to, reason);
+        return Ok(());
+    }
+    let mut between = Some(between);
+    for key in concerned {
+        if let Some(code) = code {
+            let removal = roles::Removal { code, actor, reason };
+            let between = between.take();
+            roles::remove(turn, &key, &removal, |turn| {
+                if let Some(between) = between {
+                    between(turn);
+                }
+            })
+            .await?;
+            continue;
+        }
+        if let Some(between) = between.take() {
+            between(turn);
+        }
+        let moderated = turn.held.config.is(&voice::MODERATED);
+        let Some(one) = turn.held.occupants.get(&key) else {
+            continue;
+        };
+        let role = role_after(one.role, from, to, moderated);
+        roles::give(turn, &key, role, actor, reason).await?;
+    }
+    Ok(())
+}
+
+/// The affiliation of somebody who is not there has changed: a message tells it, on which clients depend that encrypt for all
+/// members (§10.3, §10.6). Only to those who may know the address.
+fn announce(turn: &mut Turn, jid: &BareJid, to: Affiliation, reason: &str) {
+    let mut xml = Writer::new();
+    xml.start("x", USER).start("item", USER);
+    xml.attr("affiliation", to.as_str()).attr("jid", jid.as_str());
+    write_text(&mut xml, "reason", USER, reason);
+    let config = turn.held.config.clone();
+    let told = turn
+        .held
+        .sessions_where(|one| super::privacy::sees_addresses(&config, one));
+    let message = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
+    turn.send_all(message.from(turn.held.jid.clone()), told);
+}
+
+/// The room changes an affiliation in its own name.
+pub async fn by_the_room(
+    registry: &Arc<Registry>,
+    room: &BareJid,
+    user: &BareJid,
+    to: Affiliation,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let held = registry.held(room, cx.router()).await?;
+    let mut turn = Turn::new(registry, held, cx);
+    let decided = Decided {
+        jid: user.clone(),
+        to,
+        nick: None,
+        actor: "",
+        reason: "",
+    };
+    change(&mut turn, decided, |_| ()).await?;
+    turn.close(cx);
+    Ok(())
+}
+
+/// A nickname somebody reserves must be free, and look like nobody else's.
+pub fn check_nick(turn: &Turn, user: &BareJid, nick: &str) -> Result<(), Fault> {
+    turn.held
+        .jid
+        .with_resource(nick)
+        .map_err(|_| Condition::NotAcceptable)?;
+    let key = nickname_key(nick).ok_or(Condition::NotAcceptable)?;
+    if turn.held.is_reserved_from(&key, user) {
+        return Err(Condition::Conflict.into());
+    }
+    Ok(())
+}

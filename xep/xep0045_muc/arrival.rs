@@ -1,0 +1,123 @@
+//! What is sent to the service, to its rooms and to those in them, and whose business it is.
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault};
+use kim_core::events::ServiceArrival;
+use kim_core::hook::{Flow, On};
+use kim_core::jid::Jid;
+use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
+
+use super::api::{MUC, SERVICE};
+use super::presence::News;
+use super::rooms::{Registry, Turn};
+use super::{enter, farewell, invitations, leave, message, nick, private, registration, relay, voice};
+
+/// Hears all of it.
+pub struct Arrivals(pub Arc<Registry>);
+
+impl On<ServiceArrival> for Arrivals {
+    async fn on(&self, event: &mut ServiceArrival, cx: &mut Cx) -> Result<Flow, Fault> {
+        if event.service != SERVICE || event.to.local().is_none() {
+            return Ok(Flow::Next);
+        }
+        match event.stanza.kind {
+            Kind::Presence(kind) => self.presence(kind, event, cx).await?,
+            Kind::Message(kind) => self.message(kind, event, cx).await?,
+            Kind::Iq(_) if event.to.is_bare() => return Ok(Flow::Next),
+            Kind::Iq(_) => relay::pass(&self.0, &event.from, &event.to, &event.stanza, cx).await?,
+        }
+        Ok(Flow::Done)
+    }
+}
+
+/// Errors that say that nothing reaches somebody any more (§18.1.2).
+const GHOSTLY: &[&str] = &[
+    "gone",
+    "item-not-found",
+    "recipient-unavailable",
+    "redirect",
+    "remote-server-not-found",
+    "remote-server-timeout",
+];
+
+fn is_ghostly(stanza: &Stanza) -> bool {
+    let Some(error) = stanza.child("error", kim_core::ns::CLIENT) else {
+        return false;
+    };
+    error
+        .children()
+        .any(|child| child.ns() == kim_core::error::STANZA_ERRORS && GHOSTLY.contains(&child.name()))
+}
+
+impl Arrivals {
+    async fn presence(&self, kind: PresenceType, event: &ServiceArrival, cx: &mut Cx) -> Result<(), Fault> {
+        let ServiceArrival { stanza, from, to, .. } = event;
+        match kind {
+            PresenceType::Available if stanza.has("x", MUC) => {
+                enter::enter(&self.0, from, to, stanza, cx).await
+            }
+            PresenceType::Available => self.update(from, to, stanza, cx).await,
+            PresenceType::Unavailable if farewell::is_stopping(cx) => Ok(()),
+            PresenceType::Unavailable => {
+                leave::leave(&self.0, &to.bare(), from, Some(stanza), News::default(), cx).await
+            }
+            PresenceType::Error if is_ghostly(stanza) => self.ghost(from, to, cx).await,
+            // §17.3: a presence of another type neither enters nor leaves.
+            _ => Ok(()),
+        }
+    }
+
+    async fn update(&self, from: &Jid, to: &Jid, stanza: &Stanza, cx: &mut Cx) -> Result<(), Fault> {
+        let Some(wanted) = to.resource() else {
+            return Err(Condition::JidMalformed.into());
+        };
+        let held = self.0.hold(&to.bare(), cx.router()).await?;
+        let Some(held) = held.filter(|held| held.at(from).is_some()) else {
+            enter::lost(from, to, cx);
+            return Ok(());
+        };
+        let mut turn = Turn::new(&self.0, held, cx);
+        let is_same = turn.held.at(from).is_some_and(|one| one.nick() == wanted);
+        if is_same {
+            nick::update(&mut turn, from, stanza).await?;
+        } else {
+            nick::change(&mut turn, from, wanted, stanza).await?;
+        }
+        turn.close(cx);
+        Ok(())
+    }
+
+    async fn message(&self, kind: MessageType, event: &ServiceArrival, cx: &mut Cx) -> Result<(), Fault> {
+        let ServiceArrival { stanza, from, to, .. } = event;
+        if kind == MessageType::Error && is_ghostly(stanza) {
+            return self.ghost(from, to, cx).await;
+        }
+        if !to.is_bare() {
+            return private::write(&self.0, from, to, stanza, cx).await;
+        }
+        let room = to.bare();
+        match kind {
+            MessageType::Error => Ok(()),
+            MessageType::Groupchat => message::speak(&self.0, from, &room, stanza, cx).await,
+            _ if invitations::is_one(stanza) => invitations::handle(&self.0, from, &room, stanza, cx).await,
+            _ => {
+                if let Some(form) = voice::form(stanza) {
+                    return voice::handle(&self.0, from, &room, &form, cx).await;
+                }
+                if let Some(form) = registration::approval(stanza) {
+                    return registration::approve(&self.0, from, &room, &form, cx).await;
+                }
+                // §17.2
+                self.0.held(&room, cx.router()).await?;
+                Err(Condition::BadRequest.into())
+            }
+        }
+    }
+
+    /// §18.1.2: nothing reaches this session any more.
+    async fn ghost(&self, from: &Jid, to: &Jid, cx: &mut Cx) -> Result<(), Fault> {
+        leave::leave(&self.0, &to.bare(), from, None, News::codes(&[333]), cx).await
+    }
+}

@@ -1,0 +1,269 @@
+//! The configuration form and who may use it (§10.1, §10.2), and what the occupants hear of a change (§10.2.1).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::module::{HandleIq, Reply, Request};
+use kim_core::stanza::{Kind, MessageType, Stanza};
+use kim_core::wire::{El, Writer};
+
+use super::affiliations::{self, Decided};
+use super::api::{OWNER, RoomCreated, USER};
+use super::enter::{MEMBERS_ONLY, PASSWORD, PASSWORD_PROTECTED};
+use super::fields::{ROOMCONFIG, RoomConfig};
+use super::history::ARCHIVE;
+use super::privacy::{BROADCAST, WHOIS};
+use super::privileges::{Affiliation, Right, affiliation_allows};
+use super::room::Phase;
+use super::rooms::{Held, Registry, Turn};
+use super::{destroy, enter, guests, presence, privacy, roles, saved};
+use crate::xep0004_forms::api::{Form, FormKind, Sheet};
+
+/// The lists of §10.2 that are set as a whole: the field, and what stands on the list.
+const LISTS: [(&str, &str, Affiliation); 2] = [
+    ("muc#roomconfig_roomadmins", "Admins", Affiliation::Admin),
+    ("muc#roomconfig_roomowners", "Owners", Affiliation::Owner),
+];
+
+/// Answers `muc#owner`.
+pub struct Owner(pub Arc<Registry>);
+
+impl HandleIq for Owner {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let held = self.0.held(iq.account, cx.router()).await?;
+        if !affiliation_allows(held.affiliation(&iq.from.bare()), Right::Own) {
+            return Err(Condition::Forbidden.into());
+        }
+        if !iq.is_set() {
+            return Ok(form(&self.0, &held));
+        }
+        if let Some(destroy) = iq.payload.child("destroy", OWNER) {
+            return destroy::by_owner(&self.0, held, destroy, cx).await;
+        }
+        let x = iq
+            .payload
+            .child("x", kim_core::ns::DATA)
+            .ok_or(Condition::BadRequest)?;
+        submit(&self.0, held, x, iq.from, cx).await
+    }
+}
+
+/// The form with the settings as they are (§10.2).
+fn form(registry: &Registry, held: &Held) -> Reply {
+    let title = format!("Configuration of {}", held.jid);
+    let sheet = Sheet::new(FormKind::Form, ROOMCONFIG).title(&title);
+    let mut sheet = held.config.write(&registry.fields(), sheet);
+    for (var, label, affiliation) in LISTS {
+        let on_it = held
+            .members
+            .iter()
+            .filter(|(_, member)| member.affiliation == affiliation);
+        sheet = sheet.jids(var, label, on_it.map(|(jid, _)| jid.as_str()));
+    }
+    let mut xml = Writer::new();
+    xml.start("query", OWNER).raw(&sheet.xml()).end();
+    xml.into()
+}
+
+async fn submit(
+    registry: &Arc<Registry>,
+    held: Held,
+    x: El<'_>,
+    from: &Jid,
+    cx: &mut Cx,
+) -> Result<Reply, Fault> {
+    let form = Form::read(x)?;
+    let mut turn = Turn::new(registry, held, cx);
+    let is_new = matches!(turn.held.phase, Phase::Locked { .. });
+    match form.kind {
+        FormKind::Submit => {}
+        FormKind::Cancel if is_new => {
+            // §10.1.3
+            destroy::put_out(&mut turn, &destroy::Farewell::default()).await?;
+            turn.close(cx);
+            return Ok(Reply::Empty);
+        }
+        FormKind::Cancel => return Ok(Reply::Empty),
+        _ => return Err(Condition::BadRequest.into()),
+    }
+    if form.value("FORM_TYPE").is_some_and(|own| own != ROOMCONFIG) {
+        return Err(Condition::BadRequest.into());
+    }
+    let was = turn.held.config.clone();
+    let mut config = RoomConfig::clone(&was);
+    let fields = registry.fields();
+    let mut changed = config.submit(&fields, &form)?;
+    if is_new && is_private(&config) {
+        config.make_private(&fields, &form);
+    }
+    if config.is(&PASSWORD_PROTECTED) && config.text(&PASSWORD).is_empty() {
+        // §10.1.3
+        return Err(StanzaError::new(Condition::NotAcceptable)
+            .text("a room with a password needs one")
+            .into());
+    }
+    let lists = lists(&turn, &form)?;
+    turn.held.config = Arc::new(config);
+    if is_new {
+        open(&mut turn).await?;
+        changed.clear();
+    } else {
+        saved::room(&mut turn).await?;
+    }
+    let actor = turn
+        .held
+        .at(from)
+        .map(|one| one.nick().to_owned())
+        .unwrap_or_default();
+    for (jid, to) in lists {
+        let decided = Decided {
+            jid,
+            to,
+            nick: None,
+            actor: &actor,
+            reason: "",
+        };
+        affiliations::change(&mut turn, decided, |_| ()).await?;
+    }
+    if !changed.is_empty() {
+        after(&mut turn, &was).await?;
+    }
+    turn.close(cx);
+    Ok(Reply::Empty)
+}
+
+/// What clients ask for when their user makes a private group: for members only, and everybody knows who is who.
+fn is_private(config: &RoomConfig) -> bool {
+    config.is(&MEMBERS_ONLY) && privacy::is_non_anonymous(config)
+}
+
+/// The changes of affiliations that the form's lists come to: they name everybody who is to be on them (§10.5, note).
+fn lists(turn: &Turn, form: &Form) -> Result<Vec<(BareJid, Affiliation)>, Fault> {
+    let mut changes = Vec::new();
+    for (var, _, affiliation) in LISTS {
+        let Some(values) = form.values(var) else { continue };
+        let mut wanted = Vec::new();
+        for value in values
+            .iter()
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+        {
+            let jid = Jid::parse(value)?.bare();
+            if jid.is_domain() || guests::is_guest(&jid, turn.cx.router()) {
+                return Err(Condition::NotAcceptable.into());
+            }
+            wanted.push(jid);
+        }
+        if affiliation == Affiliation::Owner && wanted.is_empty() {
+            // §10.4
+            return Err(Condition::Conflict.into());
+        }
+        let on_it = turn
+            .held
+            .members
+            .iter()
+            .filter(|(_, member)| member.affiliation == affiliation);
+        for (jid, _) in on_it.filter(|(jid, _)| !wanted.contains(jid)) {
+            // Who is on the other list has not lost anything.
+            if !changes.iter().any(|(other, _)| other == jid) {
+                changes.push((jid.clone(), Affiliation::Member));
+            }
+        }
+        for jid in wanted {
+            if turn.held.members.get(&jid).map(|member| member.affiliation) != Some(affiliation) {
+                changes.retain(|(other, _)| *other != jid);
+                changes.push((jid, affiliation));
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// Opens a room that was new (§10.1.2).
+pub async fn open(turn: &mut Turn) -> Result<(), Fault> {
+    turn.held.phase = Phase::Open;
+    saved::room(turn).await?;
+    let mut event = RoomCreated {
+        room: turn.held.view(),
+    };
+    let router = turn.cx.router().clone();
+    router.raise(&mut event, &mut turn.cx).await?;
+    Ok(())
+}
+
+/// What follows from a change of the settings for those who are there.
+async fn after(turn: &mut Turn, was: &RoomConfig) -> Result<(), Fault> {
+    let config = turn.held.config.clone();
+    // §10.2.1
+    let mut codes = Vec::new();
+    match (was.is(&ARCHIVE), config.is(&ARCHIVE)) {
+        (false, true) => codes.push(170),
+        (true, false) => codes.push(171),
+        _ => {}
+    }
+    match (privacy::is_non_anonymous(was), privacy::is_non_anonymous(&config)) {
+        (false, true) => codes.push(172),
+        (true, false) => codes.push(173),
+        _ => {}
+    }
+    if codes.is_empty() {
+        codes.push(104);
+    }
+    if was.is(&ARCHIVE) != config.is(&ARCHIVE) {
+        turn.held.ring = None;
+    }
+    let mut xml = Writer::new();
+    xml.start("x", USER);
+    for code in codes {
+        xml.start("status", USER).attr("code", &code.to_string()).end();
+    }
+    let message = Stanza::new(Kind::Message(MessageType::Groupchat), &xml.finish_string());
+    let everybody = turn.held.everybody();
+    turn.send_all(message.from(turn.held.jid.clone()), everybody);
+
+    if config.is(&enter::MEMBERS_ONLY) && !was.is(&enter::MEMBERS_ONLY) {
+        put_out(turn, 322, |affiliation, _| affiliation < Affiliation::Member).await?;
+    }
+    let closed = guests::may_enter(was).is_ok() && guests::may_enter(&config).is_err();
+    if closed {
+        let router = turn.cx.router().clone();
+        put_out(turn, 322, |_, user| guests::is_guest(user, &router)).await?;
+    }
+    let seen_otherwise =
+        was.text(&WHOIS) != config.text(&WHOIS) || was.values(&BROADCAST) != config.values(&BROADCAST);
+    if seen_otherwise && turn.held.phase == Phase::Open {
+        let keys: Vec<Box<str>> = turn.held.occupants.keys().cloned().collect();
+        for key in keys {
+            presence::dress(turn, &key).await?;
+            let role = turn.held.occupants.get(&key).map(|one| one.role);
+            let was_seen = role.filter(|role| privacy::is_broadcast(was, *role));
+            presence::tell_others_after(turn, &key, was_seen.is_some());
+        }
+    }
+    Ok(())
+}
+
+async fn put_out(
+    turn: &mut Turn,
+    code: u16,
+    is_meant: impl Fn(Affiliation, &BareJid) -> bool,
+) -> Result<(), Fault> {
+    let keys: Vec<Box<str>> = turn
+        .held
+        .occupants
+        .iter()
+        .filter(|(_, one)| is_meant(turn.held.affiliation(&one.user), &one.user))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in keys {
+        let removal = roles::Removal {
+            code,
+            actor: "",
+            reason: "",
+        };
+        roles::remove(turn, &key, &removal, |_| ()).await?;
+    }
+    Ok(())
+}

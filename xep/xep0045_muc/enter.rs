@@ -1,0 +1,433 @@
+//! Entering a room (§7.2), making one by entering it (§10.1), and coming again after losing track (§17.3).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
+use kim_core::jid::{BareJid, Jid, nickname_key};
+use kim_core::stanza::{Kind, PresenceType, Stanza};
+use kim_core::wire::Writer;
+use smallvec::{SmallVec, smallvec};
+use subtle::ConstantTimeEq;
+
+use super::api::{Entering, MUC, OccupantsChanged, USER};
+use super::fields::{Field, Shape};
+use super::limits::Bucket;
+use super::presence::{self, News};
+use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
+use super::room::{Member, Occupant, Phase, Seat};
+use super::rooms::{Held, Registry, Turn};
+use super::{configuration, guests, history, nick, privacy, saved, subject};
+
+/// Members only or open (§7.2.6).
+pub const MEMBERS_ONLY: Field = Field {
+    private: Some(&["1"]),
+    feature: |values| {
+        Some(if super::life::is(values) {
+            "muc_membersonly"
+        } else {
+            "muc_open"
+        })
+    },
+    ..Field::new(
+        "muc#roomconfig_membersonly",
+        "Only members may enter",
+        Shape::Boolean,
+        &["0"],
+    )
+};
+
+/// Password-protected or unsecured (§7.2.5).
+pub const PASSWORD_PROTECTED: Field = Field {
+    feature: |values| {
+        Some(if super::life::is(values) {
+            "muc_passwordprotected"
+        } else {
+            "muc_unsecured"
+        })
+    },
+    ..Field::new(
+        "muc#roomconfig_passwordprotectedroom",
+        "A password is needed to enter",
+        Shape::Boolean,
+        &["0"],
+    )
+};
+
+/// The password.
+pub const PASSWORD: Field = Field::new("muc#roomconfig_roomsecret", "Password", Shape::Secret(256), &[]);
+
+/// How many may be there (§7.2.9); nothing or 0: as many as the service allows.
+pub const OCCUPANTS_MAX: Field = Field {
+    words: &[("none", "0"), ("", "0")],
+    ..Field::new(
+        "muc#roomconfig_maxusers",
+        "Most occupants (0: no limit)",
+        Shape::Number(1_000_000),
+        &["0"],
+    )
+};
+
+/// Admins and owners find a place in a full room (§7.2.9).
+const EXTRA_OCCUPANTS_MAX: usize = 20;
+/// Sessions of one user in one room.
+const SEATS_MAX: usize = 20;
+
+/// Somebody who asks to enter.
+struct Guest<'a> {
+    from: &'a Jid,
+    user: BareJid,
+    is_guest: bool,
+    stanza: &'a Stanza,
+    nick: &'a str,
+}
+
+/// Presence with the `<x/>` of those who enter.
+pub async fn enter(
+    registry: &Arc<Registry>,
+    from: &Jid,
+    to: &Jid,
+    stanza: &Stanza,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let room = to.bare();
+    // §7.2.1: no nickname.
+    let nick = to.resource().ok_or(Condition::JidMalformed)?;
+    let router = cx.router().clone();
+    let user = from.bare();
+    let asking = Guest {
+        is_guest: guests::is_guest(&user, &router),
+        user,
+        from,
+        stanza,
+        nick,
+    };
+    let held = match registry.hold(&room, &router).await? {
+        Some(held) => held,
+        None => match make(registry, &room, &asking, cx).await? {
+            Some(held) => {
+                let mut turn = Turn::new(registry, held, cx);
+                let made = become_owner(&mut turn, &asking).await;
+                return match made {
+                    Ok(()) => {
+                        turn.close(cx);
+                        Ok(())
+                    }
+                    Err(fault) => {
+                        let room = turn.held.room.clone();
+                        turn.held.phase = Phase::Unloaded;
+                        drop(turn);
+                        registry.unload(&room).await;
+                        Err(fault)
+                    }
+                };
+            }
+            // Somebody else was faster.
+            None => registry.held(&room, &router).await?,
+        },
+    };
+    let mut turn = Turn::new(registry, held, cx);
+    if turn.held.at(from).is_some() {
+        again(&mut turn, &asking).await?;
+        turn.close(cx);
+        return Ok(());
+    }
+    turn.has_room()?;
+    come_in(&mut turn, &asking).await?;
+    turn.close(cx);
+    Ok(())
+}
+
+// ——— making a room ———
+
+async fn make(
+    registry: &Arc<Registry>,
+    room: &BareJid,
+    asking: &Guest<'_>,
+    cx: &Cx,
+) -> Result<Option<Held>, Fault> {
+    if asking.is_guest || room.local().is_none() {
+        // §10.1.1; guests may only enter what is there.
+        return Err(Condition::NotAllowed.into());
+    }
+    if registry.store.created_by(&asking.user).await? >= registry.config.rooms_per_account_max {
+        return Err(StanzaError::new(Condition::ResourceConstraint)
+            .kind(ErrorType::Wait)
+            .text("you have made as many rooms as you may")
+            .into());
+    }
+    presence::clean(asking.stanza, registry.config.presence_bytes_max)?;
+    nickname_key(asking.nick).ok_or(Condition::JidMalformed)?;
+    registry.make(room, &asking.user, cx.router().clock().now()).await
+}
+
+/// §10.1.1: who makes a room owns it, and is alone in it until it is configured.
+async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+    let owner = Member {
+        affiliation: Affiliation::Owner,
+        since: turn.cx.received.0,
+        nick: None,
+        reason: None,
+    };
+    turn.held.members.insert(asking.user.clone(), owner);
+    saved::room(turn).await?;
+    saved::member(turn, &asking.user.clone()).await?;
+    sit_down(turn, asking, Role::Moderator, asking.nick, &[201]).await
+}
+
+// ——— entering ———
+
+async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+    let now = turn.cx.received;
+    let mut event = Entering {
+        room: turn.held.view(),
+        stanza: asking.stanza.clone(),
+        from: asking.from.clone(),
+        affiliation: turn.held.affiliation(&asking.user),
+        is_guest: asking.is_guest,
+    };
+    let router = turn.cx.router().clone();
+    router.raise(&mut event, &mut turn.cx).await?;
+    let affiliation = event.affiliation;
+    if turn.held.is_locked(now) && !affiliation_allows(affiliation, Right::Own) {
+        // §7.2.10
+        return Err(Condition::ItemNotFound.into());
+    }
+    let config = turn.held.config.clone();
+    let members_only = config.is(&MEMBERS_ONLY);
+    let role = role_on_entering(affiliation, config.is(&super::voice::MODERATED), members_only);
+    let Some(role) = role else {
+        // §7.2.6, §7.2.7
+        return Err(if affiliation == Affiliation::Outcast {
+            Condition::Forbidden
+        } else {
+            Condition::RegistrationRequired
+        }
+        .into());
+    };
+    if asking.is_guest {
+        guests::may_enter(&config)?;
+    }
+    check_password(turn, asking, affiliation)?;
+    check_places(turn, asking, affiliation)?;
+    presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
+    let (name, rewritten) = nick::on_entering(&turn.held, &asking.user, asking.nick)?;
+    // Nothing refuses any more.
+    if matches!(turn.held.phase, Phase::Locked { .. }) && !turn.held.is_locked(now) {
+        configuration::open(turn).await?;
+    }
+    if affiliation != turn.held.affiliation(&asking.user) {
+        super::affiliations::put(turn, &asking.user, affiliation, None, None).await?;
+    }
+    let mut codes: SmallVec<[u16; 4]> = smallvec![];
+    if privacy::is_non_anonymous(&config) {
+        codes.push(100);
+    }
+    if config.is(&history::ARCHIVE) {
+        codes.push(170);
+    }
+    if rewritten {
+        codes.push(210);
+    }
+    sit_down(turn, asking, role, &name, &codes).await
+}
+
+fn check_password(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
+    let config = &turn.held.config;
+    if !config.is(&PASSWORD_PROTECTED) || affiliation_allows(affiliation, Right::Own) {
+        return Ok(());
+    }
+    let given = [MUC, USER].into_iter().find_map(|ns| {
+        let x = asking.stanza.child("x", ns)?;
+        Some(x.child("password", ns)?.text().into_owned())
+    });
+    let wanted = config.text(&PASSWORD);
+    let fits = given.is_some_and(|given| given.as_bytes().ct_eq(wanted.as_bytes()).into());
+    if fits {
+        Ok(())
+    } else {
+        Err(Condition::NotAuthorized.into())
+    }
+}
+
+fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
+    let room = &turn.held;
+    let of_service = turn.registry.config.occupants_max;
+    let own = room.config.number(&OCCUPANTS_MAX);
+    let mut max = if own == 0 { of_service } else { own.min(of_service) };
+    if affiliation_allows(affiliation, Right::Administer) {
+        max += EXTRA_OCCUPANTS_MAX;
+    }
+    let keys = room.keys_of(&asking.user);
+    let seats: usize = keys
+        .iter()
+        .filter_map(|key| room.occupants.get(key))
+        .map(|one| one.seats.len())
+        .sum();
+    if keys.is_empty() && room.occupants.len() >= max || seats >= SEATS_MAX {
+        // §7.2.9
+        return Err(StanzaError::new(Condition::ServiceUnavailable)
+            .kind(ErrorType::Wait)
+            .into());
+    }
+    Ok(())
+}
+
+/// Everything in the order of §7.1: the others' presence, one's own, history, subject. What is said from then on comes
+/// behind it in the room's order.
+async fn sit_down(
+    turn: &mut Turn,
+    asking: &Guest<'_>,
+    role: Role,
+    nick: &str,
+    codes: &[u16],
+) -> Result<(), Fault> {
+    let address = turn.held.jid.with_resource(nick)?;
+    let key = nickname_key(nick).ok_or(Condition::JidMalformed)?;
+    let bytes_max = turn.registry.config.presence_bytes_max;
+    let seat = Seat {
+        jid: asking.from.clone(),
+        presence: presence::clean(asking.stanza, bytes_max)?,
+    };
+    history::prepare(turn).await?;
+    let is_new = !turn.held.occupants.contains_key(key.as_str());
+    if is_new {
+        let one = Occupant {
+            address,
+            user: asking.user.clone(),
+            role,
+            seats: smallvec![],
+            id: turn.held.occupant_id(&asking.user),
+            shown: None,
+            speech: Bucket::default(),
+            changes: Bucket::default(),
+        };
+        turn.held.occupants.insert(key.as_str().into(), one);
+    }
+    turn.held.sit(&key, seat);
+    let room = turn.held.jid.clone();
+    turn.registry.sat_down(asking.from, &room);
+    saved::occupant(turn, &key).await?;
+    presence::dress(turn, &key).await?;
+    welcome(turn, &key, asking, codes).await?;
+    if is_new && let Some(one) = turn.held.occupants.get(key.as_str()) {
+        let mut event = OccupantsChanged {
+            room: turn.held.view(),
+            who: turn.held.who(one, Some(asking.from)),
+            is_there: true,
+            occupants: turn.held.occupants.len(),
+        };
+        let router = turn.cx.router().clone();
+        router.raise(&mut event, &mut turn.cx).await?;
+    }
+    Ok(())
+}
+
+/// What a session is sent that enters or has lost track, and what the others see of it.
+async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) -> Result<(), Fault> {
+    everybody_else(turn, key, asking.from).await?;
+    presence::tell_others(turn, key, &News::default(), None);
+    let Some(one) = turn.held.occupants.get(key) else {
+        return Ok(());
+    };
+    let others: Arc<[Jid]> = one
+        .seats
+        .iter()
+        .filter(|seat| seat.jid != *asking.from)
+        .map(|seat| seat.jid.clone())
+        .collect();
+    if let Some(seen) = presence::as_seen_by(turn, key, one) {
+        let own = presence::own(&seen, codes);
+        let mut reply = own.clone().to(asking.from.clone());
+        // "For tracking purposes" (§7.2.2).
+        reply.id = asking.stanza.id.clone();
+        turn.send_all(presence::own(&seen, &[]), others);
+        turn.send(reply);
+    }
+    let asked = asking
+        .stanza
+        .child("x", MUC)
+        .and_then(|x| x.child("history", MUC));
+    for past in history::for_newcomer(turn, asked)? {
+        turn.send(past.to(asking.from.clone()));
+    }
+    let subject = subject::for_newcomer(turn);
+    turn.send(subject.to(asking.from.clone()));
+    Ok(())
+}
+
+async fn everybody_else(turn: &mut Turn, key: &str, session: &Jid) -> Result<(), Fault> {
+    // After a restart nobody's presence is put together yet.
+    let bare: Vec<Box<str>> = turn
+        .held
+        .occupants
+        .iter()
+        .filter(|(_, one)| one.shown.is_none())
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in bare {
+        presence::dress(turn, &key).await?;
+    }
+    let config = turn.held.config.clone();
+    let Some(observer) = turn.held.occupants.get(key) else {
+        return Ok(());
+    };
+    let seen: Vec<Stanza> = turn
+        .held
+        .occupants
+        .iter()
+        .filter(|(other, one)| ***other != *key && privacy::is_broadcast(&config, one.role))
+        .filter_map(|(other, _)| presence::as_seen_by(turn, other, observer))
+        .collect();
+    for presence in seen {
+        turn.send(presence.to(session.clone()));
+    }
+    Ok(())
+}
+
+/// §17.3: everything again for a session that is in the room; with another nickname it is a change of nickname.
+async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+    let Some(key) = turn.held.seats.get(asking.from).cloned() else {
+        return Ok(());
+    };
+    let wanted = nickname_key(asking.nick).ok_or(Condition::JidMalformed)?;
+    if *wanted != *key {
+        return nick::change(turn, asking.from, asking.nick, asking.stanza).await;
+    }
+    let presence = presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
+    history::prepare(turn).await?;
+    turn.held.sit(
+        &key,
+        Seat {
+            jid: asking.from.clone(),
+            presence,
+        },
+    );
+    saved::occupant(turn, &key).await?;
+    presence::dress(turn, &key).await?;
+    let mut codes: SmallVec<[u16; 4]> = smallvec![];
+    if privacy::is_non_anonymous(&turn.held.config) {
+        codes.push(100);
+    }
+    if turn.held.config.is(&history::ARCHIVE) {
+        codes.push(170);
+    }
+    welcome(turn, &key, asking, &codes).await
+}
+
+/// §7.2.18: presence without the `<x/>` from a session that is not in the room is the presence of one that has lost it
+/// without knowing.
+pub fn lost(from: &Jid, to: &Jid, cx: &mut Cx) {
+    let mut xml = Writer::new();
+    xml.start("x", USER);
+    xml.start("item", USER)
+        .attr("affiliation", "none")
+        .attr("role", "none")
+        .end();
+    for code in ["110", "307", "333"] {
+        xml.start("status", USER).attr("code", code).end();
+    }
+    xml.end();
+    let kicked = Stanza::new(Kind::Presence(PresenceType::Unavailable), &xml.finish_string());
+    cx.send(kicked.from(to.clone()).to(from.clone()));
+}

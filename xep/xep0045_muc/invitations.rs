@@ -1,0 +1,204 @@
+//! Invitations by way of the room, and their refusal (§7.8.2). Direct ones (XEP-0249) pass from account to account and never
+//! come here.
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::router::{Host, Router};
+use kim_core::stanza::{Kind, MessageType, Stanza};
+use kim_core::wire::{El, Writer};
+
+use super::affiliations::{self, Decided};
+use super::api::USER;
+use super::enter::{MEMBERS_ONLY, PASSWORD, PASSWORD_PROTECTED};
+use super::fields::{Field, Shape, write_text};
+use super::privileges::{Affiliation, Privilege, Right, affiliation_allows, role_allows};
+use super::room::{Phase, State};
+use super::rooms::{Registry, Turn};
+use super::{configuration, guests, message};
+
+/// Whether those who are no admins may invite into a room for members.
+pub const MAY_INVITE: Field = Field {
+    aliases: &["{http://prosody.im/protocol/muc}roomconfig_allowmemberinvites"],
+    is_told: true,
+    ..Field::new(
+        "muc#roomconfig_allowinvites",
+        "Members may invite others",
+        Shape::Boolean,
+        &["0"],
+    )
+};
+
+/// Invitations in one message.
+const INVITES_MAX: usize = 20;
+
+/// Whether a message is one for this file.
+pub fn is_one(stanza: &Stanza) -> bool {
+    stanza
+        .child("x", USER)
+        .is_some_and(|x| x.child("invite", USER).is_some() || x.child("decline", USER).is_some())
+}
+
+/// Invitations, or a refusal.
+pub async fn handle(
+    registry: &Arc<Registry>,
+    from: &Jid,
+    room: &BareJid,
+    stanza: &Stanza,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let held = registry.held(room, cx.router()).await?;
+    let mut turn = Turn::new(registry, held, cx);
+    let Some(x) = stanza.child("x", USER) else {
+        return Ok(());
+    };
+    if let Some(decline) = x.child("decline", USER) {
+        refuse(&mut turn, from, decline)?;
+    } else {
+        for invite in x
+            .children()
+            .filter(|child| child.is("invite", USER))
+            .take(INVITES_MAX)
+        {
+            one(&mut turn, from, invite, stanza.id.as_deref()).await?;
+        }
+    }
+    turn.close(cx);
+    Ok(())
+}
+
+/// Whether an address can be somebody's whom one can invite.
+async fn check_invitee(to: &Jid, router: &Arc<Router>) -> Result<(), Fault> {
+    match router.host(to.domain()) {
+        // Guests have been found already, or nowhere.
+        Some(Host::Service(_) | Host::Guests) => Err(Condition::NotAllowed.into()),
+        // Whether an account exists is nobody's business (RFC 6121 §8.5.1 is the same for both): what is sent to nobody
+        // comes back as from somebody who is away.
+        _ if to.local().is_none() => Err(Condition::JidMalformed.into()),
+        _ => Ok(()),
+    }
+}
+
+async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> Result<(), Fault> {
+    let router = turn.cx.router().clone();
+    let user = from.bare();
+    guests::refuse(&user, &router)?;
+    let Some(inviter) = turn.held.at(from) else {
+        return Err(Condition::NotAcceptable.into());
+    };
+    let to = invite.attr("to").ok_or(Condition::BadRequest)?;
+    let to = Jid::parse(&to)?;
+    check_invitee(&to, &router).await?;
+    let affiliation = turn.held.affiliation(&user);
+    let admin = affiliation_allows(affiliation, Right::Administer);
+    let config = turn.held.config.clone();
+    let members_only = config.is(&MEMBERS_ONLY);
+    if !role_allows(inviter.role, Privilege::Invite) || (members_only && !admin && !config.is(&MAY_INVITE)) {
+        // §7.8.2, §9.5
+        return Err(Condition::Forbidden.into());
+    }
+    let invitee = to.bare();
+    let known = turn.held.affiliation(&invitee);
+    if known == Affiliation::Outcast {
+        return Err(StanzaError::new(Condition::NotAllowed)
+            .text("this person is banned from the room")
+            .into());
+    }
+    message::may_speak(turn, from, &user)?;
+    if matches!(turn.held.phase, Phase::Locked { .. }) {
+        configuration::open(turn).await?;
+    }
+    // In a semi-anonymous room the inviter is known by the address of an occupant.
+    let Some(inviter) = turn.held.at(from) else {
+        return Ok(());
+    };
+    let shown = if super::privacy::is_non_anonymous(&config) {
+        user.as_str().to_owned()
+    } else {
+        inviter.address.as_str().to_owned()
+    };
+    let nick = inviter.nick().to_owned();
+    let mut xml = Writer::new();
+    xml.start("x", USER).start("invite", USER).attr("from", &shown);
+    if let Some(reason) = invite.child("reason", USER) {
+        write_text(&mut xml, "reason", USER, &reason.text());
+    }
+    if let Some(carry_on) = invite.child("continue", USER) {
+        xml.start("continue", USER);
+        if let Some(thread) = carry_on.attr("thread") {
+            xml.attr("thread", &thread);
+        }
+        xml.end();
+    }
+    xml.end();
+    write_password(&mut xml, &turn.held);
+    xml.end();
+    let mut invitation = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string())
+        .from(turn.held.jid.clone())
+        .to(to);
+    invitation.id = id.map(Box::from);
+    if members_only && known < Affiliation::Member {
+        // §9.5: "any invitation sent SHOULD automatically trigger the addition of the invitee to the member list".
+        let decided = Decided {
+            jid: invitee,
+            to: Affiliation::Member,
+            // The invitation that follows is the one; no second one by the room.
+            nick: Some(Box::from("")),
+            actor: &nick,
+            reason: "",
+        };
+        affiliations::change(turn, decided, |_| ()).await?;
+    }
+    turn.send(invitation);
+    Ok(())
+}
+
+fn write_password(xml: &mut Writer, room: &State) {
+    if room.config.is(&PASSWORD_PROTECTED) {
+        write_text(xml, "password", USER, room.config.text(&PASSWORD));
+    }
+}
+
+/// The room invites a new member itself (§9.5).
+pub fn from_room(turn: &mut Turn, to: &BareJid) {
+    let mut xml = Writer::new();
+    xml.start("x", USER);
+    xml.start("invite", USER)
+        .attr("from", turn.held.jid.as_str())
+        .end();
+    write_password(&mut xml, &turn.held);
+    xml.end();
+    let invitation = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
+    let invitation = invitation.from(turn.held.jid.clone()).to(to.clone());
+    turn.send(invitation);
+}
+
+/// Somebody declines; the one who invited hears of it, by whichever address the invitation named.
+fn refuse(turn: &mut Turn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
+    let to = decline.attr("to").ok_or(Condition::BadRequest)?;
+    let to = Jid::parse(&to)?;
+    // Only those who may be here, and only to those who are: nobody becomes a relay for strangers.
+    if turn.held.affiliation(&from.bare()) == Affiliation::Outcast {
+        return Err(Condition::Forbidden.into());
+    }
+    guests::refuse(&from.bare(), turn.cx.router())?;
+    let inviter = if to.bare() == turn.held.jid {
+        to.resource().and_then(|nick| turn.held.named(nick))
+    } else {
+        turn.held.occupants.values().find(|one| one.user == to.bare())
+    };
+    let inviter = inviter.ok_or(Condition::ItemNotFound)?;
+    let mut xml = Writer::new();
+    xml.start("x", USER);
+    xml.start("decline", USER).attr("from", from.bare_str());
+    if let Some(reason) = decline.child("reason", USER) {
+        write_text(&mut xml, "reason", USER, &reason.text());
+    }
+    let declined = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
+    let declined = declined.from(turn.held.jid.clone());
+    let sessions: Arc<[Jid]> = inviter.seats.iter().map(|seat| seat.jid.clone()).collect();
+    turn.send_all(declined, sessions);
+    Ok(())
+}

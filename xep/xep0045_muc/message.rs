@@ -1,0 +1,208 @@
+//! Speaking to all (§7.4): who may, what is left of it, and that everybody gets the same in the same order, once it is kept.
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::hook::{Flow, On};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::ns;
+use kim_core::random;
+use kim_core::stanza::{Kind, MessageType, Stanza};
+
+use super::api::{MUC, OCCUPANT_ID, RoomMessage, USER};
+use super::privileges::{Privilege, role_allows};
+use super::rooms::{Registry, Turn};
+use super::{configuration, guests, history, presence, subject};
+use crate::xep0313_mam::api::{self as mam, InRoom, MessageArchives};
+
+/// The namespace of stanza ids (XEP-0359).
+const SID: &str = "urn:xmpp:sid:0";
+
+/// A groupchat message to the room.
+pub async fn speak(
+    registry: &Arc<Registry>,
+    from: &Jid,
+    room: &BareJid,
+    stanza: &Stanza,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let held = registry.held(room, cx.router()).await?;
+    let mut turn = Turn::new(registry, held, cx);
+    let locked = turn.held.is_locked(turn.cx.received);
+    let Some(one) = turn.held.at(from) else {
+        // §7.4; a room that is locked is not there for others (§17.2).
+        return Err(if locked {
+            Condition::ItemNotFound
+        } else {
+            Condition::NotAcceptable
+        }
+        .into());
+    };
+    let (role, user) = (one.role, one.user.clone());
+    let changes_subject = subject::is_change(stanza);
+    if !changes_subject && !role_allows(role, Privilege::Speak) {
+        return Err(Condition::Forbidden.into());
+    }
+    if stanza.weight_bytes() > registry.config.message_bytes_max {
+        return Err(StanzaError::new(Condition::PolicyViolation)
+            .text("this message is too large for a room")
+            .into());
+    }
+    may_speak(&mut turn, from, &user)?;
+    turn.has_room()?;
+    if matches!(turn.held.phase, super::room::Phase::Locked { .. }) {
+        // Who speaks has accepted the room as it is: some clients never configure what they make.
+        configuration::open(&mut turn).await?;
+    }
+    if changes_subject {
+        if let Some(change) = subject::clean(&turn, from, stanza) {
+            subject::change(&mut turn, from, change).await?;
+        }
+        turn.close(cx);
+        return Ok(());
+    }
+    let Some(one) = turn.held.at(from) else {
+        return Ok(());
+    };
+    let mut event = RoomMessage {
+        room: turn.held.view(),
+        from: turn.held.who(one, Some(from)),
+        stanza: clean(&turn, stanza).from(one.address.clone()),
+        also: Vec::new(),
+    };
+    event.stanza.append(&presence::occupant_id(&one.id));
+    if event.stanza.id.is_none() {
+        event.stanza.id = Some(random::token().into());
+    }
+    let router = turn.cx.router().clone();
+    if router.raise(&mut event, &mut turn.cx).await? == Flow::Done {
+        turn.close(cx);
+        return Ok(());
+    }
+    if turn.cx.fact::<SaidBefore>().is_some() {
+        // Its sender does not know that everybody has it; nobody else needs it again.
+        turn.send(event.stanza.to(from.clone()));
+        turn.close(cx);
+        return Ok(());
+    }
+    if mam::is_worth_in_room(&event.stanza) {
+        history::remember(&mut turn, &event.stanza);
+    }
+    let everybody = turn.held.everybody();
+    turn.send_all(event.stanza, everybody.clone());
+    for stanza in event.also {
+        turn.send_all(stanza, everybody.clone());
+    }
+    turn.close(cx);
+    Ok(())
+}
+
+/// Takes out what only the room says (§17.3, XEP-0359 §3, XEP-0421 §4), and to whom it was.
+pub fn clean(turn: &Turn, stanza: &Stanza) -> Stanza {
+    let room = &turn.held.jid;
+    let is_room = |text: Option<std::borrow::Cow<'_, str>>| {
+        text.is_some_and(|text| Jid::parse(&text).is_ok_and(|jid| jid.bare_str() == room.as_str()))
+    };
+    let mut clean = stanza.clone();
+    clean.remove(|child| {
+        child.ns() == USER
+            || child.ns() == MUC
+            || child.is("occupant-id", OCCUPANT_ID)
+            || (child.is("stanza-id", SID) && is_room(child.attr("by")))
+            || (child.is("delay", ns::DELAY) && is_room(child.attr("from")))
+    });
+    clean.to = None;
+    clean
+}
+
+fn too_fast() -> Fault {
+    StanzaError::new(Condition::PolicyViolation)
+        .kind(kim_core::error::ErrorType::Wait)
+        .text("you are too fast for this room")
+        .into()
+}
+
+/// Takes one message from what an occupant may say.
+pub fn may_speak(turn: &mut Turn, session: &Jid, user: &BareJid) -> Result<(), Fault> {
+    let config = &turn.registry.config;
+    let is_guest = guests::is_guest(user, turn.cx.router());
+    let rate = turn
+        .registry
+        .rate(config.messages_per_second, config.messages_burst, is_guest);
+    let now = turn.cx.received;
+    let may = turn
+        .held
+        .at_mut(session)
+        .is_none_or(|one| one.speech.take(rate, now));
+    if may { Ok(()) } else { Err(too_fast()) }
+}
+
+/// Takes one change of presence.
+pub fn may_change_presence(turn: &mut Turn, session: &Jid) -> Result<(), Fault> {
+    let config = &turn.registry.config;
+    let is_guest = guests::is_guest(&session.bare(), turn.cx.router());
+    let rate = turn
+        .registry
+        .rate(config.presences_per_second, config.presences_burst, is_guest);
+    let now = turn.cx.received;
+    let may = turn
+        .held
+        .at_mut(session)
+        .is_none_or(|one| one.changes.take(rate, now));
+    if may { Ok(()) } else { Err(too_fast()) }
+}
+
+/// The message is in the archive already: its sender sends it again, not knowing.
+struct SaidBefore;
+
+/// Keeps what is said in the room's archive, and tells everybody its id there (XEP-0313 §3.5).
+pub struct Keep(pub Arc<MessageArchives>);
+
+impl On<RoomMessage> for Keep {
+    async fn on(&self, event: &mut RoomMessage, cx: &mut Cx) -> Result<Flow, Fault> {
+        if !event.room.config.is(&history::ARCHIVE) || !mam::is_worth_in_room(&event.stanza) {
+            return Ok(Flow::Next);
+        }
+        match self.0.put_in_room(&event.room.jid, &event.stanza, cx).await? {
+            InRoom::Stored(id) => event.stanza.append(&mam::stanza_id(&event.room.jid, &id)),
+            InRoom::SaidBefore => cx.learn(SaidBefore),
+        }
+        Ok(Flow::Next)
+    }
+}
+
+/// Sends something to all occupants ([`super::api::Rooms::announce`]).
+pub async fn announce(
+    registry: &Arc<Registry>,
+    room: &BareJid,
+    mut stanza: Stanza,
+    archive: bool,
+    rows: impl FnOnce(&mut Cx) + Send,
+    cx: &mut Cx,
+) -> Result<Option<String>, Fault> {
+    let held = registry.held(room, cx.router()).await?;
+    let mut turn = Turn::new(registry, held, cx);
+    if stanza.from.is_none() {
+        stanza.from = Some(room.clone().into());
+    }
+    if stanza.id.is_none() {
+        stanza.id = Some(random::token().into());
+    }
+    rows(&mut turn.cx);
+    let mut id = None;
+    if archive
+        && stanza.kind == Kind::Message(MessageType::Groupchat)
+        && turn.held.config.is(&history::ARCHIVE)
+    {
+        if let InRoom::Stored(given) = registry.archives.put_in_room(room, &stanza, &mut turn.cx).await? {
+            stanza.append(&mam::stanza_id(room, &given));
+            id = Some(given);
+        }
+        history::remember(&mut turn, &stanza);
+    }
+    let everybody = turn.held.everybody();
+    turn.send_all(stanza, everybody);
+    turn.close(cx);
+    Ok(id)
+}

@@ -1,0 +1,83 @@
+//! Who sees whose real address (§7.2.3, §7.2.4), and who sees the list of members (§9.5).
+
+use super::fields::{Field, RoomConfig, Shape};
+use super::privileges::{Affiliation, Right, Role, affiliation_allows};
+use super::room::Occupant;
+
+/// Non-anonymous or semi-anonymous.
+pub const WHOIS: Field = Field {
+    private: Some(&["anyone"]),
+    feature: |values| {
+        let anyone = values.first().is_some_and(|value| **value == *"anyone");
+        Some(if anyone {
+            "muc_nonanonymous"
+        } else {
+            "muc_semianonymous"
+        })
+    },
+    ..Field::new(
+        "muc#roomconfig_whois",
+        "Who sees real addresses",
+        Shape::Choice(&[("moderators", "Moderators"), ("anyone", "Everybody")]),
+        &["moderators"],
+    )
+};
+
+/// Who gets the list of members.
+pub const MEMBER_LIST: Field = Field {
+    private: Some(&["moderator", "participant"]),
+    ..Field::new(
+        "muc#roomconfig_getmemberlist",
+        "Who sees the list of members",
+        Shape::Several(&[
+            ("moderator", "Moderators"),
+            ("participant", "Participants"),
+            ("visitor", "Visitors"),
+        ]),
+        &["moderator", "participant"],
+    )
+};
+
+/// Whose presence is told to all.
+pub const BROADCAST: Field = Field::new(
+    "muc#roomconfig_presencebroadcast",
+    "Whose presence everybody sees",
+    Shape::Several(&[
+        ("moderator", "Moderators"),
+        ("participant", "Participants"),
+        ("visitor", "Visitors"),
+    ]),
+    &["moderator", "participant", "visitor"],
+);
+
+/// Whether everybody sees everybody's real address.
+pub fn is_non_anonymous(config: &RoomConfig) -> bool {
+    config.text(&WHOIS) == "anyone"
+}
+
+/// Whether an occupant sees real addresses.
+pub fn sees_addresses(config: &RoomConfig, one: &Occupant) -> bool {
+    is_non_anonymous(config) || one.role == Role::Moderator
+}
+
+/// Whether a role's presence is told to all.
+pub fn is_broadcast(config: &RoomConfig, role: Role) -> bool {
+    config.has(&BROADCAST, role.as_str())
+}
+
+/// Whether somebody may see the lists of members, admins and owners. Where real addresses are a secret, only those who may
+/// change the list (§5.2.1, note); otherwise also members, there or not, and the occupants whose role the room names.
+pub fn may_see_members(config: &RoomConfig, affiliation: Affiliation, role: Option<Role>) -> bool {
+    if affiliation_allows(affiliation, Right::Administer) {
+        return true;
+    }
+    if !is_non_anonymous(config) || config.text(&MEMBER_LIST).is_empty() {
+        return false;
+    }
+    let role = role.unwrap_or(if affiliation_allows(affiliation, Right::SeeMembers) {
+        Role::Participant
+    } else {
+        Role::None
+    });
+    config.has(&MEMBER_LIST, role.as_str())
+}

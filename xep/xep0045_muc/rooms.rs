@@ -1,0 +1,405 @@
+//! All rooms: found in memory, read from the database when somebody needs them, put out of memory when nobody does.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use kim_core::clock::Timestamp;
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::random;
+use kim_core::router::{Host, Router};
+use kim_core::seal::Seals;
+use kim_core::stanza::Stanza;
+use smallvec::SmallVec;
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
+
+use super::MucConfig;
+use super::api::SERVICE;
+use super::defaults;
+use super::fields::{Field, Fields};
+use super::limits::Rate;
+use super::post::{self, Batch, Outgoing, Post, Then};
+use super::room::{Phase, SECRET_BYTES, State};
+use super::saved;
+use super::store::{Change, Store};
+use crate::xep0313_mam::api::MessageArchives;
+
+/// Locks for reading a room from the database once, by its address.
+const DOORS: usize = 64;
+/// Who makes a room anew waits so long for the old one's end to be committed, in seconds.
+const GONE_SECONDS_MAX: u64 = 10;
+
+/// A room with its lock and its queue.
+pub struct Room {
+    /// Its address.
+    pub jid: BareJid,
+    state: Arc<Mutex<State>>,
+    /// What it sends.
+    pub outgoing: Outgoing,
+    /// Told when a destroyed room is gone.
+    gone: Notify,
+}
+
+/// A room, held: nobody else sees or changes it meanwhile.
+pub struct Held {
+    /// Which.
+    pub room: Arc<Room>,
+    state: OwnedMutexGuard<State>,
+}
+
+impl Deref for Held {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+/// All rooms.
+pub struct Registry {
+    /// The settings that rooms have.
+    pub fields: Fields,
+    /// The tables.
+    pub store: Store,
+    /// `[xep0045_muc]`, with the limits in force.
+    pub config: MucConfig,
+    /// What seals.
+    pub seals: Seals,
+    /// The archives of rooms.
+    pub archives: Arc<MessageArchives>,
+    /// How much of the rates a guest has, in percent.
+    pub guest_rate_percent: u32,
+    /// The rooms that are made at the first start.
+    pub defaults: defaults::Defaults,
+    rooms: DashMap<BareJid, Arc<Room>>,
+    /// In which rooms a session is.
+    seats: DashMap<Jid, SmallVec<[BareJid; 2]>>,
+    doors: [Mutex<()>; DOORS],
+    hasher: RandomState,
+}
+
+/// What a registry is made of.
+pub struct Parts {
+    /// The tables.
+    pub store: Store,
+    /// `[xep0045_muc]`.
+    pub config: MucConfig,
+    /// What seals.
+    pub seals: Seals,
+    /// The archives of rooms.
+    pub archives: Arc<MessageArchives>,
+    /// How much of the rates a guest has, in percent.
+    pub guest_rate_percent: u32,
+    /// The rooms that are made at the first start.
+    pub defaults: defaults::Defaults,
+}
+
+impl Registry {
+    /// No room in memory yet.
+    pub fn new(parts: Parts) -> Registry {
+        Registry {
+            fields: Fields::default(),
+            store: parts.store,
+            config: parts.config,
+            seals: parts.seals,
+            archives: parts.archives,
+            guest_rate_percent: parts.guest_rate_percent,
+            defaults: parts.defaults,
+            rooms: DashMap::new(),
+            seats: DashMap::new(),
+            doors: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// All settings.
+    pub fn fields(&self) -> Vec<Field> {
+        self.fields.all()
+    }
+
+    fn door(&self, jid: &BareJid) -> &Mutex<()> {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(jid.as_str().as_bytes());
+        let at = hasher.finish() as usize % DOORS;
+        self.doors.get(at).unwrap_or(&self.doors[0])
+    }
+
+    /// The rate of messages, or of changes of presence, of somebody.
+    pub fn rate(&self, per_second: u32, burst: u32, is_guest: bool) -> Rate {
+        let rate = Rate {
+            per_second: per_second as f32,
+            burst: burst as f32,
+        };
+        if is_guest {
+            rate.percent(self.guest_rate_percent)
+        } else {
+            rate
+        }
+    }
+
+    /// A room that exists, held.
+    pub async fn hold(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<Held>, Fault> {
+        if jid.local().is_none() || router.host(jid.domain()) != Some(Host::Service(SERVICE)) {
+            return Ok(None);
+        }
+        loop {
+            let Some(room) = self.find(jid, router).await? else {
+                return Ok(None);
+            };
+            let mut state = room.state.clone().lock_owned().await;
+            match state.phase {
+                Phase::Unloaded => {}
+                Phase::Destroyed => return Ok(None),
+                Phase::Locked { .. } | Phase::Open => {
+                    state.used = router.clock().now();
+                    return Ok(Some(Held { room, state }));
+                }
+            }
+        }
+    }
+
+    /// The same, or `item-not-found`.
+    pub async fn held(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
+        let held = self.hold(jid, router).await?;
+        held.ok_or_else(|| Condition::ItemNotFound.into())
+    }
+
+    fn in_memory(&self, jid: &BareJid) -> Option<Arc<Room>> {
+        self.rooms.get(jid).map(|room| room.clone())
+    }
+
+    async fn find(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<Arc<Room>>, Fault> {
+        if let Some(room) = self.in_memory(jid) {
+            return Ok(Some(room));
+        }
+        let _door = self.door(jid).lock().await;
+        if let Some(room) = self.in_memory(jid) {
+            return Ok(Some(room));
+        }
+        let state = match self.store.load(jid).await? {
+            Some(stored) => saved::open(self, jid, stored, router.clock().now()).await?,
+            None => match defaults::make(self, jid, router).await? {
+                Some(state) => state,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(self.keep(jid, state)))
+    }
+
+    fn keep(&self, jid: &BareJid, state: State) -> Arc<Room> {
+        for session in state.seats.keys() {
+            self.sat_down(session, jid);
+        }
+        let room = Arc::new(Room {
+            jid: jid.clone(),
+            state: Arc::new(Mutex::new(state)),
+            outgoing: Outgoing::default(),
+            gone: Notify::new(),
+        });
+        self.rooms.insert(jid.clone(), room.clone());
+        room
+    }
+
+    /// Makes a room that is in nobody's way, held; `None` if there is one by now.
+    pub async fn make(
+        &self,
+        jid: &BareJid,
+        creator: &BareJid,
+        now: Timestamp,
+    ) -> Result<Option<Held>, Fault> {
+        self.wait_until_gone(jid).await?;
+        let _door = self.door(jid).lock().await;
+        if self.in_memory(jid).is_some() || self.store.load(jid).await?.is_some() {
+            return Ok(None);
+        }
+        let secret: [u8; SECRET_BYTES] = random::bytes();
+        let room = self.keep(jid, State::new(jid.clone(), creator, secret, now));
+        let state = room.state.clone().lock_owned().await;
+        Ok(Some(Held { room, state }))
+    }
+
+    async fn wait_until_gone(&self, jid: &BareJid) -> Result<(), Fault> {
+        let Some(room) = self.in_memory(jid) else {
+            return Ok(());
+        };
+        let gone = room.gone.notified();
+        let mut gone = std::pin::pin!(gone);
+        // Told before it is looked at again, so that nothing is missed between the two.
+        gone.as_mut().enable();
+        if self.in_memory(jid).is_none() {
+            return Ok(());
+        }
+        let wait = tokio::time::timeout(Duration::from_secs(GONE_SECONDS_MAX), gone);
+        wait.await
+            .map_err(|_| StanzaError::new(Condition::ResourceConstraint).into())
+    }
+
+    /// Forgets a room in memory; what is in the database stands. Used when the two may differ.
+    pub async fn unload(&self, room: &Arc<Room>) {
+        let mut state = room.state.lock().await;
+        if state.phase != Phase::Destroyed {
+            state.phase = Phase::Unloaded;
+        }
+        self.forget(room, &state);
+    }
+
+    /// Forgets a room whose end is committed.
+    pub fn bury(&self, room: &Arc<Room>) {
+        self.seals.forget(room.jid.as_str());
+        self.archives.forget(&room.jid);
+        self.rooms
+            .remove_if(&room.jid, |_, known| Arc::ptr_eq(known, room));
+        room.gone.notify_waiters();
+    }
+
+    /// Forgets a room whose end could not be committed: it is still there, and is read again.
+    pub fn forget_failed(&self, room: &Arc<Room>) {
+        self.rooms
+            .remove_if(&room.jid, |_, known| Arc::ptr_eq(known, room));
+        room.gone.notify_waiters();
+    }
+
+    fn forget(&self, room: &Arc<Room>, state: &State) {
+        for session in state.seats.keys() {
+            self.stood_up(session, &room.jid);
+        }
+        self.rooms
+            .remove_if(&room.jid, |_, known| Arc::ptr_eq(known, room));
+    }
+
+    /// Puts rooms out of memory in which nobody is and that nobody has asked for lately.
+    pub fn put_away(&self, now: Timestamp, idle_seconds: u64) -> usize {
+        let rooms: Vec<Arc<Room>> = self.rooms.iter().map(|room| room.clone()).collect();
+        let mut put_away = 0;
+        for room in rooms {
+            let Ok(mut state) = room.state.try_lock() else {
+                continue;
+            };
+            let is_idle = state.occupants.is_empty()
+                && state.phase == Phase::Open
+                && now.seconds_since(state.used) >= idle_seconds
+                && room.outgoing.is_empty();
+            if is_idle {
+                state.phase = Phase::Unloaded;
+                self.forget(&room, &state);
+                put_away += 1;
+            }
+        }
+        self.rooms.shrink_to_fit();
+        put_away
+    }
+
+    /// How many rooms are in memory.
+    #[cfg(test)]
+    pub fn loaded(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Notes that a session is in a room.
+    pub fn sat_down(&self, session: &Jid, room: &BareJid) {
+        let mut rooms = self.seats.entry(session.clone()).or_default();
+        if !rooms.contains(room) {
+            rooms.push(room.clone());
+        }
+    }
+
+    /// Notes that it is not any more.
+    pub fn stood_up(&self, session: &Jid, room: &BareJid) {
+        if let Some(mut rooms) = self.seats.get_mut(session) {
+            rooms.retain(|own| own != room);
+        }
+        self.seats.remove_if(session, |_, rooms| rooms.is_empty());
+    }
+
+    /// The rooms in memory in which a session is.
+    pub fn rooms_with(&self, session: &Jid) -> SmallVec<[BareJid; 2]> {
+        self.seats
+            .get(session)
+            .map(|rooms| rooms.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// A room that is being changed: what follows from it is collected, and put into its order at the end. Dropped before
+/// that, nothing follows; who fails must not have changed the room yet.
+pub struct Turn {
+    /// All rooms.
+    pub registry: Arc<Registry>,
+    /// The room.
+    pub held: Held,
+    /// Collects rows.
+    pub cx: Cx,
+    /// What is sent, in order.
+    pub posts: Vec<Post>,
+    /// Whether the room in memory has changed.
+    pub is_change: bool,
+    then: Option<Then>,
+}
+
+impl Turn {
+    /// Begins.
+    pub fn new(registry: &Arc<Registry>, held: Held, cause: &Cx) -> Turn {
+        Turn {
+            registry: registry.clone(),
+            held,
+            cx: cause.fresh(),
+            posts: Vec::new(),
+            is_change: false,
+            then: None,
+        }
+    }
+
+    /// Sends something to its addressee.
+    pub fn send(&mut self, stanza: Stanza) {
+        self.posts.push(Post::One(stanza));
+    }
+
+    /// Sends something to several.
+    pub fn send_all(&mut self, stanza: Stanza, to: Arc<[Jid]>) {
+        if !to.is_empty() {
+            self.posts.push(Post::All(stanza, to));
+        }
+    }
+
+    /// Stores something.
+    pub fn store(&mut self, change: Change) {
+        self.is_change = true;
+        self.cx.store(&self.registry.store.sink, change);
+    }
+
+    /// Does something once it is committed, or was not.
+    pub fn then(&mut self, then: impl FnOnce(bool) + Send + 'static) {
+        self.then = Some(Box::new(then));
+    }
+
+    /// Puts everything into the room's order and lets the room go.
+    pub fn close(self, cause: &mut Cx) {
+        let batch = Batch {
+            cx: self.cx,
+            posts: self.posts,
+            is_change: self.is_change,
+            then: self.then,
+        };
+        post::put(&self.registry, &self.held.room, batch, cause);
+    }
+
+    /// Refuses what adds to a queue that is full.
+    pub fn has_room(&self) -> Result<(), Fault> {
+        if self.held.room.outgoing.bytes() > self.registry.config.queue_bytes_max {
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .text("this room has too much to send")
+                .into());
+        }
+        Ok(())
+    }
+}

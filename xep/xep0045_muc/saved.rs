@@ -1,0 +1,260 @@
+//! A room as it is stored: what people wrote is sealed here with the room's key, and opened here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use kim_core::clock::Timestamp;
+use kim_core::error::Fault;
+use kim_core::jid::{BareJid, Jid, nickname_key};
+use kim_core::seal::Key;
+use kim_core::stanza::Stanza;
+use kim_core::wire::{Element, Writer};
+use smallvec::smallvec;
+
+use super::fields::RoomConfig;
+use super::life;
+use super::limits::Bucket;
+use super::privileges::Role;
+use super::room::{Member, Occupant, Phase, SECRET_BYTES, Seat, State, Subject};
+use super::rooms::{Registry, Turn};
+use super::store::{Change, MemberRow, OccupantRow, RoomRow, Stored};
+
+/// The namespace of what only the database sees.
+const NS: &str = "urn:kim:room";
+
+fn aad<'a>(what: &'a str, room: &'a BareJid, more: &'a str) -> [&'a [u8]; 3] {
+    [what.as_bytes(), room.as_str().as_bytes(), more.as_bytes()]
+}
+
+fn broken(what: &str) -> Fault {
+    Fault::Us(format!("a stored room is not whole: {what}").into())
+}
+
+/// The row of a room.
+pub async fn room_row(registry: &Registry, held: &State) -> Result<RoomRow, Fault> {
+    let key = registry.seals.key(held.jid.as_str()).await?;
+    let mut xml = Writer::new();
+    xml.start("room", NS)
+        .attr("secret", &HEXLOWER.encode(&held.secret));
+    if let Phase::Locked { since } = held.phase {
+        xml.attr("locked", &since.0.to_string());
+    }
+    xml.raw(&held.config.to_xml()).end();
+    let is_listed = held.phase == Phase::Open && held.config.is(&life::PUBLIC);
+    Ok(RoomRow {
+        room: held.jid.clone(),
+        listed: is_listed.then(|| held.config.text(&life::NAME).to_owned()),
+        persistent: held.config.is(&life::PERSISTENT),
+        creator: held.creator.clone(),
+        created: held.created,
+        state: key.seal(&aad("room state", &held.jid, ""), xml.finish_string().as_bytes()),
+    })
+}
+
+/// The whole room, when it is made and when its settings change.
+pub async fn room(turn: &mut Turn) -> Result<(), Fault> {
+    let row = room_row(&turn.registry, &turn.held).await?;
+    turn.store(Change::Room(Box::new(row)));
+    Ok(())
+}
+
+/// The subject.
+pub async fn subject(turn: &mut Turn) -> Result<(), Fault> {
+    let held = &turn.held;
+    let key = turn.registry.seals.key(held.jid.as_str()).await?;
+    let text = held
+        .subject
+        .as_ref()
+        .map(|subject| subject.stanza.to_xml())
+        .unwrap_or_default();
+    let sealed = key.seal(&aad("room subject", &held.jid, ""), text.as_bytes());
+    let room = held.jid.clone();
+    turn.store(Change::Subject(room, sealed));
+    Ok(())
+}
+
+/// The row of somebody's affiliation, or that there is none.
+pub async fn member_row(registry: &Registry, held: &State, jid: &BareJid) -> Result<Change, Fault> {
+    let room = held.jid.clone();
+    let Some(member) = held.members.get(jid) else {
+        return Ok(Change::NoMember(room, jid.clone()));
+    };
+    let note = if member.nick.is_some() || member.reason.is_some() {
+        let mut xml = Writer::new();
+        xml.start("note", NS);
+        if let Some(nick) = &member.nick {
+            xml.attr("nick", nick);
+        }
+        xml.text(member.reason.as_deref().unwrap_or_default()).end();
+        let key = registry.seals.key(room.as_str()).await?;
+        Some(key.seal(
+            &aad("room member", &room, jid.as_str()),
+            xml.finish_string().as_bytes(),
+        ))
+    } else {
+        None
+    };
+    Ok(Change::Member(Box::new(MemberRow {
+        jid: jid.clone(),
+        affiliation: member.affiliation,
+        since: member.since,
+        note,
+        room,
+    })))
+}
+
+/// What somebody is.
+pub async fn member(turn: &mut Turn, jid: &BareJid) -> Result<(), Fault> {
+    let change = member_row(&turn.registry, &turn.held, jid).await?;
+    turn.store(change);
+    Ok(())
+}
+
+/// The sessions of an occupant. Guests leave nothing: after a restart they are others.
+pub async fn occupant(turn: &mut Turn, key: &str) -> Result<(), Fault> {
+    let sealing = turn.registry.seals.key(turn.held.jid.as_str()).await?;
+    let Some(one) = turn.held.occupants.get(key) else {
+        return Ok(());
+    };
+    if super::guests::is_guest(&one.user, turn.cx.router()) {
+        turn.is_change = true;
+        return Ok(());
+    }
+    let mut role = Writer::new();
+    role.start("seat", NS).attr("role", one.role.as_str()).end();
+    let role = role.finish_string();
+    let rows: Vec<OccupantRow> = one
+        .seats
+        .iter()
+        .map(|seat| {
+            let mut presence = seat.presence.clone().from(one.address.clone());
+            presence.append(&role);
+            let text = presence.to_xml();
+            let room = turn.held.jid.clone();
+            OccupantRow {
+                state: sealing.seal(&aad("room occupant", &room, seat.jid.as_str()), text.as_bytes()),
+                jid: seat.jid.clone(),
+                room,
+            }
+        })
+        .collect();
+    for row in rows {
+        turn.store(Change::Occupant(Box::new(row)));
+    }
+    Ok(())
+}
+
+/// Reads a room.
+pub async fn open(
+    registry: &Registry,
+    jid: &BareJid,
+    stored: Stored,
+    now: Timestamp,
+) -> Result<State, Fault> {
+    let key = registry.seals.key(jid.as_str()).await?;
+    let text = opened(&key, &aad("room state", jid, ""), &stored.state)?;
+    let xml = Element::parse(&text).map_err(|_| broken("its state"))?;
+    let mut secret = [0; SECRET_BYTES];
+    let told = xml.attr("secret").unwrap_or_default();
+    let bytes = HEXLOWER.decode(told.as_bytes()).unwrap_or_default();
+    if bytes.len() != SECRET_BYTES {
+        return Err(broken("its secret"));
+    }
+    secret.copy_from_slice(&bytes);
+    let since = xml.attr("locked").and_then(|since| since.parse().ok());
+    let config = xml
+        .child("x", kim_core::ns::DATA)
+        .map(|x| RoomConfig::stored(&registry.fields(), x))
+        .unwrap_or_default();
+    let mut state = State {
+        phase: since.map_or(Phase::Open, |since| Phase::Locked {
+            since: Timestamp(since),
+        }),
+        creator: stored.creator.into(),
+        created: stored.created,
+        config: Arc::new(config),
+        members: BTreeMap::new(),
+        occupants: BTreeMap::new(),
+        seats: HashMap::new(),
+        subject: None,
+        ring: None,
+        last_spoken: None,
+        secret,
+        everybody: None,
+        used: now,
+        jid: jid.clone(),
+    };
+    if let Some(sealed) = &stored.subject {
+        let text = opened(&key, &aad("room subject", jid, ""), sealed)?;
+        state.subject = Stanza::parse(&text).ok().map(|stanza| Subject {
+            text: super::subject::text(&stanza).unwrap_or_default().into(),
+            stanza,
+        });
+    }
+    for (who, affiliation, since, note) in stored.members {
+        let (mut nick, mut reason) = (None, None);
+        if let Some(note) = note {
+            let text = opened(&key, &aad("room member", jid, who.as_str()), &note)?;
+            let xml = Element::parse(&text).map_err(|_| broken("a member"))?;
+            nick = xml.attr("nick").map(|nick| nick.into_owned().into_boxed_str());
+            reason = Some(xml.text().into_owned().into_boxed_str()).filter(|reason| !reason.is_empty());
+        }
+        state.members.insert(
+            who,
+            Member {
+                affiliation,
+                since,
+                nick,
+                reason,
+            },
+        );
+    }
+    for (session, sealed) in stored.occupants {
+        let text = opened(&key, &aad("room occupant", jid, session.as_str()), &sealed)?;
+        seat(&mut state, session, Stanza::parse(&text)?);
+    }
+    Ok(state)
+}
+
+fn seat(state: &mut State, session: Jid, mut presence: Stanza) {
+    let role = presence
+        .child("seat", NS)
+        .and_then(|seat| Role::parse(&seat.attr("role")?))
+        .unwrap_or(Role::Participant);
+    presence.remove(|child| child.is("seat", NS));
+    let Some(address) = presence.from.take() else {
+        return;
+    };
+    let Some(key) = address.resource().and_then(nickname_key) else {
+        return;
+    };
+    let user = session.bare();
+    let id = state.occupant_id(&user);
+    let one = state
+        .occupants
+        .entry(key.as_str().into())
+        .or_insert_with(|| Occupant {
+            address,
+            user,
+            role,
+            seats: smallvec![],
+            id,
+            shown: None,
+            speech: Bucket::default(),
+            changes: Bucket::default(),
+        });
+    one.role = role;
+    state.sit(
+        &key,
+        Seat {
+            jid: session,
+            presence,
+        },
+    );
+}
+
+fn opened(key: &Key, aad: &[&[u8]], sealed: &[u8]) -> Result<String, Fault> {
+    let bytes = key.open(aad, sealed).map_err(kim_core::seal::SealError::from)?;
+    String::from_utf8(bytes).map_err(|_| broken("a text"))
+}

@@ -1,0 +1,113 @@
+//! Voice in a moderated room: asking for it (§7.13) and approving that (§8.6).
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::ns;
+use kim_core::stanza::{Kind, MessageType, Stanza};
+
+use super::fields::{Field, Shape};
+use super::privileges::{Role, change_role};
+use super::rooms::{Registry, Turn};
+use super::{message, roles};
+use crate::xep0004_forms::api::{Form, FormKind, Sheet};
+
+/// Moderated or unmoderated.
+pub const MODERATED: Field = Field {
+    feature: |values| {
+        Some(if super::life::is(values) {
+            "muc_moderated"
+        } else {
+            "muc_unmoderated"
+        })
+    },
+    ..Field::new(
+        "muc#roomconfig_moderatedroom",
+        "Only those with voice may speak",
+        Shape::Boolean,
+        &["0"],
+    )
+};
+
+/// The FORM_TYPE of a request (§15.5.2).
+pub const REQUEST: &str = "http://jabber.org/protocol/muc#request";
+
+/// The form of a voice request or of its approval in a message.
+pub fn form(stanza: &Stanza) -> Option<Form> {
+    let form = Form::read(stanza.child("x", ns::DATA)?).ok()?;
+    (form.value("FORM_TYPE") == Some(REQUEST) && form.kind == FormKind::Submit).then_some(form)
+}
+
+/// A request (§7.13), or a moderator's answer to one (§8.6), which names a nickname.
+pub async fn handle(
+    registry: &Arc<Registry>,
+    from: &Jid,
+    room: &BareJid,
+    form: &Form,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let held = registry.held(room, cx.router()).await?;
+    let mut turn = Turn::new(registry, held, cx);
+    let Some(one) = turn.held.at(from) else {
+        return Err(Condition::NotAcceptable.into());
+    };
+    match form.value("muc#roomnick") {
+        Some(nick) if one.role == Role::Moderator => approve(&mut turn, from, nick, form).await?,
+        _ => ask(&mut turn, from, form)?,
+    }
+    turn.close(cx);
+    Ok(())
+}
+
+fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
+    let Some(one) = turn.held.at(from) else {
+        return Ok(());
+    };
+    if form.value("muc#role") != Some("participant") {
+        return Err(Condition::BadRequest.into());
+    }
+    if !turn.held.config.is(&MODERATED) || one.role != Role::Visitor {
+        return Err(Condition::NotAllowed.into());
+    }
+    let user = one.user.clone();
+    let sheet = Sheet::new(FormKind::Form, REQUEST)
+        .title("Voice request")
+        .instructions("To approve this request for voice, select the checkbox and submit.")
+        .choice(
+            "muc#role",
+            "Requested role",
+            "participant",
+            &[("participant", "Participant")],
+        )
+        .field("muc#jid", "jid-single", "User ID", &[from.as_str()])
+        .line("muc#roomnick", "Room nickname", one.nick())
+        .boolean("muc#request_allow", "Grant voice to this person?", false);
+    message::may_speak(turn, from, &user)?;
+    let moderators = turn.held.sessions_where(|one| one.role == Role::Moderator);
+    let request = Stanza::new(Kind::Message(MessageType::Normal), &sheet.xml()).from(turn.held.jid.clone());
+    turn.send_all(request, moderators);
+    Ok(())
+}
+
+async fn approve(turn: &mut Turn, from: &Jid, nick: &str, form: &Form) -> Result<(), Fault> {
+    if form.boolean("muc#request_allow")? != Some(true) {
+        return Ok(());
+    }
+    let Some(actor) = turn.held.at(from) else {
+        return Ok(());
+    };
+    let Some(target) = turn.held.named(nick) else {
+        return Err(Condition::ItemNotFound.into());
+    };
+    let (actor_nick, actor) = (actor.nick().to_owned(), turn.held.standing(actor));
+    let Some(key) = kim_core::jid::nickname_key(target.nick()) else {
+        return Ok(());
+    };
+    change_role(actor, turn.held.standing(target), Role::Participant).map_err(roles::fault)?;
+    if target.role == Role::Visitor {
+        roles::give(turn, &key, Role::Participant, &actor_nick, "").await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What the forms of all commands have in common: their type, and how accounts are read from them.
+
+use kim_core::accounts::scram::Password;
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::jid::{BareJid, Jid};
+use kim_core::router::Host;
+
+use crate::xep0004_forms::api::{Form, FormKind, Sheet};
+use crate::xep0050_commands::api::{Outcome, Step, bad_payload};
+
+/// The FORM_TYPE of every form (§4).
+const FORM_TYPE: &str = "http://jabber.org/protocol/admin";
+
+/// Accounts that one command may be about.
+const ACCOUNTS_MAX: usize = 100;
+
+macro_rules! nodes {
+    ($given:expr, $($name:literal)*) => {
+        match $given {
+            $($name => concat!("http://jabber.org/protocol/admin#", $name),)*
+            other => other,
+        }
+    };
+}
+
+/// The whole name of a node.
+pub(super) fn node(name: &'static str) -> &'static str {
+    nodes!(name,
+        "add-user" "delete-user" "end-user-session" "change-user-password" "get-user-roster" "user-stats"
+        "get-registered-users-num" "get-online-users-num" "get-registered-users-list" "get-online-users-list" "announce"
+    )
+}
+
+/// A form to be filled in.
+pub(super) fn sheet(title: &str, instructions: &str) -> Sheet {
+    Sheet::new(FormKind::Form, FORM_TYPE)
+        .title(title)
+        .instructions(instructions)
+}
+
+/// Asks the one question that there is.
+pub(super) fn ask(sheet: Sheet) -> Step {
+    Step::Ask {
+        form: sheet.xml(),
+        last: true,
+    }
+}
+
+/// A form that tells something.
+pub(super) fn result() -> Sheet {
+    Sheet::new(FormKind::Result, FORM_TYPE)
+}
+
+/// The command is over and has told this.
+pub(super) fn told(sheet: Sheet) -> Step {
+    Step::Done(Outcome::form(sheet.xml()))
+}
+
+/// The address in a field: of an account of this server, if it exists or not.
+pub(super) fn address(text: &str, cx: &Cx) -> Result<Jid, Fault> {
+    let jid = Jid::parse(text.trim()).map_err(|_| bad_payload("this is not an address"))?;
+    if jid.local().is_none() || cx.router().host(jid.domain()) != Some(Host::Users) {
+        return Err(StanzaError::new(Condition::NotAllowed)
+            .text("this is not an account of this server")
+            .into());
+    }
+    Ok(jid)
+}
+
+/// The same without a resource.
+pub(super) fn account(text: &str, cx: &Cx) -> Result<BareJid, Fault> {
+    let jid = address(text, cx)?;
+    match jid.is_bare() {
+        true => Ok(jid.bare()),
+        false => Err(bad_payload("an account has no resource")),
+    }
+}
+
+/// An account that exists.
+pub(super) async fn existing(text: &str, cx: &Cx) -> Result<BareJid, Fault> {
+    let account = account(text, cx)?;
+    check_exists(&account, cx).await?;
+    Ok(account)
+}
+
+/// Refuses an account that nobody has.
+pub(super) async fn check_exists(account: &BareJid, cx: &Cx) -> Result<(), Fault> {
+    match cx.router().accounts().exists(account).await? {
+        true => Ok(()),
+        false => Err(StanzaError::new(Condition::ItemNotFound)
+            .text(format!("there is no account {account}"))
+            .into()),
+    }
+}
+
+/// The lines of `accountjids`.
+pub(super) fn several(form: &Form) -> Result<impl Iterator<Item = &str>, Fault> {
+    let lines = form.values("accountjids").unwrap_or_default();
+    if lines.len() > ACCOUNTS_MAX {
+        return Err(bad_payload("too many accounts at once"));
+    }
+    let is_written = |line: &&str| !line.trim().is_empty();
+    if !lines.iter().map(String::as_str).any(|line| is_written(&line)) {
+        return Err(bad_payload("accountjids is missing"));
+    }
+    Ok(lines.iter().map(String::as_str).filter(is_written))
+}
+
+/// The password in a field.
+pub(super) fn password(form: &Form) -> Result<Password, Fault> {
+    let text = form.value("password").filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| bad_payload("password is missing"))?;
+    Password::prepare(text)
+        .map_err(|_| bad_payload("this password has characters that cannot be typed everywhere"))
+}
