@@ -94,7 +94,7 @@ async fn terminate_tells_everybody_and_ends_with_success() {
 }
 
 #[tokio::test]
-async fn check_logs_in_for_real_and_leaves_nothing_behind() {
+async fn check_logs_in_and_talks_encrypted_for_real_and_leaves_nothing_behind() {
     let server = Process::start(&[]);
     let run = |arguments: &[&str]| {
         let ports = [
@@ -112,6 +112,10 @@ async fn check_logs_in_for_real_and_leaves_nothing_behind() {
     for _ in 0..2 {
         let told = run(&["check"]);
         assert!(told.contains("kim-check@localhost logged in at"), "{told}");
+        assert!(
+            told.contains("wrote to each other encrypted, as strangers, in"),
+            "{told}"
+        );
     }
     assert!(!run(&["user", "list"]).contains("kim-check"));
 }
