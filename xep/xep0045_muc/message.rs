@@ -51,11 +51,8 @@ pub async fn speak(
     }
     may_speak(&mut turn, from, &user)?;
     turn.has_room()?;
-    if matches!(turn.held.phase, super::room::Phase::Locked { .. }) {
-        // Who speaks has accepted the room as it is: some clients never configure what they make.
-        configuration::open(&mut turn).await?;
-    }
     if changes_subject {
+        accept(&mut turn).await?;
         if let Some(change) = subject::clean(&turn, from, stanza) {
             subject::change(&mut turn, from, change).await?;
         }
@@ -87,6 +84,7 @@ pub async fn speak(
         turn.close(cx);
         return Ok(());
     }
+    accept(&mut turn).await?;
     if turn.cx.fact::<HistoryChanged>().is_some() {
         turn.held.ring = None;
     }
@@ -98,6 +96,14 @@ pub async fn speak(
         turn.send_all(stanza, everybody.clone());
     }
     turn.close(cx);
+    Ok(())
+}
+
+/// Who speaks in a new room has accepted it as it is: some clients never configure what they make.
+async fn accept(turn: &mut Turn) -> Result<(), Fault> {
+    if matches!(turn.held.phase, super::room::Phase::Locked { .. }) {
+        configuration::open(turn).await?;
+    }
     Ok(())
 }
 

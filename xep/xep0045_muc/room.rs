@@ -259,10 +259,8 @@ impl State {
 
     /// The keys of a user's occupants: one, unless they have entered under several nicknames.
     pub fn keys_of(&self, user: &BareJid) -> Vec<Box<str>> {
-        let own = |(_, one): &(&Box<str>, &Occupant)| one.user == *user;
-        self.occupants
-            .iter()
-            .filter(own)
+        let all = self.occupants.iter();
+        all.filter(|(_, one)| one.user == *user)
             .map(|(key, _)| key.clone())
             .collect()
     }

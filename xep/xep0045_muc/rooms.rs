@@ -348,7 +348,7 @@ impl Registry {
 }
 
 /// A room that is being changed: what follows from it is collected, and put into its order at the end. Dropped before
-/// that, nothing follows; who fails must not have changed the room yet.
+/// that, nothing follows.
 pub struct Turn {
     /// All rooms.
     pub registry: Arc<Registry>,
@@ -361,6 +361,18 @@ pub struct Turn {
     /// Whether the room in memory has changed.
     pub is_change: bool,
     then: Option<Then>,
+    is_closed: bool,
+}
+
+impl Drop for Turn {
+    /// A turn that fails half way has changed the room in memory and stores nothing of it: the room is read again.
+    fn drop(&mut self) {
+        if self.is_change && !self.is_closed {
+            self.held.phase = Phase::Unloaded;
+            let room = self.held.room.clone();
+            self.registry.forget(&room, &self.held);
+        }
+    }
 }
 
 impl Turn {
@@ -373,6 +385,7 @@ impl Turn {
             posts: Vec::new(),
             is_change: false,
             then: None,
+            is_closed: false,
         }
     }
 
@@ -400,12 +413,14 @@ impl Turn {
     }
 
     /// Puts everything into the room's order and lets the room go.
-    pub fn close(self, cause: &mut Cx) {
+    pub fn close(mut self, cause: &mut Cx) {
+        self.is_closed = true;
+        let fresh = self.cx.fresh();
         let batch = Batch {
-            cx: self.cx,
-            posts: self.posts,
+            cx: std::mem::replace(&mut self.cx, fresh),
+            posts: std::mem::take(&mut self.posts),
             is_change: self.is_change,
-            then: self.then,
+            then: self.then.take(),
         };
         post::put(&self.registry, &self.held.room, batch, cause);
     }
