@@ -15,9 +15,10 @@ use super::api::{Absent, SaidWhileAway};
 const ROOM: &str = "coven@conference.localhost";
 
 type Heard = (String, Vec<Absent>);
+type Ears = Vec<(String, UnboundedSender<Heard>)>;
 
 /// Ears of the houses of this file's tests, by the name of the room that each uses.
-static EARS: OnceLock<Mutex<Vec<(String, UnboundedSender<Heard>)>>> = OnceLock::new();
+static EARS: OnceLock<Mutex<Ears>> = OnceLock::new();
 
 struct Push;
 struct Hear;
