@@ -19,7 +19,7 @@ USER 5222:5222
 WORKDIR /var/lib/kim
 # The database, keys, and in certs/ the certificate that is made on the first start.
 VOLUME ["/var/lib/kim/data"]
-EXPOSE 5222 5223
+EXPOSE 5222 5223 5443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["kim"]
 CMD ["serve"]

@@ -8,6 +8,7 @@ pub mod c2s;
 pub mod cli;
 pub mod control;
 pub mod house;
+pub mod http;
 mod probe;
 pub mod server;
 pub mod tls;

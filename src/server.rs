@@ -9,16 +9,21 @@ use std::time::Duration;
 
 use kim_core::cluster::Solo;
 use kim_core::config::Config;
+use kim_core::jid::BareJid;
 use kim_core::module::Entry;
+use kim_core::router::Host;
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
-use crate::cli::{App, Failure};
-use crate::control::{ControlSocket, Direct};
+use crate::cli::{App, Failure, invitation_shown};
+use crate::control::{Control, ControlSocket, Direct, InviteWanted};
 use crate::house::House;
+use crate::http::Web;
+use crate::http::listener::{Listener as WebListener, Speaks};
+use crate::http::upload::{StoreError, Upload};
 use crate::probe;
 use crate::tls::{Certificates, TlsError};
 
@@ -37,6 +42,8 @@ pub struct Server {
     door: Arc<Door>,
     certificates: Arc<Certificates>,
     addresses: Vec<(Security, SocketAddr)>,
+    web_addresses: Vec<(Speaks, SocketAddr)>,
+    upload: Option<Arc<Upload>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -56,9 +63,21 @@ impl Server {
             ("c2s", &config.listen.c2s, Security::StartTls),
             ("c2s_tls", &config.listen.c2s_tls, Security::DirectTls),
         ] {
-            for address in addresses {
+            for address in addresses.iter().filter(|address| !is_shared(&config, address)) {
                 let bound = Listener::bind(*address, addresses, security);
                 listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
+            }
+        }
+        let mut web_listeners = Vec::new();
+        for (key, addresses, speaks) in [
+            ("https", &config.listen.https, Speaks::Https),
+            ("http", &config.listen.http, Speaks::Http),
+        ] {
+            for address in addresses {
+                let shared = speaks == Speaks::Https && is_shared(&config, address);
+                let speaks = if shared { Speaks::Both } else { speaks };
+                let bound = WebListener::bind(*address, addresses, speaks);
+                web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
         let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
@@ -73,6 +92,21 @@ impl Server {
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
+        let web_addresses = web_listeners
+            .iter()
+            .map(|listener| (listener.speaks(), listener.address()))
+            .collect();
+        let upload = Upload::open(&house.router, house.router.config())?;
+        if let Some(upload) = &upload {
+            let upload = upload.clone();
+            tasks.push(tokio::spawn(async move { upload.keep_clear().await }));
+        }
+        let web = Web::new(door.clone(), house.db.clone(), upload.clone());
+        tasks.extend(
+            web_listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.serve(web.clone()))),
+        );
         let controlled = Arc::new(Direct::serving(house.router.clone()));
         tasks.push(tokio::spawn(control.serve(controlled)));
         Ok(Server {
@@ -80,6 +114,8 @@ impl Server {
             door,
             certificates,
             addresses,
+            web_addresses,
+            upload,
             tasks,
         })
     }
@@ -89,9 +125,19 @@ impl Server {
         &self.addresses
     }
 
+    /// Where browsers can connect.
+    pub fn web_addresses(&self) -> &[(Speaks, SocketAddr)] {
+        &self.web_addresses
+    }
+
     /// The house behind the doors.
     pub fn house(&self) -> &House {
         &self.house
+    }
+
+    /// Uploaded files, if they are switched on.
+    pub fn upload(&self) -> Option<&Arc<Upload>> {
+        self.upload.as_ref()
     }
 
     /// The door for clients.
@@ -136,9 +182,21 @@ impl Server {
     }
 }
 
+/// Whether an address serves XMPP and HTTPS, told apart by ALPN. Port 0 is any free one, so two of them do not meet.
+fn is_shared(config: &Config, address: &SocketAddr) -> bool {
+    let listen = &config.listen;
+    address.port() != 0 && listen.c2s_tls.contains(address) && listen.https.contains(address)
+}
+
 /// What has to be done now and then.
 async fn keep_house(door: Arc<Door>) {
     door.keep_house().await;
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Other(error.to_string())
+    }
 }
 
 impl From<TlsError> for Failure {
@@ -195,6 +253,14 @@ async fn greet(server: &Server) {
         };
         text.push_str(&format!("  clients      {address} ({how})\n"));
     }
+    for (speaks, address) in &server.web_addresses {
+        let how = match speaks {
+            Speaks::Http => "HTTP",
+            Speaks::Https => "HTTPS",
+            Speaks::Both => "HTTPS and TLS",
+        };
+        text.push_str(&format!("  web          {address} ({how})\n"));
+    }
     for pair in server.certificates.current().pairs() {
         let made = if pair.is_self_signed { " (self-signed)" } else { "" };
         text.push_str(&format!("  certificate  {}{made}\n", pair.path.display()));
@@ -208,14 +274,41 @@ async fn greet(server: &Server) {
         .await
         .is_ok_and(|accounts| accounts.is_empty())
     {
-        let domain = config.main_domain();
-        text.push_str(&format!(
-            "There is no account yet. Make one with: kim user add admin@{domain}\n"
-        ));
+        text.push_str(&first_invitation(server).await);
     }
     // Nobody may be listening; the server is there all the same.
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// How the first account comes to be: by a link for the administrator, which is made anew at every start until somebody has
+/// used it.
+async fn first_invitation(server: &Server) -> String {
+    let router = &server.house.router;
+    let config = router.config();
+    let domain = config.main_domain();
+    let is_ours = |admin: &&BareJid| router.host(admin.domain()) == Some(Host::Users);
+    let Some(admin) = config.server.admins.iter().find(is_ours) else {
+        return format!("There is no account yet. Make one with: kim user add NAME@{domain}\n");
+    };
+    let wanted = InviteWanted {
+        account: Some(admin.clone()),
+        room: None,
+        uses: 1,
+        seconds: None,
+    };
+    let invited = match config.registration.invites {
+        true => Direct::serving(router.clone()).invite(&wanted).await.ok(),
+        false => None,
+    };
+    match invited {
+        Some(invite) => format!(
+            "There is no account yet. Make the administrator's, {admin}, with this link:\n\n{}\n\
+             Or with: kim user add {admin}\n",
+            invitation_shown(&invite)
+        ),
+        None => format!("There is no account yet. Make one with: kim user add {admin}\n"),
+    }
 }
 
 /// Tasks that panicked since the start.

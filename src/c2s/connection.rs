@@ -10,25 +10,25 @@ use tracing::Instrument;
 
 use super::Door;
 use super::bind::Bound;
-use super::negotiate::{Security, negotiate};
+use super::link::Link;
+use super::negotiate::{Start, negotiate};
 use super::places::Place;
 use super::session::Connection;
-use super::socket::Socket;
 use super::stream::{End, Stream};
 
 /// Serves a connection from its first byte to its last. Not an async function: that would keep room for its arguments.
-pub(super) fn serve(
+pub(crate) fn serve(
     door: Arc<Door>,
-    socket: Socket,
+    link: Link,
     address: IpAddr,
     place: Place,
-    security: Security,
+    start: Start,
 ) -> impl Future<Output = ()> + Send {
     let alive = door.alive();
-    let span = tracing::debug_span!("conn", from = %short(address), ?security);
-    let stream = Box::new(Stream::new(door, socket, address, place));
+    let span = tracing::debug_span!("conn", from = %short(address), how = start.name());
+    let stream = Box::new(Stream::new(door, link, address, place));
     // Boxed, because it is many times as big as what an idle session needs, and over when that begins.
-    let login = Box::pin(login(stream, security).instrument(span));
+    let login = Box::pin(login(stream, start).instrument(span));
     async move {
         if let Some(mut connection) = login.await {
             connection.run().await;
@@ -38,12 +38,12 @@ pub(super) fn serve(
 }
 
 /// Negotiates within the time that is allowed for it, whatever the client does with it.
-async fn login(mut stream: Box<Stream>, security: Security) -> Option<Box<Connection>> {
+async fn login(mut stream: Box<Stream>, start: Start) -> Option<Box<Connection>> {
     let door = stream.door.clone();
     let seconds = door.router.limits().login_seconds_max;
     let mut stopping = door.stopping.subscribe();
     let end = tokio::select! {
-        negotiated = negotiate(&mut stream, security) => match negotiated {
+        negotiated = negotiate(&mut stream, start) => match negotiated {
             Ok(Bound { registered }) => return Some(Box::new(Connection::new(*stream, registered))),
             Err(end) => end,
         },
@@ -62,7 +62,7 @@ async fn login(mut stream: Box<Stream>, security: Security) -> Option<Box<Connec
 }
 
 /// An address as logs may have it: without its last part, which tells one household from the next.
-pub(super) fn short(address: IpAddr) -> String {
+pub(crate) fn short(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();

@@ -5,9 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::link::{Link, Tcp};
+use super::negotiate::Start;
 use super::places::Origin;
 use super::socket::Socket;
 use super::{Door, Security, connection};
@@ -22,26 +25,24 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_TRIES: u32 = 4;
 
 /// A socket that listens.
-pub struct Listener {
+pub(crate) struct Acceptor {
     tcp: TcpListener,
     address: SocketAddr,
-    security: Security,
 }
 
-impl Listener {
+impl Acceptor {
     /// Listens on an address. `[::]` means IPv4 too, unless `others` has `0.0.0.0` with the same port; on a machine
     /// without IPv6 it means IPv4 alone.
-    pub fn bind(address: SocketAddr, others: &[SocketAddr], security: Security) -> io::Result<Listener> {
+    pub fn bind(address: SocketAddr, others: &[SocketAddr]) -> io::Result<Acceptor> {
         let every_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
         let every_v6 = address.is_ipv6() && address.ip().is_unspecified();
         let tcp = match listen(address, every_v6 && !others.contains(&every_v4)) {
             Err(error) if every_v6 && is_no_ipv6(&error) => listen(every_v4, false),
             bound => bound,
         }?;
-        Ok(Listener {
+        Ok(Acceptor {
             address: tcp.local_addr()?,
             tcp,
-            security,
         })
     }
 
@@ -50,26 +51,20 @@ impl Listener {
         self.address
     }
 
-    /// How its connections become secure.
-    pub fn security(&self) -> Security {
-        self.security
-    }
-
     /// Accepts connections until the server stops.
-    pub async fn serve(self, door: Arc<Door>) {
-        let mut stopping = door.stopping.subscribe();
+    pub async fn serve(self, door: &Door, each: impl Fn(TcpStream, SocketAddr)) {
         let mut exhausted = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.tcp.accept() => accepted,
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = door.stopped() => return,
             };
             match accepted {
                 Ok((tcp, from)) => {
                     if std::mem::take(&mut exhausted) {
                         tracing::info!(event = "accepting_again", listener = %self.address);
                     }
-                    accept(&door, tcp, from, self.security);
+                    each(tcp, from);
                 }
                 // One connection that was gone before it was accepted says nothing about the next.
                 Err(error) if is_of_connection(&error) => {}
@@ -84,6 +79,40 @@ impl Listener {
     }
 }
 
+/// A socket that listens for XMPP.
+pub struct Listener {
+    acceptor: Acceptor,
+    security: Security,
+}
+
+impl Listener {
+    /// Listens on an address; `[::]` means IPv4 too, unless `others` has `0.0.0.0`.
+    pub fn bind(address: SocketAddr, others: &[SocketAddr], security: Security) -> io::Result<Listener> {
+        Ok(Listener {
+            acceptor: Acceptor::bind(address, others)?,
+            security,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.acceptor.address()
+    }
+
+    /// How its connections become secure.
+    pub fn security(&self) -> Security {
+        self.security
+    }
+
+    /// Accepts connections until the server stops.
+    pub async fn serve(self, door: Arc<Door>) {
+        let security = self.security;
+        self.acceptor
+            .serve(&door, |tcp, from| accept(&door, tcp, from, security))
+            .await;
+    }
+}
+
 /// Begins to serve a connection, if its address may have one more.
 fn accept(door: &Arc<Door>, tcp: TcpStream, from: SocketAddr, security: Security) {
     let Some(place) = door.places.take(Origin::of(from.ip())) else {
@@ -91,20 +120,25 @@ fn accept(door: &Arc<Door>, tcp: TcpStream, from: SocketAddr, security: Security
         tracing::debug!(event = "connection_refused", from = %connection::short(from.ip()));
         return;
     };
-    // Without these it works too, only less well.
+    prepare(&tcp);
+    let link = Tcp::new(Socket::new(tcp), BytesMut::new(), door.wire_before_login);
+    tokio::spawn(connection::serve(
+        door.clone(),
+        Link::Tcp(link),
+        from.ip(),
+        place,
+        Start::Fresh(security),
+    ));
+}
+
+/// Sets what every connection has. Without it works too, only less well.
+pub(crate) fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_TRIES);
-    let _ = SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
-    tokio::spawn(connection::serve(
-        door.clone(),
-        Socket::new(tcp),
-        from.ip(),
-        place,
-        security,
-    ));
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&keepalive);
 }
 
 fn listen(address: SocketAddr, both: bool) -> io::Result<TcpListener> {

@@ -31,7 +31,7 @@ impl Secured {
             let domain = stream.open().await?;
             let offer = self.offer(stream, &domain);
             let mut offered = features::before_login(&stream.door.router, domain.as_str(), &offer);
-            if !stream.socket.is_tls() {
+            if stream.link.may_start_tls() {
                 offered.insert_str(0, &features::starttls(false));
             }
             stream.answer(&domain, &offered).await?;
@@ -46,7 +46,7 @@ impl Secured {
                             failed(stream, failure, tries).await?;
                         }
                     }
-                } else if element.is("starttls", ns::TLS) && !stream.socket.is_tls() {
+                } else if element.is("starttls", ns::TLS) && stream.link.may_start_tls() {
                     self = proceed(stream).await?;
                     continue 'stream;
                 } else if element.ns() == ns::SASL {
@@ -63,7 +63,7 @@ impl Secured {
     fn offer(&self, stream: &Stream, domain: &BareJid) -> Offer {
         let router = &stream.door.router;
         let conditions = Conditions {
-            encrypted: stream.socket.is_tls(),
+            encrypted: stream.link.is_secure(),
             guests: router.host(domain.as_str()) == Some(Host::Guests),
             plain: router.config().c2s.plain,
             sha1: true,
@@ -213,7 +213,7 @@ async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -
             };
         }
     };
-    if !matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set)) || !stream.socket.is_tls() {
+    if !matches!(stanza.kind, Kind::Iq(IqType::Get | IqType::Set)) || !stream.link.is_secure() {
         return Err(StreamCondition::NotAuthorized.into());
     }
     let reply = match refused {

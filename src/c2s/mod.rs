@@ -6,6 +6,7 @@ mod bucket;
 mod connection;
 mod features;
 mod handover;
+mod link;
 pub mod listener;
 mod login;
 mod negotiate;
@@ -15,6 +16,7 @@ mod session;
 mod socket;
 mod stream;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,8 +27,14 @@ use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 
 use self::bucket::{Failures, Rate};
+pub(crate) use self::connection::serve;
+pub(crate) use self::link::bosh;
+pub(crate) use self::link::websocket::WebSocket;
+pub(crate) use self::link::{Link, Tcp};
 pub use self::negotiate::Security;
-use self::places::Places;
+pub(crate) use self::negotiate::{Start, handshake};
+pub(crate) use self::places::{Origin, Place, Places};
+pub(crate) use self::socket::Socket;
 use self::stream::FAREWELL;
 use crate::tls::Certificates;
 
@@ -101,7 +109,7 @@ impl Counters {
         self.failed_logins.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn refused(&self) {
+    pub(crate) fn refused(&self) {
         self.refused_connections.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -180,13 +188,34 @@ impl Door {
         }
     }
 
-    fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
 
     /// Sessions that wait for a connection.
     pub fn waiting(&self) -> usize {
         *self.waiting.borrow()
+    }
+
+    /// Waits until the server stops.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// A place for a stream from an address, if it may have one more.
+    pub(crate) fn place(&self, address: IpAddr) -> Option<Place> {
+        self.places.take(Origin::of(address))
+    }
+
+    /// How much of anything is read before login.
+    pub(crate) fn wire_before_login(&self) -> wire::Limits {
+        self.wire_before_login
+    }
+
+    /// How much of anything is read after login.
+    pub(crate) fn wire_after_login(&self) -> wire::Limits {
+        self.wire_after_login
     }
 
     fn alive(self: &Arc<Door>) -> Counted {

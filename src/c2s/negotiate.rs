@@ -4,15 +4,17 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::ns;
 use kim_core::wire::Writer;
 
 use super::bind::Bound;
-use super::features;
 use super::sasl::{ChannelBindings, SaslFailure};
+use super::socket::Socket;
 use super::stream::{End, Stream};
+use super::{Door, features};
 
 /// How a connection becomes secure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +25,33 @@ pub enum Security {
     DirectTls,
 }
 
+/// Where a stream begins.
+pub(crate) enum Start {
+    /// On a new connection.
+    Fresh(Security),
+    /// Where TLS is done, here or by a proxy that is trusted, or the operator does without it; with what there is to bind a
+    /// login to.
+    Secured(Box<ChannelBindings>),
+}
+
+impl Start {
+    /// For the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Start::Fresh(Security::StartTls) => "starttls",
+            Start::Fresh(Security::DirectTls) => "tls",
+            Start::Secured(_) => "web",
+        }
+    }
+}
+
 /// Takes a new stream to its bound session.
-pub async fn negotiate(stream: &mut Stream, security: Security) -> Result<Bound, End> {
-    let secured = match security {
-        Security::DirectTls => Secured::handshake(stream, &["xmpp-client"]).await?,
-        Security::StartTls if may_be_plain(stream) => Secured::unencrypted(),
-        Security::StartTls => Fresh::open(stream).await?.start_tls(stream).await?,
+pub(crate) async fn negotiate(stream: &mut Stream, start: Start) -> Result<Bound, End> {
+    let secured = match start {
+        Start::Secured(bindings) => Secured { bindings: *bindings },
+        Start::Fresh(Security::DirectTls) => Secured::handshake(stream, &["xmpp-client"]).await?,
+        Start::Fresh(Security::StartTls) if may_be_plain(stream) => Secured::unencrypted(),
+        Start::Fresh(Security::StartTls) => Fresh::open(stream).await?.start_tls(stream).await?,
     };
     // Boxed one by one, so that a connection that never gets so far does not make room for what comes later.
     let authenticated = Box::pin(secured.authenticate(stream)).await?;
@@ -36,8 +59,9 @@ pub async fn negotiate(stream: &mut Stream, security: Security) -> Result<Bound,
 }
 
 /// Whether the operator allows logins without TLS, and nobody can listen in on this one.
-fn may_be_plain(stream: &Stream) -> bool {
-    !stream.door.router.config().c2s.require_tls && stream.socket.is_loopback()
+fn may_be_plain(stream: &mut Stream) -> bool {
+    let is_loopback = stream.link.tcp().is_some_and(|tcp| tcp.socket().is_loopback());
+    !stream.door.router.config().c2s.require_tls && is_loopback
 }
 
 /// A stream whose first header was accepted.
@@ -110,22 +134,32 @@ impl Secured {
     async fn handshake(stream: &mut Stream, protocols: &[&str]) -> Result<Secured, End> {
         stream.mute = true;
         let door = stream.door.clone();
-        let handshake = async {
-            // Nothing is laid out for a client that says nothing.
-            stream.socket.readable().await?;
-            let (config, witness) = door.certificates.current().for_connection(protocols);
-            stream
-                .socket
-                .handshake(config, &door.handshakes, &mut stream.input)
-                .await?;
-            io::Result::Ok(witness.bindings())
+        let Some(tcp) = stream.link.tcp() else {
+            return Err(End::Lost(io::ErrorKind::Unsupported.into()));
         };
-        let seconds = door.router.limits().tls_handshake_seconds_max;
-        let Ok(done) = tokio::time::timeout(Duration::from_secs(seconds), handshake).await else {
-            return Err(End::Lost(io::ErrorKind::TimedOut.into()));
-        };
-        let bindings = done?;
+        let (socket, input) = tcp.socket_and_input();
+        let bindings = Box::pin(handshake(&door, socket, input, protocols)).await?;
         stream.mute = false;
         Ok(Secured { bindings })
     }
+}
+
+/// Makes a TLS handshake within its time. What the client says right behind it goes to `input`.
+pub(crate) async fn handshake(
+    door: &Door,
+    socket: &mut Socket,
+    input: &mut BytesMut,
+    protocols: &[&str],
+) -> io::Result<ChannelBindings> {
+    let handshake = async {
+        // Nothing is laid out for a client that says nothing.
+        socket.readable().await?;
+        let (config, witness) = door.certificates.current().for_connection(protocols);
+        socket.handshake(config, &door.handshakes, input).await?;
+        Ok(witness.bindings())
+    };
+    let seconds = door.router.limits().tls_handshake_seconds_max;
+    tokio::time::timeout(Duration::from_secs(seconds), handshake)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

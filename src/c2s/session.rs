@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use kim_core::cx::Outcome;
 use kim_core::error::{Condition, StanzaError, StreamCondition, StreamError};
 use kim_core::jid::Jid;
@@ -21,7 +20,7 @@ use kim_core::ns;
 use kim_core::router::Router;
 use kim_core::session::{Session, Taken};
 use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
-use kim_core::wire::{Element, Frame, Reader};
+use kim_core::wire::Element;
 use tokio::time::Sleep;
 use tracing::Instrument;
 
@@ -29,8 +28,8 @@ use super::Door;
 use super::bind::{BoxFuture, Registered};
 use super::bucket::Bucket;
 use super::handover;
+use super::link::{Incoming, Link};
 use super::places::Place;
-use super::socket::Socket;
 use super::stream::{End, FAREWELL, Stream};
 
 /// Bytes encrypted and handed to the kernel in one go: several TLS records, so that a burst costs one system call.
@@ -43,9 +42,7 @@ const FRAMES_PER_TURN_MAX: usize = 32;
 /// A connection with a session.
 pub(super) struct Connection {
     door: Arc<Door>,
-    socket: Socket,
-    reader: Reader,
-    input: BytesMut,
+    link: Link,
     registered: Registered,
     /// The language of stanzas that name none (RFC 6120 §8.1.5).
     lang: Option<Box<str>>,
@@ -75,23 +72,19 @@ impl Connection {
     pub(super) fn new(stream: Stream, registered: Registered) -> Connection {
         let Stream {
             door,
-            socket,
+            mut link,
             place,
             lang,
-            mut reader,
-            input,
             ..
         } = stream;
-        reader.set_limits(door.wire_after_login);
+        link.set_limits(door.wire_after_login);
         let now = Instant::now();
         let guest = registered.session().guest;
         Connection {
             stanzas: Bucket::full(door.rates.stanzas(guest), now),
             bytes: Bucket::full(door.rates.bytes(guest), now),
             door,
-            socket,
-            reader,
-            input,
+            link,
             registered,
             lang,
             chain: None,
@@ -211,34 +204,30 @@ impl Connection {
             }
             self.pause = None;
         }
-        match self.reader.read(&mut self.input).map_err(StreamError::from)? {
-            Some(Frame::Element(element)) => {
+        match self.link.next()? {
+            Some(Incoming::Element(element)) => {
                 self.count(1.0, 0.0);
                 self.take(element)?;
                 Ok(true)
             }
-            Some(Frame::Close) => Err(End::Closed),
-            Some(Frame::Open(_)) => Err(StreamCondition::BadFormat.into()),
-            None => self.poll_socket(cx),
+            Some(Incoming::Close) => Err(End::Closed),
+            Some(Incoming::Open(_)) => Err(StreamCondition::BadFormat.into()),
+            None => self.poll_link(cx),
         }
     }
 
-    fn poll_socket(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let before = self.input.len();
-        match self.socket.poll_read(cx, &mut self.input) {
+    fn poll_link(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        match self.link.poll_read(cx) {
             Poll::Pending => {
                 // Nothing comes for now, and that may be for hours.
-                if self.input.is_empty() {
-                    self.input = BytesMut::new();
-                    self.reader.release();
-                }
+                self.link.release();
                 Ok(false)
             }
-            Poll::Ready(Ok(true)) => {
-                self.count(0.0, (self.input.len() - before) as f32);
+            Poll::Ready(Ok(Some(bytes))) => {
+                self.count(0.0, bytes as f32);
                 Ok(true)
             }
-            Poll::Ready(Ok(false)) => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(None)) => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
             Poll::Ready(Err(error)) => Err(End::Lost(error)),
         }
     }
@@ -306,7 +295,7 @@ impl Connection {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
-            if self.socket.has_unwritten() {
+            if self.link.has_unwritten() {
                 ready!(self.poll_flush(cx))?;
             }
             if !self.outbox_ready {
@@ -327,19 +316,15 @@ impl Connection {
     /// Encrypts the parcels that were taken, in one go.
     fn queue_parcels(&mut self, taken: Taken) -> io::Result<()> {
         let mut parcels = taken.parcels;
-        let mut plain = Vec::with_capacity(parcels.iter().map(|parcel| parcel.bytes()).sum());
-        for parcel in &parcels {
-            plain.extend_from_slice(&parcel.head);
-            plain.extend_from_slice(&parcel.tail);
-        }
+        let queued = self.link.queue_parcels(&parcels);
         parcels.truncate(taken.unkept);
         self.registered.in_flight = parcels;
-        self.socket.queue(&plain)
+        queued
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let mut taken = 0;
-        match self.socket.poll_flush(cx, &mut taken) {
+        match self.link.poll_flush(cx, &mut taken) {
             Poll::Ready(Ok(())) => {
                 self.registered.in_flight.clear();
                 self.registered.in_flight.shrink_to_fit();
@@ -440,7 +425,7 @@ impl Connection {
         let farewell = tokio::time::timeout(patience, self.farewell(&end)).await;
         self.registered.give_back().await;
         if let Ok(Ok(())) = farewell {
-            self.socket.linger(self.door.patience()).await;
+            self.link.linger(self.door.patience()).await;
         }
     }
 
@@ -453,16 +438,15 @@ impl Connection {
             if let End::Replaced = end {
                 // XEP-0198 §5: the old stream ends with a conflict, should anybody still hear it.
                 let error = StreamError::new(StreamCondition::Conflict).text("resumed elsewhere");
-                self.socket.queue(error.to_xml().as_bytes())?;
-                self.socket.queue(b"</stream:stream>")?;
-                return self.socket.finish().await;
+                self.link.queue_end(Some(&error))?;
+                return self.link.finish().await;
             }
             // An alert of TLS may be waiting; nothing else would arrive.
-            let flushed = self.socket.flush().await;
+            let flushed = self.link.flush().await;
             flushed.and(Err(io::ErrorKind::NotConnected.into()))
         };
         if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
-            self.socket.linger(self.door.patience()).await;
+            self.link.linger(self.door.patience()).await;
         }
     }
 
@@ -470,13 +454,13 @@ impl Connection {
         if let End::Lost(_) = end {
             // An alert of TLS may be waiting; nothing else would arrive.
             return self
-                .socket
+                .link
                 .flush()
                 .await
                 .and(Err(io::ErrorKind::NotConnected.into()));
         }
         loop {
-            self.socket.flush().await?;
+            self.link.flush().await?;
             self.registered.in_flight.clear();
             let taken = self.registered.session().outbox.take_some(WRITE_BYTES_MAX);
             if taken.parcels.is_empty() {
@@ -484,11 +468,11 @@ impl Connection {
             }
             self.queue_parcels(taken)?;
         }
-        if let End::Error(error) = end {
-            self.socket.queue(error.to_xml().as_bytes())?;
-        }
-        self.socket.queue(b"</stream:stream>")?;
-        self.socket.finish().await
+        self.link.queue_end(match end {
+            End::Error(error) => Some(error),
+            _ => None,
+        })?;
+        self.link.finish().await
     }
 }
 

@@ -10,12 +10,13 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
@@ -54,6 +55,8 @@ struct Tls {
     partial: Vec<u8>,
     /// The client has said that nothing more comes.
     peer_closed: bool,
+    /// We have.
+    closed: bool,
 }
 
 impl Socket {
@@ -140,6 +143,16 @@ impl Socket {
         !self.out.is_empty()
     }
 
+    /// How much of it there is.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.out.len() - self.out_taken
+    }
+
+    /// What was agreed on by ALPN (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.connection.alpn_protocol()
+    }
+
     /// Queues bytes for [`Socket::poll_flush`], encrypted if the connection is.
     pub fn queue(&mut self, plain: &[u8]) -> io::Result<()> {
         match &mut self.tls {
@@ -175,12 +188,6 @@ impl Socket {
         poll_fn(|cx| self.poll_flush(cx, &mut 0)).await
     }
 
-    /// Queues and writes.
-    pub async fn write(&mut self, plain: &[u8]) -> io::Result<()> {
-        self.queue(plain)?;
-        self.flush().await
-    }
-
     // ——— TLS ———
 
     /// Makes the server's half of a TLS handshake. What the client says right behind its last handshake message is
@@ -197,6 +204,7 @@ impl Socket {
             connection,
             partial: Vec::new(),
             peer_closed: false,
+            closed: false,
         });
         while self
             .tls
@@ -219,11 +227,25 @@ impl Socket {
         Ok(())
     }
 
+    /// Queues the end of TLS, if there is TLS (RFC 8446 §6.1).
+    pub fn queue_close(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) if !tls.closed => {
+                tls.closed = true;
+                tls.close_notify(&mut self.out)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that nothing more will be written, when everything is.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+
     /// Says that nothing more will be written.
     pub async fn finish(&mut self) -> io::Result<()> {
-        if let Some(tls) = &mut self.tls {
-            tls.close_notify(&mut self.out)?;
-        }
+        self.queue_close()?;
         self.flush().await?;
         self.tcp.shutdown().await
     }

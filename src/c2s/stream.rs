@@ -6,17 +6,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use kim_core::error::{STREAMS, StreamCondition, StreamError};
+use kim_core::error::{StreamCondition, StreamError};
 use kim_core::facts::Facts;
 use kim_core::jid::BareJid;
-use kim_core::ns;
 use kim_core::random;
-use kim_core::wire::{Element, Frame, Header, Reader, escape_value};
+use kim_core::wire::Element;
 
 use super::Door;
+use super::link::{Greeting, Incoming, Link, Opening};
 use super::places::Place;
-use super::socket::Socket;
 
 /// First-level elements that may come before login; the longest honest exchange needs a dozen.
 const ELEMENTS_BEFORE_LOGIN_MAX: u32 = 100;
@@ -60,16 +58,14 @@ impl From<io::Error> for End {
 pub struct Stream {
     /// What all streams share.
     pub door: Arc<Door>,
-    /// The connection below.
-    pub socket: Socket,
+    /// What it runs over.
+    pub link: Link,
     /// Where it comes from.
     pub address: IpAddr,
     /// Its place among those of its address.
     pub place: Place,
     /// The language of its stanzas, as its header says.
     pub lang: Option<Box<str>>,
-    pub(super) reader: Reader,
-    pub(super) input: BytesMut,
     /// TLS is to come next, so nothing can be said.
     pub(super) mute: bool,
     /// Our header has been written.
@@ -85,16 +81,13 @@ pub struct Stream {
 
 impl Stream {
     /// A stream of which nothing has been read.
-    pub fn new(door: Arc<Door>, socket: Socket, address: IpAddr, place: Place) -> Stream {
-        let reader = Reader::stream(door.wire_before_login, ns::CLIENT);
+    pub fn new(door: Arc<Door>, link: Link, address: IpAddr, place: Place) -> Stream {
         Stream {
             door,
-            socket,
+            link,
             address,
             place,
             lang: None,
-            reader,
-            input: BytesMut::new(),
             mute: false,
             answered: false,
             claimed: None,
@@ -104,13 +97,16 @@ impl Stream {
         }
     }
 
-    /// Waits for the next frame.
-    async fn frame(&mut self) -> Result<Frame, End> {
+    /// Waits for the next thing that the client says.
+    async fn next(&mut self) -> Result<Incoming, End> {
         loop {
-            if let Some(frame) = self.reader.read(&mut self.input).map_err(StreamError::from)? {
-                return Ok(frame);
+            if let Some(incoming) = self.link.next()? {
+                return Ok(incoming);
             }
-            if !self.socket.read(&mut self.input).await? {
+            if self.link.has_unwritten() {
+                self.link.flush().await?;
+            }
+            if self.link.read().await?.is_none() {
                 return Err(End::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -119,60 +115,43 @@ impl Stream {
     /// Waits for the client's header and judges it (RFC 6120 §4.7): the namespaces, the version, and whether its `to` is
     /// a domain served here, which is the result.
     pub async fn open(&mut self) -> Result<BareJid, End> {
-        let Frame::Open(header) = self.frame().await? else {
+        let Incoming::Open(opening) = self.next().await? else {
             return Err(StreamCondition::NotWellFormed.into());
         };
         // Only the stream's own element is told apart by name; a wrong one has no namespace that could be right.
-        if header.name() != "stream" || header.ns() != STREAMS || header.default_ns() != ns::CLIENT {
+        if !opening.is_right {
             return Err(StreamCondition::InvalidNamespace.into());
         }
-        self.claimed = header.attr("from").and_then(|from| BareJid::parse(&from).ok());
-        self.lang = lang(&header);
-        let to = header.attr("to").and_then(|to| BareJid::parse(&to).ok());
+        self.claimed = opening.from.as_deref().and_then(|from| BareJid::parse(from).ok());
+        self.lang = lang(&opening);
+        let to = opening.to.as_deref().and_then(|to| BareJid::parse(to).ok());
         let served = to.filter(|to| to.is_domain() && self.door.router.host(to.domain()).is_some());
         let Some(domain) = served else {
             return Err(StreamCondition::HostUnknown.into());
         };
         self.domain = Some(domain.clone());
-        if !is_version_1(&header) {
+        if !is_version_1(&opening) {
             return Err(StreamCondition::UnsupportedVersion.into());
         }
         Ok(domain)
     }
 
-    /// Answers with our header and the features, in one write (a probe for Direct TLS wants the XML declaration in the
-    /// first bytes).
+    /// Answers with our header and the features, in one write.
     pub async fn answer(&mut self, domain: &BareJid, features: &str) -> Result<(), End> {
-        let mut xml = self.header(domain.as_str());
-        xml.push_str("<stream:features>");
-        xml.push_str(features);
-        xml.push_str("</stream:features>");
-        self.send(&xml).await
+        self.queue_opening(domain.as_str(), Some(features))?;
+        Ok(self.link.flush().await?)
     }
 
-    fn header(&mut self, from: &str) -> String {
+    fn queue_opening(&mut self, from: &str, features: Option<&str>) -> io::Result<()> {
         self.answered = true;
-        let mut xml = String::with_capacity(256);
-        xml.push_str("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='");
-        xml.push_str(STREAMS);
-        xml.push('\'');
-        let mut attr = |name: &str, value: &str| {
-            xml.push(' ');
-            xml.push_str(name);
-            xml.push_str("='");
-            escape_value(&mut xml, value);
-            xml.push('\'');
-        };
-        attr("from", from);
         // RFC 6120 §4.7.2: who says who it is, is answered by name; but not before it can be overheard.
-        if let Some(claimed) = self.claimed.take().filter(|_| self.socket.is_tls()) {
-            attr("to", claimed.as_str());
-        }
-        attr("id", &random::token());
-        attr("version", "1.0");
-        attr("xml:lang", "en");
-        xml.push('>');
-        xml
+        let claimed = self.claimed.take().filter(|_| self.link.is_secure());
+        let greeting = Greeting {
+            from,
+            to: claimed.as_ref().map(|claimed| claimed.as_str()),
+            id: &random::token(),
+        };
+        self.link.queue_opening(&greeting, features)
     }
 
     /// Waits for the next element.
@@ -183,28 +162,30 @@ impl Stream {
                 .text("log in first")
                 .into());
         }
-        match self.frame().await? {
-            Frame::Element(element) => Ok(element),
-            Frame::Close => Err(End::Closed),
-            Frame::Open(_) => Err(StreamCondition::BadFormat.into()),
+        match self.next().await? {
+            Incoming::Element(element) => Ok(element),
+            Incoming::Close => Err(End::Closed),
+            Incoming::Open(_) => Err(StreamCondition::BadFormat.into()),
         }
     }
 
     /// Writes XML.
     pub async fn send(&mut self, xml: &str) -> Result<(), End> {
-        Ok(self.socket.write(xml.as_bytes()).await?)
+        self.link.queue(xml)?;
+        Ok(self.link.flush().await?)
     }
 
     /// A new stream follows on the same connection (RFC 6120 §4.3.3). What the client has already said for it stays.
     pub fn restart(&mut self) {
-        self.reader.restart();
+        self.link.restart();
         self.answered = false;
     }
 
     /// Everything that came so far is forgotten: it was not protected, and what follows is (RFC 6120 §5.4.3.3).
     pub fn forget_plaintext(&mut self) {
-        self.input = BytesMut::new();
-        self.reader = Reader::stream(self.door.wire_before_login, ns::CLIENT);
+        if let Some(tcp) = self.link.tcp() {
+            tcp.forget(self.door.wire_before_login);
+        }
         self.answered = false;
         self.claimed = None;
         self.lang = None;
@@ -212,49 +193,48 @@ impl Stream {
 
     /// The last words: our header if the client has none yet (RFC 6120 §4.9.1.2), the error, the end.
     pub async fn close(mut self, end: End) {
-        let mut words = String::new();
-        match end {
+        let last_words = match end {
             _ if self.mute => return,
-            End::Lost(_) if !self.socket.has_unwritten() => return,
-            End::Lost(_) => {}
-            End::Closed | End::Replaced => words.push_str("</stream:stream>"),
-            End::Error(error) => {
-                if !self.answered {
-                    let asked = self.domain.take().map(|domain| domain.to_string());
-                    let main = || self.door.router.config().main_domain().to_string();
-                    let from = asked.unwrap_or_else(main);
-                    words.push_str(&self.header(&from));
-                }
-                words.push_str(&error.to_xml());
-                words.push_str("</stream:stream>");
-            }
-        }
+            End::Lost(_) if !self.link.has_unwritten() => return,
+            End::Lost(_) => Ok(()),
+            End::Closed | End::Replaced => self.link.queue_end(None),
+            End::Error(error) => self.refuse(&error),
+        };
         let farewell = async {
-            self.socket.queue(words.as_bytes())?;
-            self.socket.finish().await
+            last_words?;
+            self.link.finish().await
         };
         if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
-            self.socket.linger(self.door.patience()).await;
+            self.link.linger(self.door.patience()).await;
         }
+    }
+
+    fn refuse(&mut self, error: &StreamError) -> io::Result<()> {
+        if !self.answered {
+            let asked = self.domain.take().map(|domain| domain.to_string());
+            let main = || self.door.router.config().main_domain().to_string();
+            let from = asked.unwrap_or_else(main);
+            self.queue_opening(&from, None)?;
+        }
+        self.link.queue_end(Some(error))
     }
 }
 
 /// Version 1.0 or any later one whose major number is 1 or more (RFC 6120 §4.7.5).
-fn is_version_1(header: &Header) -> bool {
-    let version = header.attr("version");
+fn is_version_1(opening: &Opening) -> bool {
+    let version = opening.version.as_deref();
     let major = version
-        .as_deref()
         .and_then(|version| version.split_once('.'))
         .map(|(major, _)| major.parse::<u32>());
     matches!(major, Some(Ok(1..)))
 }
 
-fn lang(header: &Header) -> Option<Box<str>> {
-    let lang = header.attr("xml:lang")?;
+fn lang(opening: &Opening) -> Option<Box<str>> {
+    let lang = opening.lang.as_deref()?;
     let fits = !lang.is_empty()
         && lang.len() <= LANG_BYTES_MAX
         && lang
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    fits.then(|| lang.into_owned().into_boxed_str())
+    fits.then(|| lang.into())
 }

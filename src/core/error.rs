@@ -188,6 +188,8 @@ conditions! {
 pub struct StanzaError {
     condition: Condition,
     kind: ErrorType,
+    /// Canonical XML of an application-specific condition with content.
+    payload: Option<String>,
     text: Option<Cow<'static, str>>,
     detail: Option<Detail>,
 }
@@ -206,6 +208,7 @@ impl StanzaError {
         StanzaError {
             condition,
             kind: condition.default_type(),
+            payload: None,
             text: None,
             detail: None,
         }
@@ -249,6 +252,12 @@ impl StanzaError {
         self
     }
 
+    /// The same with an application-specific condition that has content or attributes.
+    pub fn payload(mut self, mut xml: Writer) -> StanzaError {
+        self.payload = Some(xml.finish_string());
+        self
+    }
+
     /// Which condition it is.
     pub fn condition(&self) -> Condition {
         self.condition
@@ -265,6 +274,9 @@ impl StanzaError {
                 .attr("xml:lang", "en")
                 .text(text)
                 .end();
+        }
+        if let Some(payload) = &self.payload {
+            xml.raw(payload);
         }
         if let Some(detail) = &self.detail {
             xml.start(detail.name, detail.ns);

@@ -28,7 +28,7 @@ STOP_SECONDS_MAX = 60
 
 
 class Server:
-    """One server process with its folder, its two ports and its log."""
+    """One server process with its folder, its four ports and its log."""
 
     domain = DOMAIN
     guest_domain = GUEST_DOMAIN
@@ -38,7 +38,7 @@ class Server:
         self.data = self.home / "data"
         self.certificate = self.data / CERTIFICATE
         self.storage_url = storage_url or f"sqlite://{self.data}/kim.db"
-        self.port, self.port_tls = free_ports(2)
+        self.port, self.port_tls, self.port_https, self.port_http = free_ports(4)
         LOGS.mkdir(parents=True, exist_ok=True)
         self.log = LOGS / f"{name}.log"
         self.log.unlink(missing_ok=True)
@@ -53,6 +53,8 @@ class Server:
             "KIM__SERVER__DOMAINS": DOMAIN,
             "KIM__LISTEN__C2S": f"127.0.0.1:{self.port}",
             "KIM__LISTEN__C2S_TLS": f"127.0.0.1:{self.port_tls}",
+            "KIM__LISTEN__HTTPS": f"127.0.0.1:{self.port_https}",
+            "KIM__LISTEN__HTTP": f"127.0.0.1:{self.port_http}",
             "KIM__STORAGE__URL": self.storage_url,
             "KIM__REGISTRATION__OPEN": "true",
             # All tests come from one address and sign in wrongly on purpose more often than one person would.
@@ -63,7 +65,7 @@ class Server:
         return [str(BINARY), "serve", "--data-dir", str(self.data), "--domain", DOMAIN]
 
     def start(self):
-        """Returns when both ports answer; the certificate is there by then."""
+        """Returns when all ports answer; the certificate is there by then."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -75,7 +77,7 @@ class Server:
                 preexec_fn=end_with_parent,
             )
         deadline = time.monotonic() + START_SECONDS_MAX
-        for port in (self.port, self.port_tls):
+        for port in (self.port, self.port_tls, self.port_https, self.port_http):
             while not answers(port):
                 if self.process.poll() is not None:
                     raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log_text()}")

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kim::c2s::Security;
 use kim::cli::prepare_data_dir;
+use kim::http::listener::Speaks;
 use kim::server::{Server, app};
 use kim_core::accounts::Tombstone;
 use kim_core::accounts::scram::Password;
@@ -23,6 +24,10 @@ pub struct TestServer {
     pub tcp: SocketAddr,
     /// Where TLS clients connect.
     pub direct: SocketAddr,
+    /// Where browsers connect.
+    pub https: SocketAddr,
+    /// Where proxies do.
+    pub http: SocketAddr,
 }
 
 impl TestServer {
@@ -76,6 +81,11 @@ impl TestServer {
         if !toml.contains("c2s_tls =") {
             sources = sources.flag("--c2s-tls", "listen", "c2s_tls", "127.0.0.1:0");
         }
+        for (key, flag) in [("https", "--https"), ("http", "--http")] {
+            if !toml.contains(&format!("{key} =")) {
+                sources = sources.flag(flag, "listen", key, "127.0.0.1:0");
+            }
+        }
         if let Some(url) = url {
             sources = sources.flag("--url", "storage", "url", url);
         }
@@ -85,11 +95,29 @@ impl TestServer {
             .expect("the server starts");
         let address = |security| {
             let mut all = server.addresses().iter();
-            all.find(|(kind, _)| *kind == security)
+            let found = all.find(|(kind, _)| *kind == security);
+            // A shared port is the web's.
+            let shared = || {
+                server
+                    .web_addresses()
+                    .iter()
+                    .find(|(speaks, _)| *speaks == Speaks::Both)
+            };
+            let shared = || shared().map(|(_, address)| *address);
+            found
+                .map(|(_, address)| *address)
+                .or_else(shared)
+                .expect("a listener")
+        };
+        let web = |is: fn(Speaks) -> bool| {
+            let mut all = server.web_addresses().iter();
+            all.find(|(speaks, _)| is(*speaks))
                 .map(|(_, address)| *address)
                 .expect("a listener")
         };
         TestServer {
+            https: web(|speaks| speaks != Speaks::Http),
+            http: web(|speaks| speaks == Speaks::Http),
             tcp: address(Security::StartTls),
             direct: address(Security::DirectTls),
             home,

@@ -103,7 +103,7 @@ pub struct ChannelBinding {
 }
 
 impl ChannelBinding {
-    pub(super) fn of(connection: &ClientConnection) -> ChannelBinding {
+    pub fn of(connection: &ClientConnection) -> ChannelBinding {
         use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion};
         let certificate = connection
             .peer_certificates()

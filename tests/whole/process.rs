@@ -78,6 +78,7 @@ impl Kim {
         let config = format!(
             "[server]\ndomains = [\"localhost\"]\ndata_dir = {data:?}\n\
              [listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = [\"127.0.0.1:0\"]\n\
+             https = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\n\
              [storage]\nurl = {url:?}\n{settings}",
             data = folder.join("data"),
             url = db.url(),
@@ -130,6 +131,13 @@ impl Kim {
     }
 
     // ——— what it costs ———
+
+    /// Where browsers connect.
+    pub fn https(&self) -> SocketAddr {
+        let log = self.log();
+        let address = log.lines().rev().find_map(|line| address_in(line, "(HTTPS)"));
+        address.expect("it said where")
+    }
 
     /// Its resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
@@ -288,8 +296,9 @@ impl Starting {
 
 /// `  clients      127.0.0.1:5222 (STARTTLS)`
 fn address_in(line: &str, how: &str) -> Option<SocketAddr> {
-    line.trim()
-        .strip_prefix("clients")?
+    let line = line.trim();
+    line.strip_prefix("clients")
+        .or_else(|| line.strip_prefix("web"))?
         .trim()
         .strip_suffix(how)?
         .trim()

@@ -51,6 +51,7 @@ mod roles;
 mod room;
 mod rooms;
 mod saved;
+mod shown;
 mod store;
 mod subject;
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl Module for Invitations {
 
     fn register(config: InvitesConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let is_limited = house.config.limits.enabled;
-        let public_url = house.config.listen.public_url.as_ref();
+        let public_url = house.config.public_url();
         let registers = house.config.registration.invites;
         let invites = Arc::new(api::Invites {
             store: store::Store::new(house.db.clone()),

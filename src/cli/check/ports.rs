@@ -17,7 +17,19 @@ pub(super) fn ports(context: &CheckContext) -> Vec<Finding> {
         .c2s_tls
         .iter()
         .map(|address| port("c2s_tls", *address, context.running));
-    let findings: Vec<_> = c2s.chain(c2s_tls).collect();
+    let https = listen
+        .https
+        .iter()
+        .filter(|address| !listen.c2s_tls.contains(address));
+    let web = https
+        .map(|address| port("https", *address, context.running))
+        .chain(
+            listen
+                .http
+                .iter()
+                .map(|address| port("http", *address, context.running)),
+        );
+    let findings: Vec<_> = c2s.chain(c2s_tls).chain(web).collect();
     if findings.is_empty() {
         return vec![Finding::warn(
             "ports",

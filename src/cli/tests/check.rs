@@ -20,7 +20,7 @@ fn certificate(home: &Home, name: &str, domains: &[&str]) -> (PathBuf, PathBuf) 
 fn check_certificate(home: &Home, cert: &Path, key: &Path) -> String {
     let (cert, key) = (cert.display(), key.display());
     home.configure(&format!(
-        "[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n[listen]\nc2s = []\nc2s_tls = []\n"
+        "[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n"
     ));
     let answer = home.kim("check", "");
     answer
@@ -77,7 +77,7 @@ fn a_certificate_that_cannot_be_used_is_told() {
 
     // Without [tls] those in the data directory count, and for a missing one the server makes one.
     home.configure(
-        "[server]\ndomains = [\"localhost\", \"example.org\"]\n[listen]\nc2s = []\nc2s_tls = []\n",
+        "[server]\ndomains = [\"localhost\", \"example.org\"]\n[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n",
     );
     std::fs::create_dir_all(home.data().join("certs")).unwrap();
     for (from, to) in [(&cert, "localhost.crt"), (&key, "localhost.key")] {

@@ -1,6 +1,7 @@
 //! The commands as an operator types them, and what they answer to good and bad input.
 
 mod check;
+mod invite;
 mod key;
 mod sample;
 mod setup;
@@ -31,7 +32,7 @@ impl Home {
         let path = std::env::temp_dir().join(format!("kim-{}", kim_core::random::token()));
         std::fs::create_dir(&path).unwrap();
         let home = Home { path };
-        home.configure("[listen]\nc2s = []\nc2s_tls = []\n");
+        home.configure("[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n");
         home
     }
 

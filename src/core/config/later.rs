@@ -4,10 +4,7 @@
 /// Sections and keys to come; a whole section has no key.
 pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("listen", Some("s2s")),
-    ("listen", Some("http")),
-    ("listen", Some("https")),
     ("listen", Some("component")),
-    ("storage", Some("uploads")),
     ("tls", Some("acme")),
     ("cluster", None),
     ("external", None),

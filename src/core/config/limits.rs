@@ -38,6 +38,17 @@ section! {
         /// Streams of one address that are not logged in. (row 8)
         pub streams_unauthenticated_per_address_max: usize = 50, in 1..=1_000_000;
 
+        /// HTTP connections of one address (of one /64 with IPv6); those of trusted proxies do not count. (row 8)
+        pub http_connections_per_address_max: usize = 100, in 1..=1_000_000;
+        /// Bytes of the header of one HTTP request. (row 25)
+        pub http_header_bytes_max: usize = 16_384, in 8_192..=1_048_576;
+        /// Lines in it. (row 25)
+        pub http_headers_max: usize = 64, in 16..=1_024;
+        /// Seconds until it must be there, also on a connection that was used before. (row 25)
+        pub http_header_seconds_max: u64 = 10, in 1..=600;
+        /// Seconds without a byte of a request's content, or without one of the answer taken. (row 25)
+        pub http_stall_seconds_max: u64 = 30, in 1..=600;
+
         /// Failed logins on one stream before it is closed. (row 10)
         pub sasl_tries_per_stream_max: u32 = 3, in 1..=100;
         /// Failed logins an address has free. (row 10)
@@ -99,6 +110,7 @@ impl Limits {
         Limits {
             tls_handshakes_concurrent_max: 65_536,
             streams_per_address_max: MANY,
+            http_connections_per_address_max: MANY,
             streams_unauthenticated_per_address_max: MANY,
             registrations_per_address_per_hour: FAST,
             stanzas_per_second: FAST,

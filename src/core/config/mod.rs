@@ -17,6 +17,7 @@ mod sources;
 mod tests;
 mod types;
 mod value;
+mod web;
 
 use std::path::PathBuf;
 
@@ -26,10 +27,11 @@ pub use modules::ModuleSections;
 pub use raw::{Located, Raw};
 pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
-pub use sections::{C2s, Contact, Listen, Registration, Rooms, Server, Storage, Tls};
+pub use sections::{C2s, Contact, Http, Listen, Registration, Rooms, Server, Storage, Tls};
 pub use sources::{DEFAULT_FILE, Sources, variable};
-pub use types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
+pub use types::{Domain, RoomName, StorageUrl, Uri};
 pub use value::{Value, Wrong, read_text, toml_text, written};
+pub use web::{Network, UploadsUrl, WebOrigin};
 
 use error::nearest;
 use raw::{RawConfig, RawSection};
@@ -51,6 +53,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// `[c2s]`
     pub c2s: C2s,
+    /// `[http]`
+    pub http: Http,
     /// `[contact]`
     pub contact: Contact,
     /// `[limits]`, as written; go by [`Limits::effective`].
@@ -71,6 +75,7 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<Registration>("registration"),
         Schema::core::<Rooms>("rooms"),
         Schema::core::<C2s>("c2s"),
+        Schema::core::<Http>("http"),
         Schema::core::<Contact>("contact"),
         Schema::core::<Limits>("limits"),
     ]
@@ -94,6 +99,7 @@ impl Config {
             registration: take(&raw, "registration", &empty),
             rooms: take(&raw, "rooms", &empty),
             c2s: take(&raw, "c2s", &empty),
+            http: take(&raw, "http", &empty),
             contact: take(&raw, "contact", &empty),
             limits: take(&raw, "limits", &empty),
             modules: ModuleSections::default(),
@@ -130,6 +136,25 @@ impl Config {
             .url
             .clone()
             .unwrap_or_else(|| StorageUrl::sqlite_in(&self.server.data_dir))
+    }
+
+    /// Where uploads are kept.
+    pub fn uploads(&self) -> UploadsUrl {
+        let set = self.storage.uploads.clone();
+        set.unwrap_or_else(|| UploadsUrl::folder_in(&self.server.data_dir))
+    }
+
+    /// Where the web part is reached, as far as the configuration says; `None` if nothing of it is.
+    pub fn public_url(&self) -> Option<WebOrigin> {
+        if self.listen.public_url.is_some() {
+            return self.listen.public_url.clone();
+        }
+        let port = self.listen.https.first()?.port();
+        let host = self.server.domains.first()?.to_ascii()?;
+        WebOrigin::parse(&match port {
+            443 => format!("https://{host}"),
+            port => format!("https://{host}:{port}"),
+        })
     }
 
     /// The file with the sealing key.

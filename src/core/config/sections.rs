@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::types::{Domain, RoomName, StorageUrl, Uri, WebUrl};
+use super::types::{Domain, RoomName, StorageUrl, Uri};
+use super::web::{Network, UploadsUrl, WebOrigin};
 use crate::jid::BareJid;
 use crate::section;
 
@@ -26,9 +27,15 @@ section! {
         pub c2s: Vec<SocketAddr> = vec![any_address(5222)];
         /// For clients, TLS from the first byte (XEP-0368).
         pub c2s_tls: Vec<SocketAddr> = vec![any_address(5223)];
-        /// Where browsers find this server, without a slash at the end. Links for people (invitations) begin with it. Not set:
-        /// invitations are xmpp: links only.
-        pub public_url: Option<WebUrl> = None, example r#""https://localhost:5443""#;
+        /// For browsers, and clients that get nothing else through: HTTPS with WebSocket, BOSH and uploads. An address that
+        /// "c2s_tls" has too serves both, told apart by ALPN: port 443 is enough for everything.
+        pub https: Vec<SocketAddr> = vec![any_address(5443)];
+        /// The same without TLS, for a reverse proxy on this machine or in [http] trusted_proxies; health and metrics are
+        /// only here, so it should not face the world.
+        pub http: Vec<SocketAddr> = vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 5280))];
+        /// Where the web part is reached from outside: what links to uploads and rooms begin with. Not set: https, the main
+        /// domain and the port of "https".
+        pub public_url: Option<WebOrigin> = None, example r#""https://chat.example.org""#;
     }
 }
 
@@ -47,6 +54,9 @@ section! {
     pub struct Storage {
         /// The database. Not set: SQLite, as kim.db in data_dir.
         pub url: Option<StorageUrl> = None, example r#""postgres://kim:PASSWORD@localhost/kim""#;
+        /// Where uploaded files are kept: a folder, or a bucket of S3 (its keys in the usual AWS_… variables of the
+        /// environment). Not set: the folder uploads in data_dir.
+        pub uploads: Option<UploadsUrl> = None, example r#""s3://BUCKET/kim""#;
         /// File with the key that seals what people write before it goes to the database; made at the first start. Without it
         /// nobody can read their messages again: keep a copy, apart from those of the database. Not set: sealing.key in
         /// data_dir.
@@ -81,6 +91,27 @@ section! {
         pub require_tls: bool = true;
         /// Offer SASL PLAIN too: the password itself travels, inside TLS. Only for clients without SCRAM.
         pub plain: bool = false;
+    }
+}
+
+section! {
+    /// HTTP: WebSocket (RFC 7395), BOSH (XEP-0124), uploads.
+    pub struct Http {
+        /// Proxies that are believed when they say for whom they ask (X-Forwarded-For, Forwarded, the PROXY protocol): addresses
+        /// and networks. From anybody else such words are ignored.
+        pub trusted_proxies: Vec<Network> = Vec::new();
+        /// Connections of trusted proxies begin with the PROXY protocol (version 1 or 2), on "http" and "https".
+        pub proxy_protocol: bool = false;
+        /// Web pages that may open a WebSocket beside our own: their origins, such as "https://chat.example.org". ["*"]
+        /// lets every page do it.
+        pub origins: Vec<String> = Vec::new();
+        /// Seconds after which a silent WebSocket is asked whether it is still there; after as many again without an answer it
+        /// is closed.
+        pub websocket_ping_seconds: u64 = 50, in 5..=3_600;
+        /// Seconds a request of BOSH is held at most.
+        pub bosh_wait_seconds: u64 = 60, in 1..=300;
+        /// Seconds a client of BOSH may have no request here before its connection counts as lost.
+        pub bosh_inactivity_seconds: u64 = 60, in 5..=600;
     }
 }
 

@@ -154,44 +154,6 @@ impl Value for Uri {
     }
 }
 
-/// The beginning of links for browsers: `https` (or `http`, behind something that has the certificate), a host, perhaps a
-/// path, and no slash at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebUrl(String);
-
-impl WebUrl {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Value for WebUrl {
-    fn expects() -> String {
-        "the address of a web site such as \"https://chat.example.org\"".to_owned()
-    }
-
-    fn read(located: &Located) -> Result<WebUrl, Wrong> {
-        let text = read_text(located)?;
-        let trimmed = text.trim_end_matches('/');
-        let rest = trimmed
-            .strip_prefix("https://")
-            .or_else(|| trimmed.strip_prefix("http://"));
-        // What follows is put into links as it is.
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte);
-        match rest {
-            Some(rest) if !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(is_plain) => {
-                Ok(WebUrl(trimmed.to_owned()))
-            }
-            _ => Err(Wrong::found(written(text))),
-        }
-    }
-
-    fn toml(&self) -> Option<String> {
-        Some(toml_text(&self.0))
-    }
-}
-
 /// The address of a database. It may hold a password: `Debug` and messages never show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StorageUrl(String);

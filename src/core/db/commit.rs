@@ -21,6 +21,7 @@ const RERUNS_MAX: u32 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) commits: AtomicU64,
+    pub(super) commit_us: AtomicU64,
     pub(super) rows: AtomicU64,
     pub(super) failed_rows: AtomicU64,
     pub(super) down: AtomicBool,
@@ -141,8 +142,11 @@ impl Committer {
         let mut reruns = 0;
         loop {
             self.connected().await?;
+            let began = Instant::now();
             let failure = match self.try_once(part).await {
                 Ok(()) => {
+                    let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    self.counters.commit_us.fetch_add(us, Ordering::Relaxed);
                     self.counters.commits.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
                 }

@@ -80,6 +80,8 @@ pub struct DbStats {
     pub queued_bytes: usize,
     /// Transactions committed since the start.
     pub commits: u64,
+    /// Microseconds that they took, statements included.
+    pub commit_us: u64,
     /// Rows and jobs committed since the start.
     pub committed_rows: u64,
     /// Rows and jobs that were refused or failed since the start.
@@ -198,6 +200,7 @@ impl Db {
             queued_rows,
             queued_bytes,
             commits: counters.commits.load(Ordering::Relaxed),
+            commit_us: counters.commit_us.load(Ordering::Relaxed),
             committed_rows: counters.rows.load(Ordering::Relaxed),
             failed_rows: counters.failed_rows.load(Ordering::Relaxed),
             reachable: !counters.down.load(Ordering::Relaxed),

@@ -3,6 +3,7 @@
 //! stored, [`sessions`] lets sessions come and go. `docs/architecture.md` walks one message through them.
 
 mod delivery;
+mod departed;
 mod sessions;
 mod way;
 
@@ -26,6 +27,7 @@ use crate::seal::Seals;
 use crate::session::{Session, Sessions};
 
 pub use delivery::{Missed, Redelivered};
+pub use departed::Departed;
 pub use way::SENDS_MAX;
 
 /// What a domain served here is for.
@@ -51,6 +53,7 @@ pub struct Router {
     clock: Clock,
     config: Arc<Config>,
     limits: Limits,
+    departed: departed::Counters,
 }
 
 /// What a router is made of.
@@ -98,6 +101,7 @@ impl Router {
             clock: parts.clock,
             config: parts.config,
             limits,
+            departed: departed::Counters::default(),
         }))
     }
 
@@ -124,6 +128,11 @@ impl Router {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What local clients have sent since the start.
+    pub fn departed(&self) -> Departed {
+        self.departed.read()
     }
 
     /// The limits in force.

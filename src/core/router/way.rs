@@ -29,6 +29,7 @@ impl Router {
             return Outcome::default();
         };
         cx.outcome = Outcome::of_stanza(session);
+        self.departed.count(&stanza.kind);
         let honest = stanza
             .from
             .as_ref()

@@ -1,0 +1,84 @@
+//! The web's door: HTTP with the same certificates and limits as the others. WebSocket (RFC 7395) and BOSH (XEP-0124) lead to
+//! the same sessions as TCP does; uploads (XEP-0363) and what operators look at are here too.
+//!
+//! HTTP/1.1 alone: WebSocket needs it, browsers are content with it, and what it can make a server keep is easy to bound.
+
+mod answer;
+mod bosh;
+mod client;
+mod health;
+mod host_meta;
+mod io;
+pub mod listener;
+mod metrics;
+pub mod pages;
+mod proxy;
+pub mod upload;
+mod websocket;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use axum::Router as Routes;
+use axum::middleware;
+use axum::routing::{any, get};
+use kim_core::config::Network;
+use kim_core::db::Db;
+use kim_core::router::Router;
+
+use self::upload::Upload;
+use crate::c2s::{Door, Places, bosh as link};
+
+/// What all HTTP connections share.
+pub struct Web {
+    door: Arc<Door>,
+    db: Db,
+    /// HTTP connections, by the addresses they come from.
+    places: Arc<Places>,
+    bosh: Arc<link::Sessions>,
+    /// Files, if they are switched on.
+    upload: Option<Arc<Upload>>,
+    /// HTTP connections there are.
+    connections: AtomicUsize,
+}
+
+impl Web {
+    /// The web's door to the house that `door` leads to.
+    pub fn new(door: Arc<Door>, db: Db, upload: Option<Arc<Upload>>) -> Arc<Web> {
+        let connections_max = door.router().limits().http_connections_per_address_max;
+        Arc::new(Web {
+            places: Places::new(connections_max, connections_max),
+            bosh: Arc::default(),
+            connections: AtomicUsize::new(0),
+            upload,
+            door,
+            db,
+        })
+    }
+
+    /// The house.
+    pub fn router(&self) -> &Arc<Router> {
+        self.door.router()
+    }
+
+    fn trusted_proxies(&self) -> &[Network] {
+        &self.router().config().http.trusted_proxies
+    }
+
+    /// Everything there is, by path. What is for operators is on the listener without TLS alone.
+    fn routes(self: &Arc<Web>) -> Routes {
+        Routes::new()
+            .route(websocket::PATH, any(websocket::upgrade))
+            .route(bosh::PATH, any(bosh::serve))
+            .route("/.well-known/host-meta", get(host_meta::xrd))
+            .route("/.well-known/host-meta.json", get(host_meta::jrd))
+            .route(upload::PATH, any(upload::serve))
+            .route("/health/live", get(health::live))
+            .route("/health/ready", get(health::ready))
+            .route("/metrics", get(metrics::page))
+            .merge(pages::Pages::of(self.router()).routes())
+            .fallback(answer::not_found)
+            .layer(middleware::from_fn_with_state(self.clone(), client::tell))
+            .with_state(self.clone())
+    }
+}

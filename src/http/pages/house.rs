@@ -1,0 +1,132 @@
+//! The guide of a real house: rooms as XEP-0045 keeps them, invitations as XEP-0401 does.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kim_core::config::Config;
+use kim_core::error::Fault;
+use kim_core::jid::BareJid;
+use kim_core::router::Router;
+use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
+use kim_xep::xep0401_invites::api::{InviteError, Invites};
+
+use super::guide::{Guide, Invitation, PublicRoom, Unavailable};
+use super::{Pages, Settings};
+
+/// Rooms on the public list; who looks for more has search.
+const ROOMS_MAX: usize = 200;
+
+impl Settings {
+    /// As the configuration says.
+    fn of(config: &Config) -> Settings {
+        let domain = config.main_domain().to_string();
+        Settings {
+            origin: config
+                .public_url()
+                .map_or_else(|| format!("https://{domain}"), |origin| origin.to_string()),
+            domain,
+            registration_open: config.registration.open,
+            guests: config.registration.guests,
+        }
+    }
+}
+
+impl Pages {
+    /// The pages of a house.
+    pub fn of(router: &Arc<Router>) -> Arc<Pages> {
+        Pages::new(Settings::of(router.config()), House(router.clone()))
+    }
+}
+
+/// Asks the rooms of a house. What is switched off there knows nothing.
+struct House(Arc<Router>);
+
+impl House {
+    fn service(&self) -> String {
+        format!("{SERVICE}.{}", self.0.config().main_domain())
+    }
+
+    async fn list(&self) -> Result<Vec<PublicRoom>, Fault> {
+        let Some(rooms) = self.0.fact::<Rooms>() else {
+            return Ok(Vec::new());
+        };
+        let listed = rooms.listed(&self.service(), "", ROOMS_MAX).await?;
+        let shown = listed.into_iter().filter_map(|room| {
+            Some(PublicRoom {
+                name: room.jid.local()?.to_owned(),
+                title: room.name,
+                // Only the room itself knows the rest, and to wake them all for a list would be dear.
+                about: String::new(),
+                occupants: None,
+                admits_guests: true,
+            })
+        });
+        Ok(shown.collect())
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<PublicRoom>, Fault> {
+        let (Some(rooms), Some(cx)) = (self.0.fact::<Rooms>(), self.0.cx()) else {
+            return Ok(None);
+        };
+        let Ok(jid) = BareJid::new(Some(name), &self.service()) else {
+            return Ok(None);
+        };
+        if rooms.is_locked(&jid, &cx).await? {
+            return Ok(None);
+        }
+        let Some(view) = rooms.view(&jid, &cx).await?.filter(|view| view.is_public()) else {
+            return Ok(None);
+        };
+        Ok(Some(PublicRoom {
+            name: jid.local().unwrap_or(name).to_owned(),
+            title: view.title().to_owned(),
+            about: view.about().to_owned(),
+            occupants: Some(rooms.occupants(&jid, &cx).await?.len()),
+            admits_guests: view.admits_guests(),
+        }))
+    }
+}
+
+impl House {
+    async fn invited(&self, token: &str) -> Result<Option<Invitation>, Fault> {
+        let Some(invites) = self.0.fact::<Invites>() else {
+            return Ok(None);
+        };
+        let found = invites.look_up(&self.0, token).await;
+        let Some(found) = found.map_err(InviteError::into_fault)? else {
+            return Ok(None);
+        };
+        Ok(Some(Invitation {
+            uri: invites.links(&found, token).uri,
+            may_register: found.registers && invites.makes_accounts(),
+            username: found
+                .account
+                .and_then(|account| Some(account.local()?.to_owned())),
+            inviter: found.inviter.map(|inviter| inviter.to_string()),
+            room: found.room.map(|room| room.to_string()),
+        }))
+    }
+}
+
+/// What went wrong is for the operator; whoever looks at the page learns that it did.
+fn told<T>(result: Result<T, Fault>) -> Result<T, Unavailable> {
+    result.map_err(|fault| {
+        tracing::warn!(event = "page_failed", ?fault);
+        Unavailable
+    })
+}
+
+impl Guide for House {
+    fn rooms(&self) -> BoxFuture<'_, Result<Vec<PublicRoom>, Unavailable>> {
+        self.list().map(told).boxed()
+    }
+
+    fn room<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<PublicRoom>, Unavailable>> {
+        self.find(name).map(told).boxed()
+    }
+
+    fn invitation<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Invitation>, Unavailable>> {
+        self.invited(token).map(told).boxed()
+    }
+}

@@ -1,0 +1,259 @@
+//! What people see in a browser: signing in, registering, public rooms that a guest enters in one step, invitations, and the
+//! chat client behind them. Pages are made here whole and hold no script; what they need of the house they ask a [`Guide`].
+//!
+//! There is no form that the server answers: signing in and registering happen over the WebSocket like in every chat
+//! app, with the same limits. So these pages have no sessions, no state, and nothing that a foreign page could make a
+//! browser do here.
+
+mod client;
+pub mod guide;
+mod house;
+mod html;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::Response;
+use axum::routing::get;
+use maud::Markup;
+
+use guide::{Guide, Unavailable};
+use html::Reader;
+use words::{COOKIE, Language};
+
+/// The longest name of a room and the longest token that the house is asked about; RFC 7622 allows localparts no longer.
+const ASKED_BYTES_MAX: usize = 1_023;
+
+/// What the pages know without asking.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The domain that people have their accounts at.
+    pub domain: String,
+    /// Where browsers find us: scheme, host and port.
+    pub origin: String,
+    /// Anybody may make an account.
+    pub registration_open: bool,
+    /// People may come without one.
+    pub guests: bool,
+}
+
+impl Settings {
+    fn guest_domain(&self) -> String {
+        format!("guest.{}", self.domain)
+    }
+
+    fn conference_domain(&self) -> String {
+        format!("conference.{}", self.domain)
+    }
+}
+
+/// The pages of one server.
+pub struct Pages {
+    settings: Settings,
+    guide: Box<dyn Guide>,
+    /// The policy that every page has.
+    policy: HeaderValue,
+}
+
+impl Pages {
+    /// The pages of a server that `guide` knows.
+    pub fn new(settings: Settings, guide: impl Guide) -> Arc<Pages> {
+        let policy = HeaderValue::from_str(&policy(&settings.origin));
+        Arc::new(Pages {
+            settings,
+            guide: Box::new(guide),
+            // An address that cannot stand in a header is none that a browser could connect to.
+            policy: policy.unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
+        })
+    }
+
+    /// The paths of the pages, to be merged with those of the other doors.
+    pub fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Pages>) -> Router<S> {
+        Router::new()
+            .route("/", get(home))
+            .route("/register", get(register))
+            .route("/rooms", get(rooms))
+            .route("/room/{name}", get(room))
+            .route("/invite/{token}", get(invitation))
+            .route("/favicon.svg", get(client::icon))
+            .route("/manifest.webmanifest", get(client::manifest))
+            .route("/assets/{version}/{name}", get(client::serve_own))
+            .route("/client/{version}/{*name}", get(client::serve))
+            .with_state(self.clone())
+    }
+
+    fn answer(&self, status: StatusCode, reader: &Visit, page: Markup) -> Response {
+        let mut response = Response::new(page.into_string().into());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CONTENT_LANGUAGE, reader.language.tag()),
+            (header::VARY, "accept-language, cookie"),
+            // Rooms and invitations come and go, and invitations are nobody else's business.
+            (header::CACHE_CONTROL, "no-store"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            (
+                HeaderName::from_static("cross-origin-opener-policy"),
+                "same-origin",
+            ),
+            (
+                HeaderName::from_static("permissions-policy"),
+                "camera=(), geolocation=(), microphone=()",
+            ),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(chosen) = reader.chosen {
+            let secure = if self.settings.origin.starts_with("https:") {
+                "; Secure"
+            } else {
+                ""
+            };
+            let name = chosen.name();
+            let cookie = format!("{COOKIE}={name}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly{secure}");
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                headers.insert(header::SET_COOKIE, cookie);
+            }
+        }
+        response
+    }
+
+    fn reader<'a>(&'a self, visit: &'a Visit) -> Reader<'a> {
+        Reader {
+            settings: &self.settings,
+            language: visit.language,
+            path: &visit.path,
+        }
+    }
+
+    fn found(&self, visit: &Visit, page: Markup) -> Response {
+        self.answer(StatusCode::OK, visit, page)
+    }
+
+    fn unavailable(&self, visit: &Visit) -> Response {
+        let words = visit.language.words();
+        let page = self
+            .reader(visit)
+            .message(words.unavailable, words.unavailable_more, ("/", words.home));
+        self.answer(StatusCode::SERVICE_UNAVAILABLE, visit, page)
+    }
+}
+
+/// What a page may load and where it may connect (CSP level 3). Scripts come from files of this server alone; WebAssembly is the
+/// arithmetic of OMEMO. Converse sets styles on elements, so those may stand inline. Pictures from elsewhere are not
+/// loaded: whoever sent one would learn who looks at it.
+fn policy(origin: &str) -> String {
+    let socket = match origin.split_once("://") {
+        Some(("https", authority)) => format!("wss://{authority}"),
+        Some((_, authority)) => format!("ws://{authority}"),
+        None => String::new(),
+    };
+    format!(
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
+         img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; \
+         connect-src 'self' {socket}; manifest-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    )
+}
+
+/// Who looks at a page, and in which language.
+struct Visit {
+    language: Language,
+    /// Chosen with the switch, just now.
+    chosen: Option<Language>,
+    path: String,
+}
+
+impl Visit {
+    fn new(uri: &Uri, query: Option<&str>, headers: &HeaderMap) -> Visit {
+        let mut parts = query.unwrap_or("").split('&');
+        let chosen = parts.find_map(|part| Language::named(part.strip_prefix("language=")?));
+        Visit {
+            language: Language::of(chosen, headers),
+            chosen,
+            path: uri.path().to_owned(),
+        }
+    }
+}
+
+type Asked = (Uri, RawQuery, HeaderMap);
+
+async fn home(State(pages): State<Arc<Pages>>, (uri, query, headers): Asked) -> Response {
+    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+    pages.found(&visit, pages.reader(&visit).home())
+}
+
+async fn register(State(pages): State<Arc<Pages>>, (uri, query, headers): Asked) -> Response {
+    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+    pages.found(&visit, pages.reader(&visit).register())
+}
+
+async fn rooms(State(pages): State<Arc<Pages>>, (uri, query, headers): Asked) -> Response {
+    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+    match pages.guide.rooms().await {
+        Ok(rooms) => pages.found(&visit, pages.reader(&visit).rooms(&rooms)),
+        Err(Unavailable) => pages.unavailable(&visit),
+    }
+}
+
+async fn room(
+    State(pages): State<Arc<Pages>>,
+    Path(name): Path<String>,
+    (uri, query, headers): Asked,
+) -> Response {
+    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+    let found = match name.len() {
+        1..=ASKED_BYTES_MAX => pages.guide.room(&name).await,
+        _ => Ok(None),
+    };
+    let words = visit.language.words();
+    match found {
+        Ok(Some(room)) => pages.found(&visit, pages.reader(&visit).room(&room)),
+        Ok(None) => {
+            let more = words::with(words.no_such_room_more, &name);
+            let page = pages
+                .reader(&visit)
+                .message(words.no_such_room, &more, ("/rooms", words.see_rooms));
+            pages.answer(StatusCode::NOT_FOUND, &visit, page)
+        }
+        Err(Unavailable) => pages.unavailable(&visit),
+    }
+}
+
+async fn invitation(
+    State(pages): State<Arc<Pages>>,
+    Path(token): Path<String>,
+    (uri, query, headers): Asked,
+) -> Response {
+    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+    let found = match token.len() {
+        1..=ASKED_BYTES_MAX => pages.guide.invitation(&token).await,
+        _ => Ok(None),
+    };
+    let words = visit.language.words();
+    match found {
+        Ok(Some(invitation)) => {
+            let url = format!("{}{}", pages.settings.origin, visit.path);
+            pages.found(&visit, pages.reader(&visit).invitation(&token, &invitation, &url))
+        }
+        Ok(None) => {
+            let reader = pages.reader(&visit);
+            let page = reader.message(
+                words.invitation_over,
+                words.invitation_over_more,
+                ("/", words.home),
+            );
+            pages.answer(StatusCode::NOT_FOUND, &visit, page)
+        }
+        Err(Unavailable) => pages.unavailable(&visit),
+    }
+}

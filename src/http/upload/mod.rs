@@ -1,0 +1,183 @@
+//! The content of files (XEP-0363): taken once at the address of a slot, given to whoever has the address of the file. Who may
+//! upload what is `kim_xep::xep0363_upload`'s; here it is moved, sealed ([`sealed`]) and stored ([`objects`]).
+
+mod get;
+mod headers;
+mod objects;
+mod plain;
+mod put;
+mod range;
+mod sealed;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use kim_core::config::Config;
+use kim_core::router::{Host, Router};
+use kim_xep::xep0363_upload::api::{Refusal, Slot, Uploads};
+use tokio::sync::Semaphore;
+
+use self::objects::Objects;
+pub use self::objects::StoreError;
+use super::{Web, answer};
+
+/// Where files are.
+pub(super) const PATH: &str = "/upload/{id}/{name}";
+/// Files that are taken at the same time; each holds a few megabytes at most.
+const UPLOADS_MAX: usize = 128;
+/// How often what is over is cleared away.
+const CLEAR_EVERY: Duration = Duration::from_secs(60);
+/// Objects cleared away in one go.
+const CLEARED_MAX: u32 = 500;
+
+/// Files and where they are.
+pub struct Upload {
+    router: Arc<Router>,
+    uploads: Arc<Uploads>,
+    objects: Objects,
+    turns: Arc<Semaphore>,
+    stall: Duration,
+    /// Files taken since the start, and their bytes.
+    pub(super) files: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+impl Upload {
+    /// Opens the store, if the module is there.
+    pub fn open(router: &Arc<Router>, config: &Config) -> Result<Option<Arc<Upload>>, StoreError> {
+        let Some(uploads) = router.fact::<Uploads>() else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Upload {
+            router: router.clone(),
+            uploads,
+            objects: Objects::open(&config.uploads())?,
+            turns: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            stall: Duration::from_secs(router.limits().http_stall_seconds_max),
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })))
+    }
+
+    /// Whether whoever got a slot is still there.
+    async fn is_known(&self, slot: &Slot) -> Result<bool, Problem> {
+        if self.router.host(slot.account.domain()) == Some(Host::Guests) {
+            return Ok(true);
+        }
+        let known = self.router.accounts().exists(&slot.account).await;
+        known.map_err(|error| Problem::Failed(error.to_string()))
+    }
+
+    /// Clears away now and then what is over and what nobody needs.
+    pub async fn keep_clear(&self) {
+        loop {
+            if let Err(problem) = self.clear().await {
+                tracing::error!(event = "uploads_not_cleared", ?problem);
+            }
+            tokio::time::sleep(CLEAR_EVERY).await;
+        }
+    }
+
+    /// Clears it away now; tells how many objects were deleted.
+    pub async fn clear(&self) -> Result<usize, Problem> {
+        self.uploads.expire().await?;
+        let mut cleared = 0;
+        loop {
+            let waste = self.uploads.waste(CLEARED_MAX).await?;
+            if waste.is_empty() {
+                return Ok(cleared);
+            }
+            for object in waste {
+                self.objects.delete(&object).await?;
+                self.uploads.wasted(&object, true).await?;
+                cleared += 1;
+            }
+        }
+    }
+}
+
+/// Why a file is not taken or not given.
+#[derive(Debug)]
+pub enum Problem {
+    /// The client's doing; it is told.
+    Refused(StatusCode, &'static str),
+    /// A range that is not there, of so many bytes.
+    NoSuchRange(u64),
+    /// Ours; it is logged.
+    Failed(String),
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        match refusal {
+            Refusal::Used => Problem::Refused(StatusCode::CONFLICT, "this slot was used"),
+            Refusal::Quota { .. } => {
+                Problem::Refused(StatusCode::INSUFFICIENT_STORAGE, "your quota is reached")
+            }
+            Refusal::TooLarge { .. } => {
+                Problem::Refused(StatusCode::PAYLOAD_TOO_LARGE, "the file is too large")
+            }
+            Refusal::NotAllowed | Refusal::Unsupported => {
+                Problem::Refused(StatusCode::FORBIDDEN, "not allowed")
+            }
+            Refusal::Impossible(why) => Problem::Refused(StatusCode::BAD_REQUEST, why),
+            Refusal::Failed(fault) => Problem::Failed(format!("{fault:?}")),
+        }
+    }
+}
+
+impl From<object_store::Error> for Problem {
+    fn from(error: object_store::Error) -> Problem {
+        Problem::Failed(error.to_string())
+    }
+}
+
+impl Problem {
+    fn answer(self) -> Response {
+        match self {
+            Problem::Refused(status, text) => answer::text(status, text),
+            Problem::NoSuchRange(bytes) => {
+                let mut response = answer::text(StatusCode::RANGE_NOT_SATISFIABLE, "there is no such part");
+                if let Ok(range) = HeaderValue::try_from(format!("bytes */{bytes}")) {
+                    response.headers_mut().insert(header::CONTENT_RANGE, range);
+                }
+                response
+            }
+            Problem::Failed(why) => {
+                tracing::error!(event = "upload_failed", why);
+                answer::text(StatusCode::INTERNAL_SERVER_ERROR, "this did not work; try again")
+            }
+        }
+    }
+}
+
+/// Serves a file's address. Whatever the answer is, pages of every origin may read it: browsers upload too.
+pub(super) async fn serve(
+    State(web): State<Arc<Web>>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    request: Request,
+) -> Response {
+    let (Some(upload), Ok(Path((id, name)))) = (web.upload.clone(), path) else {
+        return headers::for_files(answer::not_found().await);
+    };
+    let served = match *request.method() {
+        Method::PUT => put::put(upload, id, name, request).await,
+        Method::GET | Method::HEAD => {
+            let (parts, _) = request.into_parts();
+            get::get(&upload, &id, &name, &parts.method, &parts.headers).await
+        }
+        Method::OPTIONS => Ok(answer::preflight(
+            "OPTIONS, HEAD, GET, PUT",
+            "Authorization, Content-Type, Range",
+        )),
+        _ => Err(Problem::Refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "PUT, GET and HEAD only",
+        )),
+    };
+    headers::for_files(served.unwrap_or_else(Problem::answer))
+}

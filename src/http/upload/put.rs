@@ -1,0 +1,208 @@
+//! A file comes: checked against its slot, sealed while it passes, answered when it and its row are stored.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use kim_xep::xep0363_upload::api::{ContentKey, Slot};
+
+use super::objects::Writer;
+use super::sealed::{self, CHUNK_BYTES, Sealer};
+use super::{Problem, Upload, plain};
+use crate::http::answer;
+
+/// Takes the content of a slot, once.
+pub(super) async fn put(
+    upload: Arc<Upload>,
+    id: String,
+    name: String,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = request.uri().query().unwrap_or_default();
+    let token = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("slot="))
+        .unwrap_or_default();
+    let Some(slot) = upload.uploads.slot(&id, &name, token).await? else {
+        return Err(Problem::Refused(
+            StatusCode::FORBIDDEN,
+            "there is no such slot, or it is too old",
+        ));
+    };
+    if !upload.is_known(&slot).await? {
+        return Err(Problem::Refused(StatusCode::FORBIDDEN, "the account is gone"));
+    }
+    judge(&slot, request.headers())?;
+    let Ok(turn) = upload.turns.clone().try_acquire_owned() else {
+        let mut response = answer::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many uploads at once; try again",
+        );
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        return Ok(response);
+    };
+    // A task of its own: should the connection go, it is still cleared away what came.
+    let taking = tokio::spawn(async move {
+        let taken = take(&upload, &slot, request.into_body()).await;
+        drop(turn);
+        taken
+    });
+    taking
+        .await
+        .unwrap_or_else(|_| Err(Problem::Failed("a panic".into())))?;
+    Ok(answer::text(StatusCode::CREATED, "stored"))
+}
+
+/// XEP-0363 §7: the size must match, the type too if one was said.
+fn judge(slot: &Slot, headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |status, why| Err(Problem::Refused(status, why));
+    let Some(length) = headers.get(header::CONTENT_LENGTH) else {
+        return refused(StatusCode::LENGTH_REQUIRED, "the size is needed (Content-Length)");
+    };
+    let length = length.to_str().ok().and_then(|length| length.parse::<u64>().ok());
+    if length != Some(slot.bytes) {
+        return refused(StatusCode::BAD_REQUEST, "the size is not that of the slot");
+    }
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = media_type
+        .and_then(|text| text.split(';').next())
+        .map(|text| text.trim().to_ascii_lowercase());
+    if slot.media_type.is_some() && slot.media_type != essence {
+        return refused(StatusCode::BAD_REQUEST, "the type is not that of the slot");
+    }
+    Ok(())
+}
+
+async fn take(upload: &Upload, slot: &Slot, body: Body) -> Result<(), Problem> {
+    let object = upload.uploads.begin(slot).await?;
+    let taken = receive(upload, slot, &object, body).await;
+    let problem = match taken {
+        Ok(key) => match upload.uploads.finish(slot, &object, key.as_ref()).await {
+            Ok(()) => {
+                if !upload.is_known(slot).await? {
+                    // The account went while its file came.
+                    upload.uploads.delete(&slot.account, &slot.id).await?;
+                }
+                upload.files.fetch_add(1, Ordering::Relaxed);
+                upload.bytes.fetch_add(slot.bytes, Ordering::Relaxed);
+                tracing::info!(event = "uploaded", account = %slot.account, bytes = slot.bytes);
+                return Ok(());
+            }
+            Err(refusal) => refusal.into(),
+        },
+        Err(problem) => problem,
+    };
+    upload.objects.delete(&object).await?;
+    upload.uploads.wasted(&object, true).await?;
+    Err(problem)
+}
+
+/// Receives and stores the content; gives the key it was sealed with.
+async fn receive(
+    upload: &Upload,
+    slot: &Slot,
+    object: &str,
+    body: Body,
+) -> Result<Option<ContentKey>, Problem> {
+    let mut incoming = Incoming {
+        body,
+        left: slot.bytes,
+        rest: Bytes::new(),
+        stall: upload.stall,
+    };
+    let first = incoming.chunk().await?;
+    let policy = upload.uploads.config();
+    let needs_look = policy.ciphertext_only || !policy.seal_encrypted;
+    let is_plain = needs_look && plain::is_plain(&first);
+    if policy.ciphertext_only && is_plain {
+        let why = "only encrypted files are taken here: use OMEMO";
+        return Err(Problem::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    let key = (policy.seal_encrypted || is_plain).then(sealed::new_key);
+    let mut writer = upload.objects.create(object).await?;
+    match copy(&mut incoming, first, key.as_ref(), slot.bytes, &mut writer).await {
+        Ok(()) => {
+            writer.finish().await?;
+            Ok(key)
+        }
+        Err(problem) => {
+            writer.give_up().await;
+            Err(problem)
+        }
+    }
+}
+
+async fn copy(
+    incoming: &mut Incoming,
+    first: BytesMut,
+    key: Option<&ContentKey>,
+    bytes: u64,
+    writer: &mut Writer,
+) -> Result<(), Problem> {
+    let failed = |_| Problem::Failed("sealing failed".into());
+    let mut sealer = key
+        .map(|key| Sealer::new(key, bytes))
+        .transpose()
+        .map_err(failed)?;
+    let mut chunk = first;
+    loop {
+        if let Some(sealer) = &mut sealer {
+            sealer.seal(&mut chunk).map_err(failed)?;
+        }
+        writer.write(&chunk).await?;
+        if incoming.left == 0 {
+            return Ok(());
+        }
+        chunk = incoming.chunk().await?;
+    }
+}
+
+/// The body of a request, in chunks.
+struct Incoming {
+    body: Body,
+    /// Bytes still to come.
+    left: u64,
+    /// Came with the last piece and belongs to the next chunk.
+    rest: Bytes,
+    stall: std::time::Duration,
+}
+
+impl Incoming {
+    /// The next chunk: full, but for the last.
+    async fn chunk(&mut self) -> Result<BytesMut, Problem> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        // Room for the tag too, so that it is not moved for that.
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + 16);
+        while chunk.len() < most {
+            if self.rest.is_empty() {
+                self.rest = self.piece().await?;
+            }
+            let part = self.rest.split_to(self.rest.len().min(most - chunk.len()));
+            chunk.extend_from_slice(&part);
+        }
+        self.left -= most as u64;
+        Ok(chunk)
+    }
+
+    async fn piece(&mut self) -> Result<Bytes, Problem> {
+        let torn = || Problem::Refused(StatusCode::BAD_REQUEST, "the file did not come as a whole");
+        let frame = tokio::time::timeout(self.stall, self.body.frame()).await;
+        match frame {
+            Err(_) => Err(Problem::Refused(
+                StatusCode::REQUEST_TIMEOUT,
+                "nothing came for too long",
+            )),
+            Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
+            Ok(None | Some(Err(_))) => Err(torn()),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The web's door over real sockets: HTTP itself, streams over WebSocket (by tungstenite, whose frames are not ours) and
+//! over BOSH, and uploads.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bosh;
+mod http;
+mod pages;
+mod session;
+mod upload;
+mod websocket;

@@ -1,0 +1,303 @@
+// Brings the chat client into a page: signs in, registers, or enters a room as a guest. What is to be done stands in the
+// page, in the attribute data-page of <body>; nothing here is decided by the address bar.
+
+import { RegistrationError, register } from './register.js';
+
+const page = JSON.parse(document.body.dataset.page);
+const words = page.words;
+
+const endpoints = {
+    websocket_url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/xmpp-websocket`,
+    bosh_service_url: `${location.origin}/http-bind`,
+};
+
+/** What the client is told always. */
+const settings = {
+    ...endpoints,
+    // The page says where the server is; nothing is looked up elsewhere.
+    discover_connection_methods: false,
+    assets_path: page.client,
+    i18n: page.locale,
+    locales: ['en', 'zh_CN'],
+    view_mode: 'fullscreen',
+    theme: 'classic',
+    dark_theme: 'dracula',
+    locked_domain: page.domain,
+    default_domain: page.domain,
+    muc_domain: page.conference,
+    // These would ask servers of others.
+    autocomplete_providers_url: '',
+    providers_link: '',
+    muc_search_service: '',
+    emoji_image_path: '',
+    embed_3rd_party_media_players: false,
+    allowed_image_domains: [location.hostname],
+    allowed_audio_domains: [location.hostname],
+    allowed_video_domains: [location.hostname],
+    visible_toolbar_buttons: { call: false, emoji: true, location: false, spoiler: false, toggle_occupants: true },
+    use_system_emojis: true,
+    allow_registration: false,
+    show_client_info: false,
+    play_sounds: false,
+    show_desktop_notifications: true,
+    omemo_default: true,
+    allow_non_roster_messaging: true,
+    muc_show_logs_before_join: false,
+    notify_all_room_messages: false,
+    loglevel: 'warn',
+};
+
+let client = null;
+let wake = null;
+let earlier;
+
+// Behind our own form Converse keeps one of its own ready, with a footer that fetches its sponsors' logos.
+customElements.define('converse-footer', class extends HTMLElement {});
+
+/** Loads Converse once; gives its API. */
+function load() {
+    wake ??= new Promise((resolve, reject) => {
+        const style = (href) => Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
+        const styles = [style(`${page.client}converse.min.css`), style(page.style)];
+        const script = document.createElement('script');
+        script.type = 'module';
+        script.src = `${page.client}converse.min.js`;
+        let waiting = 3;
+        const loaded = () => { if (--waiting === 0) resolve(); };
+        for (const part of [...styles, script]) {
+            part.addEventListener('load', loaded);
+            part.addEventListener('error', () => reject(new Error(words.client_unreachable)));
+            document.head.append(part);
+        }
+    });
+    return wake;
+}
+
+/** Starts Converse with these settings on top; resolves with its inner API. */
+async function start(more) {
+    await load();
+    if (client) return client;
+    let inner;
+    window.converse.plugins.add('kim', {
+        initialize() {
+            inner = this._converse;
+            const { api } = inner;
+            if (earlier) keepAddress(inner, earlier);
+            for (const event of ['connected', 'reconnected', 'will-reconnect']) {
+                api.listen.on(event, () => { show(true); keepAccount(); });
+            }
+            // Whoever came for one room goes with it.
+            api.listen.on('leaveRoom', () => {
+                if (page.kind !== 'room') return;
+                forgetGuest();
+                location.replace('/rooms');
+            });
+            api.listen.on('logout', () => { forgetGuest(); location.replace(page.home); });
+        },
+    });
+    await window.converse.initialize({ ...settings, ...more, whitelisted_plugins: ['kim'] });
+    client = inner;
+    return client;
+}
+
+/** Shows the client or the page around it. */
+function show(chatting) {
+    document.documentElement.classList.toggle('chatting', chatting);
+    document.documentElement.classList.remove('starting');
+}
+
+/** Resolves when signed in; fails with words for people when the server refuses or is not there. */
+function signedIn(inner) {
+    const { api } = inner;
+    const { Status } = window.converse.env.Strophe;
+    let refused = false;
+    return new Promise((resolve, reject) => {
+        api.listen.once('connected', resolve);
+        api.listen.on('connfeedback', (feedback) => {
+            refused ||= feedback.get('connection_status') === Status.AUTHFAIL;
+        });
+        api.listen.once('disconnected', () => {
+            reject(new Error(refused ? words.wrong_password : words.no_connection));
+        });
+    });
+}
+
+// --- forms ----------------------------------------------------------------------------------------------------
+
+function busy(form, yes) {
+    for (const control of form.elements) control.disabled = yes;
+    form.setAttribute('aria-busy', String(yes));
+}
+
+function complain(form, text) {
+    const place = form.querySelector('[role=alert]');
+    place.textContent = text;
+    place.hidden = !text;
+}
+
+/** Runs a form: `work` gets its fields; what it throws is told. */
+function onSubmit(id, work) {
+    const form = document.getElementById(id);
+    form?.addEventListener('submit', async (event) => {
+        event.preventDefault();
+        const fields = Object.fromEntries(new FormData(form));
+        complain(form, '');
+        busy(form, true);
+        try {
+            await work(fields);
+            form.reset();
+        } catch (error) {
+            show(false);
+            complain(form, error.message || words.no_connection);
+        } finally {
+            busy(form, false);
+        }
+    });
+    return form;
+}
+
+// --- with an account ------------------------------------------------------------------------------------------
+
+/** `alice` or `alice@domain` as an address here. */
+function address(name) {
+    const [local, domain, ...rest] = name.trim().toLowerCase().split('@');
+    if (!local || rest.length || (domain !== undefined && domain !== page.domain)) throw new Error(words.bad_name);
+    return `${local}@${page.domain}`;
+}
+
+async function signIn({ name, password, trusted }) {
+    const jid = address(name);
+    const inner = await start({});
+    inner.state.config.save({ trusted: trusted !== undefined });
+    const done = signedIn(inner);
+    done.catch(() => {});
+    await inner.api.user.login(jid, password);
+    await done;
+}
+
+async function makeAccount({ name, password, again, trusted }) {
+    const jid = address(name);
+    if (again !== undefined && again !== password) throw new Error(words.passwords_differ);
+    try {
+        await register(endpoints.websocket_url, page.domain, jid.split('@')[0], password, page.invite);
+    } catch (error) {
+        if (!(error instanceof RegistrationError)) throw error;
+        throw new Error(words[`register_${error.condition.replaceAll('-', '_')}`] ?? words.register_failed);
+    }
+    // From here on this is an account's page: a reload must not ask for the invitation again.
+    history.replaceState(null, '', page.home);
+    await signIn({ name, password, trusted });
+    if (page.room) await client.api.rooms.open(page.room, { nick: jid.split('@')[0] });
+}
+
+/** The address with resource that this tab had before it was loaded anew, if its session may still wait at the server. */
+function earlierAddress(bare) {
+    const id = `converse.session-${bare}`;
+    const kept = sessionStorage.getItem(`converse-session/${id}-${id}`);
+    const { jid, smacks_stream_id: stream } = JSON.parse(kept ?? '{}');
+    return stream && jid?.startsWith(`${bare}/`) ? jid : undefined;
+}
+
+/**
+ * Converse makes up a new resource when the page is loaded anew, also where it then resumes the session of the old one: the
+ * server would take what it sends for somebody else's.
+ */
+function keepAddress(inner, jid) {
+    const resource = jid.slice(jid.indexOf('/') + 1);
+    let signingIn = true;
+    inner.api.listen.once('connected', () => { signingIn = false; });
+    inner.api.listen.on('setUserJID', () => {
+        if (!signingIn || inner.session.get('jid') === jid) return;
+        inner.session.save({ jid, resource });
+        Object.assign(inner, { jid, resource });
+        inner.api.connection.get().jid = jid;
+    });
+}
+
+/** Goes on with the session that this browser had. */
+async function goOn(bare) {
+    document.documentElement.classList.add('starting');
+    earlier = earlierAddress(bare);
+    const inner = await start({});
+    const connection = inner.api.connection.get();
+    const { Status } = window.converse.env.Strophe;
+    const hopeless = [Status.AUTHFAIL, Status.CONNFAIL].includes(inner.state.connfeedback.get('connection_status'));
+    if (!connection || hopeless) return show(false);
+    signedIn(inner).catch(() => show(false));
+    if (connection.connected) show(true);
+}
+
+// --- guests ---------------------------------------------------------------------------------------------------
+
+// Where Converse remembers whose session this browser goes on with, for all tabs.
+const sessionKey = 'conversejs-session-jid';
+
+/** What stood there before a guest came; `undefined` on pages where nobody is a guest. */
+let account;
+
+function keepAccount() {
+    if (account === undefined) return;
+    if (isMine(account)) localStorage.setItem(sessionKey, account);
+    else localStorage.removeItem(sessionKey);
+}
+
+const guestKey = `kim-guest:${page.room ?? ''}`;
+
+function forgetGuest() {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith('kim-guest:')) sessionStorage.removeItem(key);
+}
+
+async function visit({ nick }) {
+    const name = nick.trim();
+    if (!name) throw new Error(words.nick_needed);
+    sessionStorage.setItem(guestKey, name);
+    // An account that this browser is signed in to has nothing to do with this visit, and is not forgotten over it.
+    account = localStorage.getItem(sessionKey);
+    const inner = await start({
+        authentication: 'anonymous',
+        auto_login: true,
+        jid: page.guests,
+        locked_domain: undefined,
+        default_domain: undefined,
+        nickname: name,
+        auto_join_rooms: [{ jid: page.room, nick: name }],
+        singleton: true,
+        view_mode: 'fullscreen',
+        persistent_store: 'sessionStorage',
+        clear_cache_on_logout: true,
+        reuse_scram_keys: false,
+        allow_bookmarks: false,
+        auto_register_muc_nickname: false,
+    });
+    if (inner.api.connection.get()?.connected) show(true);
+    else await signedIn(inner);
+}
+
+function isMine(jid) {
+    return Boolean(jid?.endsWith(`@${page.domain}`));
+}
+
+// --- the page -------------------------------------------------------------------------------------------------
+
+onSubmit('sign-in', signIn);
+onSubmit('register', makeAccount);
+const door = onSubmit('visit', visit);
+
+const known = localStorage.getItem(sessionKey);
+if (page.kind === 'home' && isMine(known)) goOn(known).catch(() => show(false));
+if (page.kind === 'room' && door) {
+    const nick = sessionStorage.getItem(guestKey);
+    if (nick) {
+        door.elements.nick.value = nick;
+        door.requestSubmit();
+    }
+}
+
+for (const button of document.querySelectorAll('[data-copy]')) {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener('click', async () => {
+        await navigator.clipboard.writeText(button.dataset.copy);
+        button.textContent = words.copied;
+    });
+}
+document.documentElement.classList.add('ready');

@@ -1,0 +1,146 @@
+//! XEP-0363 HTTP File Upload 1.2.0: slots for files. This is the XMPP side: who may upload what, where to, and for how long;
+//! what is stored is known here too ([`api`]). The content passes through the web's door, which asks here for everything.
+//!
+//! A slot is stateless: its token holds the terms it was given under, sealed, and nothing is kept until a file is there.
+
+use std::sync::Arc;
+
+use kim_core::accounts::Eraser;
+use kim_core::config::WebOrigin;
+use kim_core::db::Migration;
+use kim_core::error::Fault;
+use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
+use kim_core::section;
+use kim_core::stanza::IqType;
+
+use crate::xep0004_forms::api::{FormKind, Sheet};
+
+pub mod api;
+mod names;
+mod request;
+mod slot;
+mod store;
+#[cfg(test)]
+mod tests;
+
+const NS: &str = "urn:xmpp:http:upload:0";
+const PURPOSES: &str = "urn:xmpp:http:upload:purpose:0";
+
+section! {
+    /// Files (XEP-0363).
+    pub struct UploadConfig {
+        /// Bytes of one file.
+        pub file_bytes_max: u64 = 104_857_600, in 1_024..=1_099_511_627_776;
+        /// Bytes of one file for a profile, such as a picture; these are kept until they are deleted.
+        pub profile_bytes_max: u64 = 2_097_152, in 1_024..=1_099_511_627_776;
+        /// Bytes of all files of one account.
+        pub account_bytes_max: u64 = 1_073_741_824, in 0..=1_125_899_906_842_624;
+        /// Bytes that one account may upload in a day (UTC).
+        pub day_bytes_max: u64 = 536_870_912, in 0..=1_125_899_906_842_624;
+        /// Days until a file is deleted; 0 keeps it until its owner deletes it.
+        pub days_kept: u32 = 30, in 0..=36_500;
+        /// Files may be kept without end if their owner asks for it (purpose "permanent").
+        pub permanent: bool = false;
+        /// Seconds a slot is good for.
+        pub slot_seconds: u32 = 300, in 10..=86_400;
+        /// Guests may upload too; what they do is kept for a day.
+        pub guests: bool = false;
+        /// Take only what is encrypted already, as OMEMO clients send it (XEP-0454): what is recognisably plain is refused.
+        pub ciphertext_only: bool = false;
+        /// Seal what looks encrypted already too. false saves a little CPU, and leaves on the disk as it came what only looks so.
+        pub seal_encrypted: bool = true;
+        /// Where files are uploaded to and fetched from, should that be another origin than public_url in [listen], which
+        /// keeps them further away from the pages of this server.
+        pub public_url: Option<WebOrigin> = None, example r#""https://upload.example.org""#;
+    }
+}
+
+/// The module.
+pub struct Upload;
+
+impl Module for Upload {
+    type Config = UploadConfig;
+    const NAME: &'static str = "xep0363_upload";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0363",
+        title: "HTTP File Upload",
+        version: "1.2.0",
+        coverage: Coverage::Complete,
+    }];
+    const NEEDS: &'static [&'static str] = &["xep0004_forms"];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
+        room: "xep0363_upload",
+        name: "0001_upload",
+        sql: include_str!("migrations/0001_upload.sql"),
+    }];
+    const ERASERS: &'static [Eraser] = &[store::erase];
+
+    fn register(config: UploadConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        // Without a door for the web there is nowhere to upload to.
+        let Some(origin) = config.public_url.clone().or_else(|| house.config.public_url()) else {
+            return Ok(());
+        };
+        let config = if house.config.limits.enabled {
+            config
+        } else {
+            config.lifted()
+        };
+        house.service("upload");
+        house.identity(
+            At::Service("upload"),
+            Identity {
+                category: "store",
+                kind: "file",
+                name: "HTTP File Upload",
+            },
+        );
+        house.form(
+            At::Service("upload"),
+            Sheet::new(FormKind::Result, NS)
+                .field(
+                    "max-file-size",
+                    "text-single",
+                    "",
+                    &[&config.file_bytes_max.to_string()],
+                )
+                .xml(),
+        );
+        for purpose in ["message", "profile", "ephemeral"] {
+            house.feature(&[At::Service("upload")], purpose_feature(purpose));
+        }
+        if config.permanent {
+            house.feature(&[At::Service("upload")], purpose_feature("permanent"));
+        }
+        let uploads = Arc::new(api::Uploads::new(config, origin, house));
+        house.iq(
+            &[At::Service("upload")],
+            IqType::Get,
+            "request",
+            NS,
+            request::Requests(uploads.clone()),
+        );
+        house.provide(uploads);
+        Ok(())
+    }
+}
+
+impl UploadConfig {
+    /// Without limits on how much there is, for load tests.
+    fn lifted(self) -> UploadConfig {
+        const MANY: u64 = 1 << 50;
+        UploadConfig {
+            account_bytes_max: MANY,
+            day_bytes_max: MANY,
+            ..self
+        }
+    }
+}
+
+fn purpose_feature(purpose: &str) -> &'static str {
+    match purpose {
+        "profile" => "urn:xmpp:http:upload:purpose:0#profile",
+        "ephemeral" => "urn:xmpp:http:upload:purpose:0#ephemeral",
+        "permanent" => "urn:xmpp:http:upload:purpose:0#permanent",
+        _ => "urn:xmpp:http:upload:purpose:0#message",
+    }
+}

@@ -1,0 +1,105 @@
+//! Requests for slots (§4) and why they are refused (§6).
+
+use std::sync::Arc;
+
+use kim_core::clock::Timestamp;
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
+use kim_core::module::{HandleIq, Reply, Request};
+use kim_core::router::Host;
+use kim_core::wire::{El, Writer};
+
+use super::api::{Purpose, Refusal, Uploads, Wish};
+use super::{NS, PURPOSES};
+
+/// Answers them.
+pub(super) struct Requests(pub Arc<Uploads>);
+
+impl HandleIq for Requests {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let (filename, size) = (iq.payload.attr("filename"), iq.payload.attr("size"));
+        let (Some(filename), Some(Ok(bytes))) = (filename, size.map(|size| size.parse::<u64>())) else {
+            return Err(StanzaError::new(Condition::BadRequest)
+                .text("filename and size are needed")
+                .into());
+        };
+        let account = iq.from.bare();
+        let is_guest = match cx.router().host(account.domain()) {
+            Some(Host::Users) if !account.is_domain() => false,
+            Some(Host::Guests) => true,
+            _ => return Err(Condition::Forbidden.into()),
+        };
+        let media_type = iq.payload.attr("content-type");
+        let wish = Wish {
+            name: &filename,
+            bytes,
+            media_type: media_type.as_deref(),
+            purpose: purpose(iq.payload)?,
+            is_guest,
+        };
+        let offer = self.0.offer(&account, wish).await.map_err(fault)?;
+        let mut xml = Writer::new();
+        xml.start("slot", NS);
+        xml.start("put", NS).attr("url", &offer.put).end();
+        xml.start("get", NS).attr("url", &offer.get).end();
+        xml.end();
+        Ok(xml.into())
+    }
+}
+
+/// What the file is for (§5).
+fn purpose(request: El<'_>) -> Result<Purpose, Fault> {
+    let Some(purpose) = request.children().find(|child| child.ns() == PURPOSES) else {
+        return Ok(Purpose::Message);
+    };
+    Ok(match purpose.name() {
+        "message" => Purpose::Message,
+        "profile" => Purpose::Profile,
+        "permanent" => Purpose::Permanent,
+        "ephemeral" => {
+            let before = purpose.attr("expire-before");
+            let before = before.and_then(|before| Timestamp::parse(&before));
+            Purpose::Ephemeral(before.ok_or(Condition::BadRequest)?)
+        }
+        _ => return Err(Condition::FeatureNotImplemented.into()),
+    })
+}
+
+/// A refusal as clients know it.
+fn fault(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::TooLarge { bytes_max } => {
+            let mut xml = Writer::new();
+            xml.start("file-too-large", NS)
+                .start("max-file-size", NS)
+                .text(&bytes_max.to_string())
+                .end()
+                .end();
+            StanzaError::new(Condition::NotAcceptable)
+                .text(format!(
+                    "File too large. The maximum file size is {bytes_max} bytes"
+                ))
+                .payload(xml)
+                .into()
+        }
+        Refusal::Quota { retry } => {
+            let mut error = StanzaError::new(Condition::ResourceConstraint)
+                .kind(ErrorType::Wait)
+                .text("Quota reached. Delete some files, or try again later");
+            if let Some(retry) = retry {
+                let mut xml = Writer::new();
+                xml.start("retry", NS).attr("stamp", &retry.to_string()).end();
+                error = error.payload(xml);
+            }
+            error.into()
+        }
+        Refusal::NotAllowed => StanzaError::new(Condition::Forbidden)
+            .kind(ErrorType::Auth)
+            .text("Only accounts of this server may upload files")
+            .into(),
+        Refusal::Impossible(why) => StanzaError::new(Condition::BadRequest).text(why).into(),
+        Refusal::Unsupported => Condition::FeatureNotImplemented.into(),
+        Refusal::Used => Condition::Conflict.into(),
+        Refusal::Failed(fault) => *fault,
+    }
+}
