@@ -8,4 +8,5 @@ mod bosh;
 mod http;
 mod pages;
 mod session;
+mod upload;
 mod websocket;

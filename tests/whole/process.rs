@@ -132,6 +132,13 @@ impl Kim {
 
     // ——— what it costs ———
 
+    /// Where browsers connect.
+    pub fn https(&self) -> SocketAddr {
+        let log = self.log();
+        let address = log.lines().rev().find_map(|line| address_in(line, "(HTTPS)"));
+        address.expect("it said where")
+    }
+
     /// Its resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.status("VmRSS:") * 1024
@@ -289,8 +296,9 @@ impl Starting {
 
 /// `  clients      127.0.0.1:5222 (STARTTLS)`
 fn address_in(line: &str, how: &str) -> Option<SocketAddr> {
-    line.trim()
-        .strip_prefix("clients")?
+    let line = line.trim();
+    line.strip_prefix("clients")
+        .or_else(|| line.strip_prefix("web"))?
         .trim()
         .strip_suffix(how)?
         .trim()

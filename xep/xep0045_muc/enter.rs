@@ -162,6 +162,7 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
         nick: None,
         reason: None,
     };
+    turn.held.belonging = None;
     turn.held.members.insert(asking.user.clone(), owner);
     saved::room(turn).await?;
     saved::member(turn, &asking.user.clone()).await?;

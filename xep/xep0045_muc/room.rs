@@ -140,6 +140,8 @@ pub struct State {
     pub secret: [u8; SECRET_BYTES],
     /// The addresses of all sessions, put together when they are needed.
     pub everybody: Option<Arc<[Jid]>>,
+    /// Members, admins and owners, put together when they are needed.
+    pub belonging: Option<Arc<[BareJid]>>,
     /// When it was last used, for who is put out of memory.
     pub used: Timestamp,
 }
@@ -161,6 +163,7 @@ impl State {
             last_spoken: None,
             secret,
             everybody: None,
+            belonging: None,
             used: now,
         }
     }
@@ -204,6 +207,24 @@ impl State {
             nick: member.nick.clone(),
         };
         self.members.iter().map(one).collect()
+    }
+
+    /// Members, admins and owners, sorted.
+    pub fn belonging(&mut self) -> Arc<[BareJid]> {
+        if let Some(known) = &self.belonging {
+            return known.clone();
+        }
+        let belongs = |(jid, member): &(&BareJid, &Member)| {
+            member.affiliation >= Affiliation::Member && !jid.is_domain()
+        };
+        let all: Arc<[BareJid]> = self
+            .members
+            .iter()
+            .filter(belongs)
+            .map(|(jid, _)| jid.clone())
+            .collect();
+        self.belonging = Some(all.clone());
+        all
     }
 
     /// The nickname reserved for a user.

@@ -1,5 +1,6 @@
 //! All rooms: found in memory, read from the database when somebody needs them, put out of memory when nobody does.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -303,6 +304,22 @@ impl Registry {
     #[cfg(test)]
     pub fn loaded(&self) -> usize {
         self.rooms.len()
+    }
+
+    /// How many are in which rooms of a service.
+    pub fn occupied(&self, service: &str) -> HashMap<BareJid, usize> {
+        let of_service = |room: &Arc<Room>| room.jid.domain() == service;
+        let rooms: Vec<Arc<Room>> = self
+            .rooms
+            .iter()
+            .map(|room| room.clone())
+            .filter(of_service)
+            .collect();
+        rooms
+            .iter()
+            .filter_map(|room| Some((room.jid.clone(), room.state.try_lock().ok()?.occupants.len())))
+            .filter(|(_, occupants)| *occupants > 0)
+            .collect()
     }
 
     /// Notes that a session is in a room.

@@ -69,7 +69,8 @@ async fn content(upload: &Upload, file: &File, first: u64, last: u64) -> Result<
         let stream = upload.objects.read(&file.object, first..last + 1).await?;
         return Ok(stream.map(|piece| piece.map_err(io::Error::other)).boxed());
     };
-    let (opener, range) = Opener::new(key, file.bytes, first, last);
+    let (opener, range) = Opener::new(key, file.bytes, first, last)
+        .map_err(|_| Problem::Failed("a key that is none".into()))?;
     let sealed = upload.objects.read(&file.object, range).await?;
     let object = file.object.clone();
     let opened = stream::try_unfold(

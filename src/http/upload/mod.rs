@@ -17,8 +17,8 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use kim_core::config::Config;
-use kim_core::router::Router;
-use kim_xep::xep0363_upload::api::{Refusal, Uploads};
+use kim_core::router::{Host, Router};
+use kim_xep::xep0363_upload::api::{Refusal, Slot, Uploads};
 use tokio::sync::Semaphore;
 
 use self::objects::Objects;
@@ -36,6 +36,7 @@ const CLEARED_MAX: u32 = 500;
 
 /// Files and where they are.
 pub struct Upload {
+    router: Arc<Router>,
     uploads: Arc<Uploads>,
     objects: Objects,
     turns: Arc<Semaphore>,
@@ -47,11 +48,12 @@ pub struct Upload {
 
 impl Upload {
     /// Opens the store, if the module is there.
-    pub fn open(router: &Router, config: &Config) -> Result<Option<Arc<Upload>>, StoreError> {
+    pub fn open(router: &Arc<Router>, config: &Config) -> Result<Option<Arc<Upload>>, StoreError> {
         let Some(uploads) = router.fact::<Uploads>() else {
             return Ok(None);
         };
         Ok(Some(Arc::new(Upload {
+            router: router.clone(),
             uploads,
             objects: Objects::open(&config.uploads())?,
             turns: Arc::new(Semaphore::new(UPLOADS_MAX)),
@@ -59,6 +61,15 @@ impl Upload {
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })))
+    }
+
+    /// Whether whoever got a slot is still there.
+    async fn is_known(&self, slot: &Slot) -> Result<bool, Problem> {
+        if self.router.host(slot.account.domain()) == Some(Host::Guests) {
+            return Ok(true);
+        }
+        let known = self.router.accounts().exists(&slot.account).await;
+        known.map_err(|error| Problem::Failed(error.to_string()))
     }
 
     /// Clears away now and then what is over and what nobody needs.

@@ -34,6 +34,9 @@ pub(super) async fn put(
             "there is no such slot, or it is too old",
         ));
     };
+    if !upload.is_known(&slot).await? {
+        return Err(Problem::Refused(StatusCode::FORBIDDEN, "the account is gone"));
+    }
     judge(&slot, request.headers())?;
     let Ok(turn) = upload.turns.clone().try_acquire_owned() else {
         let mut response = answer::text(
@@ -85,6 +88,10 @@ async fn take(upload: &Upload, slot: &Slot, body: Body) -> Result<(), Problem> {
     let problem = match taken {
         Ok(key) => match upload.uploads.finish(slot, &object, key.as_ref()).await {
             Ok(()) => {
+                if !upload.is_known(slot).await? {
+                    // The account went while its file came.
+                    upload.uploads.delete(&slot.account, &slot.id).await?;
+                }
                 upload.files.fetch_add(1, Ordering::Relaxed);
                 upload.bytes.fetch_add(slot.bytes, Ordering::Relaxed);
                 tracing::info!(event = "uploaded", account = %slot.account, bytes = slot.bytes);
@@ -141,13 +148,15 @@ async fn copy(
     bytes: u64,
     writer: &mut Writer,
 ) -> Result<(), Problem> {
-    let mut sealer = key.map(|key| Sealer::new(key, bytes));
+    let failed = |_| Problem::Failed("sealing failed".into());
+    let mut sealer = key
+        .map(|key| Sealer::new(key, bytes))
+        .transpose()
+        .map_err(failed)?;
     let mut chunk = first;
     loop {
         if let Some(sealer) = &mut sealer {
-            sealer
-                .seal(&mut chunk)
-                .map_err(|_| Problem::Failed("sealing failed".into()))?;
+            sealer.seal(&mut chunk).map_err(failed)?;
         }
         writer.write(&chunk).await?;
         if incoming.left == 0 {

@@ -3,11 +3,10 @@
 //! left out, moved or cut off unnoticed; a key is used for one file, so no nonce comes twice. A part of a file needs only the
 //! chunks it lies in, and memory for one of them.
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Nonce};
 use bytes::{Bytes, BytesMut};
 use kim_core::random;
 use kim_xep::xep0363_upload::api::ContentKey;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// Bytes of a chunk before it is sealed.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
@@ -24,12 +23,17 @@ pub(super) fn new_key() -> ContentKey {
     ContentKey(random::bytes())
 }
 
+fn cipher(key: &ContentKey) -> Result<LessSafeKey, Broken> {
+    let key = UnboundKey::new(&AES_256_GCM, &key.0).map_err(|_| Broken)?;
+    Ok(LessSafeKey::new(key))
+}
+
 /// How many chunks a file has.
 fn chunks(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES as u64).max(1)
 }
 
-fn nonce(number: u64, is_last: bool) -> Nonce<aes_gcm::aead::consts::U12> {
+fn nonce(number: u64, is_last: bool) -> Nonce {
     let mut nonce = [0; 12];
     let (counter, last) = nonce.split_at_mut(11);
     counter
@@ -38,23 +42,23 @@ fn nonce(number: u64, is_last: bool) -> Nonce<aes_gcm::aead::consts::U12> {
         .zip(number.to_le_bytes())
         .for_each(|(to, from)| *to = from);
     last.fill(u8::from(is_last));
-    Nonce::from(nonce)
+    Nonce::assume_unique_for_key(nonce)
 }
 
 /// Seals a file of known size.
 pub(super) struct Sealer {
-    cipher: Aes256Gcm,
+    cipher: LessSafeKey,
     number: u64,
     chunks: u64,
 }
 
 impl Sealer {
-    pub fn new(key: &ContentKey, bytes: u64) -> Sealer {
-        Sealer {
-            cipher: Aes256Gcm::new((&key.0).into()),
+    pub fn new(key: &ContentKey, bytes: u64) -> Result<Sealer, Broken> {
+        Ok(Sealer {
+            cipher: cipher(key)?,
             number: 0,
             chunks: chunks(bytes),
-        }
+        })
     }
 
     /// Seals the next chunk in place: whole, but for the last one.
@@ -63,16 +67,16 @@ impl Sealer {
         self.number += 1;
         let tag = self
             .cipher
-            .encrypt_inout_detached(&nonce, b"", chunk.as_mut().into())
+            .seal_in_place_separate_tag(nonce, Aad::empty(), chunk)
             .map_err(|_| Broken)?;
-        chunk.extend_from_slice(&tag);
+        chunk.extend_from_slice(tag.as_ref());
         Ok(())
     }
 }
 
 /// Opens a part of a file.
 pub(super) struct Opener {
-    cipher: Aes256Gcm,
+    cipher: LessSafeKey,
     number: u64,
     chunks: u64,
     /// Bytes of the first chunk that were not asked for.
@@ -84,20 +88,25 @@ pub(super) struct Opener {
 
 impl Opener {
     /// For the bytes `first` to `last` of a file of so many; gives also where they are in the sealed file.
-    pub fn new(key: &ContentKey, bytes: u64, first: u64, last: u64) -> (Opener, std::ops::Range<u64>) {
+    pub fn new(
+        key: &ContentKey,
+        bytes: u64,
+        first: u64,
+        last: u64,
+    ) -> Result<(Opener, std::ops::Range<u64>), Broken> {
         let chunk = CHUNK_BYTES as u64;
         let (from, to) = (first / chunk, last / chunk + 1);
         let whole = bytes + chunks(bytes) * TAG_BYTES as u64;
         let range = from * SEALED_CHUNK_BYTES as u64..(to * SEALED_CHUNK_BYTES as u64).min(whole);
         let opener = Opener {
-            cipher: Aes256Gcm::new((&key.0).into()),
+            cipher: cipher(key)?,
             number: from,
             chunks: chunks(bytes),
             skip: (first % chunk) as usize,
             left: last - first + 1,
             sealed: BytesMut::new(),
         };
-        (opener, range)
+        Ok((opener, range))
     }
 
     /// Whether all of the part was given.
@@ -123,17 +132,12 @@ impl Opener {
             _ => return Ok(None),
         };
         let mut chunk = self.sealed.split_to(length);
-        let at = length.checked_sub(TAG_BYTES).ok_or(Broken)?;
-        let tag = chunk.split_off(at);
-        let tag: [u8; TAG_BYTES] = tag.as_ref().try_into().map_err(|_| Broken)?;
-        self.cipher
-            .decrypt_inout_detached(
-                &nonce(self.number, is_last),
-                b"",
-                chunk.as_mut().into(),
-                &tag.into(),
-            )
+        let opened = self
+            .cipher
+            .open_in_place(nonce(self.number, is_last), Aad::empty(), &mut chunk)
             .map_err(|_| Broken)?;
+        let length = opened.len();
+        chunk.truncate(length);
         self.number += 1;
         let mut plain = chunk.freeze();
         let skip = std::mem::take(&mut self.skip);
@@ -157,7 +161,7 @@ mod tests {
     use super::*;
 
     fn seal(key: &ContentKey, plain: &[u8]) -> Vec<u8> {
-        let mut sealer = Sealer::new(key, plain.len() as u64);
+        let mut sealer = Sealer::new(key, plain.len() as u64).unwrap();
         let mut out = Vec::new();
         for chunk in plain.chunks(CHUNK_BYTES) {
             let mut chunk = BytesMut::from(chunk);
@@ -168,7 +172,7 @@ mod tests {
     }
 
     fn open(key: &ContentKey, sealed: &[u8], bytes: u64, first: u64, last: u64) -> Result<Vec<u8>, Broken> {
-        let (mut opener, range) = Opener::new(key, bytes, first, last);
+        let (mut opener, range) = Opener::new(key, bytes, first, last)?;
         let part = sealed
             .get(range.start as usize..(range.end as usize).min(sealed.len()))
             .ok_or(Broken)?;
