@@ -68,7 +68,9 @@ async fn main() {
         },
     ];
     let archive = number("KIM_BENCH_ARCHIVE", 1) == 1;
-    let settings = format!("[limits]\nenabled = false\n[xep0313_mam]\nenabled = {archive}\n");
+    let settings = format!(
+        "[limits]\nenabled = false\n[xep0313_mam]\nenabled = {archive}\n[xep0045_muc]\nenabled = {archive}\n"
+    );
     let kim = Kim::start("chat", &settings).await;
     let mut all = Vec::new();
     for number in 0..pairs {

@@ -29,6 +29,7 @@ pub mod xep0199_ping;
 pub mod xep0202_time;
 pub mod xep0280_carbons;
 pub mod xep0313_mam;
+pub mod xep0313_rooms;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
 pub mod xep0363_upload;
@@ -36,7 +37,17 @@ pub mod xep0380_eme;
 pub mod xep0384_omemo;
 pub mod xep0401_invites;
 pub mod xep0402_bookmarks;
+pub mod xep0402_sticky;
+pub mod xep0424_retraction;
+pub mod xep0425_moderation;
+pub mod xep0433_channel_search;
+pub mod xep0437_activity;
+pub mod xep0452_mentions;
+pub mod xep0486_room_avatars;
+pub mod xep0488_tokens;
 pub mod xep0490_mds;
+pub mod xep0500_slow_mode;
+pub mod xep0502_muc_activity;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -44,11 +55,11 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<rfc6121_im::Im>(),
     Entry::of::<xep0004_forms::DataForms>(),
     Entry::of::<xep0012_last::LastActivity>(),
-    Entry::of::<xep0030_disco::Disco>(),
     Entry::of::<xep0049_private::PrivateXml>(),
-    Entry::of::<xep0050_commands::AdHocCommands>(),
     Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0059_rsm::ResultSets>(),
+    Entry::of::<xep0030_disco::Disco>(),
+    Entry::of::<xep0050_commands::AdHocCommands>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
     Entry::of::<xep0115_caps::EntityCaps>(),
@@ -65,13 +76,24 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0280_carbons::Carbons>(),
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0045_muc::Muc>(),
+    Entry::of::<xep0313_rooms::RoomArchives>(),
     Entry::of::<xep0352_csi::ClientStates>(),
     Entry::of::<xep0363_upload::Upload>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),
     Entry::of::<xep0384_omemo::Omemo>(),
     Entry::of::<xep0401_invites::Invitations>(),
     Entry::of::<xep0402_bookmarks::Bookmarks>(),
+    Entry::of::<xep0402_sticky::StickyMembers>(),
+    Entry::of::<xep0424_retraction::Retraction>(),
+    Entry::of::<xep0425_moderation::Moderation>(),
+    Entry::of::<xep0433_channel_search::ChannelSearch>(),
+    Entry::of::<xep0437_activity::RoomActivity>(),
+    Entry::of::<xep0452_mentions::Mentions>(),
+    Entry::of::<xep0486_room_avatars::RoomAvatars>(),
+    Entry::of::<xep0488_tokens::TokenInvites>(),
     Entry::of::<xep0490_mds::DisplayedSync>(),
+    Entry::of::<xep0500_slow_mode::SlowMode>(),
+    Entry::of::<xep0502_muc_activity::MucActivity>(),
 ];
 
 #[cfg(test)]

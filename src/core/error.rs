@@ -191,7 +191,7 @@ pub struct StanzaError {
     /// Canonical XML of an application-specific condition with content.
     payload: Option<String>,
     text: Option<Cow<'static, str>>,
-    detail: Option<Detail>,
+    detail: Option<Box<Detail>>,
 }
 
 /// An application-specific condition: an element without content.
@@ -228,11 +228,11 @@ impl StanzaError {
 
     /// The same with an application-specific condition element (RFC 6120 §8.3.4): its name and namespace.
     pub fn detail(mut self, name: &'static str, ns: &'static str) -> StanzaError {
-        self.detail = Some(Detail {
+        self.detail = Some(Box::new(Detail {
             name,
             ns,
             attribute: None,
-        });
+        }));
         self
     }
 
@@ -244,11 +244,11 @@ impl StanzaError {
         attribute: &'static str,
         value: impl Into<Cow<'static, str>>,
     ) -> StanzaError {
-        self.detail = Some(Detail {
+        self.detail = Some(Box::new(Detail {
             name,
             ns,
             attribute: Some((attribute, value.into())),
-        });
+        }));
         self
     }
 

@@ -113,6 +113,11 @@ impl Info {
         self.features.insert(feature.into());
     }
 
+    /// Takes a feature out that is not there for everybody.
+    pub fn without(&mut self, feature: &str) {
+        self.features.remove(feature);
+    }
+
     /// Adds a form (XEP-0128): a canonical `<x xmlns='jabber:x:data' type='result'/>` with a FORM_TYPE of its own.
     pub fn form(&mut self, form: String) {
         self.forms.push(form);

@@ -12,6 +12,7 @@ use kim_core::wire::Writer;
 
 use super::api::{ITEMS, Item, ItemsAsked};
 use crate::rfc6121_im::api::Subscriptions;
+use crate::xep0059_rsm::api::{self as rsm, Asked, Given};
 
 /// Answers disco#items.
 pub(super) struct TellItems {
@@ -32,7 +33,7 @@ impl HandleIq for TellItems {
                 .await?
         {
             // An account that is not there answers the same: an empty list, whatever the node (§8).
-            return Ok(write(node.as_deref(), &[]));
+            return Ok(write(node.as_deref(), &[], None));
         }
         let items = match (at, &node) {
             (At::Within(_), _) | (_, Some(_)) => None,
@@ -48,7 +49,17 @@ impl HandleIq for TellItems {
         };
         router.raise(&mut asked, cx).await?;
         let items = asked.items.ok_or(Condition::ItemNotFound)?;
-        Ok(write(asked.node.as_deref(), &items))
+        if iq.payload.child("set", rsm::NS).is_none() {
+            return Ok(write(asked.node.as_deref(), &items, None));
+        }
+        // XEP-0059 §3: page by page, in the order in which they are listed without.
+        let id = |item: &Item| {
+            let name = item.node.clone().or_else(|| item.name.clone());
+            name.unwrap_or_else(|| item.jid.as_str().to_owned())
+        };
+        let page = Asked::parse(iq.payload)?;
+        let (items, given) = rsm::page_of(&items, id, &page, items.len(), items.len())?;
+        Ok(write(asked.node.as_deref(), items, Some(&given)))
     }
 }
 
@@ -65,7 +76,7 @@ fn services(router: &Router, domain: &str) -> Vec<Item> {
         .collect()
 }
 
-fn write(node: Option<&str>, items: &[Item]) -> Reply {
+fn write(node: Option<&str>, items: &[Item], given: Option<&Given>) -> Reply {
     let mut xml = Writer::new();
     xml.start("query", ITEMS);
     if let Some(node) = node {
@@ -80,6 +91,9 @@ fn write(node: Option<&str>, items: &[Item]) -> Reply {
             xml.attr("name", name);
         }
         xml.end();
+    }
+    if let Some(given) = given {
+        given.write(&mut xml);
     }
     xml.end();
     xml.into()

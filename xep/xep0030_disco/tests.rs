@@ -98,6 +98,7 @@ async fn house() -> House {
     House::new(&[
         Entry::of::<StanzaIds>(),
         Entry::of::<Im>(),
+        Entry::of::<crate::xep0059_rsm::ResultSets>(),
         Entry::of::<Disco>(),
         Entry::of::<Library>(),
     ])

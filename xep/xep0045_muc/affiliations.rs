@@ -51,6 +51,7 @@ pub async fn put(
         Some(nick) => Some(nick).filter(|nick| !nick.is_empty()),
         None => known,
     };
+    turn.held.belonging = None;
     if to == Affiliation::None {
         turn.held.members.remove(jid);
     } else {

@@ -6,6 +6,7 @@
 //! everybody gets it, in one order for all. So a hook must not call [`Rooms`] about the same room (it would wait for
 //! itself); what it needs is in the event.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
@@ -15,8 +16,11 @@ use kim_core::hook::Event;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::Stanza;
 
+pub use super::enter::{MEMBERS_ONLY, PASSWORD_PROTECTED};
 pub use super::fields::{Field, ROOMCONFIG, RoomConfig, Shape};
 pub use super::history::ARCHIVE;
+pub use super::invitations::MAY_INVITE;
+pub use super::life::{DESCRIPTION, LANGUAGE, NAME, PERSISTENT, PUBLIC};
 pub use super::privacy::is_non_anonymous;
 pub use super::privileges::{Affiliation, Privilege, Right, Role, Standing, affiliation_allows, role_allows};
 use super::rooms::Registry;
@@ -72,6 +76,10 @@ pub struct RoomMessage {
     pub from: Who,
     /// What everybody gets: from the occupant's address, to nobody yet.
     pub stanza: Stanza,
+    /// All sessions that are there.
+    pub inside: Arc<[Jid]>,
+    /// Members, admins and owners, there or not, sorted.
+    pub members: Arc<[BareJid]>,
     /// What the room sends to all occupants right behind it.
     pub also: Vec<Stanza>,
 }
@@ -79,6 +87,10 @@ pub struct RoomMessage {
 impl Event for RoomMessage {
     const NAME: &'static str = "room-message";
 }
+
+/// A fact for the context of a [`RoomMessage`] or an announcement: something in the archive is not what it was (retraction,
+/// moderation), so what is in memory of it is forgotten. Those who enter next get it from there.
+pub struct HistoryChanged;
 
 /// An occupant's presence is about to be shown. Every hook adds what belongs in it.
 pub struct OccupantPresence {
@@ -203,6 +215,21 @@ pub struct Affiliated {
     pub nick: Option<Box<str>>,
 }
 
+/// Somebody at a room, inside or outside.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Where.
+    pub room: RoomView,
+    /// What they are there.
+    pub affiliation: Affiliation,
+    /// Which occupant the session is.
+    pub occupant: Option<Who>,
+    /// Whether they are inside or could enter now without saying more (a password).
+    pub may_enter: bool,
+    /// Whether they see real addresses.
+    pub sees_addresses: bool,
+}
+
 /// A room that anybody may find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -309,13 +336,10 @@ impl Rooms {
         super::affiliations::by_the_room(&self.0, room, user, to, cx).await
     }
 
-    /// Forgets the last messages in memory, because what is in the archive has changed (moderation, retraction). Those who
-    /// enter next get them from there.
-    pub async fn forget_history(&self, room: &BareJid, cx: &Cx) -> Result<(), Fault> {
-        if let Some(mut held) = self.0.hold(room, cx.router()).await? {
-            held.ring = None;
-        }
-        Ok(())
+    /// What somebody finds at a room; `None` if they find nothing there.
+    pub async fn visitor(&self, room: &BareJid, session: &Jid, cx: &Cx) -> Result<Option<Visitor>, Fault> {
+        let held = self.0.hold(room, cx.router()).await?;
+        Ok(held.and_then(|held| super::privacy::visitor(&held, session, cx)))
     }
 
     /// Public rooms of a service by their addresses, behind one of them: a page of at most so many.
@@ -331,6 +355,16 @@ impl Rooms {
     /// The rooms that somebody has an affiliation in, and which.
     pub async fn rooms_of(&self, user: &BareJid) -> Result<Vec<(BareJid, Affiliation)>, Fault> {
         Ok(self.0.store.rooms_of(user).await?)
+    }
+
+    /// How many are in which rooms of a service; nobody is in the others. A room that is being changed right now is left out.
+    pub fn occupied(&self, service: &str) -> HashMap<BareJid, usize> {
+        self.0.occupied(service)
+    }
+
+    /// The rooms in which a session is.
+    pub fn rooms_with(&self, session: &Jid) -> Vec<BareJid> {
+        self.0.rooms_with(session).into_vec()
     }
 
     /// When a room last heard something, if that is known without asking its archive.

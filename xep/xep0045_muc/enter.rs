@@ -108,19 +108,12 @@ pub async fn enter(
             Some(held) => {
                 let mut turn = Turn::new(registry, held, cx);
                 let made = become_owner(&mut turn, &asking).await;
-                return match made {
-                    Ok(()) => {
-                        turn.close(cx);
-                        Ok(())
-                    }
-                    Err(fault) => {
-                        let room = turn.held.room.clone();
-                        turn.held.phase = Phase::Unloaded;
-                        drop(turn);
-                        registry.unload(&room).await;
-                        Err(fault)
-                    }
-                };
+                if let Err(fault) = made {
+                    turn.is_change = true;
+                    return Err(fault);
+                }
+                turn.close(cx);
+                return Ok(());
             }
             // Somebody else was faster.
             None => registry.held(&room, &router).await?,
@@ -169,6 +162,7 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
         nick: None,
         reason: None,
     };
+    turn.held.belonging = None;
     turn.held.members.insert(asking.user.clone(), owner);
     saved::room(turn).await?;
     saved::member(turn, &asking.user.clone()).await?;

@@ -11,7 +11,7 @@ use super::api::OccupantsChanged;
 use super::presence::{self, News};
 use super::room::{Occupant, Phase};
 use super::rooms::{Registry, Turn};
-use super::{destroy, life, nick};
+use super::{destroy, life, nick, privacy};
 
 /// One session leaves. The occupant stays while there are others of the same user.
 pub async fn leave(
@@ -46,8 +46,13 @@ pub async fn leave(
             left(&mut turn, &one).await?;
         }
     } else {
-        let (mut full, _) = presence::gone(&turn, &key, &said, &News::codes(&[110]));
-        full.to = Some(session.clone());
+        let sees = turn
+            .held
+            .at(session)
+            .is_some_and(|one| privacy::sees_addresses(&turn.held.config, one));
+        let (full, veiled) = presence::gone(&turn, &key, &said, &News::codes(&[110]));
+        let mut own = if sees { full } else { veiled };
+        own.to = Some(session.clone());
         let spoke = turn
             .held
             .occupants
@@ -56,7 +61,7 @@ pub async fn leave(
             .is_some_and(|seat| seat.jid == *session);
         turn.held.stand_up(session);
         nick::forget(&mut turn, session);
-        turn.send(full);
+        turn.send(own);
         if spoke {
             // Another session's presence is now the occupant's.
             presence::dress(&mut turn, &key).await?;

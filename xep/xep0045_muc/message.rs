@@ -10,7 +10,7 @@ use kim_core::ns;
 use kim_core::random;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
-use super::api::{MUC, OCCUPANT_ID, RoomMessage, USER};
+use super::api::{HistoryChanged, MUC, OCCUPANT_ID, RoomMessage, USER};
 use super::privileges::{Privilege, role_allows};
 use super::rooms::{Registry, Turn};
 use super::{configuration, guests, history, presence, subject};
@@ -51,17 +51,15 @@ pub async fn speak(
     }
     may_speak(&mut turn, from, &user)?;
     turn.has_room()?;
-    if matches!(turn.held.phase, super::room::Phase::Locked { .. }) {
-        // Who speaks has accepted the room as it is: some clients never configure what they make.
-        configuration::open(&mut turn).await?;
-    }
     if changes_subject {
+        accept(&mut turn).await?;
         if let Some(change) = subject::clean(&turn, from, stanza) {
             subject::change(&mut turn, from, change).await?;
         }
         turn.close(cx);
         return Ok(());
     }
+    let (everybody, members) = (turn.held.everybody(), turn.held.belonging());
     let Some(one) = turn.held.at(from) else {
         return Ok(());
     };
@@ -69,6 +67,8 @@ pub async fn speak(
         room: turn.held.view(),
         from: turn.held.who(one, Some(from)),
         stanza: clean(&turn, stanza).from(one.address.clone()),
+        inside: everybody.clone(),
+        members,
         also: Vec::new(),
     };
     event.stanza.append(&presence::occupant_id(&one.id));
@@ -77,24 +77,33 @@ pub async fn speak(
     }
     let router = turn.cx.router().clone();
     if router.raise(&mut event, &mut turn.cx).await? == Flow::Done {
+        if turn.cx.fact::<SaidBefore>().is_some() {
+            // Its sender does not know that everybody has it; nobody else needs it again.
+            turn.send(event.stanza.to(from.clone()));
+        }
         turn.close(cx);
         return Ok(());
     }
-    if turn.cx.fact::<SaidBefore>().is_some() {
-        // Its sender does not know that everybody has it; nobody else needs it again.
-        turn.send(event.stanza.to(from.clone()));
-        turn.close(cx);
-        return Ok(());
+    accept(&mut turn).await?;
+    if turn.cx.fact::<HistoryChanged>().is_some() {
+        turn.held.ring = None;
     }
     if mam::is_worth_in_room(&event.stanza) {
         history::remember(&mut turn, &event.stanza);
     }
-    let everybody = turn.held.everybody();
     turn.send_all(event.stanza, everybody.clone());
     for stanza in event.also {
         turn.send_all(stanza, everybody.clone());
     }
     turn.close(cx);
+    Ok(())
+}
+
+/// Who speaks in a new room has accepted it as it is: some clients never configure what they make.
+async fn accept(turn: &mut Turn) -> Result<(), Fault> {
+    if matches!(turn.held.phase, super::room::Phase::Locked { .. }) {
+        configuration::open(turn).await?;
+    }
     Ok(())
 }
 
@@ -164,9 +173,20 @@ impl On<RoomMessage> for Keep {
         if !event.room.config.is(&history::ARCHIVE) || !mam::is_worth_in_room(&event.stanza) {
             return Ok(Flow::Next);
         }
-        match self.0.put_in_room(&event.room.jid, &event.stanza, cx).await? {
+        let author = mam::Author {
+            jid: event.from.jid.clone(),
+            affiliation: event.from.affiliation.as_str(),
+            role: event.from.role.as_str(),
+        };
+        let archived = self
+            .0
+            .put_in_room(&event.room.jid, &event.stanza, Some(&author), cx);
+        match archived.await? {
             InRoom::Stored(id) => event.stanza.append(&mam::stanza_id(&event.room.jid, &id)),
-            InRoom::SaidBefore => cx.learn(SaidBefore),
+            InRoom::SaidBefore => {
+                cx.learn(SaidBefore);
+                return Ok(Flow::Done);
+            }
         }
         Ok(Flow::Next)
     }
@@ -195,11 +215,18 @@ pub async fn announce(
         && stanza.kind == Kind::Message(MessageType::Groupchat)
         && turn.held.config.is(&history::ARCHIVE)
     {
-        if let InRoom::Stored(given) = registry.archives.put_in_room(room, &stanza, &mut turn.cx).await? {
+        if let InRoom::Stored(given) = registry
+            .archives
+            .put_in_room(room, &stanza, None, &mut turn.cx)
+            .await?
+        {
             stanza.append(&mam::stanza_id(room, &given));
             id = Some(given);
         }
         history::remember(&mut turn, &stanza);
+    }
+    if turn.cx.fact::<HistoryChanged>().is_some() {
+        turn.held.ring = None;
     }
     let everybody = turn.held.everybody();
     turn.send_all(stanza, everybody);

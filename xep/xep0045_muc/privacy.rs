@@ -1,8 +1,13 @@
 //! Who sees whose real address (§7.2.3, §7.2.4), and who sees the list of members (§9.5).
 
+use kim_core::cx::Cx;
+use kim_core::jid::Jid;
+
+use super::api::Visitor;
 use super::fields::{Field, RoomConfig, Shape};
-use super::privileges::{Affiliation, Right, Role, affiliation_allows};
-use super::room::Occupant;
+use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
+use super::room::{Occupant, State};
+use super::{enter, guests};
 
 /// Non-anonymous or semi-anonymous.
 pub const WHOIS: Field = Field {
@@ -58,6 +63,30 @@ pub fn is_non_anonymous(config: &RoomConfig) -> bool {
 /// Whether an occupant sees real addresses.
 pub fn sees_addresses(config: &RoomConfig, one: &Occupant) -> bool {
     is_non_anonymous(config) || one.role == Role::Moderator
+}
+
+/// What somebody finds at a room; nothing at one that is not open yet and not theirs.
+pub fn visitor(held: &State, session: &Jid, cx: &Cx) -> Option<Visitor> {
+    let (user, config) = (session.bare(), &held.config);
+    let affiliation = held.affiliation(&user);
+    let owns = affiliation_allows(affiliation, Right::Own);
+    if held.is_locked(cx.router().clock().now()) && !owns {
+        return None;
+    }
+    let one = held.at(session);
+    let is_moderated = config.is(&super::voice::MODERATED);
+    let is_open = role_on_entering(affiliation, is_moderated, config.is(&enter::MEMBERS_ONLY)).is_some()
+        && (owns || !config.is(&enter::PASSWORD_PROTECTED))
+        && (!guests::is_guest(&user, cx.router()) || guests::may_enter(config).is_ok());
+    Some(Visitor {
+        room: held.view(),
+        affiliation,
+        occupant: one.map(|one| held.who(one, Some(session))),
+        may_enter: one.is_some() || is_open,
+        sees_addresses: is_non_anonymous(config)
+            || affiliation_allows(affiliation, Right::Administer)
+            || one.is_some_and(|one| one.role == Role::Moderator),
+    })
 }
 
 /// Whether a role's presence is told to all.

@@ -140,6 +140,8 @@ pub struct State {
     pub secret: [u8; SECRET_BYTES],
     /// The addresses of all sessions, put together when they are needed.
     pub everybody: Option<Arc<[Jid]>>,
+    /// Members, admins and owners, put together when they are needed.
+    pub belonging: Option<Arc<[BareJid]>>,
     /// When it was last used, for who is put out of memory.
     pub used: Timestamp,
 }
@@ -161,6 +163,7 @@ impl State {
             last_spoken: None,
             secret,
             everybody: None,
+            belonging: None,
             used: now,
         }
     }
@@ -206,6 +209,24 @@ impl State {
         self.members.iter().map(one).collect()
     }
 
+    /// Members, admins and owners, sorted.
+    pub fn belonging(&mut self) -> Arc<[BareJid]> {
+        if let Some(known) = &self.belonging {
+            return known.clone();
+        }
+        let belongs = |(jid, member): &(&BareJid, &Member)| {
+            member.affiliation >= Affiliation::Member && !jid.is_domain()
+        };
+        let all: Arc<[BareJid]> = self
+            .members
+            .iter()
+            .filter(belongs)
+            .map(|(jid, _)| jid.clone())
+            .collect();
+        self.belonging = Some(all.clone());
+        all
+    }
+
     /// The nickname reserved for a user.
     pub fn reserved_nick(&self, user: &BareJid) -> Option<&str> {
         self.members.get(user.as_str())?.nick.as_deref()
@@ -238,10 +259,8 @@ impl State {
 
     /// The keys of a user's occupants: one, unless they have entered under several nicknames.
     pub fn keys_of(&self, user: &BareJid) -> Vec<Box<str>> {
-        let own = |(_, one): &(&Box<str>, &Occupant)| one.user == *user;
-        self.occupants
-            .iter()
-            .filter(own)
+        let all = self.occupants.iter();
+        all.filter(|(_, one)| one.user == *user)
             .map(|(key, _)| key.clone())
             .collect()
     }

@@ -1,5 +1,6 @@
 //! All rooms: found in memory, read from the database when somebody needs them, put out of memory when nobody does.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -305,6 +306,22 @@ impl Registry {
         self.rooms.len()
     }
 
+    /// How many are in which rooms of a service.
+    pub fn occupied(&self, service: &str) -> HashMap<BareJid, usize> {
+        let of_service = |room: &Arc<Room>| room.jid.domain() == service;
+        let rooms: Vec<Arc<Room>> = self
+            .rooms
+            .iter()
+            .map(|room| room.clone())
+            .filter(of_service)
+            .collect();
+        rooms
+            .iter()
+            .filter_map(|room| Some((room.jid.clone(), room.state.try_lock().ok()?.occupants.len())))
+            .filter(|(_, occupants)| *occupants > 0)
+            .collect()
+    }
+
     /// Notes that a session is in a room.
     pub fn sat_down(&self, session: &Jid, room: &BareJid) {
         let mut rooms = self.seats.entry(session.clone()).or_default();
@@ -331,7 +348,7 @@ impl Registry {
 }
 
 /// A room that is being changed: what follows from it is collected, and put into its order at the end. Dropped before
-/// that, nothing follows; who fails must not have changed the room yet.
+/// that, nothing follows.
 pub struct Turn {
     /// All rooms.
     pub registry: Arc<Registry>,
@@ -344,6 +361,18 @@ pub struct Turn {
     /// Whether the room in memory has changed.
     pub is_change: bool,
     then: Option<Then>,
+    is_closed: bool,
+}
+
+impl Drop for Turn {
+    /// A turn that fails half way has changed the room in memory and stores nothing of it: the room is read again.
+    fn drop(&mut self) {
+        if self.is_change && !self.is_closed {
+            self.held.phase = Phase::Unloaded;
+            let room = self.held.room.clone();
+            self.registry.forget(&room, &self.held);
+        }
+    }
 }
 
 impl Turn {
@@ -356,6 +385,7 @@ impl Turn {
             posts: Vec::new(),
             is_change: false,
             then: None,
+            is_closed: false,
         }
     }
 
@@ -383,12 +413,14 @@ impl Turn {
     }
 
     /// Puts everything into the room's order and lets the room go.
-    pub fn close(self, cause: &mut Cx) {
+    pub fn close(mut self, cause: &mut Cx) {
+        self.is_closed = true;
+        let fresh = self.cx.fresh();
         let batch = Batch {
-            cx: self.cx,
-            posts: self.posts,
+            cx: std::mem::replace(&mut self.cx, fresh),
+            posts: std::mem::take(&mut self.posts),
             is_change: self.is_change,
-            then: self.then,
+            then: self.then.take(),
         };
         post::put(&self.registry, &self.held.room, batch, cause);
     }

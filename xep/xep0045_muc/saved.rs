@@ -182,6 +182,7 @@ pub async fn open(
         last_spoken: None,
         secret,
         everybody: None,
+        belonging: None,
         used: now,
         jid: jid.clone(),
     };

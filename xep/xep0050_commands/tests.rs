@@ -18,6 +18,7 @@ const MODULES: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
     Entry::of::<DataForms>(),
+    Entry::of::<crate::xep0059_rsm::ResultSets>(),
     Entry::of::<Disco>(),
     Entry::of::<AdHocCommands>(),
     Entry::of::<Toy>(),

@@ -9,8 +9,9 @@ use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_core::wire::{El, Element, Writer};
 
-use super::NS;
+pub use super::NS;
 use super::avatar;
+pub use super::avatar::UPDATE;
 use super::store::Cards;
 
 /// A picture.
@@ -32,6 +33,11 @@ impl Photo {
             kind: kind.unwrap_or_default(),
             data,
         })
+    }
+
+    /// Its hash, as presence carries it (XEP-0153 §3.1).
+    pub fn hash(&self) -> String {
+        avatar::hash_of(&self.data)
     }
 }
 

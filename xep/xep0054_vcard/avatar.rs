@@ -17,7 +17,8 @@ use sha1::{Digest, Sha1};
 use super::NS;
 use super::store::Cards;
 
-const UPDATE: &str = "vcard-temp:x:update";
+/// The namespace of the hash in presence.
+pub const UPDATE: &str = "vcard-temp:x:update";
 
 /// The hash of the picture in a vCard (§3.1); none if there is no picture, or if it is not base64 (§4.6).
 pub(super) fn hash(card: El<'_>) -> Option<String> {

@@ -19,7 +19,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-const NS: &str = "vcard-temp";
+/// The namespace.
+pub const NS: &str = "vcard-temp";
 
 /// The module.
 pub struct VCardTemp;

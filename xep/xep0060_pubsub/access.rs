@@ -3,6 +3,8 @@
 //! At an account, somebody who does not see the owner's presence learns one thing only: that there is nothing for them. The
 //! answer is the same for a node that is closed to them, for one that is not there, and for an account that is not there.
 
+use std::sync::Arc;
+
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::{Host, Router};
@@ -11,6 +13,7 @@ use super::config::{AccessModel, PublishModel};
 use super::engine::Engine;
 use super::errors;
 use super::home::{Affiliation, Node, State};
+use crate::rfc6121_im::api::Item;
 
 /// Why somebody may not see a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,9 @@ impl Denied {
     }
 }
 
+/// What an owner's roster says about somebody.
+pub(super) type Contact = Option<Arc<Item>>;
+
 /// Whether an owner is an account rather than the service.
 pub fn is_account(owner: &BareJid) -> bool {
     owner.local().is_some()
@@ -62,6 +68,18 @@ impl Engine {
         node: &Node,
         who: &BareJid,
     ) -> Result<Result<(), Denied>, Fault> {
+        self.may_see_knowing(router, owner, node, who, &mut None).await
+    }
+
+    /// The same for somebody who asks about many nodes of an account: what its roster says is looked up once.
+    pub(super) async fn may_see_knowing(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        node: &Node,
+        who: &BareJid,
+        known: &mut Option<Contact>,
+    ) -> Result<Result<(), Denied>, Fault> {
         match Engine::affiliation(owner, node, who) {
             Affiliation::Outcast => return Ok(Err(Denied::Outcast)),
             Affiliation::Owner | Affiliation::Publisher | Affiliation::Member => return Ok(Ok(())),
@@ -81,7 +99,9 @@ impl Engine {
                     Err(Denied::NotSubscribed)
                 }
             }
-            AccessModel::Presence | AccessModel::Roster => self.by_roster(router, owner, node, who).await?,
+            AccessModel::Presence | AccessModel::Roster => {
+                self.by_roster(router, owner, node, who, known).await?
+            }
         };
         Ok(verdict)
     }
@@ -93,6 +113,7 @@ impl Engine {
         owner: &BareJid,
         node: &Node,
         who: &BareJid,
+        known: &mut Option<Contact>,
     ) -> Result<Result<(), Denied>, Fault> {
         let owners: Vec<&BareJid> = if is_account(owner) {
             vec![owner]
@@ -106,7 +127,12 @@ impl Engine {
         };
         let mut verdict = Err(Denied::NoPresence);
         for owner in owners {
-            let Some(item) = self.subscriptions.item(router, owner, who).await? else {
+            let item = match known.take().filter(|_| is_account(owner)) {
+                Some(item) => item,
+                None => self.subscriptions.item(router, owner, who).await?,
+            };
+            *known = Some(item.clone());
+            let Some(item) = item else {
                 continue;
             };
             if !item.state.is_from() {
@@ -145,7 +171,7 @@ impl Engine {
         owner: &BareJid,
         name: &str,
         asker: &Jid,
-    ) -> Result<std::sync::Arc<Node>, Fault> {
+    ) -> Result<Arc<Node>, Fault> {
         let node = self
             .home(router, owner)
             .await?
@@ -165,7 +191,7 @@ impl Engine {
         owner: &BareJid,
         name: &str,
         asker: &Jid,
-    ) -> Result<std::sync::Arc<Node>, Fault> {
+    ) -> Result<Arc<Node>, Fault> {
         let who = asker.bare();
         let node = self.home(router, owner).await?.node(name);
         if is_account(owner) && who != *owner {

@@ -80,9 +80,10 @@ impl Event for NodeDefaults {
     const NAME: &'static str = "pubsub-node-defaults";
 }
 
-/// Items are about to be published, and nothing is stored yet. The publisher may publish, and the node (if it is there)
-/// meets its options. Hooks of [`kim_core::hook::Stage::Admit`] refuse by failing; those of `Stamp` may change items and
-/// `config`, which becomes the node's whether it is new or not.
+/// Items are about to be published, and nothing is stored yet. The publisher may publish. Hooks of
+/// [`kim_core::hook::Stage::Admit`] refuse by failing; those of `Stamp` may change items and `config`, which becomes the
+/// node's whether it is new or not. `config` comes with the publisher's options in it; what hooks overrule there is no
+/// precondition any more (§7.1.5). It may be raised twice for one request, so hooks change nothing but the event.
 pub struct Publishing {
     /// Whose node: an account, or the domain of the service.
     pub owner: BareJid,
@@ -253,16 +254,16 @@ impl PubSub {
         Ok(self.engine.may_see(router, owner, &node, who).await?.is_ok())
     }
 
-    /// The notification of a node's last item for somebody who has just become available, without an address; nothing if
-    /// there is none, or if the node is configured so, or if they may not see it (XEP-0163 §4.3.4).
+    /// The notifications of the last items of these nodes for somebody who has just become available, without an address;
+    /// none for a node without items, one that is configured so, or one they may not see (XEP-0163 §4.3.4).
     pub async fn last_for(
         &self,
         router: &Router,
         owner: &BareJid,
-        node: &str,
+        nodes: &[&str],
         who: &BareJid,
-    ) -> Result<Option<Stanza>, Fault> {
-        self.engine.last_for(router, owner, node, who).await
+    ) -> Result<Vec<Stanza>, Fault> {
+        self.engine.last_for(router, owner, nodes, who).await
     }
 
     /// Ends the subscriptions that somebody may not hold any more (XEP-0163 §7.1).
@@ -298,11 +299,6 @@ impl PubSub {
         self.engine.node_names(router, owner).await
     }
 
-    /// Whether an owner has no nodes at all.
-    pub async fn has_no_nodes(&self, router: &Router, owner: &BareJid) -> Result<bool, Fault> {
-        Ok(self.engine.home(router, owner).await?.len() == 0)
-    }
-
     /// How a node behaves; `None` if it is not there.
     pub async fn config(
         &self,
@@ -322,7 +318,21 @@ impl PubSub {
         items: Vec<Draft>,
         cx: &mut Cx,
     ) -> Result<Vec<Arc<Item>>, Fault> {
-        self.engine.publish_as_server(owner, node, items, cx).await
+        self.engine.publish_as_server(owner, node, items, None, cx).await
+    }
+
+    /// The same for what anybody may see: a node that is made by this is open.
+    pub async fn publish_openly(
+        &self,
+        owner: &BareJid,
+        node: &str,
+        items: Vec<Draft>,
+        cx: &mut Cx,
+    ) -> Result<Vec<Arc<Item>>, Fault> {
+        let access = Some(AccessModel::Open);
+        self.engine
+            .publish_as_server(owner, node, items, access, cx)
+            .await
     }
 
     /// Removes items for the owner, as the server. Subscribers are told where the node is configured so.

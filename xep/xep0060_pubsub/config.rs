@@ -5,110 +5,13 @@ use kim_core::error::{Condition, StanzaError};
 use kim_core::wire::El;
 
 use super::NODE_CONFIG;
+pub use super::words::{AccessModel, ItemReply, Most, NotificationType, PublishModel, SendLast};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
 /// Texts of a configuration (title, description, groups …) may have so many bytes each.
 const TEXT_BYTES_MAX: usize = 4_096;
 /// Roster groups that a node may name.
 const GROUPS_MAX: usize = 64;
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident: $($(#[$vdoc:meta])* $variant:ident = $text:literal,)*) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-        impl $name {
-            /// The word in forms.
-            pub fn as_str(self) -> &'static str { match self { $($name::$variant => $text,)* } }
-            /// The value that a word names.
-            pub fn named(text: &str) -> Option<$name> { match text { $($text => Some($name::$variant),)* _ => None } }
-            /// Every word, for the forms.
-            const WORDS: &'static [&'static str] = &[$($text,)*];
-        }
-    };
-}
-
-words! {
-    /// Who may subscribe and retrieve items (§4.5).
-    AccessModel:
-    /// Anybody.
-    Open = "open",
-    /// Who sees the owner's presence.
-    Presence = "presence",
-    /// Who sees the owner's presence and stands in one of the groups.
-    Roster = "roster",
-    /// Whom an owner has approved.
-    Authorize = "authorize",
-    /// Whom an owner has named.
-    Whitelist = "whitelist",
-}
-
-words! {
-    /// Who may publish.
-    PublishModel:
-    /// Owners and publishers.
-    Publishers = "publishers",
-    /// Subscribers too.
-    Subscribers = "subscribers",
-    /// Anybody.
-    Open = "open",
-}
-
-words! {
-    /// When the last item is sent without being asked for.
-    SendLast:
-    /// Never.
-    Never = "never",
-    /// To a new subscriber.
-    OnSub = "on_sub",
-    /// To a new subscriber and to one who becomes available.
-    OnSubAndPresence = "on_sub_and_presence",
-}
-
-words! {
-    /// The type of the messages that carry notifications.
-    NotificationType:
-    /// Alerts, which are not stored.
-    Headline = "headline",
-    /// Single messages.
-    Normal = "normal",
-    /// Conversation.
-    Chat = "chat",
-}
-
-words! {
-    /// Whom answers to an item go to.
-    ItemReply:
-    /// The node's owner.
-    Owner = "owner",
-    /// Who published it.
-    Publisher = "publisher",
-}
-
-/// How many of something: a number, or as many as the server allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Most {
-    /// So many.
-    Count(usize),
-    /// The server's limit.
-    Max,
-}
-
-impl Most {
-    fn read(text: &str) -> Option<Most> {
-        match text.trim() {
-            "max" => Some(Most::Max),
-            number => number.parse().ok().map(Most::Count),
-        }
-    }
-
-    fn word(self) -> String {
-        match self {
-            Most::Max => "max".to_owned(),
-            Most::Count(count) => count.to_string(),
-        }
-    }
-}
 
 /// How a node behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +116,14 @@ impl NodeConfig {
             }
         }
         Ok(config)
+    }
+
+    /// The same with the publish-options, if there are any (§7.1.5: what is unknown is refused).
+    pub(super) fn with_options(&self, options: Option<&Form>) -> Result<NodeConfig, StanzaError> {
+        match options {
+            Some(options) => self.with(options, Unknown::Refused),
+            None => Ok(self.clone()),
+        }
     }
 
     /// Which field of a form this configuration does not meet (§7.1.5).

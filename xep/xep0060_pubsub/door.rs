@@ -175,6 +175,7 @@ impl Door {
             publisher: iq.from,
             by_server: false,
             options: options.as_ref(),
+            access: None,
         };
         let items = self.0.publish(&publication, cx).await?;
         let mut xml = Writer::new();

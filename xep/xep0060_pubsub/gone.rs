@@ -8,7 +8,6 @@ use kim_core::events::AccountRemoved;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
 
-use super::SERVICE;
 use super::engine::Engine;
 use super::home::{Affiliation, Subscription};
 
@@ -19,18 +18,11 @@ impl On<AccountRemoved> for Forget {
     async fn on(&self, removed: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
         let account = &removed.account;
         self.0.homes.forget(account);
-        // What it holds at the service goes now, through the front door, so that memory and tables agree.
-        let services: Vec<String> = cx
-            .router()
-            .config()
-            .server
-            .domains
-            .iter()
-            .map(|domain| format!("{SERVICE}.{domain}"))
-            .collect();
-        for service in services {
-            if let Ok(service) = BareJid::parse(&service) {
-                self.0.leave(&service, account, cx).await?;
+        // What it holds elsewhere goes now, through the front door, so that memory and tables agree.
+        for owner in self.0.store.owners_of(account).await? {
+            match BareJid::parse(&owner) {
+                Ok(owner) if owner != *account => self.0.leave(&owner, account, cx).await?,
+                _ => {}
             }
         }
         Ok(Flow::Next)
@@ -38,7 +30,7 @@ impl On<AccountRemoved> for Forget {
 }
 
 impl Engine {
-    /// Ends everything that an account is at the service.
+    /// Ends everything that an account is at the nodes of another, or of the service.
     async fn leave(&self, service: &BareJid, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
         for node in self.home(&router, service).await?.nodes() {
@@ -51,7 +43,7 @@ impl Engine {
                 self.set_subscriptions(service, &node.name, &ending, cx).await?;
             }
             let owners = Engine::owners(service, &node);
-            if owners.len() == 1 && owners.contains(account) {
+            if service.local().is_none() && owners.len() == 1 && owners.contains(account) {
                 self.delete(service, &node, &account.clone().into(), None, cx)
                     .await?;
             } else if Engine::affiliation(service, &node, account) != Affiliation::None {

@@ -33,10 +33,12 @@ mod notify;
 mod owners;
 mod publish;
 mod retract;
+mod sealed;
 mod store;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod words;
 
 /// The name of the service: `pubsub.` and the domain.
 const SERVICE: &str = "pubsub";

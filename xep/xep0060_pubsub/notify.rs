@@ -142,24 +142,30 @@ impl Engine {
         Ok(told)
     }
 
-    /// A node's last item for somebody who has just become available.
+    /// The last items of these nodes for somebody who has just become available.
     pub async fn last_for(
         &self,
         router: &Router,
         owner: &BareJid,
-        name: &str,
+        names: &[&str],
         who: &BareJid,
-    ) -> Result<Option<Stanza>, Fault> {
-        let Some(node) = self.home(router, owner).await?.node(name) else {
-            return Ok(None);
-        };
-        let config = &node.config;
-        let sends = config.send_last == SendLast::OnSubAndPresence && config.deliver_notifications;
-        if !sends || self.may_see(router, owner, &node, who).await?.is_err() {
-            return Ok(None);
+    ) -> Result<Vec<Stanza>, Fault> {
+        let home = self.home(router, owner).await?;
+        let (mut last, mut known) = (Vec::new(), None);
+        for node in names.iter().filter_map(|name| home.node(name)) {
+            let config = &node.config;
+            let sends = config.send_last == SendLast::OnSubAndPresence && config.deliver_notifications;
+            if sends
+                && self
+                    .may_see_knowing(router, owner, &node, who, &mut known)
+                    .await?
+                    .is_ok()
+                && let Some(item) = self.last(router, owner, &node).await?
+            {
+                last.push(of_last(owner, &node.name, config, &item));
+            }
         }
-        let last = self.last(router, owner, &node).await?;
-        Ok(last.map(|item| of_last(owner, name, config, &item)))
+        Ok(last)
     }
 
     /// The owners of a node.

@@ -9,10 +9,11 @@ use kim_core::jid::{BareJid, Jid};
 
 use super::access::is_account;
 use super::api::{Draft, Item, NodeDefaults, Published, Publishing};
-use super::config::{NodeConfig, Unknown};
-use super::engine::{Engine, is_full, seal_config, seal_item, tag};
+use super::config::{AccessModel, NodeConfig};
+use super::engine::{Engine, is_full};
 use super::errors;
 use super::home::{Affiliation, Node};
+use super::sealed::{seal_config, seal_item, tag};
 use super::store::{Change, ItemRow, Written};
 use crate::xep0004_forms::api::Form;
 
@@ -35,6 +36,8 @@ pub struct Publication<'a> {
     pub by_server: bool,
     /// The publish-options.
     pub options: Option<&'a Form>,
+    /// Who may see the node, if it is made by this and the server makes it.
+    pub access: Option<AccessModel>,
 }
 
 impl Engine {
@@ -44,6 +47,7 @@ impl Engine {
         owner: &BareJid,
         node: &str,
         drafts: Vec<Draft>,
+        access: Option<AccessModel>,
         cx: &mut Cx,
     ) -> Result<Vec<Arc<Item>>, Fault> {
         let publisher = Jid::from(owner.clone());
@@ -54,6 +58,7 @@ impl Engine {
             publisher: &publisher,
             by_server: true,
             options: None,
+            access,
         };
         self.publish(&publication, cx).await
     }
@@ -80,26 +85,18 @@ impl Engine {
         let (owner, who) = (wanted.owner, wanted.publisher.bare());
         let there = self.home(&router, owner).await?.node(wanted.node);
         let config = match &there {
+            Some(node) if wanted.by_server => NodeConfig::clone(&node.config),
             Some(node) => {
-                if !wanted.by_server {
-                    self.check_publisher(cx, owner, node, &who).await?;
-                    if let Some(options) = wanted.options
-                        && let Some(field) = node.config.unmet(options)?
-                    {
-                        return Err(errors::precondition_not_met(field).into());
-                    }
-                }
-                NodeConfig::clone(&node.config)
+                self.check_publisher(cx, owner, node, &who).await?;
+                node.config.with_options(wanted.options)?
             }
             None => {
                 if !wanted.by_server {
                     self.may_create(&router, owner, &who)?;
                 }
-                let config = self.defaults(owner, wanted.node, cx).await?;
-                match wanted.options {
-                    Some(options) => config.with(options, Unknown::Refused)?,
-                    None => config,
-                }
+                let mut config = self.defaults(owner, wanted.node, cx).await?;
+                config.access = wanted.access.unwrap_or(config.access);
+                config.with_options(wanted.options)?
             }
         };
         let mut event = Publishing {
@@ -113,6 +110,9 @@ impl Engine {
         };
         self.check_drafts(&event)?;
         router.raise(&mut event, cx).await?;
+        if let (Some(node), Some(options)) = (&there, wanted.options) {
+            self.check_options(node, options, &event, cx).await?;
+        }
         let items = self.items_of(&event);
         let node = match &there {
             Some(node) => self.put_into(cx, node, &event, &items).await?,
@@ -130,6 +130,34 @@ impl Engine {
             };
             (node, published)
         }))
+    }
+
+    /// Whether the node meets the options (§7.1.5). What the rooms make of them counts: an option that they overrule is no
+    /// precondition, for they would overrule the node's own value just the same.
+    async fn check_options(
+        &self,
+        node: &Node,
+        options: &Form,
+        asked: &Publishing,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        let Some(field) = node.config.unmet(options)? else {
+            return Ok(());
+        };
+        let mut without = Publishing {
+            owner: asked.owner.clone(),
+            node: asked.node.clone(),
+            items: asked.items.clone(),
+            publisher: asked.publisher.clone(),
+            by_server: asked.by_server,
+            is_new_node: false,
+            config: NodeConfig::clone(&node.config),
+        };
+        cx.router().clone().raise(&mut without, cx).await?;
+        if without.config == asked.config {
+            return Ok(());
+        }
+        Err(errors::precondition_not_met(field).into())
     }
 
     /// How a node of that name will behave unless somebody says otherwise.

@@ -7,9 +7,10 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 
 use super::api::{EVENT, NodeDeleted, Retracted};
-use super::engine::{Engine, tag};
+use super::engine::Engine;
 use super::home::Node;
 use super::notify::notification;
+use super::sealed::tag;
 
 /// Who removes something, and whether the server does for them.
 pub struct Remover<'a> {

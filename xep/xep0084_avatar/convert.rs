@@ -104,12 +104,13 @@ impl On<PhotoChanged> for FromCard {
         let Some((data, metadata)) = metadata::payloads(photo) else {
             return Ok(Flow::Next);
         };
+        // A vCard is for everybody, so its picture is at the nodes too.
         let id = id_of(&photo.data);
         pubsub
-            .publish(&account, DATA, vec![Draft::new(id.clone(), data)], cx)
+            .publish_openly(&account, DATA, vec![Draft::new(id.clone(), data)], cx)
             .await?;
         pubsub
-            .publish(&account, METADATA, vec![Draft::new(id, metadata)], cx)
+            .publish_openly(&account, METADATA, vec![Draft::new(id, metadata)], cx)
             .await?;
         Ok(Flow::Next)
     }

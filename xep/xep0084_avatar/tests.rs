@@ -118,6 +118,13 @@ async fn a_picture_in_the_vcard_is_at_the_nodes() {
     )
     .await;
     assert!(data.contains(&BASE64.encode(PICTURE)), "{data}");
+    // A vCard is for everybody, and so are the nodes that are made of it; published there anew, the picture stays in it.
+    assert_eq!(
+        publish(&mut alice, PICTURE, "open").await,
+        ("result".into(), "result".into())
+    );
+    assert!(card(&mut alice, "").await.contains("PHOTO"));
+    tablet.skip();
     // The same vCard again is no news.
     ask(&mut alice, "", "set", &photo).await;
     assert_eq!(was_told(&mut tablet, "urn:xmpp:avatar:metadata"), 0);

@@ -12,6 +12,7 @@ use crate::xep0359_ids::StanzaIds;
 const MODULES: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
+    Entry::of::<crate::xep0059_rsm::ResultSets>(),
     Entry::of::<Disco>(),
     Entry::of::<DataForms>(),
     Entry::of::<ContactAddresses>(),

@@ -79,12 +79,13 @@ impl On<RosterChanged> for OnRoster {
             else {
                 continue;
             };
+            let mut gained = Vec::new();
             for node in features.wanted() {
-                let gained = begins || self.0.newly_in_group(&router, &owner, node, &old).await?;
-                if gained {
-                    self.0.send_last(&session, &owner, node, cx).await?;
+                if begins || self.0.newly_in_group(&router, &owner, node, &old).await? {
+                    gained.push(node);
                 }
             }
+            self.0.send_last(&session, &owner, &gained, cx).await?;
         }
         Ok(Flow::Next)
     }
@@ -98,9 +99,8 @@ impl Means {
         }
         let router = cx.router().clone();
         let account = session.account.clone();
-        for node in wanted {
-            self.send_last(session, &account, node, cx).await?;
-        }
+        let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        self.send_last(session, &account, &wanted, cx).await?;
         let roster = self.subscriptions.roster(&router, &account).await?;
         let seen: Vec<BareJid> = roster
             .all()
@@ -109,12 +109,7 @@ impl Means {
             .map(|item| item.contact.clone())
             .collect();
         for owner in seen {
-            if self.pubsub.has_no_nodes(&router, &owner).await? {
-                continue;
-            }
-            for node in wanted {
-                self.send_last(session, &owner, node, cx).await?;
-            }
+            self.send_last(session, &owner, &wanted, cx).await?;
         }
         Ok(())
     }
@@ -123,19 +118,19 @@ impl Means {
         &self,
         session: &Arc<Session>,
         owner: &BareJid,
-        node: &str,
+        nodes: &[&str],
         cx: &mut Cx,
     ) -> Result<(), Fault> {
         let router = cx.router().clone();
-        let Some(last) = self
+        let last = self
             .pubsub
-            .last_for(&router, owner, node, &session.account)
-            .await?
-        else {
+            .last_for(&router, owner, nodes, &session.account)
+            .await?;
+        if last.is_empty() || *owner != session.account && self.blocks.blocks(owner, &session.jid).await? {
             return Ok(());
-        };
-        if *owner == session.account || !self.blocks.blocks(owner, &session.jid).await? {
-            cx.send(last.to(session.jid.clone()));
+        }
+        for stanza in last {
+            cx.send(stanza.to(session.jid.clone()));
         }
         Ok(())
     }

@@ -6,19 +6,64 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::module::Reply;
+use kim_core::seal;
 use kim_core::stanza::Stanza;
 use kim_core::wire::Writer;
 
 use super::archive::{self, Archives, Entry, Put};
+use super::ids;
+use super::page::Reader;
 use super::store::{Key, Span, With};
 
 pub use super::NS;
+pub use super::archive::Author;
+pub use super::page::Sight;
+pub use super::query::{Query, fields};
+pub use super::retract::NS as RETRACT;
 pub use super::store::erase;
 pub use super::worth::is_worth_in_room;
 
 /// All archives.
 pub struct MessageArchives {
+    reader: Arc<Reader>,
+}
+
+/// A message in an archive.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    key: Key,
+    /// The message.
+    pub stanza: Stanza,
+}
+
+impl Kept {
+    /// Whether nothing but a tombstone is left of it (XEP-0424 §4).
+    pub fn is_retracted(&self) -> bool {
+        self.stanza.has("retracted", RETRACT)
+    }
+
+    /// When it was archived.
+    pub fn stamp(&self) -> Timestamp {
+        Timestamp(self.key.stamp)
+    }
+}
+
+/// A tombstone that is not in its place yet.
+pub struct Burial {
     archives: Arc<Archives>,
+    key: Arc<seal::Key>,
+    owner: BareJid,
+    place: Key,
+    tombstone: Stanza,
+}
+
+impl Burial {
+    /// Puts it there, together with what else the context stores.
+    pub fn perform(self, cx: &mut Cx) {
+        self.archives
+            .replace(&self.key, &self.owner, self.place, &self.tombstone, cx);
+    }
 }
 
 /// What became of a message that was to be archived for a group chat.
@@ -31,28 +76,79 @@ pub enum InRoom {
 }
 
 impl MessageArchives {
-    pub(super) fn new(archives: Arc<Archives>) -> MessageArchives {
-        MessageArchives { archives }
+    pub(super) fn new(reader: Arc<Reader>) -> MessageArchives {
+        MessageArchives { reader }
     }
 
-    /// The `<metadata/>` element of an account's archive (§5), as XEP-0386 has it when binding.
-    pub async fn metadata(&self, account: &BareJid) -> Result<String, Fault> {
-        super::page::metadata(&self.archives, account).await
+    /// The `<metadata/>` element of an archive (§5), for an account as XEP-0386 has it when binding.
+    pub async fn metadata(&self, owner: &BareJid) -> Result<String, Fault> {
+        super::page::metadata(&self.reader.archives, owner).await
+    }
+
+    /// Answers a query for the archive of something that is no account, from somebody who may read it.
+    pub async fn answer(
+        &self,
+        owner: &BareJid,
+        reader: &Jid,
+        query: &Query,
+        sight: Sight,
+        cx: &mut Cx,
+    ) -> Result<Reply, Fault> {
+        self.reader.answer(owner, reader, query, sight, cx).await
     }
 
     /// Puts a message that an occupant, or the room itself, says to all into the room's archive: as it is reflected, from the
     /// occupant's address and to nobody (§6.1.2).
-    pub async fn put_in_room(&self, room: &BareJid, stanza: &Stanza, cx: &mut Cx) -> Result<InRoom, Fault> {
+    pub async fn put_in_room(
+        &self,
+        room: &BareJid,
+        stanza: &Stanza,
+        author: Option<&Author>,
+        cx: &mut Cx,
+    ) -> Result<InRoom, Fault> {
         let itself = Jid::from(room.clone());
         let entry = Entry {
             owner: room,
-            peer: stanza.from.as_ref().unwrap_or(&itself),
+            peer: &itself,
             stanza,
             is_sent: true,
+            author,
         };
-        Ok(match self.archives.put(entry, cx).await? {
+        Ok(match self.reader.archives.put(entry, cx).await? {
             Put::Stored(id) => InRoom::Stored(id),
             Put::AgainStored => InRoom::SaidBefore,
+        })
+    }
+
+    /// The message with an id, if it is there.
+    pub async fn find(&self, owner: &BareJid, id: &str) -> Result<Option<Kept>, Fault> {
+        let archives = &self.reader.archives;
+        // It may have been sent a moment ago.
+        archives.settled(owner).await;
+        let key = archives.key(owner).await?;
+        let Some(place) = ids::read(&key, id) else {
+            return Ok(None);
+        };
+        let Some(found) = archives.store.find(owner, place).await? else {
+            return Ok(None);
+        };
+        let stanza = archive::open(&key, owner, &found);
+        Ok(stanza.map(|stanza| Kept { key: place, stanza }))
+    }
+
+    /// A tombstone for a message's place (XEP-0424 §4, XEP-0425 §4): who said it under which id, and `retracted`, canonical
+    /// XML.
+    pub async fn burial(&self, owner: &BareJid, kept: &Kept, retracted: &str) -> Result<Burial, Fault> {
+        let archives = &self.reader.archives;
+        let mut tombstone = kept.stanza.clone();
+        tombstone.remove(|child| !archive::is_about_author(child));
+        tombstone.append(retracted);
+        Ok(Burial {
+            archives: archives.clone(),
+            key: archives.key(owner).await?,
+            owner: owner.clone(),
+            place: kept.key,
+            tombstone,
         })
     }
 
@@ -65,23 +161,21 @@ impl MessageArchives {
         if messages_max == 0 {
             return Ok(Vec::new());
         }
-        self.archives.settled(room).await;
-        let key = self.archives.key(room).await?;
+        let archives = &self.reader.archives;
+        archives.settled(room).await;
+        let key = archives.key(room).await?;
         let whole = Span {
             after: Key::START,
             before: Key::END,
             with: With::Everybody,
         };
         let mut last = Vec::new();
-        for row in self
-            .archives
-            .store
-            .page(room, &whole, true, messages_max)
-            .await?
-            .rows
-        {
-            if let Some(mut stanza) = archive::open(&key, room, &row) {
-                stanza.append(&stanza_id(room, &super::ids::write(&key, row.key)));
+        for row in archives.store.page(room, &whole, true, messages_max).await?.rows {
+            let kept = archive::open(&key, room, &row);
+            // XEP-0424 §5: what was retracted goes to nobody any more.
+            if let Some(mut stanza) = kept.filter(|stanza| !stanza.has("retracted", RETRACT)) {
+                archive::veil(&mut stanza);
+                stanza.append(&stanza_id(room, &ids::write(&key, row.key)));
                 last.push((Timestamp(row.key.stamp), stanza));
             }
         }
@@ -89,9 +183,15 @@ impl MessageArchives {
         Ok(last)
     }
 
+    /// When the newest message of an archive was kept.
+    pub async fn newest(&self, owner: &BareJid) -> Result<Option<Timestamp>, Fault> {
+        let newest = self.reader.archives.store.newest(owner, 1).await?;
+        Ok(newest.first().map(|(stamp, _)| Timestamp(*stamp)))
+    }
+
     /// Forgets what is in memory of an archive that was erased.
     pub fn forget(&self, owner: &BareJid) {
-        self.archives.forget(owner);
+        self.reader.archives.forget(owner);
     }
 }
 

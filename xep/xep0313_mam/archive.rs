@@ -10,15 +10,20 @@ use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::seal::{self, Seals};
 use kim_core::stanza::Stanza;
+use kim_core::wire::{El, Writer};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use super::ids;
-use super::store::{Archived, Found, Key, Peer, Store};
+use super::store::{Archived, Found, Key, Peer, Replaced, Store};
 use super::tail::{RESENDS_MAX, Tail};
 
 /// Archives whose end is remembered; up to 4 kB each, while their owners send much.
 const TAILS_MAX: usize = 16_384;
+/// XEP-0045: what a room tells.
+const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// XEP-0421
+const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 
 /// All archives.
 pub struct Archives {
@@ -59,6 +64,41 @@ pub struct Entry<'a> {
     pub stanza: &'a Stanza,
     /// Whether the owner sent it.
     pub is_sent: bool,
+    /// Who said it, in a room: then by this address it is found, and not by the other side's.
+    pub author: Option<&'a Author>,
+}
+
+/// Who said something in a room, behind the nickname (§6.1.2).
+#[derive(Clone, Debug)]
+pub struct Author {
+    /// The real address.
+    pub jid: Jid,
+    /// The affiliation at that time.
+    pub affiliation: &'static str,
+    /// The role at that time.
+    pub role: &'static str,
+}
+
+impl Author {
+    fn to_xml(&self) -> String {
+        let mut xml = Writer::new();
+        xml.start("x", MUC_USER).start("item", MUC_USER);
+        xml.attr("affiliation", self.affiliation)
+            .attr("jid", self.jid.as_str())
+            .attr("role", self.role);
+        xml.end().end();
+        xml.finish_string()
+    }
+}
+
+/// Whether a part of a message says who said it, and nothing else.
+pub fn is_about_author(child: &El<'_>) -> bool {
+    child.is("x", MUC_USER) || child.is("occupant-id", OCCUPANT_ID)
+}
+
+/// Takes out who said it, behind the nickname.
+pub fn veil(stanza: &mut Stanza) {
+    stanza.remove(|child| child.is("x", MUC_USER));
 }
 
 impl Archives {
@@ -110,6 +150,7 @@ impl Archives {
             peer,
             stanza,
             is_sent,
+            author,
         } = entry;
         let key = self.key(owner).await?;
         let resend = if is_sent { resend_tag(&key, stanza) } else { None };
@@ -130,14 +171,31 @@ impl Archives {
         let row = Archived {
             owner: owner.clone(),
             tie: place.tie,
-            peer: peer_tags(&key, peer),
+            peer: peer_tags(&key, author.map_or(peer, |author| &author.jid)),
             reference: reference(&key, stanza),
             resend,
-            stanza: seal(&key, owner, place, stanza),
+            stanza: match author {
+                None => seal(&key, owner, place, stanza),
+                Some(author) => {
+                    let mut kept = stanza.clone();
+                    kept.append(&author.to_xml());
+                    seal(&key, owner, place, &kept)
+                }
+            },
             under_way,
         };
         cx.store(&self.store.sink, row);
         Ok(Put::Stored(ids::write(&key, place)))
+    }
+
+    /// Puts something else into a message's place, together with what else the stanza leaves behind.
+    pub fn replace(&self, key: &seal::Key, owner: &BareJid, place: Key, stanza: &Stanza, cx: &mut Cx) {
+        let row = Replaced {
+            owner: owner.clone(),
+            key: place,
+            stanza: seal(key, owner, place, stanza),
+        };
+        cx.store(&self.store.replacements, row);
     }
 }
 

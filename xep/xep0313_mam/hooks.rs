@@ -48,12 +48,13 @@ impl On<Departure> for Departing {
         if !keeper.preferences.wants(cx.router(), account, to).await? {
             return Ok(Flow::Next);
         }
-        keeper.retractions.apply(account, to, stanza, cx.received).await?;
+        keeper.retractions.apply(account, to, stanza, cx).await?;
         let entry = Entry {
             owner: account,
             peer: to,
             stanza,
             is_sent: true,
+            author: None,
         };
         match keeper.archives.put(entry, cx).await? {
             Put::Stored(id) => cx.learn(SentId {
@@ -96,7 +97,7 @@ impl On<Arrival> for Arriving {
         }
         keeper
             .retractions
-            .apply(&event.account, &from, &event.stanza, cx.received)
+            .apply(&event.account, &from, &event.stanza, cx)
             .await?;
         let is_sent = from.bare_str() == event.account.as_str();
         let entry = Entry {
@@ -104,6 +105,7 @@ impl On<Arrival> for Arriving {
             peer: &from,
             stanza: &event.stanza,
             is_sent,
+            author: None,
         };
         match keeper.archives.put(entry, cx).await? {
             Put::Stored(id) => {

@@ -77,18 +77,12 @@ impl Module for Mam {
         house.on::<Arrival>(Stage::Store, hooks::Arriving(keeper.clone()));
         house.on::<AccountRemoved>(Stage::Deliver, hooks::Farewell(keeper.clone()));
 
+        let reader = Arc::new(page::Reader {
+            archives: archives.clone(),
+            page_messages_max: config.page_messages_max,
+        });
         for kind in [IqType::Get, IqType::Set] {
-            let page_messages_max = config.page_messages_max;
-            house.iq(
-                &[At::Own],
-                kind,
-                "query",
-                NS,
-                page::QueryIq {
-                    archives: archives.clone(),
-                    page_messages_max,
-                },
-            );
+            house.iq(&[At::Own], kind, "query", NS, page::QueryIq(reader.clone()));
             house.iq(&[At::Own], kind, "prefs", NS, prefs::PrefsIq(keeper.clone()));
             for name in ["query", "prefs"] {
                 // §8.1
@@ -106,7 +100,7 @@ impl Module for Mam {
         house.feature(&[At::Own], "urn:xmpp:mam:2#extended");
         house.feature(&[At::Account], retract::NS);
         house.feature(&[At::Account], "urn:xmpp:message-retract:1#tombstone");
-        house.provide(Arc::new(api::MessageArchives::new(archives.clone())));
+        house.provide(Arc::new(api::MessageArchives::new(reader)));
         if config.retention_days > 0 {
             purge::go_on(&archives, house.clock.clone(), config.retention_days);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kim_core::clock::Timestamp;
 use kim_core::cx::{Cx, Origin};
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::jid::BareJid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::ns;
 use kim_core::router::Host;
@@ -34,13 +34,25 @@ pub const COUNT_MAX: usize = 10_000;
 const WRAPPER_BYTES: usize = 400;
 const FORWARD: &str = "urn:xmpp:forward:0";
 
-/// Answers queries for an account's own archive.
-pub struct QueryIq {
+/// Reads archives, of whomever.
+pub struct Reader {
     /// The archives.
     pub archives: Arc<Archives>,
     /// Messages in one page.
     pub page_messages_max: usize,
 }
+
+/// What a reader sees of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All of it.
+    Everything,
+    /// Not who said it in a room, behind the nickname (§6.1.2).
+    Nicknames,
+}
+
+/// Answers queries for an account's own archive.
+pub struct QueryIq(pub Arc<Reader>);
 
 /// The messages of a page, oldest first.
 struct Page {
@@ -58,13 +70,30 @@ impl HandleIq for QueryIq {
         if !iq.is_set() {
             return Ok(Reply::Payload(query::fields()));
         }
-        let Origin::Session(session) = cx.origin.clone() else {
-            return Err(Condition::ServiceUnavailable.into());
-        };
         let query = Query::parse(iq.payload)?;
-        let bytes_max = room_for_page(cx, &session)?;
-        let key = self.archives.key(iq.account).await?;
-        let page = self.find(&key, iq.account, &query, bytes_max).await?;
+        self.0
+            .answer(iq.account, iq.from, &query, Sight::Everything, cx)
+            .await
+    }
+}
+
+impl Reader {
+    /// Sends `reader` the page that is asked for; what is given back ends it (§4.2).
+    pub async fn answer(
+        &self,
+        owner: &BareJid,
+        reader: &Jid,
+        query: &Query,
+        sight: Sight,
+        cx: &mut Cx,
+    ) -> Result<Reply, Fault> {
+        let session = match &cx.origin {
+            Origin::Session(session) if session.jid == *reader => Some(session.clone()),
+            _ => None,
+        };
+        let bytes_max = room_for_page(cx, session.as_deref())?;
+        let key = self.archives.key(owner).await?;
+        let page = self.find(&key, owner, query, bytes_max).await?;
         let id = |row: &Found| ids::write(&key, row.key);
         let ends = page
             .rows
@@ -76,7 +105,10 @@ impl HandleIq for QueryIq {
             rows.reverse();
         }
         for row in rows {
-            let message = archive::open(&key, iq.account, row);
+            let mut message = archive::open(&key, owner, row);
+            if let (Some(message), Sight::Nicknames) = (&mut message, sight) {
+                archive::veil(message);
+            }
             let payload = result(
                 query.queryid.as_deref(),
                 &id(row),
@@ -84,8 +116,11 @@ impl HandleIq for QueryIq {
                 message.as_ref(),
             );
             let result = Stanza::new(Kind::Message(MessageType::Normal), &payload);
-            let result = result.from(iq.account.clone()).to(session.jid.clone());
-            cx.deliver(&session, Arc::new(result));
+            let result = result.from(owner.clone()).to(reader.clone());
+            match &session {
+                Some(session) => cx.deliver(session, Arc::new(result)),
+                None => cx.send(result),
+            }
         }
         let mut fin = Writer::new();
         fin.start("fin", NS);
@@ -103,9 +138,10 @@ impl HandleIq for QueryIq {
 }
 
 /// What a page may weigh: a client that has not read the pages before must do so first.
-fn room_for_page(cx: &Cx, session: &Session) -> Result<usize, Fault> {
+fn room_for_page(cx: &Cx, session: Option<&Session>) -> Result<usize, Fault> {
     let bytes_max = cx.router().limits().outbox_bytes_max / 2;
-    match bytes_max.saturating_sub(session.outbox.queued_bytes()) {
+    let waits = session.map_or(0, |session| session.outbox.queued_bytes());
+    match bytes_max.saturating_sub(waits) {
         0 => Err(StanzaError::new(Condition::ResourceConstraint)
             .text("read the last pages first")
             .into()),
@@ -131,7 +167,7 @@ fn result(queryid: Option<&str>, id: &str, stamp: i64, message: Option<&Stanza>)
     xml.finish_string()
 }
 
-impl QueryIq {
+impl Reader {
     async fn find(
         &self,
         key: &seal::Key,

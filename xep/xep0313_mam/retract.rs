@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
+use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::Stanza;
@@ -30,7 +31,7 @@ impl Retractions {
         owner: &BareJid,
         peer: &Jid,
         stanza: &Stanza,
-        now: Timestamp,
+        cx: &mut Cx,
     ) -> Result<(), Fault> {
         let Some(retracted) = stanza.child("retract", NS).and_then(|retract| retract.attr("id")) else {
             return Ok(());
@@ -54,9 +55,8 @@ impl Retractions {
             if original.has("retracted", NS) || original.has("retract", NS) {
                 continue;
             }
-            let tombstone = tombstone(&original, stanza.id.as_deref(), now);
-            let sealed = archive::seal(&key, owner, place, &tombstone);
-            archives.store.replace(owner, place, sealed, reference).await?;
+            let tombstone = tombstone(&original, stanza.id.as_deref(), cx.received);
+            archives.replace(&key, owner, place, &tombstone, cx);
         }
         Ok(())
     }

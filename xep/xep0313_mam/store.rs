@@ -95,6 +95,36 @@ pub struct Chunk {
     pub next: Option<Key>,
 }
 
+/// What comes into a message's place.
+pub struct Replaced {
+    /// Whose archive.
+    pub owner: BareJid,
+    /// The place.
+    pub key: Key,
+    /// Sealed.
+    pub stanza: Vec<u8>,
+}
+
+impl SinkRow for Replaced {
+    fn row_bytes(&self) -> usize {
+        self.owner.as_str().len() + self.stanza.len() + 32
+    }
+}
+
+fn replace<'a>(tx: &'a mut Tx, rows: &'a [Replaced]) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        for row in rows {
+            let query = Query::new(REPLACE)
+                .bind(&row.owner)
+                .bind(row.key.stamp)
+                .bind(row.key.tie)
+                .bind(row.stanza.clone());
+            tx.execute(query).await?;
+        }
+        Ok(())
+    })
+}
+
 impl SinkRow for Archived {
     fn row_bytes(&self) -> usize {
         self.owner.as_str().len() + self.stanza.len() + 64
@@ -167,8 +197,7 @@ const WAS_SENT: &str = "SELECT 1 FROM mam_archive WHERE owner = $1 AND stamp = $
 const REFERRED: &str = "SELECT stamp, tie FROM (SELECT stamp, tie, reference FROM mam_archive \
      WHERE peer = $1 ORDER BY stamp DESC, tie DESC LIMIT $3) AS recent \
      WHERE reference = $2 ORDER BY stamp DESC, tie DESC LIMIT 4";
-const REPLACE: &str =
-    "UPDATE mam_archive SET stanza = $4, reference = $5 WHERE owner = $1 AND stamp = $2 AND tie = $3";
+const REPLACE: &str = "UPDATE mam_archive SET stanza = $4 WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const NEXT_OWNER: &str = "SELECT owner FROM mam_archive WHERE owner > $1 ORDER BY owner LIMIT 1";
 const DROP_OLDEST: &str = "DELETE FROM mam_archive WHERE owner = $1 AND stamp < $2 AND stamp <= (SELECT MAX(stamp) FROM \
      (SELECT stamp FROM mam_archive WHERE owner = $1 ORDER BY stamp, tie LIMIT $3) AS oldest)";
@@ -186,6 +215,8 @@ pub struct Store {
     db: Db,
     /// Where messages go.
     pub sink: Sink<Archived>,
+    /// Where what comes into their places goes.
+    pub replacements: Sink<Replaced>,
 }
 
 fn span_query(sql: [&'static str; 3], owner: &BareJid, span: &Span, rows_max: usize) -> Query {
@@ -240,6 +271,7 @@ impl Store {
     pub fn new(db: Db) -> Store {
         Store {
             sink: db.sink(insert),
+            replacements: db.sink(replace),
             db,
         }
     }
@@ -330,28 +362,6 @@ impl Store {
             .fetch_all(referred_query(peer, reference, looked_at_max))
             .await?;
         rows.iter().map(key).collect()
-    }
-
-    /// Puts something else in a message's place.
-    pub async fn replace(
-        &self,
-        owner: &BareJid,
-        key: Key,
-        stanza: Vec<u8>,
-        reference: i64,
-    ) -> Result<(), DbError> {
-        let query = Query::new(REPLACE)
-            .bind(owner)
-            .bind(key.stamp)
-            .bind(key.tie)
-            .bind(stanza)
-            .bind(reference);
-        self.db
-            .write(move |tx| {
-                let query = query.clone();
-                Box::pin(async move { tx.execute(query).await.map(|_| ()) })
-            })
-            .await
     }
 
     /// The owner of an archive that comes next in order.

@@ -14,6 +14,7 @@ const ROOMS: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
     Entry::of::<DataForms>(),
+    Entry::of::<crate::xep0059_rsm::ResultSets>(),
     Entry::of::<Disco>(),
     Entry::of::<MessageEncryption>(),
 ];

@@ -2,7 +2,14 @@
 
 use std::path::Path;
 
-use kim_core::testing::{House, dialogue};
+use kim_core::testing::{Client, House, dialogue};
+
+mod hostile;
+mod privileges;
+mod surviving;
+
+/// The room of these tests.
+const ROOM: &str = "coven@conference.localhost";
 
 #[tokio::test]
 async fn every_dialogue_of_rooms_goes_as_written() {
@@ -21,4 +28,50 @@ async fn every_dialogue_of_rooms_goes_as_written() {
         }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
+}
+
+async fn configured(toml: &str) -> House {
+    House::configured(crate::MODULES, toml).await
+}
+
+/// Asks to enter.
+async fn join(client: &mut Client, nick: &str) {
+    client
+        .send(&format!(
+            "<presence to='{ROOM}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        ))
+        .await;
+}
+
+/// Enters, and reads what comes.
+async fn enter(client: &mut Client, nick: &str) {
+    client.skip();
+    join(client, nick).await;
+    let got: Vec<String> = std::iter::from_fn(|| client.next()).collect();
+    assert!(got.iter().any(|xml| xml.contains("<subject")), "{got:#?}");
+}
+
+/// Opens a room with these fields set.
+async fn instant(owner: &mut Client, room: &str, fields: &str) {
+    owner.skip();
+    let form = format!("<x xmlns='jabber:x:data' type='submit'>{fields}</x>");
+    let query = format!("<query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query>");
+    owner
+        .ask(
+            &format!("<iq id='open' to='{room}' type='set'>{query}</iq>"),
+            "<iq id='open' type='result'/>",
+        )
+        .await;
+}
+
+/// A persistent room that Alice owns, with her and Bob in it; what came is read.
+async fn room(house: &House) -> (Client, Client) {
+    let mut alice = house.connect("alice@localhost/desktop").await;
+    let mut bob = house.connect("bob@localhost/laptop").await;
+    enter(&mut alice, "alice").await;
+    let persistent = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>";
+    instant(&mut alice, ROOM, persistent).await;
+    enter(&mut bob, "bob").await;
+    alice.skip();
+    (alice, bob)
 }

@@ -13,6 +13,8 @@ const AMOUNTS: &str = "SELECT node, CAST(COUNT(*) AS BIGINT), CAST(SUM(bytes) AS
 const SUBSCRIPTIONS: &str =
     "SELECT node, jid, subid, state FROM pubsub_subscription WHERE owner = $1 ORDER BY node, jid";
 const AFFILIATIONS: &str = "SELECT node, jid, affiliation FROM pubsub_affiliation WHERE owner = $1";
+const OWNERS_OF: &str = "SELECT owner FROM pubsub_subscription WHERE who = $1 \
+     UNION SELECT owner FROM pubsub_affiliation WHERE jid = $1";
 const IS_THERE: &str = "SELECT 1 FROM pubsub_node WHERE owner = $1 AND node = $2";
 const DELETE: [&str; 4] = [
     "DELETE FROM pubsub_item WHERE owner = $1 AND node = $2",
@@ -108,6 +110,12 @@ impl Store {
             });
         }
         Ok(loaded)
+    }
+
+    /// The owners at whose nodes somebody is subscribed or affiliated.
+    pub async fn owners_of(&self, who: &BareJid) -> Result<Vec<String>, DbError> {
+        let rows = self.db.fetch_all(Query::new(OWNERS_OF).bind(who)).await?;
+        rows.iter().map(|row| row.text(0)).collect()
     }
 
     /// Deletes a node with all that hangs on it.

@@ -1,1 +1,4 @@
-//! The engine at its service and in its limits.
+//! The service: what differs from accounts' nodes, who may what, and what subscribers hear; and both databases.
+
+mod databases;
+mod service;

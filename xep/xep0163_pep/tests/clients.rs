@@ -319,5 +319,18 @@ async fn private_nodes_stay_private_whatever_is_said() {
         );
         let config = owner(&mut alice, "", "get", &format!("<configure node='{node}'/>")).await;
         assert_eq!(value(&config, "access_model"), "whitelist", "{node}");
+        // What the server overrules is no precondition: the item is kept, and the node stays closed.
+        let opened = publish(&mut alice, "", node, "1", &[("access_model", "open")]).await;
+        assert_eq!(outcome(&opened), "result", "{node}");
+        let form = "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'><value>open</value></field></x>";
+        owner(
+            &mut alice,
+            "",
+            "set",
+            &format!("<configure node='{node}'>{form}</configure>"),
+        )
+        .await;
+        let config = owner(&mut alice, "", "get", &format!("<configure node='{node}'/>")).await;
+        assert_eq!(value(&config, "access_model"), "whitelist", "{node}");
     }
 }

@@ -21,10 +21,10 @@ use crate::xep0359_ids::StanzaIds;
 const MODULES: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
+    Entry::of::<ResultSets>(),
     Entry::of::<Disco>(),
     Entry::of::<Blocking>(),
     Entry::of::<DataForms>(),
-    Entry::of::<ResultSets>(),
     Entry::of::<Mam>(),
 ];
 

@@ -1,0 +1,284 @@
+//! What accounts' nodes cost: publications with many contacts who want to hear of them, and bundles of keys that are fetched.
+//! The figures in `docs/performance.md` come from here: `cargo bench -p kim --bench pubsub`.
+//!
+//! It drives the whole house but for the sockets, on SQLite in a file with every commit synced.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kim_core::jid::Jid;
+use kim_core::router::Router;
+use kim_core::session::Session;
+use kim_core::stanza::Stanza;
+use kim_core::testing::{House, TestDb};
+use kim_core::wire::Element;
+
+/// How long each figure is measured, in seconds.
+const SECONDS: u64 = 4;
+const NODE: &str = "urn:bench";
+const BUNDLES: &str = "eu.siacs.conversations.axolotl.bundles:1";
+const BUNDLES_2: &str = "urn:xmpp:omemo:2:bundles";
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let db = TestDb::sqlite_file().await;
+        let limits = "[limits]\nenabled = false\n";
+        let house = Arc::new(House::on(db.db(), kim_xep::MODULES, limits).await);
+        println!("{}", db.describe());
+        for contacts in [0, 1, 10, 100, 1_000] {
+            publications(&house, contacts).await;
+        }
+        for offline in [1_000] {
+            absent(&house, offline).await;
+        }
+        fetches(&house).await;
+    });
+}
+
+/// The CPU time of this process, in seconds (Linux).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // utime and stime, in ticks of 10 ms; the state before them is no number.
+    fields
+        .get(10..12)
+        .map_or(0.0, |ticks| ticks.iter().sum::<f64>() / 100.0)
+}
+
+fn stanza(xml: &str) -> Stanza {
+    Stanza::from_element(Element::parse(xml).expect("XML")).expect("a stanza")
+}
+
+async fn perform(router: &Router, session: &Arc<Session>, xml: &str) {
+    let outcome = router.depart(session, stanza(xml)).await;
+    router.perform(outcome).await;
+}
+
+/// A session that is available and wants to hear of the node.
+async fn session(house: &House, jid: &str) -> Arc<Session> {
+    let jid = Jid::parse(jid).expect("a JID");
+    if house
+        .router
+        .accounts()
+        .find(&jid.bare())
+        .await
+        .expect("accounts")
+        .is_none()
+    {
+        house.account(jid.bare_str()).await;
+    }
+    let session = Session::new(jid, false, None, 1 << 24);
+    house.router.start(&session).await.expect("room for a session");
+    let c = format!(
+        "<c xmlns='http://jabber.org/protocol/caps' node='urn:client' ver='{}'/>",
+        session.jid
+    );
+    perform(&house.router, &session, &format!("<presence>{c}</presence>")).await;
+    let mut question = None;
+    for parcel in session.outbox.take().0 {
+        let stanza = parcel.stanza.expect("a stanza");
+        if stanza.to_xml().contains("disco#info") {
+            question = stanza.id.clone();
+        }
+    }
+    let query = format!(
+        "<query xmlns='http://jabber.org/protocol/disco#info'><identity category='client' type='pc'/>\
+         <feature var='{NODE}+notify'/></query>"
+    );
+    let id = question.expect("a question");
+    perform(
+        &house.router,
+        &session,
+        &format!("<iq id='{id}' to='localhost' type='result'>{query}</iq>"),
+    )
+    .await;
+    session
+}
+
+/// Somebody with so many contacts, each online with one client if they are to be.
+async fn popular(
+    house: &House,
+    name: &str,
+    contacts: usize,
+    online: bool,
+) -> (Arc<Session>, Vec<Arc<Session>>) {
+    let owner = session(house, &format!("{name}@localhost/x")).await;
+    let mut sessions = Vec::new();
+    for n in 0..contacts {
+        let fan = format!("{name}-fan{n}@localhost");
+        let contact = session(house, &format!("{fan}/x")).await;
+        perform(
+            &house.router,
+            &contact,
+            &format!("<presence to='{}' type='subscribe'/>", owner.account),
+        )
+        .await;
+        perform(
+            &house.router,
+            &owner,
+            &format!("<presence to='{fan}' type='subscribed'/>"),
+        )
+        .await;
+        if online {
+            sessions.push(contact);
+        } else {
+            contact.close(kim_core::error::StreamCondition::Reset);
+            house.router.end(&contact, []).await;
+        }
+        owner.outbox.take();
+    }
+    (owner, sessions)
+}
+
+fn publication(n: usize) -> String {
+    format!(
+        "<iq id='p' type='set'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='{NODE}'><item id='current'>\
+         <tune xmlns='http://jabber.org/protocol/tune'><artist>Gerald Finzi</artist><length>255</length>\
+         <source>Music for Love's Labors Lost (Suite for small orchestra)</source><track>{n}</track></tune>\
+         </item></publish></pubsub></iq>"
+    )
+}
+
+async fn publish_for_a_while(house: &House, owner: &Arc<Session>, fans: &[Arc<Session>]) -> (f64, f64) {
+    perform(&house.router, owner, &publication(0)).await;
+    let (cpu, started, mut n) = (cpu_seconds(), Instant::now(), 0_usize);
+    while started.elapsed() < Duration::from_secs(SECONDS) {
+        n += 1;
+        perform(&house.router, owner, &publication(n)).await;
+        owner.outbox.take();
+        for fan in fans {
+            fan.outbox.take();
+        }
+    }
+    (
+        started.elapsed().as_secs_f64() * 1e6 / n as f64,
+        (cpu_seconds() - cpu) * 1e6 / n as f64,
+    )
+}
+
+async fn publications(house: &House, contacts: usize) {
+    let (owner, fans) = popular(house, &format!("star{contacts}"), contacts, true).await;
+    let (micros, cpu) = publish_for_a_while(house, &owner, &fans).await;
+    let each = if contacts == 0 { 0.0 } else { cpu / contacts as f64 };
+    println!(
+        "{contacts:5} interested contacts: {micros:8.0} µs a publication, {cpu:8.0} µs CPU, {each:.2} µs CPU a contact"
+    );
+}
+
+async fn absent(house: &House, contacts: usize) {
+    let (owner, fans) = popular(house, "lonely", contacts, false).await;
+    let (micros, cpu) = publish_for_a_while(house, &owner, &fans).await;
+    println!("{contacts:5} contacts who are away:  {micros:8.0} µs a publication, {cpu:8.0} µs CPU");
+}
+
+/// A bundle as clients publish it: 100 prekeys, about 7 kB.
+fn bundle() -> String {
+    let key = "BWJ8c2MwohBWJ8c2MwohBWJ8c2MwohBWJ8c2MwohBWJ8";
+    let prekeys: String = (1..=100)
+        .map(|n| format!("<preKeyPublic preKeyId='{n}'>{key}</preKeyPublic>"))
+        .collect();
+    format!(
+        "<bundle xmlns='eu.siacs.conversations.axolotl'><signedPreKeyPublic signedPreKeyId='1'>{key}</signedPreKeyPublic>\
+         <signedPreKeySignature>{key}{key}</signedPreKeySignature><identityKey>{key}</identityKey><prekeys>{prekeys}</prekeys></bundle>"
+    )
+}
+
+/// Bundles fetched by strangers, one owner after another: out of memory, and by id out of the database.
+async fn fetches(house: &Arc<House>) {
+    const OWNERS: usize = 100;
+    const READERS: usize = 8;
+    for n in 0..OWNERS {
+        let owner = session(house, &format!("owner{n}@localhost/x")).await;
+        let pubsub = house
+            .router
+            .fact::<kim_xep::xep0060_pubsub::api::PubSub>()
+            .expect("nodes");
+        let payload = Element::parse(&bundle()).expect("XML");
+        for (node, items) in [(BUNDLES, 1), (BUNDLES_2, 5)] {
+            let mut cx = house.router.cx().expect("a context");
+            for id in 0..items {
+                let draft = kim_xep::xep0060_pubsub::api::Draft::new(id.to_string(), payload.clone());
+                // By the server nothing is refused, whatever checks keys.
+                pubsub
+                    .publish(&owner.account, node, vec![draft], &mut cx)
+                    .await
+                    .expect("published");
+            }
+            house.router.finish(cx).await;
+        }
+        for (node, most) in [(BUNDLES, "1"), (BUNDLES_2, "max")] {
+            let field =
+                |var: &str, value: &str| format!("<field var='pubsub#{var}'><value>{value}</value></field>");
+            let form = format!(
+                "<x xmlns='jabber:x:data' type='submit'>{}{}</x>",
+                field("access_model", "open"),
+                field("max_items", most)
+            );
+            let iq = format!(
+                "<iq id='c' type='set'><pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><configure node='{node}'>{form}\
+                 </configure></pubsub></iq>"
+            );
+            perform(&house.router, &owner, &iq).await;
+        }
+        // The room for the five of them is there only now.
+        let mut cx = house.router.cx().expect("a context");
+        for id in 0..5 {
+            let draft = kim_xep::xep0060_pubsub::api::Draft::new(id.to_string(), payload.clone());
+            pubsub
+                .publish(&owner.account, BUNDLES_2, vec![draft], &mut cx)
+                .await
+                .expect("published");
+        }
+        house.router.finish(cx).await;
+        owner.outbox.take();
+    }
+    for (name, items) in [
+        ("a node for each device", format!("<items node='{BUNDLES}'/>")),
+        (
+            "one node, by id",
+            format!("<items node='{BUNDLES_2}'><item id='2'/></items>"),
+        ),
+    ] {
+        let (cpu, started) = (cpu_seconds(), Instant::now());
+        let mut tasks = Vec::new();
+        for reader in 0..READERS {
+            let reader = session(house, &format!("reader{reader}@localhost/{}", items.len())).await;
+            let (house, items) = (house.clone(), items.clone());
+            tasks.push(tokio::spawn(async move {
+                let mut n = 0_usize;
+                while started.elapsed() < Duration::from_secs(SECONDS) {
+                    let iq = format!(
+                        "<iq id='f' to='owner{}@localhost' type='get'><pubsub xmlns='http://jabber.org/protocol/pubsub'>{items}</pubsub></iq>",
+                        n % OWNERS
+                    );
+                    perform(&house.router, &reader, &iq).await;
+                    let parcels = reader.outbox.take().0;
+                    assert!(parcels.iter().all(|parcel| parcel.tail.len() > 5_000), "a bundle");
+                    n += 1;
+                }
+                n
+            }));
+        }
+        let mut n = 0;
+        for task in tasks {
+            n += task.await.expect("a reader");
+        }
+        let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        println!(
+            "bundles of {} bytes, {name}: {:.0} fetches/s, {:.0} µs CPU each",
+            bundle().len(),
+            n as f64 / seconds,
+            cpu * 1e6 / n as f64
+        );
+    }
+}

@@ -1,0 +1,114 @@
+"""A server with its web part, and a browser tab in which a test acts as a person does: it reads, types and clicks."""
+
+import os
+import pathlib
+import re
+import shutil
+
+import server as clients
+
+OUTPUT = clients.TARGET / "test-output" / "browser"
+# A wait ends as soon as the thing is there; this only ends a wait for something that never comes.
+PATIENCE_MILLISECONDS = 30_000
+
+
+class WebServer(clients.Server):
+    """The server of the client tests with HTTPS on a port of its own."""
+
+    def __init__(self, name, home, **settings):
+        super().__init__(name, home)
+        self.port_https, self.port_http = clients.free_ports(2)
+        # Not `localhost`: there Converse fetches encrypted files without TLS.
+        self.url = f"https://127.0.0.1:{self.port_https}"
+        self.settings = settings
+
+    def environment(self):
+        return {
+            **super().environment(),
+            "KIM__LISTEN__HTTPS": f"127.0.0.1:{self.port_https}",
+            "KIM__LISTEN__HTTP": f"127.0.0.1:{self.port_http}",
+            "KIM__LISTEN__PUBLIC_URL": self.url,
+            **self.settings,
+        }
+
+
+def chromium():
+    """Where the browser is; `make test` installs it."""
+    named = os.environ.get("KIM_TEST_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+    assert found, "no Chromium here: tests/support/tools.sh packages installs it"
+    return found
+
+
+class Tab:
+    """A person's browser: one profile of its own, one page. What it asked others for and what broke is kept."""
+
+    def __init__(self, name, server, context, page):
+        self.name, self.server, self.context, self.page = name, server, context, page
+        self.foreign, self.errors, self.shots = [], [], 0
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        page.on("request", self._on_request)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+
+    def _on_request(self, request):
+        if not request.url.startswith((self.server.url, "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def _on_console(self, message):
+        if "Content Security Policy" in message.text:
+            self.errors.append(message.text)
+
+    async def open(self, path):
+        return await self.page.goto(self.server.url + path)
+
+    async def shot(self, what):
+        """Keeps a picture of what the person sees."""
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        self.shots += 1
+        name = re.sub(r"[^a-z0-9]+", "-", f"{self.name}-{self.shots}-{what}".lower())
+        await self.page.screenshot(path=pathlib.Path(OUTPUT) / f"{name}.png")
+
+    async def sees(self, text, within="body"):
+        await self.page.locator(within).get_by_text(text).first.wait_for()
+
+    # --- the pages ---------------------------------------------------------------------------------------------
+
+    async def chatting(self):
+        """Waits until the chat client is what the page shows."""
+        await self.page.locator("html.chatting").wait_for()
+
+    async def sign_in(self, account, path="/"):
+        jid, password = account
+        await self.open(path)
+        await self.page.fill("#sign-in [name=name]", jid.split("@")[0])
+        await self.page.fill("#sign-in [name=password]", password)
+        await self.page.click("#sign-in button")
+        await self.chatting()
+
+    async def register(self, name, password):
+        await self.page.fill("#register [name=name]", name)
+        await self.page.fill("#register [name=password]", password)
+        await self.page.fill("#register [name=again]", password)
+        await self.page.click("#register button")
+
+    # --- the client --------------------------------------------------------------------------------------------
+
+    async def go_to(self, fragment):
+        """Follows a link within the client."""
+        await self.page.evaluate("fragment => { location.hash = fragment }", fragment)
+
+    async def chat_with(self, jid):
+        await self.go_to(f"converse/chat?jid={jid}")
+        await self.page.locator("converse-chat textarea.chat-textarea").wait_for()
+
+    async def say(self, text):
+        box = self.page.locator("textarea.chat-textarea:visible")
+        await box.fill(text)
+        await box.press("Enter")
+
+    def messages(self):
+        return self.page.locator(".chat-msg__text:visible")
+
+    async def hears(self, text):
+        await self.messages().get_by_text(text, exact=True).first.wait_for()

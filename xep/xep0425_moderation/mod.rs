@@ -1,0 +1,92 @@
+//! XEP-0425 Moderated Message Retraction 0.3.0: a moderator takes back what somebody else said. Also in the form of version 0.2
+//! (`urn:xmpp:message-moderate:0`, inside XEP-0422 fastening), which many clients still speak: both are answered, and what the
+//! room tells is in both forms.
+//!
+//! [`handle`] takes the requests; [`words`] writes what the room says and what stays in its archive.
+
+use std::sync::Arc;
+
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::hook::{Flow, On, Stage};
+use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::section;
+use kim_core::stanza::IqType;
+
+use crate::xep0045_muc::api::{ARCHIVE, RoomAsked, RoomMessage, SERVICE};
+
+mod handle;
+mod words;
+
+/// The namespace.
+const NS: &str = "urn:xmpp:message-moderate:1";
+/// The one of version 0.2.
+const OLD: &str = "urn:xmpp:message-moderate:0";
+/// XEP-0422: what version 0.2 is wrapped in.
+const FASTEN: &str = "urn:xmpp:fasten:0";
+
+section! {
+    /// Moderated retraction (XEP-0425).
+    pub struct ModerationConfig {
+        /// Characters of a reason; what is longer is cut.
+        pub reason_chars_max: usize = 500, in 0..=10_000;
+    }
+}
+
+/// The module.
+pub struct Moderation;
+
+impl Module for Moderation {
+    type Config = ModerationConfig;
+    const NAME: &'static str = "xep0425_moderation";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0425",
+        title: "Moderated Message Retraction",
+        version: "0.3.0",
+        coverage: Coverage::Complete,
+    }];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0313_mam"];
+
+    fn register(config: ModerationConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let within = [At::Within(SERVICE)];
+        let moderate = Arc::new(handle::Moderate {
+            rooms: house.needed()?,
+            archives: house.needed()?,
+            reason_chars_max: config.reason_chars_max,
+        });
+        let (new, old) = (handle::New(moderate.clone()), handle::Old(moderate));
+        house.iq(&within, IqType::Set, "moderate", NS, new);
+        house.iq(&within, IqType::Set, "apply-to", FASTEN, old);
+        house.feature(&within, OLD);
+        house.on::<RoomMessage>(Stage::Stamp, NoForgery);
+        house.on::<RoomAsked>(Stage::Filter, OnlyWhereKept);
+        Ok(())
+    }
+}
+
+/// §5: "only moderation messages received from the MUC service itself are legitimate".
+struct NoForgery;
+
+impl On<RoomMessage> for NoForgery {
+    async fn on(&self, event: &mut RoomMessage, _: &mut Cx) -> Result<Flow, Fault> {
+        event.stanza.remove(|child| {
+            let ours = |ns: &str| ns == NS || ns == OLD;
+            ours(child.ns()) || child.children().any(|inner| ours(inner.ns()))
+        });
+        Ok(Flow::Next)
+    }
+}
+
+/// Without an archive a room's messages have no ids.
+struct OnlyWhereKept;
+
+impl On<RoomAsked> for OnlyWhereKept {
+    async fn on(&self, event: &mut RoomAsked, _: &mut Cx) -> Result<Flow, Fault> {
+        if !event.room.config.is(&ARCHIVE) {
+            for feature in [NS, OLD, FASTEN] {
+                event.info.without(feature);
+            }
+        }
+        Ok(Flow::Next)
+    }
+}

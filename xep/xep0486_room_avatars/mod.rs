@@ -1,0 +1,214 @@
+//! XEP-0486 MUC Avatars 0.1.0: a room has a vCard (XEP-0054), which its owners set and everybody who finds the room may see. The
+//! hash of its picture stands in what the room tells about itself, and in a presence of the room to those inside, as clients
+//! know it from XEP-0153.
+
+use std::sync::Arc;
+
+use kim_core::config::NoSettings;
+use kim_core::cx::Cx;
+use kim_core::db::Migration;
+use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::hook::{Flow, On, Stage};
+use kim_core::jid::BareJid;
+use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::seal::Seals;
+use kim_core::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+use kim_core::wire::Writer;
+use quick_cache::sync::Cache;
+
+use crate::xep0045_muc::api::{
+    Affiliation, OccupantsChanged, RoomAsked, RoomDestroyed, Rooms, SERVICE, USER,
+};
+use crate::xep0054_vcard::api::{NS, Photo, UPDATE};
+
+mod store;
+#[cfg(test)]
+mod tests;
+
+/// Hashes remembered.
+const HASHES_MAX: usize = 50_000;
+
+/// The module.
+pub struct RoomAvatars;
+
+impl Module for RoomAvatars {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep0486_room_avatars";
+    const SPECS: &'static [Spec] = &[Spec {
+        id: "XEP-0486",
+        title: "MUC Avatars",
+        version: "0.1.0",
+        coverage: Coverage::Complete,
+    }];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0054_vcard"];
+    const MIGRATIONS: &'static [Migration] = &[Migration {
+        room: "xep0486_room_avatars",
+        name: "0001_cards",
+        sql: include_str!("migrations/0001_cards.sql"),
+    }];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let cards = Arc::new(Cards {
+            rooms: house.needed()?,
+            store: store::Store::new(house.db),
+            seals: house.seals.clone(),
+            hashes: Cache::new(HASHES_MAX),
+            bytes_max: house.config.limits.effective().vcard_bytes_max,
+        });
+        let within = [At::Within(SERVICE)];
+        house.iq(&within, IqType::Get, "vCard", NS, Show(cards.clone()));
+        house.iq(&within, IqType::Set, "vCard", NS, Change(cards.clone()));
+        // §3.1
+        house.feature(&[At::Service(SERVICE)], NS);
+        house.on::<RoomAsked>(Stage::Deliver, Told(cards.clone()));
+        house.on::<OccupantsChanged>(Stage::Notify, Told(cards.clone()));
+        house.on::<RoomDestroyed>(Stage::Store, Told(cards));
+        Ok(())
+    }
+}
+
+struct Cards {
+    rooms: Arc<Rooms>,
+    store: store::Store,
+    seals: Seals,
+    hashes: Cache<BareJid, Option<Arc<str>>>,
+    bytes_max: usize,
+}
+
+impl Cards {
+    async fn hash(&self, room: &BareJid) -> Result<Option<Arc<str>>, Fault> {
+        let read = async { Ok::<_, Fault>(self.store.hash(room).await?.map(Arc::from)) };
+        self.hashes.get_or_insert_async(room, read).await
+    }
+}
+
+fn aad(room: &BareJid) -> [&[u8]; 2] {
+    [b"room card", room.as_str().as_bytes()]
+}
+
+/// XEP-0153 §4.1: the presence of a room, with the hash of its picture.
+fn presence(hash: &str) -> Stanza {
+    let mut xml = Writer::new();
+    xml.start("x", UPDATE)
+        .start("photo", UPDATE)
+        .text(hash)
+        .end()
+        .end();
+    Stanza::new(Kind::Presence(PresenceType::Available), &xml.finish_string())
+}
+
+/// Everybody who finds the room may see it (§3.3).
+struct Show(Arc<Cards>);
+
+impl HandleIq for Show {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let cards = &self.0;
+        let visitor = cards.rooms.visitor(iq.account, iq.from, cx).await?;
+        let visitor = visitor.ok_or(Condition::ItemNotFound)?;
+        if visitor.affiliation == Affiliation::Outcast {
+            return Err(Condition::Forbidden.into());
+        }
+        let sealed = cards.store.card(iq.account).await?;
+        let sealed = sealed.ok_or(Condition::ItemNotFound)?;
+        let card = cards
+            .seals
+            .key(iq.account.as_str())
+            .await?
+            .open(&aad(iq.account), &sealed)
+            .map_err(|_| Fault::Us("a room's vCard cannot be opened".into()))?;
+        let card = String::from_utf8(card).map_err(|error| Fault::Us(error.into()))?;
+        Ok(Reply::Payload(card))
+    }
+}
+
+/// Only owners change it (§3.2).
+struct Change(Arc<Cards>);
+
+impl HandleIq for Change {
+    async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
+        let (cards, room) = (&self.0, iq.account);
+        let visitor = cards.rooms.visitor(room, iq.from, cx).await?;
+        let visitor = visitor.ok_or(Condition::ItemNotFound)?;
+        if visitor.affiliation != Affiliation::Owner {
+            return Err(StanzaError::new(Condition::Forbidden)
+                .text("only owners are allowed to set avatars")
+                .into());
+        }
+        let xml = iq.payload.to_xml();
+        if xml.len() > cards.bytes_max {
+            let text = format!("a vCard may have {} bytes here", cards.bytes_max);
+            return Err(StanzaError::new(Condition::PolicyViolation).text(text).into());
+        }
+        let before = cards.hash(room).await?;
+        let after: Option<Arc<str>> = Photo::read(iq.payload).map(|photo| photo.hash().into());
+        let card = if iq.payload.children().next().is_some() {
+            let key = cards.seals.key(room.as_str()).await?;
+            Some((
+                key.seal(&aad(room), xml.as_bytes()),
+                after.as_deref().map(str::to_owned),
+            ))
+        } else {
+            None
+        };
+        let mut news = Writer::new();
+        news.start("x", USER)
+            .start("status", USER)
+            .attr("code", "104")
+            .end()
+            .end();
+        let news = Stanza::new(Kind::Message(MessageType::Groupchat), &news.finish_string());
+        let change = store::Change {
+            room: room.clone(),
+            card,
+        };
+        let rows = |cx: &mut Cx| cx.store(&cards.store.sink, change);
+        cards.rooms.announce(room, news, false, rows, cx).await?;
+        cards.hashes.insert(room.clone(), after.clone());
+        if before != after {
+            let presence = presence(after.as_deref().unwrap_or_default());
+            cards.rooms.announce(room, presence, false, |_| (), cx).await?;
+        }
+        Ok(Reply::Empty)
+    }
+}
+
+struct Told(Arc<Cards>);
+
+/// §3.3
+impl On<RoomAsked> for Told {
+    async fn on(&self, event: &mut RoomAsked, _: &mut Cx) -> Result<Flow, Fault> {
+        if let Some(hash) = self.0.hash(&event.room.jid).await? {
+            event.form.push((
+                "muc#roominfo_avatarhash".to_owned(),
+                "Avatar hash".to_owned(),
+                vec![hash.as_ref().to_owned()],
+            ));
+        }
+        Ok(Flow::Next)
+    }
+}
+
+/// Who enters is shown the room's picture.
+impl On<OccupantsChanged> for Told {
+    async fn on(&self, event: &mut OccupantsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+        if event.is_there
+            && let Some(hash) = self.0.hash(&event.room.jid).await?
+        {
+            let room = event.room.jid.clone();
+            cx.send(presence(&hash).from(room).to(event.who.jid.clone()));
+        }
+        Ok(Flow::Next)
+    }
+}
+
+impl On<RoomDestroyed> for Told {
+    async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
+        self.0.hashes.remove(&event.room);
+        let gone = store::Change {
+            room: event.room.clone(),
+            card: None,
+        };
+        cx.store(&self.0.store.sink, gone);
+        Ok(Flow::Next)
+    }
+}
