@@ -15,6 +15,10 @@ struct File {
     body: Body,
 }
 
+#[cfg_attr(
+    not(has_web_client),
+    expect(dead_code, reason = "a build without npm has no files")
+)]
 enum Body {
     /// Compressed at build time; every browser takes one of the two.
     Compressed { br: &'static [u8], gzip: &'static [u8] },

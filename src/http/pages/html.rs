@@ -88,7 +88,8 @@ impl Reader<'_> {
                 @if language == self.language {
                     b lang=(language.tag()) aria-current="true" { (shown) }
                 } @else {
-                    a href={ (self.path) "?language=" (language.name()) } hreflang=(language.tag()) lang=(language.tag()) { (shown) }
+                    a href={ (self.path) "?language=" (language.name()) } hreflang=(language.tag())
+                        lang=(language.tag()) { (shown) }
                 }
             }
         };
@@ -172,7 +173,8 @@ impl Reader<'_> {
                 (label)
                 @if let Some(hint) = hint { small { (hint) } }
                 span.input {
-                    input name="name" value=[fixed] readonly[fixed.is_some()] required maxlength="256" autocomplete="username" autocapitalize="none" spellcheck="false";
+                    input name="name" value=[fixed] readonly[fixed.is_some()] required maxlength="256"
+                        autocomplete="username" autocapitalize="none" spellcheck="false";
                     span.suffix aria-hidden="true" { "@" (self.settings.domain) }
                 }
             }
