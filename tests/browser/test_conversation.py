@@ -1,13 +1,30 @@
 """Two people, each in a browser: what they write is encrypted from one to the other, files too."""
 
 import base64
+import struct
+import zlib
 
 import pytest
 
-# A small picture: eight by eight pixels, red.
-PICTURE = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFElEQVR4nGP8z4APMOGVHbHSAEEsAROxCnMTAAAAAElFTkSuQmCC"
-)
+SIDE = 64
+
+
+def picture():
+    """A PNG of one colour, as small as they get."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = b"\0" + bytes((11, 110, 99)) * SIDE
+    return b"".join((
+        b"\x89PNG\r\n\x1a\n",
+        chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)),
+        chunk(b"IDAT", zlib.compress(row * SIDE)),
+        chunk(b"IEND", b""),
+    ))
+
+
+PICTURE = picture()
+SHOWN = ".chat-msg img.chat-image, .chat-msg .chat-msg__media img"
 
 
 @pytest.fixture(scope="module", params=[
@@ -67,14 +84,13 @@ async def test_a_file_goes_from_one_to_the_other(open_tab, people, house):
     await bob.hears("look at this")
     async with alice.page.expect_response(lambda r: r.request.method == "PUT") as put:
         await alice.page.locator("input.fileupload").first.set_input_files(
-            {"name": "red.png", "mimeType": "image/png", "buffer": PICTURE})
+            {"name": "one-colour.png", "mimeType": "image/png", "buffer": PICTURE})
     response = await put.value
     assert response.status == 201
     url = response.url
     stored = await (await alice.context.request.get(url)).body()
     assert len(stored) >= len(PICTURE) and PICTURE not in stored, "what was uploaded is not the picture as it is"
-    picture = bob.page.locator(".chat-msg img.chat-image, .chat-msg .chat-msg__media img").first
-    await picture.wait_for()
-    await bob.page.wait_for_function("document.querySelector('.chat-msg img.chat-image, .chat-msg .chat-msg__media img').naturalWidth === 8")
+    await bob.page.locator(SHOWN).first.wait_for()
+    await bob.page.wait_for_function(f"document.querySelector('{SHOWN}').naturalWidth === {SIDE}")
     await bob.shot("the picture")
     assert base64.b64encode(PICTURE).decode() not in "".join(frames)
