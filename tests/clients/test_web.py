@@ -123,7 +123,7 @@ async def test_a_file_for_a_friend(server, people, uploads):
     alice = await people.online("alice")
     alice.register_plugin("xep_0363")
     content = secrets.token_bytes(300_000)
-    url = await alice["xep_0363"].upload_file(
+    url = await alice.plugin["xep_0363"].upload_file(
         "Ferien am Meer ☀.jpg", input_file=io.BytesIO(content), content_type="image/jpeg", domain=server.domain
     )
     assert url.startswith(f"https://localhost:{server.port_https}/upload/") and url.endswith(".jpg")
@@ -143,6 +143,6 @@ async def test_a_file_that_is_too_large(server, people, uploads):
     alice = await people.online("alice")
     alice.register_plugin("xep_0363")
     with pytest.raises(FileTooBig):
-        await alice["xep_0363"].upload_file(
+        await alice.plugin["xep_0363"].upload_file(
             "film.mkv", size=10**12, input_file=io.BytesIO(b"x"), domain=server.domain
         )
