@@ -1,8 +1,14 @@
 # The server in a small image. Build: docker build -t kim .   Run: see docker-compose.yml.
 
+FROM node:22-bookworm-slim AS web
+WORKDIR /web
+COPY web .
+RUN npm ci && npm run build
+
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /kim
 COPY . .
+COPY --from=web /web/dist web/dist
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/kim/target \
     cargo build --locked --profile dist --bin kim \

@@ -1,14 +1,17 @@
 # The two commands a newcomer needs are `make run` and `make test`; the rest are for those who change kIM.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench fuzz audit clean-test
+.PHONY: help run web test check fmt bench fuzz audit clean-test
 
 FUZZ_SECONDS ?= 60
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## build the server and serve here, with the defaults (KIM__… variables and kim.toml are honoured)
+web: ## build the web client into web/dist, if npm is there; without it the pages do without the client
+	@tests/support/web.sh
+
+run: web ## build the server and serve here, with the defaults (KIM__… variables and kim.toml are honoured)
 	cargo run --release --locked --bin kim -- serve
 
 test: ## install what the tests need, then run all of them on SQLite and on PostgreSQL

@@ -14,6 +14,10 @@ fn main() {
         println!("cargo:rerun-if-changed=web/dist");
     }
     let version = fs::read_to_string(dist.join("version")).unwrap_or_default();
+    println!("cargo:rustc-check-cfg=cfg(has_web_client)");
+    if !version.is_empty() {
+        println!("cargo:rustc-cfg=has_web_client");
+    }
     let mut names = Vec::new();
     if !version.is_empty() {
         list(&dist.join("files"), "", &mut names);

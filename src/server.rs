@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use kim_core::cluster::Solo;
 use kim_core::config::Config;
+use kim_core::jid::BareJid;
 use kim_core::module::Entry;
+use kim_core::router::Host;
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
-use crate::cli::{App, Failure};
-use crate::control::{ControlSocket, Direct};
+use crate::cli::{App, Failure, invitation_shown};
+use crate::control::{Control, ControlSocket, Direct, InviteWanted};
 use crate::house::House;
 use crate::http::Web;
 use crate::http::listener::{Listener as WebListener, Speaks};
@@ -272,14 +274,41 @@ async fn greet(server: &Server) {
         .await
         .is_ok_and(|accounts| accounts.is_empty())
     {
-        let domain = config.main_domain();
-        text.push_str(&format!(
-            "There is no account yet. Make one with: kim user add admin@{domain}\n"
-        ));
+        text.push_str(&first_invitation(server).await);
     }
     // Nobody may be listening; the server is there all the same.
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// How the first account comes to be: by a link for the administrator, which is made anew at every start until somebody has
+/// used it.
+async fn first_invitation(server: &Server) -> String {
+    let router = &server.house.router;
+    let config = router.config();
+    let domain = config.main_domain();
+    let is_ours = |admin: &&BareJid| router.host(admin.domain()) == Some(Host::Users);
+    let Some(admin) = config.server.admins.iter().find(is_ours) else {
+        return format!("There is no account yet. Make one with: kim user add NAME@{domain}\n");
+    };
+    let wanted = InviteWanted {
+        account: Some(admin.clone()),
+        room: None,
+        uses: 1,
+        seconds: None,
+    };
+    let invited = match config.registration.invites {
+        true => Direct::serving(router.clone()).invite(&wanted).await.ok(),
+        false => None,
+    };
+    match invited {
+        Some(invite) => format!(
+            "There is no account yet. Make the administrator's, {admin}, with this link:\n\n{}\n\
+             Or with: kim user add {admin}\n",
+            invitation_shown(&invite)
+        ),
+        None => format!("There is no account yet. Make one with: kim user add {admin}\n"),
+    }
 }
 
 /// Tasks that panicked since the start.

@@ -94,7 +94,7 @@ async fn terminate_tells_everybody_and_ends_with_success() {
 }
 
 #[tokio::test]
-async fn check_logs_in_for_real_and_leaves_nothing_behind() {
+async fn check_logs_in_and_talks_encrypted_for_real_and_leaves_nothing_behind() {
     let server = Process::start(&[]);
     let run = |arguments: &[&str]| {
         let ports = [
@@ -112,6 +112,48 @@ async fn check_logs_in_for_real_and_leaves_nothing_behind() {
     for _ in 0..2 {
         let told = run(&["check"]);
         assert!(told.contains("kim-check@localhost logged in at"), "{told}");
+        assert!(
+            told.contains("wrote to each other encrypted, as strangers, in"),
+            "{told}"
+        );
     }
     assert!(!run(&["user", "list"]).contains("kim-check"));
+}
+
+#[tokio::test]
+async fn the_first_start_shows_the_administrators_invitation_and_the_link_makes_the_account() {
+    let server = Process::start_reading(&[], "Or with: kim user add admin@localhost");
+    let (_, rest) = server
+        .greeting
+        .split_once("xmpp:admin@localhost?register;preauth=")
+        .expect("a link");
+    let token: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    assert_eq!(token.len(), 32, "{}", server.greeting);
+    assert!(server.greeting.contains("for one person"), "{}", server.greeting);
+    let code = server.greeting.lines().filter(|line| line.contains('█'));
+    assert!(code.count() > 10, "{}", server.greeting);
+
+    // Registration is closed, but for whoever has the link (XEP-0445 §4).
+    let mut admin = Client::connect(server.direct).await;
+    admin.handshake(&TlsOptions::direct()).await.expect("a handshake");
+    admin.open("localhost").await;
+    let register = "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>admin</username>\
+                    <password>secret</password></query></iq>";
+    admin.send(register).await;
+    assert!(admin.next_text().await.contains("<not-allowed"));
+    let preauth = format!(
+        "<iq type='set' to='localhost' id='p'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>"
+    );
+    admin.send(&preauth).await;
+    assert!(admin.next_text().await.contains("type='result'"));
+    admin.send(register).await;
+    assert!(admin.next_text().await.contains("type='result'"));
+    let list = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kim"));
+        command.args(arguments).arg("--data-dir").arg(server.data_dir());
+        String::from_utf8(command.output().expect("the command runs").stdout).expect("text")
+    };
+    assert_eq!(list(&["user", "list"]), "admin@localhost\n");
+    // The running server makes invitations for the command line.
+    assert!(list(&["invite", "--room", "lobby"]).contains("xmpp:lobby@conference.localhost?join"));
 }

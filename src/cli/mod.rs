@@ -3,9 +3,11 @@
 mod certificate;
 mod check;
 mod failure;
+mod invite;
 mod key;
 mod modules;
 mod password;
+mod qr;
 mod serve;
 mod terminal;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use kim_core::module::Entry;
 pub use certificate::{CertificateFacts, inspect};
 pub use check::{Check, CheckContext, Finding, Outcome};
 pub use failure::Failure;
+pub use invite::shown as invitation_shown;
 pub use modules::ModuleFacts;
 pub use serve::prepare_data_dir;
 pub use terminal::Terminal;
@@ -78,6 +81,8 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Invite somebody: prints a link, and a QR code for their phone
+    Invite(invite::InviteArguments),
     /// Look after the key that seals messages in the database
     Key {
         #[command(subcommand)]
@@ -186,6 +191,7 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
             serve::run(app, config, sources, &runtime()?)
         }
         Command::User { command } => runtime()?.block_on(user::run(app, loaded?, command, terminal)),
+        Command::Invite(arguments) => runtime()?.block_on(invite::run(app, loaded?, arguments, terminal)),
         Command::Key { command } => runtime()?.block_on(key::run(app, loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {

@@ -11,8 +11,12 @@ use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::router::{Host, Router};
 use kim_xep::xep0384_omemo::api::Devices;
+use kim_xep::xep0401_invites::api::{InviteError, Invites, Wanted};
 
-use super::{Control, ControlError, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts};
+use super::{
+    Control, ControlError, Invite, InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online, Secret, User,
+    UserFacts,
+};
 
 /// Works on the house directly.
 pub struct Direct {
@@ -166,6 +170,43 @@ impl Control for Direct {
             }
             tracing::info!(event = "account_removed", %account, by = "operator");
             Ok(())
+        })
+    }
+
+    fn invite<'a>(&'a self, wanted: &'a InviteWanted) -> BoxFuture<'a, Result<Invite, ControlError>> {
+        Box::pin(async move {
+            let invites = self.router.fact::<Invites>().ok_or_else(|| {
+                ControlError::BadRequest("invitations are switched off ([xep0401_invites])".to_owned())
+            })?;
+            if let Some(account) = &wanted.account {
+                self.check_ours(account)?;
+            }
+            let domain = match &wanted.account {
+                Some(account) => account.domain(),
+                None => self.router.config().main_domain(),
+            };
+            let made = invites.create(
+                &self.router,
+                Wanted {
+                    account: wanted.account.clone(),
+                    room: wanted.room.clone(),
+                    uses: wanted.uses,
+                    seconds: wanted.seconds,
+                    ..Wanted::by_operator(domain)
+                },
+            );
+            let made = made.await.map_err(|error| match error {
+                InviteError::Taken => ControlError::AccountExists,
+                InviteError::Fault(_) => ControlError::Failed(error.to_string()),
+                _ => ControlError::BadRequest(error.to_string()),
+            })?;
+            Ok(Invite {
+                expires: made.invitation.expires(),
+                uses: made.invitation.uses_left,
+                uri: made.links.uri,
+                landing: made.links.landing,
+                room: made.links.room,
+            })
         })
     }
 

@@ -55,6 +55,9 @@ pub trait Control: Send + Sync {
     /// Removes an account with all that belongs to it and ends its sessions.
     fn user_delete<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Result<(), ControlError>>;
 
+    /// Makes an invitation of the operator's.
+    fn invite<'a>(&'a self, wanted: &'a InviteWanted) -> BoxFuture<'a, Result<Invite, ControlError>>;
+
     /// Replaces the sealing key; what is sealed stays as it is.
     fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>>;
 }
@@ -108,6 +111,40 @@ pub struct Online {
     pub address: Option<IpAddr>,
     /// The priority of its presence; `None` while it is not available (RFC 6121 §4.2).
     pub priority: Option<i8>,
+}
+
+/// An invitation that the operator wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteWanted {
+    /// The only account it is for; otherwise it makes any of the main domain.
+    pub account: Option<BareJid>,
+    /// A room that it leads to.
+    pub room: Option<BareJid>,
+    /// How many people it lets in.
+    pub uses: u32,
+    /// For how long, in seconds; not set, as long as the configuration says.
+    pub seconds: Option<u64>,
+}
+
+/// An invitation that was made. Whoever has its links can use them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invite {
+    /// For clients.
+    pub uri: String,
+    /// For browsers, where the server has a site.
+    pub landing: Option<String>,
+    /// The room, for clients of people who have an account.
+    pub room: Option<String>,
+    /// Until when it is good (XEP-0082).
+    pub expires: String,
+    /// How many people it lets in.
+    pub uses: u32,
+}
+
+impl std::fmt::Debug for Invite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Invite(***)")
+    }
 }
 
 /// A sealing key that was replaced.

@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
-use super::{ControlError, KeyRotated, User, UserFacts};
+use super::{ControlError, Invite, InviteWanted, KeyRotated, User, UserFacts};
 
 /// The longest request, in bytes with its line end.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -53,6 +53,8 @@ pub enum Request {
         /// Which.
         account: BareJid,
     },
+    /// Make an invitation.
+    Invite(InviteWanted),
     /// Replace the sealing key.
     KeyRotate {},
 }
@@ -67,6 +69,8 @@ pub enum Response {
     Users(Vec<User>),
     /// One account.
     User(UserFacts),
+    /// The new invitation.
+    Invite(Invite),
     /// The new sealing key.
     KeyRotated(KeyRotated),
     /// It was not done.

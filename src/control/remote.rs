@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
-use super::{Control, ControlError, KeyRotated, Secret, User, UserFacts};
+use super::{Control, ControlError, Invite, InviteWanted, KeyRotated, Secret, User, UserFacts};
 
 /// How long a server may take for an answer, in seconds; a removal erases a whole archive.
 const ANSWER_SECONDS_MAX: u64 = 120;
@@ -168,6 +168,16 @@ impl Control for Remote {
             account: account.clone(),
         };
         Box::pin(async move { self.ask_done(&request).await })
+    }
+
+    fn invite<'a>(&'a self, wanted: &'a InviteWanted) -> BoxFuture<'a, Result<Invite, ControlError>> {
+        let request = Request::Invite(wanted.clone());
+        Box::pin(async move {
+            match self.ask(&request).await? {
+                Response::Invite(invite) => Ok(invite),
+                other => Err(unexpected(other)),
+            }
+        })
     }
 
     fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>> {

@@ -211,6 +211,7 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
         Request::UserList { after } => control.user_list(after.as_ref()).await.map(Response::Users),
         Request::UserShow { account } => control.user_show(&account).await.map(Response::User),
         Request::UserDelete { account } => done(control.user_delete(&account).await),
+        Request::Invite(wanted) => control.invite(&wanted).await.map(Response::Invite),
         Request::KeyRotate {} => control.key_rotate().await.map(Response::KeyRotated),
     };
     result.unwrap_or_else(Response::Error)

@@ -50,7 +50,8 @@ async fn post(web: Arc<Web>, client: Client, request: Request) -> Response {
     // More than one stanza may come in a body, but not more than one would be allowed to have.
     let bytes_max = limits.stanza_bytes_max + WRAPPER_BYTES_MAX;
     let stall = Duration::from_secs(limits.http_stall_seconds_max);
-    let bytes = match read(request.into_body(), bytes_max, stall).await {
+    let read = tokio::time::timeout(2 * stall, read(request.into_body(), bytes_max, stall));
+    let bytes = match read.await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
         Ok(bytes) => bytes,
         Err(status) => return answer::text(status, "the body is too long or did not come"),
     };

@@ -92,7 +92,7 @@ async def people(server):
     devices = []
 
     class People:
-        def account(self, name):
+        def account(self, name, server=server):
             return server.add_account(f"{name}-{secrets.token_hex(3)}")
 
         async def online(self, name, *plugins):

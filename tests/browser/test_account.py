@@ -32,15 +32,6 @@ async def test_a_reload_keeps_the_session(open_tab, people, server):
     assert "invalid-from" not in server.log_text()
 
 
-async def test_signing_out_leaves_nothing_to_go_on_with(open_tab, people):
-    tab = await open_tab("alice")
-    await tab.sign_in(people.account("alice"))
-    await tab.page.locator("converse-user-profile .logout, .controlbox-heading__btn").first.wait_for()
-    await tab.page.evaluate("localStorage.removeItem('conversejs-session-jid')")
-    await tab.page.reload()
-    await tab.page.locator("#sign-in").wait_for()
-
-
 async def test_somebody_registers_where_it_is_open(open_tab):
     tab = await open_tab("newcomer")
     await tab.open("/")

@@ -18,7 +18,8 @@ class WebServer(clients.Server):
     def __init__(self, name, home, **settings):
         super().__init__(name, home)
         self.port_https, self.port_http = clients.free_ports(2)
-        self.url = f"https://localhost:{self.port_https}"
+        # Not `localhost`: there Converse fetches encrypted files without TLS.
+        self.url = f"https://127.0.0.1:{self.port_https}"
         self.settings = settings
 
     def environment(self):

@@ -20,7 +20,7 @@ from server import TARGET
 
 LEGACY = oldmemo.oldmemo.NAMESPACE
 TWO = twomemo.twomemo.NAMESPACE
-PLUGINS = ["xep_0004", "xep_0060", "xep_0163", "xep_0313", "xep_0334"]
+PLUGINS = ["xep_0004", "xep_0045", "xep_0060", "xep_0163", "xep_0313", "xep_0334"]
 
 
 class Keys(Storage):
@@ -117,6 +117,14 @@ class Encrypted(Person):
             message.enable("store")
         message.send()
         return sorted(int(key.get("rid")) for key in message.xml.iter(f"{{{namespace}}}key"))
+
+    async def write_in_room(self, room, text, members):
+        """Encrypts for the members of a room, by their own addresses, and sends it there (§5.8.3)."""
+        message = self.make_message(mto=room, mbody=text, mtype="groupchat")
+        message["id"] = self.new_id()
+        message, errors = await self.omemo.encrypt_message(message, {JID(member) for member in members})
+        assert not errors, errors
+        message.send()
 
     # --- reading -----------------------------------------------------------------------------------------------
 

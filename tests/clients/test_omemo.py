@@ -4,6 +4,7 @@ Both versions are published by every device; unless a test says otherwise, messa
 """
 
 import asyncio
+import secrets
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,6 +12,7 @@ from slixmpp import JID
 from slixmpp.exceptions import IqError
 
 from encrypted import LEGACY, TWO, Encrypted, RustDevice
+from people import PATIENCE_SECONDS
 
 LIST = "eu.siacs.conversations.axolotl.devicelist"
 BUNDLE = "eu.siacs.conversations.axolotl.bundles:{}"
@@ -144,6 +146,32 @@ async def test_devices_that_announce_themselves_at_once_are_both_there_in_the_en
     await alice.write(account[0], "to all three")
     for device in devices:
         await device.expect_letter("to all three")
+
+
+async def test_members_of_a_private_room_read_each_other_without_a_subscription(people):
+    # §5.8: nobody has anybody in their roster; keys are fetched by the addresses that the room shows its members.
+    members = [await encrypted(people, name, resource="phone") for name in ("alice", "bob", "carol")]
+    room = JID(f"secret-{secrets.token_hex(3)}@conference.{people.server.domain}")
+    alice = members[0].plugin["xep_0045"]
+    await alice.join_muc_wait(room, "alice", timeout=PATIENCE_SECONDS)
+    form = members[0].plugin["xep_0004"].make_form(ftype="submit")
+    form.add_field(var="FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/muc#roomconfig")
+    form.add_field(var="muc#roomconfig_membersonly", value="1")
+    form.add_field(var="muc#roomconfig_whois", value="anyone")
+    await alice.set_room_config(room, form)
+    for nick, member in zip(("bob", "carol"), members[1:]):
+        await alice.set_affiliation(room, "member", jid=member.boundjid.bare)
+        await member.plugin["xep_0045"].join_muc_wait(room, nick, timeout=PATIENCE_SECONDS)
+    for member in members:
+        await member.settle()
+
+    addresses = [member.boundjid.bare for member in members]
+    for n, writer in enumerate(members):
+        await writer.write_in_room(room, f"secret {n}", [jid for jid in addresses if jid != writer.boundjid.bare])
+        for reader in members:
+            # The writer knows its own message, which the room sends back.
+            await reader.expect_letter(f"secret {n}")
+    await settled(*members)
 
 
 async def test_a_broken_bundle_is_refused_with_its_reason(people):

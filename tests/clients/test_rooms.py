@@ -21,9 +21,9 @@ async def enter(person, room, nick):
     return await muc(person).join_muc_wait(room, nick, maxstanzas=20, timeout=PATIENCE_SECONDS)
 
 
-async def make(owner, room, **settings):
+async def make(owner, room, nick, **settings):
     """Makes a room and configures it by the form that the server sends (§10.1.3)."""
-    await enter(owner, room, owner.boundjid.user)
+    await enter(owner, room, nick)
     form = await muc(owner).get_room_config(room, **PATIENT)
     form["type"] = "submit"
     values = {field: form.get_values()[field] for field in form.get_values()}
@@ -50,9 +50,9 @@ async def test_a_public_room(people):
     """§7.2, §7.4, §8.1, §8.2, §9.1: made, entered, talked in; a subject; a kick; a ban."""
     alice, bob, carol = [await people.online(name) for name in ("alice", "bob", "carol")]
     room = f"cave@conference.{alice.kim.domain}"
-    await make(alice, room, roomname="A Dark Cave", changesubject=False)
-    for person in (bob, carol):
-        await enter(person, room, person.boundjid.user)
+    await make(alice, room, "alice", roomname="A Dark Cave", changesubject=False)
+    await enter(bob, room, "bob")
+    await enter(carol, room, "carol")
     assert {"alice", "bob", "carol"} <= set(muc(carol).get_roster(room))
     bob.send_message(mto=room, mbody="Double, double", mtype="groupchat")
     for person in (alice, bob, carol):
@@ -75,9 +75,9 @@ async def test_a_public_room(people):
 
 async def test_a_private_group(people):
     """§7.2.6, §7.8.2, §9.5: for members only; who is invited by the owner may enter; members see each other's addresses."""
-    alice, bob, carol = [await people.online(name) for name in ("alice", "bob", "carol")]
+    alice, bob = [await people.online(name) for name in ("alice", "bob")]
     room = f"coven@conference.{alice.kim.domain}"
-    await make(alice, room, membersonly=True, whois="anyone", publicroom=False, persistentroom=True)
+    await make(alice, room, "alice", membersonly=True, whois="anyone", publicroom=False, persistentroom=True)
     with pytest.raises(PresenceError) as refused:
         await enter(bob, room, "bob")
     assert refused.value.condition == "registration-required"
@@ -98,7 +98,6 @@ async def test_a_private_group(people):
     await muc(alice).destroy(room, reason="Dawn", **PATIENT)
     await bob.expect("the end", lambda s: isinstance(s, Presence) and s["type"] == "unavailable"
                      and s.xml.find(".//{http://jabber.org/protocol/muc#user}destroy") is not None)
-    del carol
 
 
 async def test_guests_and_a_member_in_the_lobby(people):

@@ -22,6 +22,11 @@ pub struct Process {
 impl Process {
     /// Starts it and waits until clients can connect.
     pub fn start(settings: &[(&str, &str)]) -> Process {
+        Process::start_reading(settings, "database")
+    }
+
+    /// The same, reading its greeting up to the line that begins with `end`.
+    pub fn start_reading(settings: &[(&str, &str)], end: &str) -> Process {
         let home = std::env::temp_dir().join(format!("kim-test-{}", kim_core::random::token()));
         prepare_data_dir(&home).expect("a folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_kim"));
@@ -44,7 +49,7 @@ impl Process {
             let line = line.expect("text");
             greeting.push_str(&line);
             greeting.push('\n');
-            if line.trim_start().starts_with("database") {
+            if line.trim_start().starts_with(end) {
                 break;
             }
         }

@@ -3,7 +3,7 @@
 #
 # Each step runs even when an earlier one failed, so that one run tells all. Whatever was started is stopped by its
 # process id at the end, after a failure and after an interrupt too. The last line has the sums.
-#   target/test-output/   what each step printed
+#   target/test-output/   what each step printed; in browser/ pictures of what the browser showed
 #   target/test-logs/     what each server logged; an ERROR or a panic in there fails the run
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
@@ -122,6 +122,8 @@ refused_to_start() { cat "$1"; return 1; }
 
 if ! $quick; then step 'tools' one tests/support/tools.sh || finish; fi
 step 'format' one cargo fmt --all --check
+# Before the server, which holds what it makes.
+if ! $quick; then step 'web client' one tests/support/web.sh --needed; fi
 # One command builds the server and every test with one set of features; the steps after it find all of it built.
 step 'build' one cargo build --workspace --bins --tests --locked || finish
 step 'clippy' one cargo clippy --workspace --all-targets --locked --keep-going -- -D warnings
@@ -139,6 +141,7 @@ step 'rust tests' cargo cargo test --workspace --locked --no-fail-fast
 if ! $quick; then
     step 'client tests on sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
     step 'client tests on postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
+    step 'browser tests' pytest .venv/bin/python -m pytest tests/browser
     step 'licences and sources' one cargo deny --locked check licenses bans sources
 fi
 step 'server logs' one server_logs_are_clean

@@ -10,6 +10,8 @@ has_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || c
 
 has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
+has_chromium() { command -v "${KIM_TEST_CHROMIUM:-chromium}" >/dev/null || command -v google-chrome >/dev/null; }
+
 packages() {
     local missing=()
     has_postgresql || missing+=(postgresql)
@@ -17,6 +19,9 @@ packages() {
     command -v python3 >/dev/null || missing+=(python3)
     has_venv || missing+=(python3-venv)
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    command -v npm >/dev/null || missing+=(npm)
+    # The browser tests run in a real one; the fonts are for the pages in Chinese.
+    has_chromium || missing+=(chromium fonts-dejavu-core fonts-noto-cjk)
     [ ${#missing[@]} -eq 0 ] && return 0
 
     if ! command -v apt-get >/dev/null; then
@@ -36,13 +41,14 @@ packages() {
 }
 
 python() {
-    local wanted=tests/clients/requirements.txt installed=.venv/installed-requirements.txt
-    cmp -s "$wanted" "$installed" && return 0
+    local wanted=(tests/clients/requirements.txt tests/browser/requirements.txt) installed=.venv/installed-requirements.txt
+    cat "${wanted[@]}" | cmp -s - "$installed" && return 0
     echo "tools: making .venv"
     rm -rf .venv
     python3 -m venv .venv
-    .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$wanted"
-    cp "$wanted" "$installed"
+    .venv/bin/pip install --quiet --disable-pip-version-check \
+        "${wanted[@]/#/--requirement=}"
+    cat "${wanted[@]}" >"$installed"
 }
 
 deny() {

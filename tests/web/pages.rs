@@ -62,8 +62,10 @@ async fn headers_have_limits() {
     let server = TestServer::configured("[limits]\nhttp_header_seconds_max = 1").await;
     let status = async |headers: String| {
         let mut http = Http::tls(server.https).await;
-        http.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"))
-            .await;
+        http.send(format!(
+            "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
+        ))
+        .await;
         http.answer(false).await.map(|answer| answer.status)
     };
     assert_eq!(status(String::new()).await, Some(404));

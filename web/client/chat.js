@@ -1,6 +1,7 @@
 // Brings the chat client into a page: signs in, registers, or enters a room as a guest. What is to be done stands in the
 // page, in the attribute data-page of <body>; nothing here is decided by the address bar.
 
+import { encryptWhenPossible } from './encrypt.js';
 import { RegistrationError, register } from './register.js';
 
 const page = JSON.parse(document.body.dataset.page);
@@ -83,6 +84,7 @@ async function start(more) {
             inner = this._converse;
             const { api } = inner;
             if (earlier) keepAddress(inner, earlier);
+            encryptWhenPossible(inner);
             for (const event of ['connected', 'reconnected', 'will-reconnect']) {
                 api.listen.on(event, () => { show(true); keepAccount(); });
             }

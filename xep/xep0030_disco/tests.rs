@@ -86,9 +86,8 @@ impl On<ItemsAsked> for Library {
             node: node.map(str::to_owned),
             name: Some("Books".into()),
         };
-        match (asked.at, asked.node.as_deref()) {
-            (At::Server, Some("books")) => asked.items = Some(vec![item("localhost", Some("books/1"))]),
-            _ => {}
+        if (asked.at, asked.node.as_deref()) == (At::Server, Some("books")) {
+            asked.items = Some(vec![item("localhost", Some("books/1"))]);
         }
         Ok(Flow::Next)
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use kim_core::cx::Cx;
-use kim_core::error::{Condition, Fault};
+use kim_core::cx::{Cx, Origin};
+use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::ServiceArrival;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::Jid;
 use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
+use kim_core::wire::Writer;
 
 use super::api::{MUC, SERVICE};
 use super::presence::News;
@@ -51,12 +52,33 @@ fn is_ghostly(stanza: &Stanza) -> bool {
         .any(|child| child.ns() == kim_core::error::STANZA_ERRORS && GHOSTLY.contains(&child.name()))
 }
 
+/// Who is not let in gets the `<x/>` back beside the error, as all examples of §7.2 have it: clients know by it what it is
+/// about.
+fn refuse(stanza: &Stanza, error: &StanzaError, cx: &mut Cx) {
+    let mut xml = Writer::new();
+    xml.start("x", MUC).end();
+    error.write(&mut xml);
+    let refusal = stanza.reply(Kind::Presence(PresenceType::Error), &xml.finish_string());
+    match cx.origin.clone() {
+        Origin::Session(session) if refusal.to.as_ref() == Some(&session.jid) => {
+            cx.deliver(&session, Arc::new(refusal));
+        }
+        _ => cx.send(refusal),
+    }
+}
+
 impl Arrivals {
     async fn presence(&self, kind: PresenceType, event: &ServiceArrival, cx: &mut Cx) -> Result<(), Fault> {
         let ServiceArrival { stanza, from, to, .. } = event;
         match kind {
             PresenceType::Available if stanza.has("x", MUC) => {
-                enter::enter(&self.0, from, to, stanza, cx).await
+                match enter::enter(&self.0, from, to, stanza, cx).await {
+                    Err(Fault::Stanza(error)) => {
+                        refuse(stanza, &error, cx);
+                        Ok(())
+                    }
+                    other => other,
+                }
             }
             PresenceType::Available => self.update(from, to, stanza, cx).await,
             PresenceType::Unavailable if farewell::is_stopping(cx) => Ok(()),

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
+use kim_core::ns;
 use kim_core::router::{Host, Router};
+use kim_core::wire::Writer;
 
-use super::forms::{self, ask, result, sheet, told};
+use super::forms::{self, FORM_TYPE, ask, result, sheet, told};
 use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0004_forms::api::Form;
 use crate::xep0050_commands::api::{Command, Outcome, Severity, Step, Turn, bad_payload, needed};
@@ -36,17 +38,25 @@ impl Command for RosterOf {
         };
         let account = forms::existing(line, cx).await?;
         let roster = self.0.roster(cx.router(), &account).await?;
-        let listed: Vec<String> = roster
-            .listed()
-            .take(CONTACTS_MAX)
-            .map(|item| format!("{} ({})", item.contact, item.state.subscription()))
-            .collect();
-        let lines: Vec<&str> = listed.iter().map(String::as_str).collect();
-        Ok(told(
-            result()
-                .field("accountjids", "jid-multi", "", &[account.as_str()])
-                .field("contacts", "text-multi", "Contacts and subscriptions", &lines),
-        ))
+        let mut xml = Writer::new();
+        xml.start("x", ns::DATA).attr("type", "result");
+        for (var, kind, value) in [
+            ("FORM_TYPE", Some("hidden"), FORM_TYPE),
+            ("accountjids", None, account.as_str()),
+        ] {
+            xml.start("field", ns::DATA).attr("var", var);
+            if let Some(kind) = kind {
+                xml.attr("type", kind);
+            }
+            xml.start("value", ns::DATA).text(value).end().end();
+        }
+        // The text puts the roster into the form.
+        xml.start("query", "jabber:iq:roster");
+        for item in roster.listed().take(CONTACTS_MAX) {
+            item.write(&mut xml);
+        }
+        xml.end().end();
+        Ok(Step::Done(Outcome::form(xml.finish_string())))
     }
 }
 

@@ -10,27 +10,10 @@ use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 use crate::xep0050_commands::api::{Outcome, Step, bad_payload};
 
 /// The FORM_TYPE of every form (§4).
-const FORM_TYPE: &str = "http://jabber.org/protocol/admin";
+pub(super) const FORM_TYPE: &str = "http://jabber.org/protocol/admin";
 
 /// Accounts that one command may be about.
 const ACCOUNTS_MAX: usize = 100;
-
-macro_rules! nodes {
-    ($given:expr, $($name:literal)*) => {
-        match $given {
-            $($name => concat!("http://jabber.org/protocol/admin#", $name),)*
-            other => other,
-        }
-    };
-}
-
-/// The whole name of a node.
-pub(super) fn node(name: &'static str) -> &'static str {
-    nodes!(name,
-        "add-user" "delete-user" "end-user-session" "change-user-password" "get-user-roster" "user-stats"
-        "get-registered-users-num" "get-online-users-num" "get-registered-users-list" "get-online-users-list" "announce"
-    )
-}
 
 /// A form to be filled in.
 pub(super) fn sheet(title: &str, instructions: &str) -> Sheet {

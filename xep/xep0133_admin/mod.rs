@@ -30,7 +30,7 @@ impl Module for Administration {
         title: "Service Administration",
         version: "1.3",
         coverage: Coverage::Partial(
-            "accounts, sessions, figures, announcements; not: disabling, lists of the blocked, messages of the day, restart",
+            "no disabling, no lists of the blocked, no message of the day, no restart",
         ),
     }];
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0004_forms", "xep0050_commands"];
@@ -38,46 +38,58 @@ impl Module for Administration {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let commands: Arc<Commands> = house.needed()?;
         let offer = Offer(&commands);
-        offer.add("add-user", "Add User", accounts::Add);
-        offer.add("delete-user", "Delete User", accounts::Delete);
-        offer.add("end-user-session", "End User Session", accounts::EndSessions);
         offer.add(
-            "change-user-password",
+            "http://jabber.org/protocol/admin#add-user",
+            "Add User",
+            accounts::Add,
+        );
+        offer.add(
+            "http://jabber.org/protocol/admin#delete-user",
+            "Delete User",
+            accounts::Delete,
+        );
+        offer.add(
+            "http://jabber.org/protocol/admin#end-user-session",
+            "End User Session",
+            accounts::EndSessions,
+        );
+        offer.add(
+            "http://jabber.org/protocol/admin#change-user-password",
             "Change User Password",
             accounts::ChangePassword,
         );
         offer.add(
-            "get-user-roster",
+            "http://jabber.org/protocol/admin#get-user-roster",
             "Get User Roster",
             figures::RosterOf(house.needed()?),
         );
         offer.add(
-            "user-stats",
+            "http://jabber.org/protocol/admin#user-stats",
             "Get User Statistics",
             figures::Statistics(house.needed()?),
         );
         offer.add(
-            "get-registered-users-num",
+            "http://jabber.org/protocol/admin#get-registered-users-num",
             "Get Number of Registered Users",
             figures::Registered,
         );
         offer.add(
-            "get-online-users-num",
+            "http://jabber.org/protocol/admin#get-online-users-num",
             "Get Number of Online Users",
             figures::Online,
         );
         offer.add(
-            "get-registered-users-list",
+            "http://jabber.org/protocol/admin#get-registered-users-list",
             "Get List of Registered Users",
             figures::ListRegistered,
         );
         offer.add(
-            "get-online-users-list",
+            "http://jabber.org/protocol/admin#get-online-users-list",
             "Get List of Online Users",
             figures::ListOnline,
         );
         offer.add(
-            "announce",
+            "http://jabber.org/protocol/admin#announce",
             "Send Announcement to Online Users",
             announce::Announce,
         );
@@ -90,7 +102,6 @@ struct Offer<'a>(&'a Commands);
 
 impl Offer<'_> {
     fn add(&self, node: &'static str, name: &'static str, command: impl Command) {
-        let node = forms::node(node);
         self.0.add(At::Server, node, name, Who::Admins, command);
     }
 }

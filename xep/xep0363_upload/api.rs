@@ -358,10 +358,12 @@ impl Uploads {
 
     /// An object is no longer needed, or no longer there.
     pub async fn wasted(&self, object: &str, is_gone: bool) -> Result<(), Refusal> {
-        Ok(match is_gone {
-            true => self.store.forget_waste(object).await?,
-            false => self.store.waste(object, 0).await?,
-        })
+        if is_gone {
+            self.store.forget_waste(object).await?;
+        } else {
+            self.store.waste(object, 0).await?;
+        }
+        Ok(())
     }
 }
 

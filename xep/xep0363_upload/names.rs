@@ -30,7 +30,8 @@ pub fn clean(name: &str) -> String {
 /// Control characters, and those that turn the direction of text or cannot be seen: they make one name look like another.
 fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
+        || matches!(c, '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
 /// A media type without parameters, in lower case; `None` if it is none.

@@ -7,7 +7,8 @@ use kim_core::wire::El;
 use super::flaw::Flaw;
 use super::nodes::{Protocol, is};
 
-/// Reads the payload of a device list. Twice named is named. A list without a device is what a client publishes that stops using OMEMO (§6).
+/// Reads the payload of a device list. Twice named is named. A list without a device is what a client publishes that stops
+/// using OMEMO (§6).
 pub fn check(protocol: Protocol, payload: El<'_>, devices_max: usize) -> Result<BTreeSet<u32>, Flaw> {
     let name = match protocol {
         Protocol::Legacy => "list",

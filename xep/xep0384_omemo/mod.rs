@@ -126,14 +126,13 @@ impl Module for Omemo {
                 store: store.clone(),
             },
         );
-        house.on::<Published>(
-            Stage::Notify,
-            news::NewDevices {
-                keys,
-                store,
-                alerts: config.alerts,
-            },
-        );
+        let new_devices = || news::NewDevices {
+            keys: keys.clone(),
+            store: store.clone(),
+            alerts: config.alerts,
+        };
+        house.on::<Publishing>(Stage::Store, new_devices());
+        house.on::<Published>(Stage::Notify, new_devices());
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! What the owner of keys is told by the server: a device that is new, and one that cannot be written to. Headlines, to
 //! those of the owner's clients that are there.
 
+use std::sync::Arc;
+
+use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On};
@@ -8,87 +11,105 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::random;
 use kim_core::stanza::{Kind, MessageType, Stanza};
-use kim_core::wire::Writer;
-use std::sync::Arc;
+use kim_core::wire::{Element, Writer};
 
 use super::bundle::Bundle;
-use super::devices;
 use super::guard::key_node;
 use super::keyring::KeyRing;
 use super::nodes::{KeyNode, Protocol};
-use super::signature::Fingerprint;
 use super::store::Store;
-use crate::xep0060_pubsub::api::{NotThere, Published};
+use crate::xep0060_pubsub::api::{NotThere, Published, Publishing};
 
 /// For how long an owner is not told again that a bundle is missing, in microseconds: a day.
 const SILENCE_US: i64 = 86_400_000_000;
 
-/// Sends a headline to those of an account's sessions that are available, but one.
-async fn tell(owner: &BareJid, but: Option<&Jid>, text: &str, cx: &mut Cx) -> Result<(), Fault> {
+/// Those of an account's sessions that are available, but one.
+async fn others(owner: &BareJid, but: Option<&Jid>, cx: &Cx) -> Vec<Jid> {
+    let sessions = cx.router().clone().sessions_of(owner).await;
+    let there = sessions
+        .iter()
+        .filter(|session| session.presence().is_some() && Some(&session.jid) != but);
+    there.map(|session| session.jid.clone()).collect()
+}
+
+/// Sends each of them a headline from the server.
+fn tell(owner: &BareJid, whom: &[Jid], text: &str, cx: &mut Cx) -> Result<(), Fault> {
     let mut xml = Writer::new();
     xml.start("body", ns::CLIENT).text(text).end();
     let body = xml.finish_string();
     let from = BareJid::new(None, owner.domain())?;
-    for session in cx.router().clone().sessions_of(owner).await {
-        if session.presence().is_none() || Some(&session.jid) == but {
-            continue;
-        }
+    for jid in whom {
         let headline = Stanza::new(Kind::Message(MessageType::Headline), &body)
             .from(from.clone())
-            .to(session.jid.clone())
+            .to(jid.clone())
             .id(random::token());
         cx.send(headline);
     }
     Ok(())
 }
 
-/// Notices devices and identities that were not there before.
+/// Notices devices and identities that were not there before: whatever publishes a bundle under an unknown identity key,
+/// on the list or not yet, so that nobody slips in by the order of what they publish.
 pub(super) struct NewDevices {
     pub keys: Arc<KeyRing>,
     pub store: Store,
     pub alerts: bool,
 }
 
-impl NewDevices {
-    /// A device is announced when it is on the list and its bundle is there, whichever comes last.
-    async fn found(&self, published: &Published, cx: &Cx) -> Result<Vec<(u32, Fingerprint)>, Fault> {
-        let (router, owner) = (cx.router().clone(), &published.owner);
-        let mut found = Vec::new();
-        let Some(node) = key_node(owner, &published.node) else {
-            return Ok(found);
+/// The identity in each item, as far as they are right.
+fn identities<'a>(
+    node: KeyNode,
+    items: impl Iterator<Item = (&'a str, Option<&'a Element>)>,
+    prekeys_max: usize,
+) -> Vec<(u32, String)> {
+    items
+        .filter_map(|(id, payload)| {
+            let device = node.device(id)?;
+            let bundle = Bundle::check(node.protocol(), payload?.el(), prekeys_max).ok()?;
+            Some((device, bundle.fingerprint.to_string()))
+        })
+        .collect()
+}
+
+/// Keys that were there before this room looked (it was disabled, or they were imported) are no news: they are learnt in
+/// silence when they are published once more.
+impl On<Publishing> for NewDevices {
+    async fn on(&self, publishing: &mut Publishing, cx: &mut Cx) -> Result<Flow, Fault> {
+        let owner = &publishing.owner;
+        let Some(node) = key_node(owner, &publishing.node).filter(|_| !publishing.is_new_node) else {
+            return Ok(Flow::Next);
         };
-        for item in &published.items {
-            let Some(payload) = &item.payload else { continue };
-            if let KeyNode::Devices(protocol) = node {
-                for device in
-                    devices::check(protocol, payload.el(), self.keys.devices_max).unwrap_or_default()
-                {
-                    let bundle = self.keys.bundle(&router, owner, protocol, device).await?;
-                    found.extend(bundle.map(|bundle| (device, bundle.fingerprint)));
-                }
+        let items = publishing
+            .items
+            .iter()
+            .map(|item| (item.id.as_str(), item.payload.as_ref()));
+        for (device, fingerprint) in identities(node, items, self.keys.prekeys_max) {
+            if self.store.is_known(owner, device, &fingerprint).await? {
                 continue;
             }
-            let (protocol, device) = (node.protocol(), node.device(&item.id));
-            let bundle = Bundle::check(protocol, payload.el(), self.keys.prekeys_max);
-            if let (Some(device), Ok(bundle)) = (device, bundle)
-                && self
-                    .keys
-                    .devices(&router, owner, protocol)
-                    .await?
-                    .contains(&device)
-            {
-                found.push((device, bundle.fingerprint));
+            let before = self
+                .keys
+                .bundle(cx.router(), owner, node.protocol(), device)
+                .await?;
+            if before.is_some_and(|bundle| bundle.fingerprint.to_string() == fingerprint) {
+                self.store.learn(owner, device, &fingerprint, cx.received).await?;
             }
         }
-        Ok(found)
+        Ok(Flow::Next)
     }
 }
 
 impl On<Published> for NewDevices {
     async fn on(&self, published: &mut Published, cx: &mut Cx) -> Result<Flow, Fault> {
         let owner = &published.owner;
-        for (device, fingerprint) in self.found(published, cx).await? {
-            let fingerprint = fingerprint.to_string();
+        let Some(node) = key_node(owner, &published.node) else {
+            return Ok(Flow::Next);
+        };
+        let items = published
+            .items
+            .iter()
+            .map(|item| (&*item.id, item.payload.as_ref()));
+        for (device, fingerprint) in identities(node, items, self.keys.prekeys_max) {
             if self.store.is_known(owner, device, &fingerprint).await?
                 || !self.store.learn(owner, device, &fingerprint, cx.received).await?
             {
@@ -97,10 +118,11 @@ impl On<Published> for NewDevices {
             tracing::info!(event = "omemo_new_device", account = %owner, device);
             if self.alerts {
                 let text = format!(
-                    "A new device can read your encrypted messages from now on: OMEMO device {device} of {owner}, \
-                     fingerprint {fingerprint}. If it is not yours, change your password and remove the device."
+                    "A new device of {owner} has announced that it wants to read your encrypted messages: OMEMO device \
+                     {device}, fingerprint {fingerprint}. If it is not yours, change your password and remove the device."
                 );
-                tell(owner, Some(&published.publisher), &text, cx).await?;
+                let others = others(owner, Some(&published.publisher), cx).await;
+                tell(owner, &others, &text, cx)?;
             }
         }
         Ok(Flow::Next)
@@ -125,13 +147,14 @@ impl On<NotThere> for MissingBundles {
             ),
             _ => return Ok(Flow::Next),
         };
-        if missing.is_empty() {
+        let told = others(owner, None, cx).await;
+        if missing.is_empty() || told.is_empty() {
             return Ok(Flow::Next);
         }
         let listed = self.keys.devices(cx.router(), owner, protocol).await?;
         for device in missing.into_iter().filter(|device| listed.contains(device)) {
             let now = cx.received;
-            let before = kim_core::clock::Timestamp(now.0 - SILENCE_US);
+            let before = Timestamp(now.0 - SILENCE_US);
             if !self.store.is_due(owner, protocol, device, now, before).await? {
                 continue;
             }
@@ -140,7 +163,7 @@ impl On<NotThere> for MissingBundles {
                 "Nobody can write to OMEMO device {device} of {owner}: it is on your list of devices, but its keys are not \
                  there. Start the app on that device, or remove the device from your list."
             );
-            tell(owner, None, &text, cx).await?;
+            tell(owner, &told, &text, cx)?;
         }
         Ok(Flow::Next)
     }

@@ -89,6 +89,18 @@ impl Store {
         now: Timestamp,
         before: Timestamp,
     ) -> Result<bool, DbError> {
+        // Whoever asks again and again makes nobody write.
+        let told =
+            Query::new("SELECT told FROM omemo_reports WHERE owner = $1 AND version = $2 AND device = $3");
+        let told = told
+            .bind(owner.as_str())
+            .bind(version(protocol))
+            .bind(i64::from(device));
+        if let Some(row) = self.db.fetch_optional(told).await?
+            && row.i64(0)? > before.0
+        {
+            return Ok(false);
+        }
         let owner = owner.clone();
         self.db
             .write(move |tx| {

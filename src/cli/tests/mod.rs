@@ -1,6 +1,7 @@
 //! The commands as an operator types them, and what they answer to good and bad input.
 
 mod check;
+mod invite;
 mod key;
 mod sample;
 mod setup;

@@ -15,6 +15,10 @@ struct File {
     body: Body,
 }
 
+#[cfg_attr(
+    not(has_web_client),
+    expect(dead_code, reason = "a build without npm has no files")
+)]
 enum Body {
     /// Compressed at build time; every browser takes one of the two.
     Compressed { br: &'static [u8], gzip: &'static [u8] },
@@ -26,6 +30,7 @@ include!(concat!(env!("OUT_DIR"), "/web_client.rs"));
 
 /// The pages' own files, by their names.
 const OWN: &[(&str, &[u8])] = &[
+    ("encrypt.js", include_bytes!("../../../web/client/encrypt.js")),
     ("chat.js", include_bytes!("../../../web/client/chat.js")),
     ("register.js", include_bytes!("../../../web/client/register.js")),
     ("pages.css", include_bytes!("../../../web/client/pages.css")),

@@ -52,27 +52,29 @@ impl Reader<'_> {
                         script type="module" src=(client::own("chat.js")) {}
                     }
                 }
-                body.page data-page=[data] {
-                    a.skip href="#content" { (words.skip) }
-                    header.top {
-                        a.brand href="/" {
-                            img src=(client::own("kim.svg")) alt="" width="36" height="36";
-                            span { (settings.domain) }
+                body data-page=[data] {
+                    div.page {
+                        a.skip href="#content" { (words.skip) }
+                        header.top {
+                            a.brand href="/" {
+                                img src=(client::own("kim.svg")) alt="" width="36" height="36";
+                                span { (settings.domain) }
+                            }
+                            nav {
+                                a href="/rooms" { (words.rooms) }
+                                (self.switch())
+                            }
                         }
-                        nav {
-                            a href="/rooms" { (words.rooms) }
-                            (self.switch())
+                        main #content {
+                            @if client::base().is_none() { p.note { (words.client_missing) } }
+                            (content)
+                            @if script.is_some() { noscript { p.note { (words.scripts_needed) } } }
                         }
-                    }
-                    main #content {
-                        @if client::base().is_none() { p.note { (words.client_missing) } }
-                        (content)
-                        @if script.is_some() { noscript { p.note { (words.scripts_needed) } } }
-                    }
-                    footer.foot {
-                        "kIM · " (words.about)
-                        @if let Some(base) = client::base() {
-                            " · " a href={ (base) "NOTICE.txt" } { (words.licences) }
+                        footer.foot {
+                            "kIM · " (words.about)
+                            @if let Some(base) = client::base() {
+                                " · " a href={ (base) "NOTICE.txt" } { (words.licences) }
+                            }
                         }
                     }
                 }
@@ -86,7 +88,8 @@ impl Reader<'_> {
                 @if language == self.language {
                     b lang=(language.tag()) aria-current="true" { (shown) }
                 } @else {
-                    a href={ (self.path) "?language=" (language.name()) } hreflang=(language.tag()) lang=(language.tag()) { (shown) }
+                    a href={ (self.path) "?language=" (language.name()) } hreflang=(language.tag())
+                        lang=(language.tag()) { (shown) }
                 }
             }
         };
@@ -170,7 +173,8 @@ impl Reader<'_> {
                 (label)
                 @if let Some(hint) = hint { small { (hint) } }
                 span.input {
-                    input name="name" value=[fixed] readonly[fixed.is_some()] required maxlength="256" autocomplete="username" autocapitalize="none" spellcheck="false";
+                    input name="name" value=[fixed] readonly[fixed.is_some()] required maxlength="256"
+                        autocomplete="username" autocapitalize="none" spellcheck="false";
                     span.suffix aria-hidden="true" { "@" (self.settings.domain) }
                 }
             }

@@ -139,7 +139,8 @@ words! {
     password_hint: "Ten characters or more; a few words are easiest to remember.", "至少十个字符；几个词连在一起最容易记住。";
     again: "The password again", "再次输入密码";
     registration_closed: "Registration is closed", "注册未开放";
-    registration_closed_more: "Accounts on this server are by invitation. If you have a link, open it.", "此服务器采用邀请注册。如有邀请链接，请直接打开。";
+    registration_closed_more: "Accounts on this server are by invitation. If you have a link, open it.",
+        "此服务器采用邀请注册。如有邀请链接，请直接打开。";
 
     // Rooms.
     public_rooms: "Public rooms", "公共聊天室";
@@ -156,13 +157,15 @@ words! {
     with_app: "Open in a chat app", "在聊天应用中打开";
     members_only: "Guests cannot enter this room. Sign in to join it.", "访客无法进入此聊天室，请登录后加入。";
     no_such_room: "No such room", "没有这个聊天室";
-    no_such_room_more: "There is no public room called “{}” here. It may have another name, or be open to its members only.", "这里没有名为“{}”的公共聊天室。它可能使用了其他名称，或仅对成员开放。";
+    no_such_room_more: "There is no public room called “{}” here. It may have another name, or be open to its members only.",
+        "这里没有名为“{}”的公共聊天室。它可能使用了其他名称，或仅对成员开放。";
 
     // Invitations.
     invited: "You are invited to {}", "您受邀加入 {}";
     invited_by: "{} invites you to chat", "{} 邀请您聊天";
     invited_to_room: "You are invited to the room {}", "您受邀加入聊天室 {}";
-    invited_more: "Chat with a phone or desktop app, or right here. Your messages are between you and whom you write to.", "您可以使用手机或桌面应用聊天，也可以直接在此聊天。您的消息只属于您和收件人。";
+    invited_more: "Chat with a phone or desktop app, or right here. Your messages are between you and whom you write to.",
+        "您可以使用手机或桌面应用聊天，也可以直接在此聊天。您的消息只属于您和收件人。";
     in_app: "In an app", "在应用中";
     scan: "Scan with your phone, or open the link in an app that is installed:", "用手机扫描二维码，或在已安装的应用中打开链接：";
     open_app: "Open in my app", "在我的应用中打开";
@@ -174,7 +177,8 @@ words! {
     make_and_chat: "Create the account and start", "注册并开始聊天";
     contact_only: "This invitation is for people who have an account, here or elsewhere.", "此邀请适用于已有账号的用户，无论账号在哪个服务器。";
     invitation_over: "This invitation cannot be used", "此邀请无法使用";
-    invitation_over_more: "It was used already, its time is over, or the link is incomplete. Ask for a new one.", "它可能已被使用、已过期，或链接不完整。请索取新的邀请。";
+    invitation_over_more: "It was used already, its time is over, or the link is incomplete. Ask for a new one.",
+        "它可能已被使用、已过期，或链接不完整。请索取新的邀请。";
 
     // When something is wrong.
     unavailable: "Not now", "暂时无法使用";

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -10,11 +11,16 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use kim_xep::xep0363_upload::api::{ContentKey, Slot};
+use tokio::time::Instant;
 
 use super::objects::Writer;
 use super::sealed::{self, CHUNK_BYTES, Sealer};
 use super::{Problem, Upload, plain};
 use crate::http::answer;
+
+/// The slowest that a file may come in the long run, and how long it may be slower at first: who holds a turn uses it.
+const BYTES_PER_SECOND_MIN: u64 = 4_096;
+const SECONDS_FREE: u64 = 60;
 
 /// Takes the content of a slot, once.
 pub(super) async fn put(
@@ -118,6 +124,7 @@ async fn receive(
         left: slot.bytes,
         rest: Bytes::new(),
         stall: upload.stall,
+        deadline: Instant::now() + Duration::from_secs(SECONDS_FREE + slot.bytes / BYTES_PER_SECOND_MIN),
     };
     let first = incoming.chunk().await?;
     let policy = upload.uploads.config();
@@ -173,7 +180,9 @@ struct Incoming {
     left: u64,
     /// Came with the last piece and belongs to the next chunk.
     rest: Bytes,
-    stall: std::time::Duration,
+    stall: Duration,
+    /// By then all of it must be there.
+    deadline: Instant,
 }
 
 impl Incoming {
@@ -195,11 +204,12 @@ impl Incoming {
 
     async fn piece(&mut self) -> Result<Bytes, Problem> {
         let torn = || Problem::Refused(StatusCode::BAD_REQUEST, "the file did not come as a whole");
-        let frame = tokio::time::timeout(self.stall, self.body.frame()).await;
+        let until = self.deadline.min(Instant::now() + self.stall);
+        let frame = tokio::time::timeout_at(until, self.body.frame()).await;
         match frame {
             Err(_) => Err(Problem::Refused(
                 StatusCode::REQUEST_TIMEOUT,
-                "nothing came for too long",
+                "the file came too slowly",
             )),
             Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
             Ok(None | Some(Err(_))) => Err(torn()),

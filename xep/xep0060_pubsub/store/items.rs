@@ -19,7 +19,8 @@ const PUT: &str = "INSERT INTO pubsub_item (owner, node, item, place, bytes, sea
      DO UPDATE SET place = excluded.place, bytes = excluded.bytes, sealed = excluded.sealed";
 const SURPLUS: &str = "SELECT item, bytes FROM pubsub_item WHERE owner = $1 AND node = $2 \
      ORDER BY place DESC LIMIT 1000 OFFSET $3";
-const EXPIRED: &str = "SELECT item, bytes FROM pubsub_item WHERE owner = $1 AND node = $2 AND place < $3 ORDER BY place LIMIT 1000";
+const EXPIRED: &str = "SELECT item, bytes FROM pubsub_item WHERE owner = $1 AND node = $2 AND place < $3 \
+     ORDER BY place LIMIT 1000";
 const REMOVE: &str = "DELETE FROM pubsub_item WHERE owner = $1 AND node = $2 AND item = $3";
 const PURGE: &str = "DELETE FROM pubsub_item WHERE owner = $1 AND node = $2";
 const FIND: &str = "SELECT item, place, sealed FROM pubsub_item WHERE owner = $1 AND node = $2 AND item = $3 AND place >= $4";

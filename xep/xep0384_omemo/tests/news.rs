@@ -24,14 +24,14 @@ async fn a_new_device_is_announced_to_the_others_once_with_its_fingerprint() {
     let mut bob = house.online("bob@localhost/laptop").await;
     let wanted = fingerprint(Protocol::Legacy, LEGACY[0]);
 
-    // Clients publish list and bundle in either order; with both there it is a device.
+    // Clients publish list and bundle in either order; with its keys it is a device.
     assert!(headlines(&publishes_list(&mut tablet, Protocol::Legacy, &[7]).await).is_empty());
     assert!(headlines(&everything(&mut phone)).is_empty());
     publishes_bundle(&mut tablet, Protocol::Legacy, 7, LEGACY[0]).await;
     let told = headlines(&everything(&mut phone));
     assert_eq!(told.len(), 1);
     assert!(
-        told[0].contains("OMEMO device 7 of alice@localhost") && told[0].contains(&wanted),
+        told[0].contains("OMEMO device 7") && told[0].contains(&wanted),
         "{told:?}"
     );
 
@@ -51,10 +51,9 @@ async fn a_new_device_is_announced_to_the_others_once_with_its_fingerprint() {
         "{told:?}"
     );
 
-    // And a bundle that is there before the list names its device.
-    publishes_bundle(&mut phone, Protocol::Two, 8, TWO[1]).await;
-    assert!(headlines(&everything(&mut tablet)).is_empty());
-    assert!(headlines(&publishes_list(&mut phone, Protocol::Two, &[7, 8]).await).is_empty());
+    // So is one whose bundle is there before the list names it.
+    assert!(headlines(&publishes_bundle(&mut phone, Protocol::Two, 8, TWO[1]).await).is_empty());
+    publishes_list(&mut phone, Protocol::Two, &[7, 8]).await;
     let told = headlines(&everything(&mut tablet));
     assert!(told.len() == 1 && told[0].contains("OMEMO device 8"), "{told:?}");
     assert!(headlines(&everything(&mut bob)).is_empty());
@@ -186,4 +185,38 @@ async fn nothing_stays_of_an_account_that_is_removed() {
     assert_eq!(count().await, 2);
     house.router.erase_account(&phone.session.account).await.unwrap();
     assert_eq!(count().await, 0);
+}
+
+#[tokio::test]
+async fn keys_that_were_there_before_are_learnt_in_silence() {
+    // The room was disabled, or the keys were imported: what is known is empty.
+    let house = house("").await;
+    let mut phone = house.online("alice@localhost/phone").await;
+    let mut tablet = house.online("alice@localhost/tablet").await;
+    publishes_bundle(&mut tablet, Protocol::Legacy, 7, LEGACY[0]).await;
+    house
+        .db
+        .write(|tx| Box::pin(async move { tx.execute(Query::new("DELETE FROM omemo_devices")).await }))
+        .await
+        .unwrap();
+    everything(&mut phone);
+    publishes_bundle(&mut tablet, Protocol::Legacy, 7, LEGACY[0]).await;
+    assert!(headlines(&everything(&mut phone)).is_empty());
+    publishes_bundle(&mut tablet, Protocol::Legacy, 7, LEGACY[1]).await;
+    assert_eq!(headlines(&everything(&mut phone)).len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_away_is_told_of_a_missing_bundle_later() {
+    let house = house("").await;
+    let mut phone = house.online("alice@localhost/phone").await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    publishes_list(&mut phone, Protocol::Legacy, &[7]).await;
+    phone.disconnect().await;
+    let asked = fetch("alice@localhost", &Protocol::Legacy.bundle_node(7), None);
+    answer(&mut bob, &asked, &mut Vec::new()).await;
+    let mut phone = house.online("alice@localhost/phone").await;
+    assert!(headlines(&everything(&mut phone)).is_empty());
+    answer(&mut bob, &asked, &mut Vec::new()).await;
+    assert_eq!(headlines(&everything(&mut phone)).len(), 1);
 }

@@ -1,0 +1,71 @@
+//! Tokens in subscription requests (XEP-0379).
+
+use super::*;
+
+#[tokio::test]
+async fn somebody_with_an_account_becomes_a_contact() {
+    // XEP-0379 §3.4, §3.5: the inviter is offline, the server answers.
+    let house = House::new(MODULES).await;
+    house.account("romeo@localhost").await;
+    let invitation = made(&house, Wanted::by_account(&jid("romeo@localhost"))).await;
+    let token = token(&invitation.links.uri);
+    let mut juliet = house.online("juliet@localhost/phone").await;
+    let ask = |token: &str| {
+        format!(
+            "<presence id='s' to='romeo@localhost' type='subscribe'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></presence>"
+        )
+    };
+    juliet.send(&ask(&token)).await;
+    juliet.expect_all(&[
+        "<iq type='set'><query xmlns='jabber:iq:roster' ver='*'><item jid='romeo@localhost' subscription='none' ask='subscribe'/></query></iq>",
+        "<presence from='romeo@localhost' to='juliet@localhost' type='subscribed'/>",
+        "<iq type='set'><query xmlns='jabber:iq:roster' ver='*'><item jid='romeo@localhost' subscription='to'/></query></iq>",
+        "<presence from='romeo@localhost' to='juliet@localhost' type='subscribe'/>",
+    ]);
+    juliet
+        .send("<presence to='romeo@localhost' type='subscribed'/>")
+        .await;
+    juliet.skip();
+
+    // The same token from somebody else is as if it were not there (§4.1): romeo is asked.
+    let mut mallory = house.online("mallory@localhost/web").await;
+    mallory.send(&ask(&token)).await;
+    mallory.send(&ask("nonsense")).await;
+    let mut romeo = house.connect("romeo@localhost/phone").await;
+    romeo
+        .ask(
+            "<iq id='1' type='get'><query xmlns='jabber:iq:roster'/></iq>",
+            "<iq id='1' type='result'><query xmlns='jabber:iq:roster' ver='*'><item jid='juliet@localhost' subscription='both' approved='true'/></query></iq>",
+        )
+        .await;
+    // And it makes no account any more.
+    assert!(Stream::new(&house).show(&token).await.contains(VOID));
+}
+
+#[tokio::test]
+async fn a_token_is_its_inviters_only() {
+    // XEP-0379 §5.2: a token of romeo's says nothing to paris.
+    let house = House::new(MODULES).await;
+    house.account("romeo@localhost").await;
+    house.account("paris@localhost").await;
+    let invitation = made(&house, Wanted::by_account(&jid("romeo@localhost"))).await;
+    let mut mallory = house.online("mallory@localhost/web").await;
+    mallory
+        .send(&format!(
+            "<presence to='paris@localhost' type='subscribe'><preauth xmlns='urn:xmpp:pars:0' token='{}'/></presence>",
+            token(&invitation.links.uri)
+        ))
+        .await;
+    let state = invites(&house)
+        .subscriptions
+        .item(&house.router, &jid("paris@localhost"), &jid("mallory@localhost"))
+        .await
+        .unwrap()
+        .unwrap()
+        .state;
+    assert!(!state.is_from());
+    let found = invites(&house)
+        .look_up(&house.router, &token(&invitation.links.uri))
+        .await;
+    assert_eq!(found.unwrap().unwrap().uses_left, 1);
+}
