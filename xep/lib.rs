@@ -30,6 +30,7 @@ pub mod xep0202_time;
 pub mod xep0280_carbons;
 pub mod xep0313_mam;
 pub mod xep0313_rooms;
+pub mod xep0317_hats;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
 pub mod xep0363_upload;
@@ -77,6 +78,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0313_mam::Mam>(),
     Entry::of::<xep0045_muc::Muc>(),
     Entry::of::<xep0313_rooms::RoomArchives>(),
+    Entry::of::<xep0317_hats::Hats>(),
     Entry::of::<xep0352_csi::ClientStates>(),
     Entry::of::<xep0363_upload::Upload>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),

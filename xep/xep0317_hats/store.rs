@@ -1,0 +1,58 @@
+//! The table of hats.
+
+use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
+use kim_core::jid::BareJid;
+
+/// What a room's hats become; `None`: the room is gone.
+pub(super) struct Change {
+    pub room: BareJid,
+    /// Sealed.
+    pub state: Option<Vec<u8>>,
+}
+
+impl SinkRow for Change {
+    fn row_bytes(&self) -> usize {
+        self.room.as_str().len() + self.state.as_ref().map_or(0, Vec::len)
+    }
+}
+
+fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        for row in rows {
+            let query = match &row.state {
+                Some(state) => Query::new(
+                    "INSERT INTO room_hats (room, state) VALUES ($1, $2) \
+                     ON CONFLICT (room) DO UPDATE SET state = excluded.state",
+                )
+                .bind(&row.room)
+                .bind(state.as_slice()),
+                None => Query::new("DELETE FROM room_hats WHERE room = $1").bind(&row.room),
+            };
+            tx.execute(query).await?;
+        }
+        Ok(())
+    })
+}
+
+/// The table.
+pub(super) struct Store {
+    db: Db,
+    /// Where changes go.
+    pub sink: Sink<Change>,
+}
+
+impl Store {
+    pub fn new(db: &Db) -> Store {
+        Store {
+            sink: db.sink(write),
+            db: db.clone(),
+        }
+    }
+
+    /// A room's hats, sealed.
+    pub async fn of(&self, room: &BareJid) -> Result<Option<Vec<u8>>, DbError> {
+        let query = Query::new("SELECT state FROM room_hats WHERE room = $1").bind(room);
+        let row = self.db.fetch_optional(query).await?;
+        row.map(|row| row.bytes(0)).transpose()
+    }
+}
