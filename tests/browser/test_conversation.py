@@ -27,14 +27,9 @@ PICTURE = picture()
 SHOWN = ".chat-msg img.chat-image, .chat-msg .chat-msg__media img"
 
 
-@pytest.fixture(scope="module", params=[
-    pytest.param({}, id="as-it-is", marks=pytest.mark.xfail(
-        reason="Converse numbers its keys from 0, xep0384_omemo refuses that in bundles of omemo:2, and others then find "
-               "a device without keys")),
-    pytest.param({"KIM__XEP0384_OMEMO__ENABLED": "false"}, id="keys-unchecked"),
-])
-def house(make_server, request):
-    server = make_server(**request.param)
+@pytest.fixture(scope="module")
+def house(make_server):
+    server = make_server()
     yield server
     server.stop()
 
