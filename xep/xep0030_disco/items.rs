@@ -63,8 +63,9 @@ impl HandleIq for TellItems {
     }
 }
 
-/// The services of a domain.
+/// The services of a domain. Guests use those of the domain that they are guests of.
 fn services(router: &Router, domain: &str) -> Vec<Item> {
+    let domain = router.parent(domain).unwrap_or(domain);
     router
         .services()
         .filter_map(|name| Jid::parse(&format!("{name}.{domain}")).ok())
