@@ -8,6 +8,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kim_xep::xep0380_eme::api::Tally;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -125,6 +126,23 @@ impl Collector for Figures {
             "Time that commits took, all together",
             db.commit_us as f64 / 1e6,
         )?;
+        if let Some(tally) = router.fact::<Tally>() {
+            counter(
+                "kim_messages_encrypted",
+                "Messages whose text only their recipients can read",
+                tally.encrypted() as f64,
+            )?;
+            counter(
+                "kim_messages_readable",
+                "Messages that the server could read",
+                tally.readable() as f64,
+            )?;
+            counter(
+                "kim_messages_readable_refused",
+                "Readable messages that the policy sent back",
+                tally.refused() as f64,
+            )?;
+        }
         if let Some(upload) = &web.upload {
             let read = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed) as f64;
             counter("kim_uploads", "Files uploaded", read(&upload.files))?;

@@ -38,6 +38,7 @@ async fn operators_see_health_and_figures_and_nobody_else_does() {
         "kim_sessions 1",
         "kim_logins_total 1",
         "kim_iqs_total ",
+        "kim_messages_encrypted_total 0",
         "kim_db_commit_seconds_total ",
         "# EOF",
     ] {
