@@ -85,6 +85,8 @@ async function start(more) {
             const { api } = inner;
             if (earlier) keepAddress(inner, earlier);
             encryptWhenPossible(inner);
+            // Converse has just noted whose session to go on with: at once, since the page may be left at any moment.
+            api.listen.on('afterResourceBinding', keepAccount);
             for (const event of ['connected', 'reconnected', 'will-reconnect']) {
                 api.listen.on(event, () => { show(true); keepAccount(); });
             }
@@ -223,7 +225,9 @@ async function goOn(bare) {
     const inner = await start({});
     const connection = inner.api.connection.get();
     const { Status } = window.converse.env.Strophe;
-    const hopeless = [Status.AUTHFAIL, Status.CONNFAIL].includes(inner.state.connfeedback.get('connection_status'));
+    const status = inner.state.connfeedback.get('connection_status');
+    // Without a status nothing was begun: the keys of the account were not kept.
+    const hopeless = status === undefined || [Status.AUTHFAIL, Status.CONNFAIL].includes(status);
     if (!connection || hopeless) return show(false);
     signedIn(inner).catch(() => show(false));
     if (connection.connected) show(true);
