@@ -52,11 +52,7 @@ impl Cards {
             .bind(photo),
             None => Query::new("DELETE FROM vcard WHERE account = $1").bind(account.as_str()),
         };
-        let written = self.db.write(move |tx| {
-            let query = query.clone();
-            Box::pin(async move { tx.execute(query).await })
-        });
-        written.await.map(drop)
+        self.db.execute(query).await.map(drop)
     }
 }
 

@@ -374,12 +374,7 @@ impl Store {
     pub async fn drop_oldest(&self, owner: &str, before: i64, rows_max: usize) -> Result<u64, DbError> {
         let max = i64::try_from(rows_max).unwrap_or(i64::MAX);
         let query = Query::new(DROP_OLDEST).bind(owner).bind(before).bind(max);
-        self.db
-            .write(move |tx| {
-                let query = query.clone();
-                Box::pin(async move { tx.execute(query).await })
-            })
-            .await
+        self.db.execute(query).await
     }
 
     /// An account's preferences, sealed.
@@ -391,12 +386,7 @@ impl Store {
     /// Replaces an account's preferences.
     pub async fn set_prefs(&self, owner: &BareJid, sealed: Vec<u8>) -> Result<(), DbError> {
         let query = Query::new(SET_PREFS).bind(owner).bind(sealed);
-        self.db
-            .write(move |tx| {
-                let query = query.clone();
-                Box::pin(async move { tx.execute(query).await.map(|_| ()) })
-            })
-            .await
+        self.db.execute(query).await.map(drop)
     }
 }
 

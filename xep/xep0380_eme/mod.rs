@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use kim_core::config::{Located, Value, Wrong, read_text, toml_text, written};
+use kim_core::config::Choice;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::Departure;
@@ -43,8 +43,8 @@ pub enum Policy {
     Require,
 }
 
-impl Policy {
-    const ALL: [Policy; 3] = [Policy::Off, Policy::Prefer, Policy::Require];
+impl Choice for Policy {
+    const ALL: &'static [Policy] = &[Policy::Off, Policy::Prefer, Policy::Require];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -52,22 +52,6 @@ impl Policy {
             Policy::Prefer => "prefer",
             Policy::Require => "require",
         }
-    }
-}
-
-impl Value for Policy {
-    fn expects() -> String {
-        r#""off", "prefer" or "require""#.to_owned()
-    }
-
-    fn read(located: &Located) -> Result<Policy, Wrong> {
-        let text = read_text(located)?;
-        let known = Policy::ALL.into_iter().find(|policy| policy.as_str() == text);
-        known.ok_or_else(|| Wrong::found(written(text)))
-    }
-
-    fn toml(&self) -> Option<String> {
-        Some(toml_text(self.as_str()))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use kim_core::accounts::Eraser;
-use kim_core::config::{Located, Value, Wrong, read_text, toml_text, written};
+use kim_core::config::Choice;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::hook::Stage;
@@ -41,8 +41,8 @@ pub enum Policy {
     Enforce,
 }
 
-impl Policy {
-    const ALL: [Policy; 3] = [Policy::Off, Policy::Warn, Policy::Enforce];
+impl Choice for Policy {
+    const ALL: &'static [Policy] = &[Policy::Off, Policy::Warn, Policy::Enforce];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -50,22 +50,6 @@ impl Policy {
             Policy::Warn => "warn",
             Policy::Enforce => "enforce",
         }
-    }
-}
-
-impl Value for Policy {
-    fn expects() -> String {
-        r#""off", "warn" or "enforce""#.to_owned()
-    }
-
-    fn read(located: &Located) -> Result<Policy, Wrong> {
-        let text = read_text(located)?;
-        let known = Policy::ALL.into_iter().find(|policy| policy.as_str() == text);
-        known.ok_or_else(|| Wrong::found(written(text)))
-    }
-
-    fn toml(&self) -> Option<String> {
-        Some(toml_text(self.as_str()))
     }
 }
 

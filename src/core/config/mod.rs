@@ -30,7 +30,7 @@ pub use section::{Field, NoSettings, Schema, Section, SectionReader};
 pub use sections::{C2s, Contact, Http, Listen, Registration, Rooms, Server, Storage, Tls};
 pub use sources::{DEFAULT_FILE, Sources, variable};
 pub use types::{Domain, RoomName, StorageUrl, Uri};
-pub use value::{Value, Wrong, read_text, toml_text, written};
+pub use value::{Choice, Value, Wrong, read_text, toml_text, written};
 pub use web::{Network, UploadsUrl, WebOrigin};
 
 use error::nearest;

@@ -61,6 +61,35 @@ pub trait Value: Sized {
     }
 }
 
+/// A setting that is one of a few words.
+pub trait Choice: Copy + 'static {
+    /// All there are, in the order in which they are offered.
+    const ALL: &'static [Self];
+    /// The word.
+    fn as_str(self) -> &'static str;
+}
+
+impl<T: Choice> Value for T {
+    fn expects() -> String {
+        let words: Vec<String> = T::ALL.iter().map(|one| format!("{:?}", one.as_str())).collect();
+        match words.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
+    fn read(located: &Located) -> Result<T, Wrong> {
+        let text = read_text(located)?;
+        let known = T::ALL.iter().copied().find(|one| one.as_str() == text);
+        known.ok_or_else(|| Wrong::found(written(text)))
+    }
+
+    fn toml(&self) -> Option<String> {
+        Some(toml_text(self.as_str()))
+    }
+}
+
 /// The text of a string setting.
 pub fn read_text(located: &Located) -> Result<&str, Wrong> {
     match &located.raw {

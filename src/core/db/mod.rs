@@ -164,6 +164,16 @@ impl Db {
         Sink::new(self.inner.queue.clone(), insert)
     }
 
+    /// Executes one statement that stands for itself, with the other writes of the moment, and tells how many rows it touched
+    /// once it is committed.
+    pub async fn execute(&self, query: Query) -> Result<u64, DbError> {
+        self.write(move |tx| {
+            let query = query.clone();
+            Box::pin(async move { tx.execute(query).await })
+        })
+        .await
+    }
+
     /// Runs a job in a write transaction and returns its value once that is committed.
     ///
     /// The job may share its transaction with others and may be run again (after a lost connection, or alone when

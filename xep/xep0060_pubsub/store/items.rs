@@ -205,12 +205,7 @@ impl Store {
     /// Removes all items of a node.
     pub async fn purge(&self, owner: &BareJid, node: &str) -> Result<(), DbError> {
         let query = Query::new(PURGE).bind(owner).bind(node);
-        self.db
-            .write(move |tx| {
-                let query = query.clone();
-                Box::pin(async move { tx.execute(query).await.map(|_| ()) })
-            })
-            .await
+        self.db.execute(query).await.map(drop)
     }
 
     /// One item that is not older than `not_before`.

@@ -141,34 +141,15 @@ impl Store {
         node: &str,
         rows: Vec<SubscriptionRow>,
     ) -> Result<bool, DbError> {
-        let (owner, node) = (owner.clone(), node.to_owned());
-        let job = Arc::new((owner, node, rows));
-        self.db
-            .write(move |tx| {
-                let job = job.clone();
-                Box::pin(async move {
-                    let (owner, node, rows) = &*job;
-                    if tx
-                        .fetch_optional(Query::new(IS_THERE).bind(owner).bind(node))
-                        .await?
-                        .is_none()
-                    {
-                        return Ok(false);
-                    }
-                    for row in rows {
-                        let query = if row.state == "none" {
-                            Query::new(UNSUBSCRIBE).bind(owner).bind(node).bind(&row.jid)
-                        } else {
-                            let who = row.jid.split('/').next().unwrap_or_default();
-                            let query = Query::new(SUBSCRIBE).bind(owner).bind(node).bind(&row.jid);
-                            query.bind(who).bind(&row.subid).bind(&row.state)
-                        };
-                        tx.execute(query).await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .await
+        self.change(owner, node, rows, |owner, node, row| {
+            if row.state == "none" {
+                return Query::new(UNSUBSCRIBE).bind(owner).bind(node).bind(&row.jid);
+            }
+            let who = row.jid.split('/').next().unwrap_or_default();
+            let query = Query::new(SUBSCRIBE).bind(owner).bind(node).bind(&row.jid);
+            query.bind(who).bind(&row.subid).bind(&row.state)
+        })
+        .await
     }
 
     /// Sets affiliations, all at once. False if the node is not there.
@@ -178,28 +159,36 @@ impl Store {
         node: &str,
         rows: Vec<AffiliationRow>,
     ) -> Result<bool, DbError> {
-        let (owner, node) = (owner.clone(), node.to_owned());
-        let job = Arc::new((owner, node, rows));
+        self.change(owner, node, rows, |owner, node, row| {
+            if row.affiliation == "none" {
+                return Query::new(DISAFFILIATE).bind(owner).bind(node).bind(&row.jid);
+            }
+            let query = Query::new(AFFILIATE).bind(owner).bind(node).bind(&row.jid);
+            query.bind(&row.affiliation)
+        })
+        .await
+    }
+
+    /// Executes a statement for each row, all at once. False if the node is not there.
+    async fn change<R: Send + Sync + 'static>(
+        &self,
+        owner: &BareJid,
+        node: &str,
+        rows: Vec<R>,
+        query: fn(&BareJid, &str, &R) -> Query,
+    ) -> Result<bool, DbError> {
+        let job = Arc::new((owner.clone(), node.to_owned(), rows));
         self.db
             .write(move |tx| {
                 let job = job.clone();
                 Box::pin(async move {
                     let (owner, node, rows) = &*job;
-                    if tx
-                        .fetch_optional(Query::new(IS_THERE).bind(owner).bind(node))
-                        .await?
-                        .is_none()
-                    {
+                    let is_there = Query::new(IS_THERE).bind(owner).bind(node);
+                    if tx.fetch_optional(is_there).await?.is_none() {
                         return Ok(false);
                     }
                     for row in rows {
-                        let query = if row.affiliation == "none" {
-                            Query::new(DISAFFILIATE).bind(owner).bind(node).bind(&row.jid)
-                        } else {
-                            let query = Query::new(AFFILIATE).bind(owner).bind(node).bind(&row.jid);
-                            query.bind(&row.affiliation)
-                        };
-                        tx.execute(query).await?;
+                        tx.execute(query(owner, node, row)).await?;
                     }
                     Ok(true)
                 })
