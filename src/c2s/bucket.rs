@@ -55,6 +55,12 @@ impl Bucket {
         self.level -= tokens;
     }
 
+    /// Whether nothing is missing.
+    pub fn is_full(&mut self, rate: Rate, now: Instant) -> bool {
+        self.refill(rate, now);
+        self.level >= rate.burst
+    }
+
     /// How long to wait until there is something in it again; `None` if there is.
     pub fn wait(&mut self, rate: Rate, now: Instant) -> Option<Duration> {
         self.refill(rate, now);

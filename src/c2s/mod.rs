@@ -26,7 +26,8 @@ use kim_core::router::Router;
 use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 
-use self::bucket::{Failures, Rate};
+use self::bucket::Failures;
+pub(crate) use self::bucket::{Bucket, Rate};
 pub(crate) use self::connection::serve;
 pub(crate) use self::link::bosh;
 pub(crate) use self::link::websocket::WebSocket;
@@ -201,6 +202,22 @@ impl Door {
     pub(crate) async fn stopped(&self) {
         // The sender lives in `self`, so this cannot fail.
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Whether an address may try a password, after those that were wrong.
+    pub(crate) fn may_log_in(&self, address: IpAddr, now: Instant) -> bool {
+        self.failures.allows(Origin::of(address), now)
+    }
+
+    /// A password from an address was wrong.
+    pub(crate) fn login_failed(&self, address: IpAddr, now: Instant) {
+        self.counters.login_failed();
+        self.failures.failed(Origin::of(address), now);
+    }
+
+    /// Somebody has logged in without a stream.
+    pub(crate) fn logged_in(&self) {
+        self.counters.logged_in();
     }
 
     /// A place for a stream from an address, if it may have one more.

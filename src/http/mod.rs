@@ -1,5 +1,5 @@
 //! The web's door: HTTP with the same certificates and limits as the others. WebSocket (RFC 7395) and BOSH (XEP-0124) lead to
-//! the same sessions as TCP does; uploads (XEP-0363) and what operators look at are here too.
+//! the same sessions as TCP does; uploads (XEP-0363), the REST API and what operators look at are here too.
 //!
 //! HTTP/1.1 alone: WebSocket needs it, browsers are content with it, and what it can make a server keep is easy to bound.
 
@@ -13,6 +13,7 @@ pub mod listener;
 mod metrics;
 pub mod pages;
 mod proxy;
+mod rest;
 pub mod upload;
 mod websocket;
 
@@ -38,6 +39,8 @@ pub struct Web {
     bosh: Arc<link::Sessions>,
     /// Files, if they are switched on.
     upload: Option<Arc<Upload>>,
+    /// How fast accounts ask the API.
+    paces: rest::Paces,
     /// HTTP connections there are.
     connections: AtomicUsize,
 }
@@ -49,6 +52,7 @@ impl Web {
         Arc::new(Web {
             places: Places::new(connections_max, connections_max),
             bosh: Arc::default(),
+            paces: rest::Paces::new(door.router().limits()),
             connections: AtomicUsize::new(0),
             upload,
             door,
@@ -76,6 +80,7 @@ impl Web {
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
             .route("/metrics", get(metrics::page))
+            .merge(rest::routes())
             .merge(pages::Pages::of(self.router()).routes())
             .fallback(answer::not_found)
             .layer(middleware::from_fn_with_state(self.clone(), client::tell))

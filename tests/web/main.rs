@@ -7,6 +7,7 @@ mod common;
 mod bosh;
 mod http;
 mod pages;
+mod rest;
 mod session;
 mod upload;
 mod websocket;

@@ -2,11 +2,13 @@
 
 pub mod scram;
 mod store;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
 
 pub use store::Account;
+pub use tokens::{TOKENS_PER_ACCOUNT_MAX, Token};
 
 use crate::db::{BoxFuture, Db, DbError, Tx};
 use crate::jid::BareJid;
@@ -196,7 +198,7 @@ impl Accounts {
         verified.await.map_err(|_| AccountError::Busy)
     }
 
-    /// Replaces the password.
+    /// Replaces the password. The account's tokens are void from then on.
     pub async fn set_password(&self, account: &BareJid, password: &Password) -> Result<(), AccountError> {
         if !self.exists(account).await? {
             return Err(AccountError::NotFound);

@@ -31,6 +31,14 @@ const DELETE_KEYS: &str = "DELETE FROM account_keys WHERE account = $1";
 const DELETE: &str = "DELETE FROM accounts WHERE account = $1";
 const BURY: &str = "INSERT INTO account_tombstones (account, removed_at) VALUES ($1, $2) \
      ON CONFLICT (account) DO UPDATE SET removed_at = excluded.removed_at";
+const ADD_TOKEN: &str =
+    "INSERT INTO account_tokens (token_hash, account, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+const TIDY_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1 AND (expires_at <= $2 OR token_hash NOT IN \
+     (SELECT token_hash FROM account_tokens WHERE account = $1 ORDER BY created_at DESC LIMIT $3))";
+const TOKEN_OWNER: &str = "SELECT a.account, a.created_at FROM account_tokens t \
+     JOIN accounts a ON a.account = t.account WHERE t.token_hash = $1 AND t.expires_at > $2";
+const DELETE_TOKEN: &str = "DELETE FROM account_tokens WHERE token_hash = $1";
+const DELETE_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1";
 
 fn account(row: &Row) -> Result<Account, DbError> {
     let text = row.text(0)?;
@@ -161,10 +169,55 @@ pub(super) async fn set_keys(db: &Db, name: &BareJid, keys: Vec<ScramKeys>) -> R
                 return Ok(Err(AccountError::NotFound));
             }
             insert_keys(tx, &name, &keys).await?;
+            // Whoever got in with the old password is out.
+            tx.execute(Query::new(DELETE_TOKENS).bind(&name)).await?;
             Ok(Ok(()))
         })
     })
     .await?
+}
+
+/// Keeps a new token of an account, and of its others only the newest so many that are still good.
+pub(super) async fn add_token(
+    db: &Db,
+    name: &BareJid,
+    hash: [u8; 32],
+    now: i64,
+    expires_at: i64,
+    tokens_max: u32,
+) -> Result<(), AccountError> {
+    let name = name.clone();
+    db.write(move |tx| {
+        let name = name.clone();
+        Box::pin(async move {
+            if tx.fetch_optional(Query::new(FIND).bind(&name)).await?.is_none() {
+                return Ok(Err(AccountError::NotFound));
+            }
+            let add = Query::new(ADD_TOKEN).bind(hash).bind(&name);
+            tx.execute(add.bind(now).bind(expires_at)).await?;
+            let tidy = Query::new(TIDY_TOKENS).bind(&name).bind(now).bind(tokens_max);
+            tx.execute(tidy).await?;
+            Ok(Ok(()))
+        })
+    })
+    .await?
+}
+
+pub(super) async fn token_owner(db: &Db, hash: [u8; 32], now: i64) -> Result<Option<BareJid>, DbError> {
+    let row = db
+        .fetch_optional(Query::new(TOKEN_OWNER).bind(hash).bind(now))
+        .await?;
+    Ok(row
+        .map(|row| account(&row))
+        .transpose()?
+        .map(|found| found.account))
+}
+
+pub(super) async fn delete_token(db: &Db, hash: [u8; 32]) -> Result<bool, DbError> {
+    db.write(move |tx| {
+        Box::pin(async move { Ok(tx.execute(Query::new(DELETE_TOKEN).bind(hash)).await? > 0) })
+    })
+    .await
 }
 
 pub(super) async fn delete(
@@ -181,6 +234,7 @@ pub(super) async fn delete(
                 return Ok(Err(AccountError::NotFound));
             }
             tx.execute(Query::new(DELETE_KEYS).bind(&name)).await?;
+            tx.execute(Query::new(DELETE_TOKENS).bind(&name)).await?;
             tx.execute(Query::new(BURY).bind(&name).bind(removed_at)).await?;
             for eraser in erasers {
                 eraser(tx, &name).await?;

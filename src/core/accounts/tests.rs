@@ -278,3 +278,46 @@ async fn too_many_passwords_at_once_are_refused_not_queued_without_end() {
             .unwrap()
     );
 }
+
+#[tokio::test]
+async fn a_token_stands_for_its_account_until_it_is_over() {
+    for db in migrated_databases(&[CORE_MIGRATIONS]).await {
+        let accounts = accounts(&db).await;
+        let alice = jid("alice@example.org");
+        assert_eq!(
+            accounts.give_token(&alice, 60).await.err(),
+            Some(AccountError::NotFound)
+        );
+        accounts
+            .create(&alice, &password("old"), Tombstone::Respect)
+            .await
+            .unwrap();
+        let give = async |seconds| accounts.give_token(&alice, seconds).await.unwrap().text;
+        let owner = async |token: &str| accounts.token_owner(token).await.unwrap();
+        let (phone, laptop, over) = (give(60).await, give(60).await, give(0).await);
+        assert_eq!(owner(&phone).await.as_ref(), Some(&alice));
+        assert_eq!(owner(&over).await, None, "expired");
+        assert_eq!(owner(&"a".repeat(32)).await, None);
+        assert_eq!(owner("").await, None);
+        assert!(accounts.revoke_token(&phone).await.unwrap());
+        assert!(!accounts.revoke_token(&phone).await.unwrap());
+        assert_eq!(owner(&phone).await, None);
+        assert_eq!(owner(&laptop).await.as_ref(), Some(&alice));
+        accounts.set_password(&alice, &password("new")).await.unwrap();
+        assert_eq!(owner(&laptop).await, None, "of the old password's time");
+
+        let first = give(60).await;
+        for _ in 0..TOKENS_PER_ACCOUNT_MAX {
+            give(60).await;
+        }
+        assert_eq!(owner(&first).await, None, "there are so many newer ones");
+        let last = give(60).await;
+        accounts.delete(&alice, &[]).await.unwrap();
+        assert_eq!(owner(&last).await, None);
+        let rows = db
+            .db()
+            .fetch_all(Query::new("SELECT account FROM account_tokens"))
+            .await;
+        assert!(rows.unwrap().is_empty(), "nothing stays");
+    }
+}

@@ -19,4 +19,9 @@ pub const CORE_MIGRATIONS: &[Migration] = &[
         name: "0003_seals",
         sql: include_str!("../../../migrations/0003_seals.sql"),
     },
+    Migration {
+        room: "core",
+        name: "0004_tokens",
+        sql: include_str!("../../../migrations/0004_tokens.sql"),
+    },
 ];

@@ -1,0 +1,146 @@
+//! What the API calls a message, and what XMPP clients see of it: plain text is a body; what is encrypted is an element with
+//! a hint of how (XEP-0380), so that those who cannot read it can say why.
+
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use kim_core::ns;
+use kim_core::stanza::Stanza;
+use kim_core::wire::{Element, Limits, Writer};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+
+/// What carries ciphertext whose key the two ends share by themselves.
+const AES_256_GCM: &str = "urn:kim:aes-256-gcm:0";
+const EME: &str = "urn:xmpp:eme:0";
+const HINTS: &str = "urn:xmpp:hints";
+/// The namespaces of OMEMO's `<encrypted/>` (XEP-0384), the one that clients speak today first.
+const OMEMO: [&str; 2] = ["eu.siacs.conversations.axolotl", "urn:xmpp:omemo:2"];
+/// For clients that cannot read the rest.
+const FALLBACK: &str = "This message is encrypted, and this app cannot decrypt it.";
+
+/// How `content` is to be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum Encryption {
+    /// Base64 of a nonce, the ciphertext and the tag; the ends agree on the key by themselves.
+    #[serde(rename = "AES-256-GCM")]
+    Aes256Gcm,
+    /// Base64 of the `<encrypted/>` element that XEP-0384 describes.
+    #[serde(rename = "OMEMO")]
+    Omemo,
+}
+
+/// The payload of a stanza for a content, canonical XML.
+pub(super) fn payload(content: &str, how: Option<Encryption>, limits: Limits) -> Result<String, Problem> {
+    let mut xml = Writer::new();
+    let decoded = || {
+        let bytes = BASE64.decode(content).ok().filter(|bytes| !bytes.is_empty());
+        bytes.ok_or_else(|| Problem::bad("the content of an encrypted message must be base64"))
+    };
+    match how {
+        None => {
+            xml.start("body", ns::CLIENT).text(content).end();
+        }
+        Some(Encryption::Aes256Gcm) => {
+            decoded()?;
+            xml.start("encrypted", AES_256_GCM).text(content).end();
+            hint(&mut xml, AES_256_GCM, "AES-256-GCM");
+        }
+        Some(Encryption::Omemo) => {
+            let wrong = || Problem::bad("the content must be base64 of OMEMO's <encrypted/> element");
+            let text = String::from_utf8(decoded()?).map_err(|_| wrong())?;
+            let element = Element::parse_within(&text, limits).map_err(|_| wrong())?;
+            let known = OMEMO.into_iter().find(|ns| element.is("encrypted", ns));
+            let namespace = known.ok_or_else(wrong)?;
+            xml.el(element.el());
+            hint(&mut xml, namespace, "OMEMO");
+        }
+    }
+    let payload = xml.finish_string();
+    if payload.len() > limits.stanza_bytes_max {
+        let message = format!("a message has {} bytes at most", limits.stanza_bytes_max);
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", message));
+    }
+    // What JSON can say and XML cannot: control characters.
+    Element::parse_within(&format!("<message>{payload}</message>"), limits)
+        .map_err(|_| Problem::bad("the content has characters that a message cannot have"))?;
+    Ok(payload)
+}
+
+fn hint(xml: &mut Writer, namespace: &str, name: &str) {
+    xml.start("encryption", EME)
+        .attr("namespace", namespace)
+        .attr("name", name)
+        .end();
+    xml.start("body", ns::CLIENT).text(FALLBACK).end();
+    xml.start("store", HINTS).end();
+}
+
+/// The content of a message as the API tells it; `None` where there is nothing to read, such as in a receipt.
+pub(super) fn content(stanza: &Stanza) -> Option<Map<String, Value>> {
+    let (content, how) = if let Some(sealed) = stanza.child("encrypted", AES_256_GCM) {
+        (sealed.text().into_owned(), Some("AES-256-GCM"))
+    } else if let Some(sealed) = OMEMO.iter().find_map(|ns| stanza.child("encrypted", ns)) {
+        (BASE64.encode(sealed.to_xml()), Some("OMEMO"))
+    } else {
+        (stanza.child("body", ns::CLIENT)?.text().into_owned(), None)
+    };
+    let mut told = Map::new();
+    told.insert("content".to_owned(), content.into());
+    told.insert("encrypted".to_owned(), how.is_some().into());
+    told.insert("encryption_type".to_owned(), how.into());
+    Some(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use kim_core::stanza::{Kind, MessageType};
+
+    use super::*;
+
+    fn there_and_back(content: &str, how: Option<Encryption>) -> Result<Map<String, Value>, Problem> {
+        let payload = payload(content, how, Limits::default())?;
+        let stanza = Stanza::new(Kind::Message(MessageType::Chat), &payload);
+        Ok(super::content(&stanza).expect("content"))
+    }
+
+    #[test]
+    fn contents_come_back_as_they_went() {
+        let plain = there_and_back("1 < 2 & <b/>", None).unwrap();
+        assert_eq!(plain["content"], "1 < 2 & <b/>");
+        assert_eq!(
+            (&plain["encrypted"], &plain["encryption_type"]),
+            (&false.into(), &Value::Null)
+        );
+        let aes = there_and_back("AAECAw==", Some(Encryption::Aes256Gcm)).unwrap();
+        assert_eq!(
+            (&aes["content"], &aes["encryption_type"]),
+            (&"AAECAw==".into(), &"AES-256-GCM".into())
+        );
+        let element = "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/></encrypted>";
+        let omemo = there_and_back(&BASE64.encode(element), Some(Encryption::Omemo)).unwrap();
+        let back = BASE64.decode(omemo["content"].as_str().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(back).unwrap(), element);
+    }
+
+    #[test]
+    fn what_is_not_what_it_says_is_refused() {
+        for (content, how) in [
+            ("a\u{0}b", None),
+            ("a\u{fffe}b", None),
+            ("not base64!", Some(Encryption::Aes256Gcm)),
+            ("", Some(Encryption::Aes256Gcm)),
+            ("AAECAw==", Some(Encryption::Omemo)),
+            (
+                &BASE64.encode("<body>in the clear</body>"),
+                Some(Encryption::Omemo),
+            ),
+            (&BASE64.encode("</message><message>"), Some(Encryption::Omemo)),
+        ] {
+            assert!(there_and_back(content, how).is_err(), "{content:?}");
+        }
+        assert!(there_and_back(&"x".repeat(300_000), None).is_err());
+    }
+}
