@@ -44,6 +44,7 @@ pub mod xep0425_moderation;
 pub mod xep0433_channel_search;
 pub mod xep0437_activity;
 pub mod xep0452_mentions;
+pub mod xep0463_mav;
 pub mod xep0486_room_avatars;
 pub mod xep0488_tokens;
 pub mod xep0490_mds;
@@ -94,6 +95,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0486_room_avatars::RoomAvatars>(),
     Entry::of::<xep0488_tokens::TokenInvites>(),
     Entry::of::<xep0490_mds::DisplayedSync>(),
+    Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),
 ];

@@ -78,9 +78,11 @@ pub async fn put(
                 from,
                 to,
             }],
+            beside: String::new(),
         };
         let router = turn.cx.router().clone();
         router.raise(&mut event, &mut turn.cx).await?;
+        turn.beside = event.beside;
     }
     Ok(from)
 }
@@ -130,6 +132,7 @@ pub async fn change(
             invitations::from_room(turn, &jid);
         }
         announce(turn, &jid, to, reason);
+        turn.beside.clear();
         return Ok(());
     }
     let mut between = Some(between);
@@ -155,6 +158,7 @@ pub async fn change(
         let role = role_after(one.role, from, to, moderated);
         roles::give(turn, &key, role, actor, reason).await?;
     }
+    turn.beside.clear();
     Ok(())
 }
 
@@ -165,6 +169,7 @@ fn announce(turn: &mut Turn, jid: &BareJid, to: Affiliation, reason: &str) {
     xml.start("x", USER).start("item", USER);
     xml.attr("affiliation", to.as_str()).attr("jid", jid.as_str());
     write_text(&mut xml, "reason", USER, reason);
+    xml.end().raw(&turn.beside);
     let config = turn.held.config.clone();
     let told = turn
         .held

@@ -160,10 +160,34 @@ pub struct AffiliationsChanged {
     pub room: RoomView,
     /// Which.
     pub changes: Vec<AffiliationChange>,
+    /// What is put beside the item in the stanzas that tell of it: canonical XML.
+    pub beside: String,
 }
 
 impl Event for AffiliationsChanged {
     const NAME: &'static str = "affiliations-changed";
+}
+
+/// A session has entered, or asks for everything again (§17.3), and is about to be told who is there.
+pub struct Welcoming {
+    /// Where.
+    pub room: RoomView,
+    /// The presence that asked.
+    pub stanza: Stanza,
+    /// Who; the real address is the session's.
+    pub who: Who,
+    /// Whether they may see the lists of members, admins and owners.
+    pub may_see_members: bool,
+    /// Everybody who has an affiliation.
+    pub affiliated: Vec<Affiliated>,
+    /// What the room sends this session before any presence.
+    pub ahead: Vec<Stanza>,
+    /// What is put in the `<x/>` of the session's own presence: canonical XML.
+    pub own: String,
+}
+
+impl Event for Welcoming {
+    const NAME: &'static str = "room-welcoming";
 }
 
 /// Somebody asks what a room is (§6.4).

@@ -10,7 +10,7 @@ use kim_core::wire::Writer;
 use smallvec::{SmallVec, smallvec};
 use subtle::ConstantTimeEq;
 
-use super::api::{Entering, MUC, OccupantsChanged, USER};
+use super::api::{Entering, MUC, OccupantsChanged, USER, Welcoming};
 use super::fields::{Field, Shape};
 use super::limits::Bucket;
 use super::presence::{self, News};
@@ -212,6 +212,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     }
     if affiliation != turn.held.affiliation(&asking.user) {
         super::affiliations::put(turn, &asking.user, affiliation, None, None).await?;
+        turn.beside.clear();
     }
     let mut codes: SmallVec<[u16; 4]> = smallvec![];
     if privacy::is_non_anonymous(&config) {
@@ -319,6 +320,7 @@ async fn sit_down(
 
 /// What a session is sent that enters or has lost track, and what the others see of it.
 async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) -> Result<(), Fault> {
+    let own_more = ahead(turn, key, asking).await?;
     everybody_else(turn, key, asking.from).await?;
     presence::tell_others(turn, key, &News::default(), None);
     let Some(one) = turn.held.occupants.get(key) else {
@@ -331,11 +333,11 @@ async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) 
         .map(|seat| seat.jid.clone())
         .collect();
     if let Some(seen) = presence::as_seen_by(turn, key, one) {
-        let own = presence::own(&seen, codes);
+        let own = presence::own(&seen, codes, &own_more);
         let mut reply = own.clone().to(asking.from.clone());
         // "For tracking purposes" (§7.2.2).
         reply.id = asking.stanza.id.clone();
-        turn.send_all(presence::own(&seen, &[]), others);
+        turn.send_all(presence::own(&seen, &[], ""), others);
         turn.send(reply);
     }
     let asked = asking
@@ -348,6 +350,29 @@ async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) 
     let subject = subject::for_newcomer(turn);
     turn.send(subject.to(asking.from.clone()));
     Ok(())
+}
+
+/// What other rooms send ahead of all presence; gives what they put in the session's own.
+async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<String, Fault> {
+    let Some(one) = turn.held.occupants.get(key) else {
+        return Ok(String::new());
+    };
+    let who = turn.held.who(one, Some(asking.from));
+    let mut event = Welcoming {
+        room: turn.held.view(),
+        stanza: asking.stanza.clone(),
+        may_see_members: privacy::may_see_members(&turn.held.config, who.affiliation, Some(who.role)),
+        who,
+        affiliated: turn.held.affiliated(),
+        ahead: Vec::new(),
+        own: String::new(),
+    };
+    let router = turn.cx.router().clone();
+    router.raise(&mut event, &mut turn.cx).await?;
+    for stanza in event.ahead {
+        turn.send(stanza.from(turn.held.jid.clone()).to(asking.from.clone()));
+    }
+    Ok(event.own)
 }
 
 async fn everybody_else(turn: &mut Turn, key: &str, session: &Jid) -> Result<(), Fault> {

@@ -184,7 +184,12 @@ pub fn as_seen_by(turn: &Turn, key: &str, observer: &Occupant) -> Option<Stanza>
 
 /// The same with what else it tells.
 fn with_news(stanza: &Stanza, news: &News<'_>) -> Stanza {
-    if news.codes.is_empty() && news.actor.is_none() && news.reason.is_empty() && news.new_nick.is_none() {
+    if news.more.is_empty()
+        && news.codes.is_empty()
+        && news.actor.is_none()
+        && news.reason.is_empty()
+        && news.new_nick.is_none()
+    {
         return stanza.clone();
     }
     let mut payload = String::new();
@@ -211,9 +216,13 @@ fn with_news(stanza: &Stanza, news: &News<'_>) -> Stanza {
     told
 }
 
-/// An occupant's presence for its own session: with 110 and these codes (§7.2.2).
-pub fn own(seen: &Stanza, codes: &[u16]) -> Stanza {
-    with_news(seen, &News::codes(codes).and(&[110]))
+/// An occupant's presence for its own session: with 110 and these codes (§7.2.2), and what other rooms put beside them.
+pub fn own(seen: &Stanza, codes: &[u16], more: &str) -> Stanza {
+    let news = News {
+        more,
+        ..News::codes(codes)
+    };
+    with_news(seen, &news.and(&[110]))
 }
 
 /// Tells everybody an occupant's presence: others first, then the occupant's own sessions, with 110 and `own` (§7.2.2). A role

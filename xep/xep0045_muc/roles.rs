@@ -26,7 +26,9 @@ pub async fn give(turn: &mut Turn, key: &str, role: Role, actor: &str, reason: &
     let was = std::mem::replace(&mut one.role, role);
     saved::occupant(turn, key).await?;
     presence::dress(turn, key).await?;
+    let beside = turn.beside.clone();
     let news = News {
+        more: &beside,
         actor: Some(actor).filter(|actor| !actor.is_empty()),
         reason,
         ..News::default()
@@ -84,7 +86,9 @@ pub async fn remove(
     for seat in &one.seats {
         nick::forget(turn, &seat.jid);
     }
+    let beside = turn.beside.clone();
     let news = News {
+        more: &beside,
         codes: smallvec![removal.code],
         actor: Some(removal.actor).filter(|actor| !actor.is_empty()),
         reason: removal.reason,

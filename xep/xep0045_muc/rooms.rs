@@ -360,6 +360,8 @@ pub struct Turn {
     pub posts: Vec<Post>,
     /// Whether the room in memory has changed.
     pub is_change: bool,
+    /// What other rooms put beside the item that tells of a changed affiliation.
+    pub beside: String,
     then: Option<Then>,
     is_closed: bool,
 }
@@ -384,6 +386,7 @@ impl Turn {
             cx: cause.fresh(),
             posts: Vec::new(),
             is_change: false,
+            beside: String::new(),
             then: None,
             is_closed: false,
         }
