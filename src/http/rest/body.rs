@@ -19,8 +19,6 @@ use crate::http::Web;
 
 /// The longest body (docs/security.md, row 32).
 const BODY_BYTES_MAX: usize = 1_048_576;
-/// What is read of a longer one so that its sender, who may hear nothing before it has said everything, hears the answer.
-const DRAINED_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 /// How deep arrays and objects may lie in each other.
 const DEPTH_MAX: usize = 64;
 /// How long a body may take to come.
@@ -87,37 +85,24 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Problem> 
             "the body must be application/json",
         ));
     }
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(BODY_SECONDS_MAX);
-    let mut body = Limited::new(body, DRAINED_BYTES_MAX);
-    let mut bytes = bytes::BytesMut::new();
-    let mut is_too_long = false;
-    loop {
-        let frame = tokio::time::timeout_at(deadline, body.frame()).await;
-        let frame = frame.map_err(|_| {
-            Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "timeout",
-                "the body took too long to come",
-            )
-        })?;
-        let frame = match frame {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) if error.is::<LengthLimitError>() => return Err(Problem::too_long()),
-            Some(Err(_)) => return Err(Problem::bad("the body ended early")),
-            None if is_too_long => return Err(Problem::too_long()),
-            None => break,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        is_too_long |= bytes.len() + data.len() > BODY_BYTES_MAX;
-        if is_too_long {
-            bytes = bytes::BytesMut::new();
-        } else {
-            bytes.extend_from_slice(&data);
-        }
-    }
+    let reading = Limited::new(body, BODY_BYTES_MAX).collect();
+    let read = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await;
+    let read = read.map_err(|_| {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "the body took too long to come",
+        )
+    })?;
+    let bytes = read
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => Problem::too_long(),
+            false => Problem::bad("the body ended early"),
+        })?
+        .to_bytes();
     match is_too_deep(&bytes) {
         true => Err(Problem::bad("the body is nested too deeply")),
-        false => Ok(bytes.freeze()),
+        false => Ok(bytes),
     }
 }
 

@@ -6,6 +6,7 @@
 mod accounts;
 mod archive;
 mod body;
+mod drain;
 mod events;
 mod files;
 mod guard;
@@ -70,6 +71,7 @@ pub(super) fn routes() -> Routes<Arc<Web>> {
         .route("/api/push/subscribe", post(push::subscribe))
         .route("/api/{*rest}", any(nothing))
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(drain::heard))
         .layer(middleware::from_fn(for_every_page))
 }
 

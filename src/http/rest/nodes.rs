@@ -1,5 +1,7 @@
 //! Nodes of accounts (XEP-0163), asked as a client asks.
 
+use std::sync::Arc;
+
 use kim_core::jid::Jid;
 use kim_core::stanza::IqType;
 use kim_core::wire::{Element, Writer};
@@ -12,7 +14,7 @@ use crate::http::Web;
 
 /// The items of a node, by their ids, or one of them. A node that is not there has none.
 pub(super) async fn items(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     of: Option<&Jid>,
     node: &str,
@@ -41,7 +43,7 @@ pub(super) async fn items(
 
 /// Publishes an item at a node of one's own; `payload` writes it.
 pub(super) async fn publish(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     node: &str,
     item: &str,
@@ -60,7 +62,7 @@ pub(super) async fn publish(
 
 /// Removes an item of a node of one's own, or the whole node. Tells whether there was one.
 pub(super) async fn remove(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     node: &str,
     item: Option<&str>,

@@ -69,7 +69,7 @@ pub(super) async fn ask(web: &Web, caller: &Caller, stanza: Stanza) -> Result<Ve
 
 /// Asks something of the account itself (`None`) or of somebody else, and gives the answer.
 pub(super) async fn iq(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     kind: IqType,
     to: Option<Jid>,
@@ -77,6 +77,15 @@ pub(super) async fn iq(
 ) -> Result<Arc<Stanza>, Problem> {
     let payload = payload.finish_string();
     check(web, &payload)?;
+    if kind == IqType::Set
+        && let Some(to) = to
+    {
+        // Whoever changes something there, such as a room, answers in their own time.
+        let mut stay = Stay::begin(web, caller).await?;
+        let answer = stay.ask(kind, Some(to), &payload).await;
+        stay.end().await;
+        return answer;
+    }
     let mut stanza = Stanza::new(Kind::Iq(kind), &payload).id(random::token());
     stanza.to = to;
     let id = stanza.id.clone();
@@ -127,16 +136,22 @@ impl Stay {
         }
     }
 
-    /// Asks something of the account itself, as this session.
-    pub async fn ask(&mut self, kind: IqType, payload: &str) -> Result<(), Problem> {
-        let stanza = Stanza::new(Kind::Iq(kind), payload).id(random::token());
+    /// Asks something of the account itself (`None`) or of somebody else, as this session.
+    pub async fn ask(
+        &mut self,
+        kind: IqType,
+        to: Option<Jid>,
+        payload: &str,
+    ) -> Result<Arc<Stanza>, Problem> {
+        let mut stanza = Stanza::new(Kind::Iq(kind), payload).id(random::token());
+        stanza.to = to;
         let id = stanza.id.clone();
         self.send(stanza).await?;
         self.wait_for(|heard| {
             let is_it = matches!(heard.kind, Kind::Iq(_)) && heard.id == id;
             is_it.then(|| match heard.kind.is_error() {
                 true => Err(Problem::of_stanza(heard)),
-                false => Ok(()),
+                false => Ok(heard.clone()),
             })
         })
         .await?
@@ -148,7 +163,10 @@ impl Stay {
     }
 
     /// Waits for something among what comes; what comes before it is passed over.
-    pub async fn wait_for<T>(&mut self, mut is_it: impl FnMut(&Stanza) -> Option<T>) -> Result<T, Problem> {
+    pub async fn wait_for<T>(
+        &mut self,
+        mut is_it: impl FnMut(&Arc<Stanza>) -> Option<T>,
+    ) -> Result<T, Problem> {
         let waiting = async {
             loop {
                 let parcels = self.take();

@@ -143,9 +143,9 @@ async fn listen(
         xml.start(name, ns).end();
         xml.finish_string()
     };
-    stay.ask(IqType::Set, &empty("enable", CARBONS)).await?;
+    stay.ask(IqType::Set, None, &empty("enable", CARBONS)).await?;
     // Who has asked for the roster hears of its changes (RFC 6121 §2.1.6).
-    stay.ask(IqType::Get, &empty("query", ROSTER)).await?;
+    stay.ask(IqType::Get, None, &empty("query", ROSTER)).await?;
     for room in rooms {
         rooms::check_is_there(web, room).await?;
         rooms::enter(web, caller, stay, room, wishes.nick.as_deref(), None).await?;

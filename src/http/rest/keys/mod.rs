@@ -97,7 +97,7 @@ pub(super) async fn devices(
 }
 
 async fn listed(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     of: Option<&Jid>,
     format: &Format,
@@ -167,7 +167,7 @@ pub(super) async fn publish(
 /// Puts a device on a list or takes it off; tells whether that was a change. Should another client write the list at the
 /// same moment, it is done again.
 async fn list(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     format: &Format,
     device: u32,

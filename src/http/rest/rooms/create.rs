@@ -99,7 +99,7 @@ pub(in super::super) async fn create(
 
 /// Configures a new room. One that cannot be so is not left behind.
 async fn furnish(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     room: &BareJid,
     wanted: &Wanted,

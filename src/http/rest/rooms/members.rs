@@ -101,7 +101,7 @@ pub(in super::super) async fn change(
 
 /// Makes somebody something.
 pub(super) async fn set(
-    web: &Web,
+    web: &Arc<Web>,
     caller: &Caller,
     room: &BareJid,
     user: &BareJid,

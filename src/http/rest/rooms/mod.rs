@@ -15,7 +15,7 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::router::Host;
 use kim_core::stanza::IqType;
-use kim_core::wire::Writer;
+use kim_core::wire::{El, Writer};
 use kim_xep::xep0045_muc::api::{OWNER, Rooms, SERVICE};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -34,9 +34,11 @@ pub(super) use self::members::{change, members};
 pub(super) use self::speak::{archive_id, speak};
 
 const INFO: &str = "http://jabber.org/protocol/disco#info";
+const ITEMS: &str = "http://jabber.org/protocol/disco#items";
+const RSM: &str = "http://jabber.org/protocol/rsm";
 const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
 /// Rooms in a page of the public list.
-const ROOMS_MAX: u32 = 200;
+const ROOMS_MAX: u32 = 100;
 /// Where a description stands in what a room says of itself.
 const DESCRIPTION: &str = "muc#roominfo_description";
 const OCCUPANTS: &str = "muc#roominfo_occupants";
@@ -84,28 +86,37 @@ pub(super) fn address(web: &Web, caller: &Caller, text: &str) -> Result<BareJid,
         .ok_or_else(|| Problem::bad("that is no address of a room"))
 }
 
-/// `GET /api/rooms`: the rooms that anybody may find.
+/// `GET /api/rooms`: the rooms that anybody may find (§6.3).
 pub(super) async fn list(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Read>,
     Asked(listing): Asked<Listing>,
 ) -> Result<Response, Problem> {
-    let service = format!("{SERVICE}.{}", caller.account.domain());
+    rooms(&web)?;
     let limit = listing.limit.unwrap_or(ROOMS_MAX);
     if !(1..=ROOMS_MAX).contains(&limit) {
         return Err(Problem::bad(format!("limit is a number from 1 to {ROOMS_MAX}")));
     }
-    let after = listing.after.as_deref().unwrap_or_default();
-    let listed = rooms(&web)?.listed(&service, after, limit as usize).await?;
-    let last = listed.last().map(|room| room.jid.as_str().to_owned());
-    let is_complete = listed.len() < limit as usize;
-    let told: Vec<Value> = listed
+    let service = format!("{SERVICE}.{}", caller.account.domain());
+    let service = Jid::new(None, &service, None).map_err(|_| Problem::ours())?;
+    let mut xml = Writer::new();
+    xml.start("query", ITEMS).start("set", RSM);
+    xml.start("max", RSM).text(&limit.to_string()).end();
+    if let Some(after) = &listing.after {
+        xml.start("after", RSM).text(after).end();
+    }
+    xml.end().end();
+    let answer = visit::iq(&web, &caller, IqType::Get, Some(service), xml).await?;
+    let query = answer.child("query", ITEMS).ok_or_else(Problem::ours)?;
+    let items: Vec<El<'_>> = query.children().filter(|child| child.is("item", ITEMS)).collect();
+    let told: Vec<Value> = items
         .iter()
-        .map(|room| json!({ "room": room.jid.as_str(), "name": room.name }))
+        .map(|item| json!({ "room": item.attr("jid"), "name": item.attr("name") }))
         .collect();
+    let last = items.last().and_then(|item| item.attr("jid"));
     Ok(written(
         StatusCode::OK,
-        &json!({ "rooms": told, "complete": is_complete, "last": last }),
+        &json!({ "rooms": told, "complete": items.len() < limit as usize, "last": last }),
     ))
 }
 
@@ -151,7 +162,7 @@ pub(super) async fn info(
     Ok(written(StatusCode::OK, &look(&web, &caller, &room).await?))
 }
 
-async fn look(web: &Web, caller: &Caller, room: &BareJid) -> Result<Value, Problem> {
+async fn look(web: &Arc<Web>, caller: &Caller, room: &BareJid) -> Result<Value, Problem> {
     let mut asking = Writer::new();
     asking.start("query", INFO).end();
     let answer = visit::iq(web, caller, IqType::Get, Some(Jid::from(room.clone())), asking).await?;
