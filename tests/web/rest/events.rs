@@ -21,7 +21,11 @@ impl Stream {
     }
 
     async fn resume(server: &TestServer, token: &str, query: &str, last_id: &str) -> Stream {
-        let (http, answer) = begin(server, token, query, last_id).await;
+        Stream::over(Http::tls(server.https).await, token, query, last_id).await
+    }
+
+    async fn over(http: Http, token: &str, query: &str, last_id: &str) -> Stream {
+        let (http, answer) = begin_over(http, token, query, last_id).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.header("content-type"), Some("text/event-stream"));
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
@@ -103,7 +107,10 @@ impl Stream {
 }
 
 async fn begin(server: &TestServer, token: &str, query: &str, last_id: &str) -> (Http, Answer) {
-    let mut http = Http::tls(server.https).await;
+    begin_over(Http::tls(server.https).await, token, query, last_id).await
+}
+
+async fn begin_over(mut http: Http, token: &str, query: &str, last_id: &str) -> (Http, Answer) {
     let last_id = match last_id {
         "" => String::new(),
         id => format!("Last-Event-ID: {id}\r\n"),
@@ -428,31 +435,26 @@ async fn who_reads_too_slowly_comes_back_for_the_rest() {
     let server =
         TestServer::configured("[limits]\noutbox_bytes_max = 262144\nbytes_burst = 100000000\n").await;
     let (alice, bob) = (member(&server, "alice").await, member(&server, "bob").await);
-    let mut stream = Stream::open(&server, &alice, "").await;
-    let place = stream.last_id.clone();
+    let slow = Http::tls_with_small_buffers(server.https).await;
+    let mut stream = Stream::over(slow, &alice, "", "").await;
     let long = "x".repeat(100_000);
-    // Far more than the sockets between hold.
-    for n in 0..200 {
+    // Far more than the sockets in between and the outbox hold.
+    const MESSAGES: usize = 60;
+    for n in 0..MESSAGES {
         says(&server, &bob, "alice", &format!("{n} {long}")).await;
     }
-    // Nothing is lost: what came is told, to the end or until it comes back.
-    let mut n = 0;
-    let mut resumed = place;
-    while n < 200 {
-        match tokio::time::timeout(PATIENCE, stream.read())
-            .await
-            .expect("something in time")
-        {
-            Some((name, data)) if name == "message" => {
-                let content = data["content"].as_str().expect("content");
-                assert!(content.starts_with(&format!("{n} ")), "{n}");
-                n += 1;
-                resumed = stream.last_id.clone();
-            }
-            Some((name, data)) => assert_eq!((&*name, &data["code"]), ("end", &json!("resource-constraint"))),
-            None => stream = Stream::resume(&server, &alice, "", &resumed).await,
-        }
+    // What is archived is told all the same, and then that there was too much of the rest to be kept.
+    for n in 0..MESSAGES {
+        let message = stream.expect("message").await;
+        let content = message["content"].as_str().expect("content");
+        assert!(content.starts_with(&format!("{n} ")), "{n}");
     }
+    assert_eq!(stream.expect("end").await["code"], "resource-constraint");
+    stream.ends().await;
+    let place = stream.last_id;
+    says(&server, &bob, "alice", "after that").await;
+    let mut stream = Stream::resume(&server, &alice, "", &place).await;
+    stream.expect_message("after that").await;
 }
 
 #[tokio::test]
