@@ -12,7 +12,7 @@ use super::api::{AffiliationChange, AffiliationsChanged, USER};
 use super::fields::write_text;
 use super::presence::News;
 use super::privileges::{Affiliation, role_after};
-use super::room::{Member, Occupant, State};
+use super::room::{Member, Occupant, Phase, State};
 use super::rooms::{Registry, Turn};
 use super::{enter, invitations, listed, privacy, roles, saved, voice};
 
@@ -103,6 +103,11 @@ pub async fn change(
         actor,
         reason,
     } = decided;
+    if turn.held.phase == Phase::Destroyed {
+        // Ended by what was done just before.
+        between(turn);
+        return Ok(());
+    }
     let renamed = nick.clone();
     let from = put(turn, &jid, to, nick, Some(reason)).await?;
     if from == to {
