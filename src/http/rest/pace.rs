@@ -33,8 +33,8 @@ impl Paces {
         }
     }
 
-    /// Takes a request with so many bytes, if the account may make one now.
-    pub(super) fn take(&self, account: &BareJid, bytes: usize, now: Instant) -> Result<(), Problem> {
+    /// Takes a request, if the account may make one now.
+    pub(super) fn take(&self, account: &BareJid, now: Instant) -> Result<(), Problem> {
         let rates = [self.requests, self.bytes];
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= ACCOUNTS_MAX && !accounts.contains_key(account) {
@@ -53,10 +53,17 @@ impl Paces {
         if all.any(|(bucket, rate)| bucket.wait(rate, now).is_some()) {
             return Err(Problem::too_many("that is too fast; try again"));
         }
-        for ((bucket, rate), tokens) in buckets.iter_mut().zip(rates).zip([1.0, bytes as f32]) {
-            bucket.take(tokens, rate, now);
-        }
+        let [requests, _] = buckets;
+        requests.take(1.0, self.requests, now);
         Ok(())
+    }
+
+    /// Takes bytes that came with a request which was taken.
+    pub(super) fn pay(&self, account: &BareJid, bytes: usize, now: Instant) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some([_, bucket]) = accounts.get_mut(account) {
+            bucket.take(bytes as f32, self.bytes, now);
+        }
     }
 }
 
@@ -74,11 +81,13 @@ mod tests {
         let (paces, start) = (Paces::new(&limits), Instant::now());
         let [alice, bob] = ["alice@localhost", "bob@localhost"].map(|jid| BareJid::parse(jid).unwrap());
         for _ in 0..3 {
-            assert!(paces.take(&alice, 10, start).is_ok());
+            assert!(paces.take(&alice, start).is_ok());
         }
-        assert!(paces.take(&alice, 10, start).is_err());
-        assert!(paces.take(&bob, 10, start).is_ok());
+        assert!(paces.take(&alice, start).is_err());
+        assert!(paces.take(&bob, start).is_ok());
         let later = start + std::time::Duration::from_secs(2);
-        assert!(paces.take(&alice, 10, later).is_ok());
+        assert!(paces.take(&alice, later).is_ok());
+        paces.pay(&bob, 1 << 30, start);
+        assert!(paces.take(&bob, later).is_err(), "he said very much");
     }
 }
