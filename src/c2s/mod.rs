@@ -5,6 +5,7 @@ mod bind;
 mod bucket;
 mod connection;
 mod features;
+mod guesses;
 mod handover;
 mod link;
 pub mod listener;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use kim_core::config::Limits;
+use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
@@ -30,6 +32,8 @@ pub(crate) use self::bind::Registered;
 use self::bucket::Failures;
 pub(crate) use self::bucket::{Bucket, Rate};
 pub(crate) use self::connection::serve;
+use self::guesses::Guesses;
+pub(crate) use self::guesses::Turn;
 pub(crate) use self::link::bosh;
 pub(crate) use self::link::websocket::WebSocket;
 pub(crate) use self::link::{Link, Tcp};
@@ -52,6 +56,7 @@ pub struct Door {
     certificates: Arc<Certificates>,
     places: Arc<Places>,
     failures: Failures,
+    guesses: Arc<Guesses>,
     /// TLS handshakes being computed.
     handshakes: Semaphore,
     /// Passwords being hashed (PLAIN).
@@ -142,6 +147,7 @@ impl Door {
                 limits.streams_unauthenticated_per_address_max,
             ),
             failures: Failures::new(limits.login_failures_burst, limits.login_failure_refill_seconds),
+            guesses: Guesses::new(),
             handshakes: Semaphore::new(limits.tls_handshakes_concurrent_max),
             hashing: Semaphore::new((cores / 2).max(1)),
             rates: Rates {
@@ -216,6 +222,26 @@ impl Door {
         self.failures.failed(Origin::of(address), now);
     }
 
+    /// A turn at an account's password, for which one may have to wait; `None`: too many others do.
+    pub(crate) async fn turn_at(&self, account: &BareJid, origin: Origin) -> Option<Turn> {
+        let now = self.router.clock().now();
+        self.guesses
+            .turn(account, origin, self.router.limits(), now)
+            .await
+    }
+
+    /// Logins that are being judged or wait for it, from addresses where nobody is known.
+    pub fn logins_in_hand(&self) -> usize {
+        self.guesses.in_hand()
+    }
+
+    /// What was tried was wrong.
+    pub(crate) fn guessed(&self, attempt: Turn) {
+        if let Some(notice) = attempt.failed(self.router.clock().now()) {
+            notice.send(&self.router);
+        }
+    }
+
     /// Somebody has logged in without a stream.
     pub(crate) fn logged_in(&self) {
         self.counters.logged_in();
@@ -250,6 +276,7 @@ impl Door {
         loop {
             tokio::time::sleep(FORGET_EVERY).await;
             self.failures.forget(Instant::now());
+            self.guesses.forget(self.router.clock().now());
         }
     }
 

@@ -289,8 +289,8 @@ async fn a_token_stands_for_its_account_until_it_is_over() {
             Some(AccountError::NotFound)
         );
         for account in [&alice, &bob] {
-            let created = accounts.create(account, &password("old"), Tombstone::Respect);
-            created.await.unwrap();
+            let old = password("old");
+            accounts.create(account, &old, Tombstone::Respect).await.unwrap();
         }
         let give = async |seconds| accounts.give_token(&alice, Scopes::all(), seconds).await.unwrap();
         let owner = async |token: &Token| {
@@ -350,8 +350,11 @@ async fn a_token_is_good_for_what_it_was_given_for() {
     for db in migrated_databases(&[CORE_MIGRATIONS]).await {
         let accounts = accounts(&db).await;
         let alice = jid("alice@example.org");
-        let created = accounts.create(&alice, &password("x"), Tombstone::Respect);
-        created.await.unwrap();
+        let password = password("x");
+        accounts
+            .create(&alice, &password, Tombstone::Respect)
+            .await
+            .unwrap();
         for scopes in [
             vec![],
             vec![Scope::Read],

@@ -26,6 +26,7 @@ use super::body::Given;
 use super::guard::{Anything, May, Secure};
 use super::problem::{Problem, written};
 use super::tokens::{end_streams, names};
+use crate::c2s::{Origin, Turn};
 use crate::http::Web;
 use crate::http::client::Client;
 
@@ -166,8 +167,11 @@ pub(super) async fn login(
             "too many failed logins from your network; try again later",
         ));
     }
-    let wrong = || {
+    let wrong = |turn: Option<Turn>| {
         web.door.login_failed(address, Instant::now());
+        if let Some(turn) = turn {
+            web.door.guessed(turn);
+        }
         tracing::info!(event = "login_failed", reason = "not-authorized", by = "api");
         let message = "the username or the password is wrong";
         Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", message)
@@ -177,13 +181,19 @@ pub(super) async fn login(
         true => BareJid::parse(&login.username),
         false => BareJid::new(Some(&login.username), router.config().main_domain()),
     };
-    let account = account.map_err(|_| wrong())?;
-    let password = Password::prepare(&login.password).map_err(|_| wrong())?;
+    let account = account.map_err(|_| wrong(None))?;
+    let password = Password::prepare(&login.password).map_err(|_| wrong(None))?;
+    let turn = web
+        .door
+        .turn_at(&account, Origin::of(address))
+        .await
+        .ok_or_else(|| Problem::too_many("too many failed logins to this account; try again later"))?;
     // Takes the same for names that nobody has.
     let accounts = router.accounts();
     if !accounts.verify(&account, &password).await? || router.host(account.domain()) != Some(Host::Users) {
-        return Err(wrong());
+        return Err(wrong(Some(turn)));
     }
+    turn.succeeded();
     let seconds = login.expires_in.unwrap_or(TOKEN_SECONDS);
     let seconds = seconds.clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS);
     let token = accounts.give_token(&account, scopes, seconds).await?;
