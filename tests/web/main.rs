@@ -5,6 +5,7 @@
 mod common;
 
 mod bosh;
+mod files;
 mod http;
 mod pages;
 mod rest;
