@@ -6,6 +6,7 @@ mod common;
 
 mod bosh;
 mod guesses;
+mod files;
 mod http;
 mod pages;
 mod rest;
