@@ -5,8 +5,8 @@
 mod common;
 
 mod bosh;
-mod guesses;
 mod files;
+mod guesses;
 mod http;
 mod pages;
 mod rest;
