@@ -134,8 +134,17 @@ impl Kim {
 
     /// Where browsers connect.
     pub fn https(&self) -> SocketAddr {
+        self.web("(HTTPS)")
+    }
+
+    /// Where proxies do.
+    pub fn http(&self) -> SocketAddr {
+        self.web("(HTTP)")
+    }
+
+    fn web(&self, how: &str) -> SocketAddr {
         let log = self.log();
-        let address = log.lines().rev().find_map(|line| address_in(line, "(HTTPS)"));
+        let address = log.lines().rev().find_map(|line| address_in(line, how));
         address.expect("it said where")
     }
 
@@ -147,6 +156,11 @@ impl Kim {
     /// The most memory it ever had resident, in bytes.
     pub fn resident_bytes_max(&self) -> u64 {
         self.status("VmHWM:") * 1024
+    }
+
+    /// From now on [`Kim::resident_bytes_max`] counts anew.
+    pub fn forget_resident_max(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("it runs");
     }
 
     /// Kilobytes from its `/proc/PID/status`.

@@ -87,7 +87,11 @@ async function start(more) {
             // Converse has just noted whose session to go on with: at once, since the page may be left at any moment.
             api.listen.on('afterResourceBinding', keepAccount);
             for (const event of ['connected', 'reconnected', 'will-reconnect']) {
-                api.listen.on(event, () => { show(true); keepAccount(); });
+                api.listen.on(event, async () => {
+                    keepAccount();
+                    await keepKeys(inner);
+                    show(true);
+                });
             }
             // Whoever came for one room goes with it.
             api.listen.on('leaveRoom', () => {
@@ -203,7 +207,7 @@ function earlierAddress(bare) {
 
 /**
  * Converse makes up a new resource when the page is loaded anew, also where it then resumes the session of the old one: the
- * server would take what it sends for somebody else's.
+ * server would take what it sends for somebody else's. It names itself more than once before it is signed in.
  */
 function keepAddress(inner, jid) {
     const resource = jid.slice(jid.indexOf('/') + 1);
@@ -215,6 +219,21 @@ function keepAddress(inner, jid) {
         Object.assign(inner, { jid, resource });
         inner.api.connection.get().jid = jid;
     });
+}
+
+/**
+ * Writes down what the next page goes on with. Converse does so too, but only when it was quiet for a moment: a page that is
+ * left before has forgotten it.
+ */
+async function keepKeys({ state }) {
+    const info = state.login_info;
+    if (!info?.get('scram_keys')) return;
+    try {
+        await info.storage.store.setItem(info.storage.getItemName(info.id), info.toJSON());
+    } catch (error) {
+        // Without a place to keep them there is no going on, and no reason not to chat.
+        console.warn(error);
+    }
 }
 
 /** Goes on with the session that this browser had. */
