@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "src" / "http" / "rest" / "openapi.json"
 # Requests for each operation; beside them come those that schemathesis makes of every part of a schema.
-EXAMPLES_MAX = 20
+EXAMPLES_MAX = 12
 ANSWER_SECONDS_MAX = 30
 # After these the token is void.
 ENDING = {"logout", "revokeAll", "revoke"}
