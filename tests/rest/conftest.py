@@ -9,10 +9,14 @@ from server import Server
 
 
 class RestServer(Server):
-    """A server without limits on rates: the requests come as fast as they can be made."""
+    """A server without limits on rates: the requests come as fast as they can be made, with passwords that are wrong."""
 
     def environment(self):
-        return {**super().environment(), "KIM__LIMITS__ENABLED": "false"}
+        return {
+            **super().environment(),
+            "KIM__LIMITS__ENABLED": "false",
+            "KIM__LIMITS__ACCOUNT_FAILURES_BURST": "10000",
+        }
 
     @property
     def url(self):

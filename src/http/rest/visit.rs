@@ -171,7 +171,7 @@ impl Stay {
             loop {
                 let parcels = self.take();
                 let stanzas = parcels.iter().filter_map(|parcel| parcel.stanza.as_ref());
-                if let Some(found) = stanzas.into_iter().find_map(|stanza| is_it(stanza)) {
+                if let Some(found) = stanzas.into_iter().find_map(&mut is_it) {
                     return Ok(found);
                 }
                 if parcels.is_empty() {

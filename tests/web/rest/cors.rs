@@ -15,7 +15,7 @@ async fn pages_of_every_origin_may_ask_and_read_the_answer() {
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() > 20);
     for (path, methods) in paths {
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         let asked = format!("{ORIGIN}Access-Control-Request-Method: POST\r\n");
         let answer = http::ask(&server, &format!("OPTIONS {path}"), &asked, b"").await;
         assert_eq!(answer.status, 204, "{path}");
