@@ -58,7 +58,9 @@ async fn the_owner_hears_of_what_was_tried_at_all_doors_together() {
     // Kept for them till they come; on the day after that there may be another one.
     fail(&server, "alice").await;
     let mut alice = server.session("alice@localhost/phone").await;
-    alice.send("<presence/><iq type='get' id='last'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    alice
+        .send("<presence/><iq type='get' id='last'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
     let mut messages = Vec::new();
     loop {
         let next = alice.next().await;

@@ -4,38 +4,33 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use kim_core::config::Limits;
+use kim_core::config::LimitsInForce;
 use kim_core::jid::BareJid;
 
 use super::problem::Problem;
-use crate::c2s::{Bucket, Rate};
+use crate::c2s::{Bucket, Rates};
 
 /// Accounts remembered; beyond that, those that may do anything again are forgotten.
 const ACCOUNTS_MAX: usize = 10_000;
 
 /// What accounts have left.
 pub(crate) struct Paces {
-    requests: Rate,
-    bytes: Rate,
+    limits: LimitsInForce,
     accounts: Mutex<HashMap<BareJid, [Bucket; 2]>>,
 }
 
 impl Paces {
-    pub fn new(limits: &Limits) -> Paces {
-        let rate = |per_second: u32, burst: u32| Rate {
-            per_second: per_second as f32,
-            burst: burst as f32,
-        };
+    pub fn new(limits: LimitsInForce) -> Paces {
         Paces {
-            requests: rate(limits.stanzas_per_second, limits.stanzas_burst),
-            bytes: rate(limits.bytes_per_second, limits.bytes_burst),
+            limits,
             accounts: Mutex::default(),
         }
     }
 
     /// Takes a request with so many bytes, if the account may make one now.
     pub(super) fn take(&self, account: &BareJid, bytes: usize, now: Instant) -> Result<(), Problem> {
-        let rates = [self.requests, self.bytes];
+        let rates = Rates::of(&self.limits.now(), false);
+        let rates = [rates.stanzas, rates.bytes];
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= ACCOUNTS_MAX && !accounts.contains_key(account) {
             accounts.retain(|_, buckets| {
@@ -62,6 +57,8 @@ impl Paces {
 
 #[cfg(test)]
 mod tests {
+    use kim_core::config::Limits;
+
     use super::*;
 
     #[test]
@@ -71,7 +68,7 @@ mod tests {
             stanzas_burst: 2,
             ..Limits::default()
         };
-        let (paces, start) = (Paces::new(&limits), Instant::now());
+        let (paces, start) = (Paces::new(LimitsInForce::new(&limits)), Instant::now());
         let [alice, bob] = ["alice@localhost", "bob@localhost"].map(|jid| BareJid::parse(jid).unwrap());
         for _ in 0..3 {
             assert!(paces.take(&alice, 10, start).is_ok());
