@@ -4,6 +4,7 @@ mod common;
 
 use std::process::Command;
 
+use common::bucket::Bucket;
 use common::process::Process;
 use common::{Client, TlsOptions};
 
@@ -193,4 +194,84 @@ async fn the_first_start_shows_the_administrators_invitation_and_the_link_makes_
     assert_eq!(list(&["user", "list"]), "admin@localhost\n");
     // The running server makes invitations for the command line.
     assert!(list(&["invite", "--room", "lobby"]).contains("xmpp:lobby@conference.localhost?join"));
+}
+
+/// What `kim check` says of a bucket with these settings beside the right ones: one line.
+fn checked(bucket: &str, settings: &[(&str, &str)]) -> String {
+    let home = std::env::temp_dir().join(format!("kim-test-{}", kim_core::random::token()));
+    let ended = Command::new(env!("CARGO_BIN_EXE_kim"))
+        .args(["check", "--data-dir"])
+        .arg(&home)
+        .env("KIM__STORAGE__UPLOADS", bucket)
+        .envs(settings.iter().copied())
+        .output()
+        .expect("the command runs");
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("  uploads  ")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    lines[0].to_owned()
+}
+
+#[test]
+fn a_bucket_that_cannot_be_used_is_told_with_what_to_do() {
+    const NOBODY: (&str, &str) = ("KIM__STORAGE__S3_ENDPOINT", "http://127.0.0.1:1");
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "kim"),
+        ("AWS_SECRET_ACCESS_KEY", "only-for-tests"),
+    ];
+    let no_keys = checked("s3://files", &[NOBODY, ("AWS_ACCESS_KEY_ID", "")]);
+    assert!(
+        no_keys.starts_with("FAIL") && no_keys.contains("needs AWS_ACCESS_KEY_ID"),
+        "{no_keys}"
+    );
+    let nobody = checked("s3://files", &[NOBODY, keys[0], keys[1]]);
+    assert!(
+        nobody.starts_with("FAIL") && nobody.contains("is s3_endpoint in [storage]"),
+        "{nobody}"
+    );
+
+    let Ok(endpoint) = std::env::var("KIM_TEST_S3") else {
+        return;
+    };
+    let there = ("KIM__STORAGE__S3_ENDPOINT", endpoint.as_str());
+    let made = Bucket::make().expect("a bucket");
+    let name = made
+        .folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name");
+    let bucket = format!("s3://{name}");
+    let good = checked(&bucket, &[there]);
+    assert!(
+        good.starts_with("ok") && good.ends_with("can be written to"),
+        "{good}"
+    );
+    assert!(
+        !made.folder.join("kim-check").exists(),
+        "it was tried, and nothing stays"
+    );
+    for (bucket, wrong, advice) in [
+        ("s3://no-such-bucket", there, "make it first"),
+        (
+            &bucket,
+            ("AWS_SECRET_ACCESS_KEY", "wrong"),
+            "are AWS_ACCESS_KEY_ID and",
+        ),
+        (
+            &bucket,
+            ("AWS_ACCESS_KEY_ID", "wrong"),
+            "are AWS_ACCESS_KEY_ID and",
+        ),
+        (
+            &bucket,
+            ("KIM__STORAGE__S3_REGION", "elsewhere"),
+            "is s3_region in",
+        ),
+    ] {
+        let bad = checked(bucket, &[there, wrong]);
+        assert!(
+            bad.starts_with("FAIL") && bad.contains(advice),
+            "{wrong:?}: {bad}"
+        );
+    }
 }

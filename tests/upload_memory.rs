@@ -1,6 +1,8 @@
 //! A large file through the built server: up and down again, while the server's memory stays flat. The size is a gigabyte
 //! unless `KIM_UPLOAD_MB` says another; what is measured stands in `docs/performance.md`.
 
+#[path = "common/bucket.rs"]
+mod bucket;
 mod whole;
 
 use std::io::Write;
@@ -13,10 +15,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use bucket::Bucket;
 use whole::person::Person;
 use whole::process::Kim;
 
 const MB_DEFAULT: u64 = 1024;
+/// The same through a bucket, where there is an S3 server (`KIM_TEST_S3`).
+const BUCKET_MB: u64 = 200;
 /// What the server may have more at any time than before, whatever the size of the file.
 const GROWTH_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const PIECE_BYTES: usize = 256 * 1024;
@@ -24,10 +29,25 @@ const PIECE_BYTES: usize = 256 * 1024;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gigabyte_needs_no_memory() {
     let mb = std::env::var("KIM_UPLOAD_MB").ok().and_then(|mb| mb.parse().ok());
-    let bytes = mb.unwrap_or(MB_DEFAULT) * 1024 * 1024;
-    let settings = "[xep0363_upload]\nfile_bytes_max = 17179869184\naccount_bytes_max = 17179869184\n\
-                    day_bytes_max = 17179869184\n";
-    let kim = Kim::start("upload-memory", settings).await;
+    there_and_back("a folder", "", mb.unwrap_or(MB_DEFAULT)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_does_a_bucket() {
+    if let Some(bucket) = Bucket::make() {
+        // The whole configuration is in one [storage], which stands last before these settings.
+        let settings = bucket.settings.replace("[storage]\n", "");
+        there_and_back("a bucket", &settings, BUCKET_MB).await;
+    }
+}
+
+async fn there_and_back(place: &str, storage: &str, mb: u64) {
+    let bytes = mb * 1024 * 1024;
+    let settings = format!(
+        "{storage}[xep0363_upload]\nfile_bytes_max = 17179869184\naccount_bytes_max = 17179869184\n\
+         day_bytes_max = 17179869184\n"
+    );
+    let kim = Kim::start("upload-memory", &settings).await;
     let mut alice = Person::online(&kim, "alice@localhost/phone").await;
     // A small one first, so that what is made once is there.
     for size in [1_000_000, bytes] {
@@ -40,7 +60,7 @@ async fn a_gigabyte_needs_no_memory() {
         if size == bytes {
             let rate = |time: Duration| size as f64 / 1e6 / time.as_secs_f64();
             let figure = format!(
-                "upload: {} MiB up {:.0} MB/s, down {:.0} MB/s over TLS, sealed; memory grew by {grown} bytes at most\n",
+                "upload to {place}: {} MiB up {:.0} MB/s, down {:.0} MB/s over TLS, sealed; memory grew by {grown} bytes at most\n",
                 size / (1024 * 1024),
                 rate(up),
                 rate(down),

@@ -28,6 +28,7 @@ use kim_core::router::Router;
 use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::bind::Registered;
 use self::bucket::Failures;
 pub(crate) use self::bucket::{Bucket, Rate};
 pub(crate) use self::connection::serve;
@@ -283,7 +284,8 @@ impl Door {
         Counted::new(self, |door| &door.alive)
     }
 
-    fn wait(self: &Arc<Door>) -> Counted {
+    /// One more session that the end of the server has to wait for.
+    pub(crate) fn wait(self: &Arc<Door>) -> Counted {
         Counted::new(self, |door| &door.waiting)
     }
 
@@ -311,7 +313,7 @@ impl Door {
 }
 
 /// One connection, or one session without, as long as it is there.
-struct Counted {
+pub(crate) struct Counted {
     door: Arc<Door>,
     among: fn(&Door) -> &watch::Sender<usize>,
 }

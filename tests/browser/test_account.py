@@ -32,6 +32,30 @@ async def test_a_reload_keeps_the_session(open_tab, people, server):
     assert "invalid-from" not in server.log_text()
 
 
+# Leaves the page in the moment in which the client is shown.
+LEAVE_AT_ONCE = """
+    if (location.pathname === '/' && !sessionStorage.getItem('left')) {
+        new MutationObserver(() => {
+            if (!document.documentElement.classList.contains('chatting')) return;
+            sessionStorage.setItem('left', 'yes');
+            location.href = '/rooms';
+        }).observe(document, { attributes: true, childList: true, subtree: true });
+    }
+"""
+
+
+async def test_whoever_leaves_at_once_is_still_signed_in(open_tab, people):
+    account = people.account("alice")
+    tab = await open_tab("alice")
+    await tab.page.add_init_script(LEAVE_AT_ONCE)
+    await tab.open("/")
+    await tab.fill_sign_in(account)
+    await tab.page.wait_for_url("**/rooms")
+    await tab.open("/")
+    await tab.chatting()
+    await tab.sees(account[0])
+
+
 async def test_somebody_registers_where_it_is_open(open_tab):
     tab = await open_tab("newcomer")
     await tab.open("/")

@@ -69,8 +69,8 @@ async def test_a_visit_leaves_the_account_of_the_browser_alone(open_tab, people)
     await tab.page.click("#visit button")
     await tab.chatting()
     await tab.open("/")
-    # That a page goes on with it is shown where pages are loaded anew.
-    assert await tab.page.evaluate("localStorage.getItem('conversejs-session-jid')") == account[0]
+    await tab.chatting()
+    await tab.sees(account[0])
 
 
 async def test_rooms_that_are_not_there(open_tab):

@@ -79,12 +79,15 @@ class Tab:
         await self.page.locator("html.chatting").wait_for()
 
     async def sign_in(self, account, path="/"):
-        jid, password = account
         await self.open(path)
+        await self.fill_sign_in(account)
+        await self.chatting()
+
+    async def fill_sign_in(self, account):
+        jid, password = account
         await self.page.fill("#sign-in [name=name]", jid.split("@")[0])
         await self.page.fill("#sign-in [name=password]", password)
         await self.page.click("#sign-in button")
-        await self.chatting()
 
     async def register(self, name, password):
         await self.page.fill("#register [name=name]", name)

@@ -3,6 +3,7 @@
 //! will never come.
 #![allow(dead_code, unused_imports)] // each test file uses a part
 
+pub mod bucket;
 pub mod process;
 pub mod scram;
 pub mod server;

@@ -26,7 +26,7 @@ mkdir -p "$output_dir" "$KIM_TEST_LOGS"
 # A step that hangs is ended and counted as failed; a cold build on two slow cores stays far below.
 step_seconds_max=1800
 
-passed=0 failed=0 skipped=0 child='' postgres_dir=''
+passed=0 failed=0 skipped=0 child='' postgres_dir='' s3_dir=''
 failures=() times=()
 
 stop_everything() {
@@ -37,6 +37,10 @@ stop_everything() {
     if [ -n "$postgres_dir" ]; then
         tests/support/postgres.sh stop "$postgres_dir" >"$output_dir/postgres-stop" 2>&1
         rm -rf "$postgres_dir"
+    fi
+    if [ -n "$s3_dir" ]; then
+        tests/support/s3.sh stop "$s3_dir" >"$output_dir/s3-stop" 2>&1
+        rm -rf "$s3_dir"
     fi
 }
 trap stop_everything EXIT
@@ -118,6 +122,11 @@ start_postgres() {
     tests/support/postgres.sh start "$postgres_dir" "$(free_port)"
 }
 
+start_s3() {
+    s3_dir=$(mktemp -d "${TMPDIR:-/tmp}/kim-test-s3.XXXXXX")
+    tests/support/s3.sh start "$s3_dir" "$(free_port)"
+}
+
 refused_to_start() { cat "$1"; return 1; }
 
 if ! $quick; then step 'tools' one tests/support/tools.sh || finish; fi
@@ -135,12 +144,20 @@ if ! $quick; then
     else
         step 'start postgresql' one refused_to_start "$output_dir/postgres-start"
     fi
+    # A machine without Go has no S3 server to test with; that is said, and no failure.
+    if start_s3 >"$output_dir/s3-start" 2>"$output_dir/s3-start-errors"; then
+        eval "$(cat "$output_dir/s3-start")"
+    else
+        echo "--- files are tested in a folder only, not in S3: $(tail -n 1 "$output_dir/s3-start-errors")"
+    fi
 fi
-# With KIM_TEST_POSTGRES every test that touches a database runs on SQLite and on PostgreSQL.
+# With KIM_TEST_POSTGRES every test that touches a database runs on SQLite and on PostgreSQL; with KIM_TEST_S3 every test
+# of files in a folder and in a bucket.
 step 'rust tests' cargo cargo test --workspace --locked --no-fail-fast
 if ! $quick; then
     step 'client tests on sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
     step 'client tests on postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
+    step 'document of the rest api' pytest .venv/bin/python -m pytest tests/rest
     step 'browser tests' pytest .venv/bin/python -m pytest tests/browser
     step 'licences and sources' one cargo deny --locked check licenses bans sources
 fi

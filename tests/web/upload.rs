@@ -1,11 +1,45 @@
 //! Files: taken once and exactly as agreed, stored sealed, given in whole and in part, and gone when they should be.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use kim_xep::xep0363_upload::api::Uploads;
 use tokio::io::AsyncWriteExt;
 
 use crate::common::{Client, TestServer};
+use crate::files::Files;
 use crate::http::{self, Answer, Http};
+
+/// Each story is told of files in a folder and, where there is an S3 server, of files in a bucket.
+macro_rules! stories {
+    ($($story:ident: $settings:expr,)*) => {
+        mod folder {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(super::Files::in_folder($settings).await).await;
+            })*
+        }
+        mod bucket {
+            $(#[tokio::test]
+            async fn $story() {
+                if let Some(files) = super::Files::in_bucket($settings).await {
+                    super::$story(files).await;
+                }
+            })*
+        }
+    };
+}
+
+stories! {
+    a_file_goes_in_once_and_comes_out_as_it_was: "",
+    parts_are_opened_where_they_lie: "",
+    only_ciphertext_lies_on_the_disk: "",
+    what_differs_from_the_slot_is_refused_and_leaves_nothing: "",
+    a_torn_upload_leaves_nothing: "",
+    two_at_once_make_one_file: "",
+    only_what_is_encrypted_where_the_operator_wants_it_so: super::ENCRYPTED_ONLY,
+    files_go_with_their_account: "",
+    its_owner_lists_and_deletes_a_file: "",
+}
 
 /// What must not be found on the disk.
 const MARKER: &[u8] = b"the meeting is at the old harbour at midnight";
@@ -45,29 +79,12 @@ async fn get(server: &TestServer, path: &str, headers: &str) -> Answer {
     http::ask(server, &format!("GET {path}"), headers, b"").await
 }
 
-/// Every file below the folder of uploads.
-fn stored(server: &TestServer) -> Vec<PathBuf> {
-    let mut open = vec![server.home().join("uploads")];
-    let mut found = Vec::new();
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.path() {
-                path if path.is_dir() => open.push(path),
-                path => found.push(path),
-            }
-        }
-    }
-    found
-}
-
 fn holds_marker(path: &Path) -> bool {
     let bytes = std::fs::read(path).expect("a file");
     bytes.windows(MARKER.len()).any(|part| part == MARKER)
 }
 
-#[tokio::test]
-async fn a_file_goes_in_once_and_comes_out_as_it_was() {
-    let server = TestServer::start().await;
+async fn a_file_goes_in_once_and_comes_out_as_it_was(server: Files) {
     let mut alice = server.session("alice@localhost/phone").await;
     let file = content(200_000);
     let (put_path, get_path) = slot(
@@ -130,9 +147,7 @@ async fn a_file_goes_in_once_and_comes_out_as_it_was() {
     );
 }
 
-#[tokio::test]
-async fn parts_are_opened_where_they_lie() {
-    let server = TestServer::start().await;
+async fn parts_are_opened_where_they_lie(server: Files) {
     let mut alice = server.session("alice@localhost/phone").await;
     let file: Vec<u8> = (0..200_000_u32).flat_map(|n| n.to_be_bytes()).collect();
     let (put_path, get_path) = slot(&mut alice, "a.bin", file.len(), "").await;
@@ -167,9 +182,7 @@ async fn parts_are_opened_where_they_lie() {
     }
 }
 
-#[tokio::test]
-async fn only_ciphertext_lies_on_the_disk() {
-    let server = TestServer::start().await;
+async fn only_ciphertext_lies_on_the_disk(server: Files) {
     let mut alice = server.session("alice@localhost/phone").await;
     let file = content(3_000_000);
     let (put_path, _) = slot(
@@ -189,7 +202,7 @@ async fn only_ciphertext_lies_on_the_disk() {
     let control = server.home().join("control");
     std::fs::write(&control, &file).expect("written");
     assert!(holds_marker(&control));
-    let stored = stored(&server);
+    let stored = server.stored();
     assert_eq!(stored.len(), 1);
     assert!(!holds_marker(&stored[0]));
     assert_eq!(
@@ -204,10 +217,8 @@ async fn only_ciphertext_lies_on_the_disk() {
     }
 }
 
-#[tokio::test]
-async fn what_differs_from_the_slot_is_refused_and_leaves_nothing() {
+async fn what_differs_from_the_slot_is_refused_and_leaves_nothing(server: Files) {
     // §7
-    let server = TestServer::start().await;
     let mut alice = server.session("alice@localhost/phone").await;
     let file = content(1_000);
     let (path, get_path) = slot(&mut alice, "a.png", file.len(), "content-type='image/png'").await;
@@ -252,31 +263,32 @@ async fn what_differs_from_the_slot_is_refused_and_leaves_nothing() {
         ))
         .await;
     assert_eq!(chunked.answer(false).await.expect("an answer").status, 411);
-    assert!(stored(&server).is_empty());
+    assert!(server.stored().is_empty());
     assert_eq!(get(&server, &get_path, "").await.status, 404);
     // After all that the slot is still good.
     let with_charset = "Content-Type: Image/PNG; charset=binary\r\n";
     assert_eq!(put(&server, &path, with_charset, &file).await.status, 201);
 }
 
-#[tokio::test]
-async fn a_torn_upload_leaves_nothing() {
-    let server = TestServer::start().await;
+/// So large that half of it is more than a part, in a folder and in a bucket.
+const TORN_BYTES: usize = 20_000_000;
+
+async fn a_torn_upload_leaves_nothing(server: Files) {
     let mut alice = server.session("alice@localhost/phone").await;
-    let file = content(5_000_000);
+    let file = content(TORN_BYTES);
     let (path, get_path) = slot(&mut alice, "a.bin", file.len(), "").await;
     let mut torn = Http::tls(server.https).await;
     torn.send(format!(
-        "PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
+        "PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {TORN_BYTES}\r\n\r\n"
     ))
     .await;
-    torn.send(&file[..3_000_000]).await;
-    while stored(&server).is_empty() {
+    torn.send(&file[..TORN_BYTES / 2]).await;
+    while server.stored().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let _ = torn.0.shutdown().await;
     drop(torn);
-    while !stored(&server).is_empty() {
+    while !server.stored().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     assert_eq!(get(&server, &get_path, "").await.status, 404);
@@ -287,9 +299,7 @@ async fn a_torn_upload_leaves_nothing() {
     );
 }
 
-#[tokio::test]
-async fn two_at_once_make_one_file() {
-    let server = TestServer::start().await;
+async fn two_at_once_make_one_file(server: Files) {
     let mut alice = server.session("alice@localhost/phone").await;
     let file = content(2_000_000);
     let (path, get_path) = slot(&mut alice, "a.bin", file.len(), "").await;
@@ -305,7 +315,7 @@ async fn two_at_once_make_one_file() {
         .clear()
         .await
         .expect("cleared");
-    assert_eq!(stored(&server).len(), 1);
+    assert_eq!(server.stored().len(), 1);
 }
 
 #[tokio::test]
@@ -378,10 +388,10 @@ async fn nothing_in_a_file_is_run() {
     }
 }
 
-#[tokio::test]
-async fn only_what_is_encrypted_where_the_operator_wants_it_so() {
-    let toml = "[xep0363_upload]\nciphertext_only = true\nseal_encrypted = false\n";
-    let server = TestServer::configured(toml).await;
+/// Only what is encrypted is taken, and kept as it comes.
+const ENCRYPTED_ONLY: &str = "[xep0363_upload]\nciphertext_only = true\nseal_encrypted = false\n";
+
+async fn only_what_is_encrypted_where_the_operator_wants_it_so(server: Files) {
     let mut alice = server.session("alice@localhost/phone").await;
     let plain = content(10_000);
     let (path, _) = slot(&mut alice, "a.bin", plain.len(), "").await;
@@ -396,19 +406,17 @@ async fn only_what_is_encrypted_where_the_operator_wants_it_so() {
     assert!(get(&server, &get_path, "").await.body == noise);
     let part = get(&server, &get_path, "Range: bytes=70000-70009\r\n").await;
     assert!(part.body == noise[70_000..70_010]);
-    let stored = stored(&server);
+    let stored = server.stored();
     assert!(std::fs::read(&stored[0]).expect("a file") == noise, "as it came");
 }
 
-#[tokio::test]
-async fn files_go_with_their_account() {
-    let server = TestServer::start().await;
+async fn files_go_with_their_account(server: Files) {
     let mut alice = server.session("alice@localhost/phone").await;
     let account = kim_core::jid::BareJid::parse("alice@localhost").expect("a JID");
     let (path, get_path) = slot(&mut alice, "a.bin", 1_000, "").await;
     let (unused, _) = slot(&mut alice, "b.bin", 1_000, "").await;
     assert_eq!(put(&server, &path, "", &content(1_000)).await.status, 201);
-    assert_eq!(stored(&server).len(), 1);
+    assert_eq!(server.stored().len(), 1);
     server
         .server()
         .house()
@@ -427,10 +435,60 @@ async fn files_go_with_their_account() {
             .expect("cleared"),
         1
     );
-    assert!(stored(&server).is_empty());
+    assert!(server.stored().is_empty());
     assert_eq!(
         put(&server, &unused, "", &content(1_000)).await.status,
         403,
         "nobody's slot"
     );
+}
+
+async fn its_owner_lists_and_deletes_a_file(server: Files) {
+    let mut alice = server.session("alice@localhost/phone").await;
+    let account = kim_core::jid::BareJid::parse("alice@localhost").expect("a JID");
+    let other = server.account("bob@localhost").await;
+    // Larger than a part of a bucket.
+    let file = content(9_000_000);
+    let (path, get_path) = slot(&mut alice, "plan.bin", file.len(), "").await;
+    assert_eq!(put(&server, &path, "", &file).await.status, 201);
+    assert!(get(&server, &get_path, "").await.body == file);
+    let uploads = server
+        .server()
+        .house()
+        .router
+        .fact::<Uploads>()
+        .expect("the module");
+    let list = uploads.list(&account, None, 10).await.expect("a list");
+    let [one] = &list[..] else {
+        panic!("one file, not {list:?}")
+    };
+    assert_eq!((one.name.as_str(), one.bytes), ("plan.bin", 9_000_000));
+    assert!(
+        !uploads.delete(&other, &one.id).await.expect("an answer"),
+        "not his"
+    );
+    assert_eq!(server.stored().len(), 1);
+    assert!(uploads.delete(&account, &one.id).await.expect("an answer"));
+    assert_eq!(get(&server, &get_path, "").await.status, 404, "at once");
+    let upload = server.server().upload().expect("uploads");
+    assert_eq!(upload.clear().await.expect("cleared"), 1);
+    assert!(server.stored().is_empty());
+}
+
+#[tokio::test]
+async fn without_its_bucket_the_server_is_there_and_files_are_not() {
+    let Some(server) = Files::in_bucket("").await else {
+        return;
+    };
+    std::fs::remove_dir_all(server.folder()).expect("removed");
+    let mut alice = server.session("alice@localhost/phone").await;
+    let file = content(1_000);
+    let (path, get_path) = slot(&mut alice, "a.bin", file.len(), "").await;
+    let failed = put(&server, &path, "", &file).await;
+    assert_eq!(failed.status, 500, "{}", failed.text());
+    assert_eq!(get(&server, &get_path, "").await.status, 404);
+    // When it is back, so are they.
+    std::fs::create_dir(server.folder()).expect("made");
+    assert_eq!(put(&server, &path, "", &file).await.status, 201);
+    assert!(get(&server, &get_path, "").await.body == file);
 }

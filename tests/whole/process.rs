@@ -134,8 +134,17 @@ impl Kim {
 
     /// Where browsers connect.
     pub fn https(&self) -> SocketAddr {
+        self.web("(HTTPS)")
+    }
+
+    /// Where proxies do.
+    pub fn http(&self) -> SocketAddr {
+        self.web("(HTTP)")
+    }
+
+    fn web(&self, how: &str) -> SocketAddr {
         let log = self.log();
-        let address = log.lines().rev().find_map(|line| address_in(line, "(HTTPS)"));
+        let address = log.lines().rev().find_map(|line| address_in(line, how));
         address.expect("it said where")
     }
 
@@ -149,12 +158,30 @@ impl Kim {
         self.status("VmHWM:") * 1024
     }
 
+    /// From now on [`Kim::resident_bytes_max`] counts anew.
+    pub fn forget_resident_max(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("it runs");
+    }
+
     /// Kilobytes from its `/proc/PID/status`.
     fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field));
         line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
             .expect(field)
+    }
+
+    /// Its memory once it no longer changes: tasks that end after their client saw the end still hold some.
+    pub async fn settled_bytes(&self) -> u64 {
+        let mut last = self.resident_bytes();
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = self.resident_bytes();
+            if std::mem::replace(&mut last, now) == now {
+                break;
+            }
+        }
+        last
     }
 
     /// CPU time it has used so far, in user space and in the kernel.

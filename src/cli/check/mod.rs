@@ -4,6 +4,7 @@ mod database;
 mod files;
 mod ports;
 mod store;
+mod uploads;
 
 use std::fmt;
 
@@ -99,6 +100,7 @@ fn own_checks() -> Vec<Check> {
         Box::new(|context| Box::pin(async { files::certificates(&context.config) })),
         Box::new(|context| Box::pin(async { ports::ports(context) })),
         Box::new(|context| Box::pin(database::database(context))),
+        Box::new(|context| Box::pin(uploads::uploads(context))),
         Box::new(|context| Box::pin(async { limits(&context.config) })),
     ]
 }

@@ -54,9 +54,14 @@ section! {
     pub struct Storage {
         /// The database. Not set: SQLite, as kim.db in data_dir.
         pub url: Option<StorageUrl> = None, example r#""postgres://kim:PASSWORD@localhost/kim""#;
-        /// Where uploaded files are kept: a folder, or a bucket of S3 (its keys in the usual AWS_… variables of the
-        /// environment). Not set: the folder uploads in data_dir.
+        /// Where uploaded files are kept: a folder ("file:///srv/kim"), or a bucket of S3 and what every name in it begins
+        /// with. Who we are there is said by the environment alone: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Not set:
+        /// the folder uploads in data_dir.
         pub uploads: Option<UploadsUrl> = None, example r#""s3://BUCKET/kim""#;
+        /// Where that bucket is, if not at Amazon. Not set: what AWS_ENDPOINT_URL_S3 says, if anything.
+        pub s3_endpoint: Option<WebOrigin> = None, example r#""https://s3.example.org""#;
+        /// The region it is in. Not set: what AWS_REGION says, else us-east-1, which others than Amazon mostly take.
+        pub s3_region: Option<String> = None, example r#""eu-central-1""#;
         /// File with the key that seals what people write before it goes to the database; made at the first start. Without it
         /// nobody can read their messages again: keep a copy, apart from those of the database. Not set: sealing.key in
         /// data_dir.

@@ -8,7 +8,7 @@ use kim_core::config::LimitsInForce;
 use kim_core::jid::BareJid;
 
 use super::problem::Problem;
-use crate::c2s::{Bucket, Rates};
+use crate::c2s::{Bucket, Rate, Rates};
 
 /// Accounts remembered; beyond that, those that may do anything again are forgotten.
 const ACCOUNTS_MAX: usize = 10_000;
@@ -27,10 +27,15 @@ impl Paces {
         }
     }
 
-    /// Takes a request with so many bytes, if the account may make one now.
-    pub(super) fn take(&self, account: &BareJid, bytes: usize, now: Instant) -> Result<(), Problem> {
+    /// Of requests, and of bytes.
+    fn rates(&self) -> [Rate; 2] {
         let rates = Rates::of(&self.limits.now(), false);
-        let rates = [rates.stanzas, rates.bytes];
+        [rates.stanzas, rates.bytes]
+    }
+
+    /// Takes a request, if the account may make one now.
+    pub(super) fn take(&self, account: &BareJid, now: Instant) -> Result<(), Problem> {
+        let rates = self.rates();
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= ACCOUNTS_MAX && !accounts.contains_key(account) {
             accounts.retain(|_, buckets| {
@@ -48,10 +53,19 @@ impl Paces {
         if all.any(|(bucket, rate)| bucket.wait(rate, now).is_some()) {
             return Err(Problem::too_many("that is too fast; try again"));
         }
-        for ((bucket, rate), tokens) in buckets.iter_mut().zip(rates).zip([1.0, bytes as f32]) {
-            bucket.take(tokens, rate, now);
-        }
+        let [requests, _] = buckets;
+        let [rate, _] = rates;
+        requests.take(1.0, rate, now);
         Ok(())
+    }
+
+    /// Takes bytes that came with a request which was taken.
+    pub(super) fn pay(&self, account: &BareJid, bytes: usize, now: Instant) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some([_, bucket]) = accounts.get_mut(account) {
+            let [_, rate] = self.rates();
+            bucket.take(bytes as f32, rate, now);
+        }
     }
 }
 
@@ -71,11 +85,13 @@ mod tests {
         let (paces, start) = (Paces::new(LimitsInForce::new(&limits)), Instant::now());
         let [alice, bob] = ["alice@localhost", "bob@localhost"].map(|jid| BareJid::parse(jid).unwrap());
         for _ in 0..3 {
-            assert!(paces.take(&alice, 10, start).is_ok());
+            assert!(paces.take(&alice, start).is_ok());
         }
-        assert!(paces.take(&alice, 10, start).is_err());
-        assert!(paces.take(&bob, 10, start).is_ok());
+        assert!(paces.take(&alice, start).is_err());
+        assert!(paces.take(&bob, start).is_ok());
         let later = start + std::time::Duration::from_secs(2);
-        assert!(paces.take(&alice, 10, later).is_ok());
+        assert!(paces.take(&alice, later).is_ok());
+        paces.pay(&bob, 1 << 30, start);
+        assert!(paces.take(&bob, later).is_err(), "he said very much");
     }
 }

@@ -1,6 +1,7 @@
 //! The content of files (XEP-0363): taken once at the address of a slot, given to whoever has the address of the file. Who may
 //! upload what is `kim_xep::xep0363_upload`'s; here it is moved, sealed ([`sealed`]) and stored ([`objects`]).
 
+mod bucket;
 mod get;
 mod headers;
 mod objects;
@@ -54,7 +55,7 @@ impl Upload {
         Ok(Some(Arc::new(Upload {
             router: router.clone(),
             uploads,
-            objects: Objects::open(&config.uploads())?,
+            objects: Objects::open(config)?,
             turns: Arc::new(Semaphore::new(UPLOADS_MAX)),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -70,8 +71,12 @@ impl Upload {
         known.map_err(|error| Problem::Failed(error.to_string()))
     }
 
-    /// Clears away now and then what is over and what nobody needs.
+    /// Clears away now and then what is over and what nobody needs. A store that cannot be used is told at once, and nobody
+    /// is kept from chatting by it.
     pub async fn keep_clear(&self) {
+        if let Err(error) = self.objects.try_out().await {
+            tracing::error!(event = "uploads_unusable", %error);
+        }
         loop {
             if let Err(problem) = self.clear().await {
                 tracing::error!(event = "uploads_not_cleared", ?problem);
@@ -96,6 +101,11 @@ impl Upload {
             }
         }
     }
+}
+
+/// Tries where files would be kept, by writing there.
+pub async fn try_out(config: &Config) -> Result<(), StoreError> {
+    Objects::open(config)?.try_out().await
 }
 
 /// Why a file is not taken or not given.

@@ -135,17 +135,13 @@ async fn receive(
         return Err(Problem::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     let key = (policy.seal_encrypted || is_plain).then(sealed::new_key);
-    let mut writer = upload.objects.create(object).await?;
-    match copy(&mut incoming, first, key.as_ref(), slot.bytes, &mut writer).await {
-        Ok(()) => {
-            writer.finish().await?;
-            Ok(key)
-        }
-        Err(problem) => {
-            writer.give_up().await;
-            Err(problem)
-        }
+    let mut writer = upload.objects.create(object, slot.bytes);
+    let copied = copy(&mut incoming, first, key.as_ref(), slot.bytes, &mut writer).await;
+    if let Err(problem) = copied {
+        writer.give_up().await;
+        return Err(problem);
     }
+    Ok(key)
 }
 
 async fn copy(
@@ -167,7 +163,7 @@ async fn copy(
         }
         writer.write(&chunk).await?;
         if incoming.left == 0 {
-            return Ok(());
+            return Ok(writer.finish().await?);
         }
         chunk = incoming.chunk().await?;
     }
