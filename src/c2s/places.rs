@@ -130,7 +130,7 @@ mod tests {
         let fourth = places.take(home);
         assert!(fourth.is_some());
         assert!(places.take(home).is_none(), "three in all");
-        places.resize(4, 2);
+        places.resize(4, 3);
         assert!(places.take(home).is_some());
         drop((first, third, fourth));
         assert!(places.lock().is_empty());

@@ -27,7 +27,7 @@ impl Paces {
         }
     }
 
-    /// Of requests and of bytes.
+    /// Of requests, and of bytes.
     fn rates(&self) -> [Rate; 2] {
         let rates = Rates::of(&self.limits.now(), false);
         [rates.stanzas, rates.bytes]
@@ -53,16 +53,17 @@ impl Paces {
         if all.any(|(bucket, rate)| bucket.wait(rate, now).is_some()) {
             return Err(Problem::too_many("that is too fast; try again"));
         }
-        let ([requests, _], [rate, _]) = (buckets, rates);
+        let [requests, _] = buckets;
+        let [rate, _] = rates;
         requests.take(1.0, rate, now);
         Ok(())
     }
 
     /// Takes bytes that came with a request which was taken.
     pub(super) fn pay(&self, account: &BareJid, bytes: usize, now: Instant) {
-        let [_, rate] = self.rates();
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some([_, bucket]) = accounts.get_mut(account) {
+            let [_, rate] = self.rates();
             bucket.take(bytes as f32, rate, now);
         }
     }
