@@ -4,17 +4,20 @@
 //! It drives the whole house but for the sockets: a message runs through all rooms, is sealed for both archives, committed
 //! and delivered. `KIM_BENCH_ROWS` sets the size of the large archive (1 000 000).
 
+mod inside;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kim_core::jid::Jid;
-use kim_core::router::Router;
 use kim_core::seal::Key;
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 use kim_core::testing::{House, TestDb};
 use kim_core::wire::Element;
+
+use inside::{cpu_seconds, perform, stanza};
 
 /// How long each number of senders goes on, in seconds.
 const SECONDS: u64 = 5;
@@ -37,22 +40,6 @@ fn main() {
             None => println!("PostgreSQL: KIM_TEST_POSTGRES names none"),
         }
     });
-}
-
-/// The CPU time of this process, in seconds (Linux).
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    // utime and stime, in ticks of 10 ms; the state before them is no number.
-    fields
-        .get(10..12)
-        .map_or(0.0, |ticks| ticks.iter().sum::<f64>() / 100.0)
 }
 
 /// A message as clients send them: OMEMO for five devices, 1.2 kB.
@@ -109,21 +96,8 @@ fn sealing() {
 
 /// A session that takes what comes and throws it away.
 async fn session(house: &House, jid: &str) -> Arc<Session> {
-    let jid = Jid::parse(jid).expect("a JID");
-    if house
-        .router
-        .accounts()
-        .find(&jid.bare())
-        .await
-        .expect("accounts")
-        .is_none()
-    {
-        house.account(jid.bare_str()).await;
-    }
-    let session = Session::new(jid, false, None, 1 << 20);
-    house.router.start(&session).await.expect("room for a session");
-    let presence = Stanza::from_element(Element::parse("<presence/>").expect("XML")).expect("a presence");
-    perform(&house.router, &session, presence).await;
+    let session = inside::session(house, jid, 1 << 20).await;
+    perform(&house.router, &session, stanza("<presence/>")).await;
     let taker = session.clone();
     tokio::spawn(async move {
         while !taker.outbox.is_closed() {
@@ -132,11 +106,6 @@ async fn session(house: &House, jid: &str) -> Arc<Session> {
         }
     });
     session
-}
-
-async fn perform(router: &Router, session: &Arc<Session>, stanza: Stanza) {
-    let outcome = router.depart(session, stanza).await;
-    router.perform(outcome).await;
 }
 
 async fn measure(name: &str, db: TestDb) {

@@ -3,15 +3,16 @@
 //!
 //! It drives the whole house but for the sockets, on SQLite in a file with every commit synced.
 
+mod inside;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kim_core::jid::Jid;
-use kim_core::router::Router;
 use kim_core::session::Session;
-use kim_core::stanza::Stanza;
 use kim_core::testing::{House, TestDb};
 use kim_core::wire::Element;
+
+use inside::{cpu_seconds, perform, stanza};
 
 /// How long each figure is measured, in seconds.
 const SECONDS: u64 = 4;
@@ -38,51 +39,19 @@ fn main() {
     });
 }
 
-/// The CPU time of this process, in seconds (Linux).
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    // utime and stime, in ticks of 10 ms; the state before them is no number.
-    fields
-        .get(10..12)
-        .map_or(0.0, |ticks| ticks.iter().sum::<f64>() / 100.0)
-}
-
-fn stanza(xml: &str) -> Stanza {
-    Stanza::from_element(Element::parse(xml).expect("XML")).expect("a stanza")
-}
-
-async fn perform(router: &Router, session: &Arc<Session>, xml: &str) {
-    let outcome = router.depart(session, stanza(xml)).await;
-    router.perform(outcome).await;
-}
-
 /// A session that is available and wants to hear of the node.
 async fn session(house: &House, jid: &str) -> Arc<Session> {
-    let jid = Jid::parse(jid).expect("a JID");
-    if house
-        .router
-        .accounts()
-        .find(&jid.bare())
-        .await
-        .expect("accounts")
-        .is_none()
-    {
-        house.account(jid.bare_str()).await;
-    }
-    let session = Session::new(jid, false, None, 1 << 24);
-    house.router.start(&session).await.expect("room for a session");
+    let session = inside::session(house, jid, 1 << 24).await;
     let c = format!(
         "<c xmlns='http://jabber.org/protocol/caps' node='urn:client' ver='{}'/>",
         session.jid
     );
-    perform(&house.router, &session, &format!("<presence>{c}</presence>")).await;
+    perform(
+        &house.router,
+        &session,
+        stanza(&format!("<presence>{c}</presence>")),
+    )
+    .await;
     let mut question = None;
     for parcel in session.outbox.take().0 {
         let stanza = parcel.stanza.expect("a stanza");
@@ -98,7 +67,9 @@ async fn session(house: &House, jid: &str) -> Arc<Session> {
     perform(
         &house.router,
         &session,
-        &format!("<iq id='{id}' to='localhost' type='result'>{query}</iq>"),
+        stanza(&format!(
+            "<iq id='{id}' to='localhost' type='result'>{query}</iq>"
+        )),
     )
     .await;
     session
@@ -119,13 +90,13 @@ async fn popular(
         perform(
             &house.router,
             &contact,
-            &format!("<presence to='{}' type='subscribe'/>", owner.account),
+            stanza(&format!("<presence to='{}' type='subscribe'/>", owner.account)),
         )
         .await;
         perform(
             &house.router,
             &owner,
-            &format!("<presence to='{fan}' type='subscribed'/>"),
+            stanza(&format!("<presence to='{fan}' type='subscribed'/>")),
         )
         .await;
         if online {
@@ -149,11 +120,11 @@ fn publication(n: usize) -> String {
 }
 
 async fn publish_for_a_while(house: &House, owner: &Arc<Session>, fans: &[Arc<Session>]) -> (f64, f64) {
-    perform(&house.router, owner, &publication(0)).await;
+    perform(&house.router, owner, stanza(&publication(0))).await;
     let (cpu, started, mut n) = (cpu_seconds(), Instant::now(), 0_usize);
     while started.elapsed() < Duration::from_secs(SECONDS) {
         n += 1;
-        perform(&house.router, owner, &publication(n)).await;
+        perform(&house.router, owner, stanza(&publication(n))).await;
         owner.outbox.take();
         for fan in fans {
             fan.outbox.take();
@@ -227,7 +198,7 @@ async fn fetches(house: &Arc<House>) {
                 "<iq id='c' type='set'><pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><configure node='{node}'>{form}\
                  </configure></pubsub></iq>"
             );
-            perform(&house.router, &owner, &iq).await;
+            perform(&house.router, &owner, stanza(&iq)).await;
         }
         // The room for the five of them is there only now.
         let mut cx = house.router.cx().expect("a context");
@@ -260,7 +231,7 @@ async fn fetches(house: &Arc<House>) {
                         "<iq id='f' to='owner{}@localhost' type='get'><pubsub xmlns='http://jabber.org/protocol/pubsub'>{items}</pubsub></iq>",
                         n % OWNERS
                     );
-                    perform(&house.router, &reader, &iq).await;
+                    perform(&house.router, &reader, stanza(&iq)).await;
                     let parcels = reader.outbox.take().0;
                     assert!(parcels.iter().all(|parcel| parcel.tail.len() > 5_000), "a bundle");
                     n += 1;

@@ -2,7 +2,9 @@
 -- the token of it.
 CREATE TABLE account_tokens (
     token_hash BYTEA  NOT NULL PRIMARY KEY, -- SHA-256
+    id         TEXT   NOT NULL,             -- what the owner calls it by; no secret
     account    TEXT   NOT NULL,
+    scopes     TEXT   NOT NULL,             -- what it is good for, with blanks between
     created_at BIGINT NOT NULL,             -- microseconds since 1970
     expires_at BIGINT NOT NULL
 );

@@ -31,11 +31,11 @@ async fn a_websocket_costs_little_more_than_tcp() {
     // What the first of each kind make, and what they leave behind, is there before counting.
     drop(browsers(&kim, WARM_UP).await);
     let others = (browsers(&kim, WARM_UP).await, phones(&kim, WARM_UP).await);
-    let before = settled(&kim).await;
+    let before = kim.settled_bytes().await;
     let phones = phones(&kim, SESSIONS).await;
-    let between = settled(&kim).await;
+    let between = kim.settled_bytes().await;
     let browsers = browsers(&kim, SESSIONS).await;
-    let after = settled(&kim).await;
+    let after = kim.settled_bytes().await;
     let each = |from: u64, to: u64| to.saturating_sub(from) / SESSIONS as u64;
     let (tcp, web) = (each(before, between), each(between, after));
     let figure = format!("memory: {web} bytes per idle WebSocket session, {tcp} per TCP session (guests)\n");
@@ -103,17 +103,4 @@ async fn browser(kim: &Kim) -> Socket {
         }
     }
     socket
-}
-
-/// The server's memory once it no longer changes.
-async fn settled(kim: &Kim) -> u64 {
-    let mut last = kim.resident_bytes();
-    for _ in 0..50 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        let now = kim.resident_bytes();
-        if std::mem::replace(&mut last, now) == now {
-            break;
-        }
-    }
-    last
 }

@@ -199,7 +199,8 @@ impl Registered {
         }
     }
 
-    async fn start(door: &Arc<Door>, session: Arc<Session>) -> Option<Registered> {
+    /// Registers a session; `None` where its account has too many.
+    pub async fn start(door: &Arc<Door>, session: Arc<Session>) -> Option<Registered> {
         // Made first: should a room panic while it is told of the session, the session still ends.
         let mut registered = Registered::new(door, session);
         let started = door.router.start(&registered.session).await;

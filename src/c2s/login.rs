@@ -14,6 +14,7 @@ use kim_core::wire::{Element, Writer};
 use super::bind::{Authenticated, early};
 use super::connection::short;
 use super::features;
+use super::guesses::Turn;
 use super::negotiate::{Secured, proceed, unexpected};
 use super::sasl::{self, Conditions, Identity, Lookup, Offer, Pending, SaslFailure, Step};
 use super::stream::{End, Stream};
@@ -83,11 +84,18 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
         Ok(initial) => offer.start(&mechanism, initial.as_ref().map(|bytes| bytes.as_slice())),
         Err(failure) => Step::Failure(failure),
     };
+    // What is judged, of which account.
+    let mut turn = None;
     loop {
         step = match step {
-            Step::Challenge { data, then } => challenge(stream, &data, then).await?,
-            Step::NeedKeys(lookup) => keys(stream, lookup).await,
-            Step::Failure(failure) => return Ok(Try::Failure(failure)),
+            Step::Challenge { data, then } => challenge(stream, &data, then, &mut turn).await?,
+            Step::NeedKeys(lookup) => keys(stream, lookup, &mut turn).await,
+            Step::Failure(failure) => {
+                if let Some(turn) = turn.take().filter(|_| failure == SaslFailure::NotAuthorized) {
+                    stream.door.guessed(turn);
+                }
+                return Ok(Try::Failure(failure));
+            }
             Step::Success {
                 identity,
                 additional_data,
@@ -98,6 +106,9 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
                     xml.text(&sasl::encode(&data));
                 }
                 xml.end();
+                if let Some(turn) = turn.take() {
+                    turn.succeeded();
+                }
                 stream.send(&xml.finish_string()).await?;
                 return Ok(Try::Success(identity));
             }
@@ -106,7 +117,12 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
 }
 
 /// Sends a challenge and gives the client's response to what waits for it.
-async fn challenge(stream: &mut Stream, data: &[u8], then: Pending) -> Result<Step, End> {
+async fn challenge(
+    stream: &mut Stream,
+    data: &[u8],
+    then: Pending,
+    turn: &mut Option<Turn>,
+) -> Result<Step, End> {
     let mut xml = Writer::new();
     xml.start("challenge", ns::SASL).text(&sasl::encode(data)).end();
     stream.send(&xml.finish_string()).await?;
@@ -123,15 +139,30 @@ async fn challenge(stream: &mut Stream, data: &[u8], then: Pending) -> Result<St
         };
     }
     Ok(match sasl::decode(&element.text()) {
-        Ok(response) => then.respond(&response),
+        Ok(response) => match then.account() {
+            Some(account) if !may_be_judged(stream, account, turn).await => {
+                Step::Failure(SaslFailure::TemporaryAuthFailure)
+            }
+            _ => then.respond(&response),
+        },
         Err(failure) => Step::Failure(failure),
     })
 }
 
+/// Waits for a turn at an account's password, as long as it takes; false if too many others wait.
+async fn may_be_judged(stream: &Stream, account: &BareJid, turn: &mut Option<Turn>) -> bool {
+    *turn = stream.door.turn_at(account, stream.place.origin()).await;
+    turn.is_some()
+}
+
 /// Finds the keys of an account, or such as nobody can tell from real ones. What takes milliseconds of CPU is done
 /// elsewhere, and only so much of it at a time.
-async fn keys(stream: &Stream, lookup: Lookup) -> Step {
+async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>) -> Step {
     let door = &stream.door;
+    // With SCRAM nothing is judged yet.
+    if lookup.is_heavy() && !may_be_judged(stream, lookup.account(), turn).await {
+        return Step::Failure(SaslFailure::TemporaryAuthFailure);
+    }
     let keys = match door
         .router
         .accounts()

@@ -5,6 +5,7 @@ mod bind;
 mod bucket;
 mod connection;
 mod features;
+mod guesses;
 mod handover;
 mod link;
 pub mod listener;
@@ -17,18 +18,22 @@ mod socket;
 mod stream;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use kim_core::config::Limits;
+use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::bind::Registered;
 use self::bucket::Failures;
 pub(crate) use self::bucket::{Bucket, Rate};
 pub(crate) use self::connection::serve;
+use self::guesses::Guesses;
+pub(crate) use self::guesses::Turn;
 pub(crate) use self::link::bosh;
 pub(crate) use self::link::websocket::WebSocket;
 pub(crate) use self::link::{Link, Tcp};
@@ -51,13 +56,11 @@ pub struct Door {
     certificates: Arc<Certificates>,
     places: Arc<Places>,
     failures: Failures,
+    guesses: Arc<Guesses>,
     /// TLS handshakes being computed.
-    handshakes: Semaphore,
+    handshakes: Turns,
     /// Passwords being hashed (PLAIN).
     hashing: Semaphore,
-    rates: Rates,
-    wire_before_login: wire::Limits,
-    wire_after_login: wire::Limits,
     /// Turns true when the server stops.
     stopping: watch::Sender<bool>,
     /// Connections there are.
@@ -68,27 +71,48 @@ pub struct Door {
     pub counters: Counters,
 }
 
+/// Turns at something of which only so much is done at a time.
+struct Turns(RwLock<Arc<Semaphore>>);
+
+impl Turns {
+    fn new(turns_max: usize) -> Turns {
+        Turns(RwLock::new(Arc::new(Semaphore::new(turns_max))))
+    }
+
+    /// Those to be had now.
+    fn now(&self) -> Arc<Semaphore> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on so many, beside those that have begun.
+    fn resize(&self, turns_max: usize) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Semaphore::new(turns_max));
+    }
+}
+
 /// How fast clients may send.
-struct Rates {
-    stanzas: Rate,
-    bytes: Rate,
-    guest_percent: u32,
+pub(crate) struct Rates {
+    pub stanzas: Rate,
+    pub bytes: Rate,
 }
 
 impl Rates {
-    fn stanzas(&self, guest: bool) -> Rate {
-        if guest {
-            self.stanzas.percent(self.guest_percent)
-        } else {
-            self.stanzas
-        }
-    }
-
-    fn bytes(&self, guest: bool) -> Rate {
-        if guest {
-            self.bytes.percent(self.guest_percent)
-        } else {
-            self.bytes
+    /// What the limits allow, a guest or anybody else.
+    pub fn of(limits: &Limits, guest: bool) -> Rates {
+        let rate = |per_second: u32, burst: u32| {
+            let rate = Rate {
+                per_second: per_second as f32,
+                burst: burst as f32,
+            };
+            if guest {
+                rate.percent(limits.guest_rate_percent)
+            } else {
+                rate
+            }
+        };
+        Rates {
+            stanzas: rate(limits.stanzas_per_second, limits.stanzas_burst),
+            bytes: rate(limits.bytes_per_second, limits.bytes_burst),
         }
     }
 }
@@ -133,7 +157,7 @@ impl Counters {
 impl Door {
     /// A door to the house behind `router`.
     pub fn new(router: Arc<Router>, certificates: Arc<Certificates>) -> Arc<Door> {
-        let limits = router.limits().clone();
+        let limits = router.limits();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Arc::new(Door {
             places: Places::new(
@@ -141,21 +165,9 @@ impl Door {
                 limits.streams_unauthenticated_per_address_max,
             ),
             failures: Failures::new(limits.login_failures_burst, limits.login_failure_refill_seconds),
-            handshakes: Semaphore::new(limits.tls_handshakes_concurrent_max),
+            guesses: Guesses::new(),
+            handshakes: Turns::new(limits.tls_handshakes_concurrent_max),
             hashing: Semaphore::new((cores / 2).max(1)),
-            rates: Rates {
-                stanzas: Rate {
-                    per_second: limits.stanzas_per_second as f32,
-                    burst: limits.stanzas_burst as f32,
-                },
-                bytes: Rate {
-                    per_second: limits.bytes_per_second as f32,
-                    burst: limits.bytes_burst as f32,
-                },
-                guest_percent: limits.guest_rate_percent,
-            },
-            wire_before_login: wire_limits(&limits, limits.stanza_bytes_before_login_max),
-            wire_after_login: wire_limits(&limits, limits.stanza_bytes_max),
             stopping: watch::Sender::new(false),
             alive: watch::Sender::new(0),
             waiting: watch::Sender::new(0),
@@ -168,6 +180,17 @@ impl Door {
     /// The house behind it.
     pub fn router(&self) -> &Arc<Router> {
         &self.router
+    }
+
+    /// Goes by other limits from now on: connections that are there keep the form of XML they began with, and their place.
+    pub(crate) fn go_by(&self, limits: &Limits) {
+        self.places.resize(
+            limits.streams_per_address_max,
+            limits.streams_unauthenticated_per_address_max,
+        );
+        self.failures
+            .resize(limits.login_failures_burst, limits.login_failure_refill_seconds);
+        self.handshakes.resize(limits.tls_handshakes_concurrent_max);
     }
 
     /// The certificates it shows.
@@ -215,6 +238,26 @@ impl Door {
         self.failures.failed(Origin::of(address), now);
     }
 
+    /// A turn at an account's password, for which one may have to wait; `None`: too many others do.
+    pub(crate) async fn turn_at(&self, account: &BareJid, origin: Origin) -> Option<Turn> {
+        let now = self.router.clock().now();
+        self.guesses
+            .turn(account, origin, &self.router.limits(), now)
+            .await
+    }
+
+    /// Logins that are being judged or wait for it, from addresses where nobody is known.
+    pub fn logins_in_hand(&self) -> usize {
+        self.guesses.in_hand()
+    }
+
+    /// What was tried was wrong.
+    pub(crate) fn guessed(&self, attempt: Turn) {
+        if let Some(notice) = attempt.failed(self.router.clock().now()) {
+            notice.send(&self.router);
+        }
+    }
+
     /// Somebody has logged in without a stream.
     pub(crate) fn logged_in(&self) {
         self.counters.logged_in();
@@ -227,19 +270,22 @@ impl Door {
 
     /// How much of anything is read before login.
     pub(crate) fn wire_before_login(&self) -> wire::Limits {
-        self.wire_before_login
+        let limits = self.router.limits();
+        wire_limits(&limits, limits.stanza_bytes_before_login_max)
     }
 
     /// How much of anything is read after login.
     pub(crate) fn wire_after_login(&self) -> wire::Limits {
-        self.wire_after_login
+        let limits = self.router.limits();
+        wire_limits(&limits, limits.stanza_bytes_max)
     }
 
     fn alive(self: &Arc<Door>) -> Counted {
         Counted::new(self, |door| &door.alive)
     }
 
-    fn wait(self: &Arc<Door>) -> Counted {
+    /// One more session that the end of the server has to wait for.
+    pub(crate) fn wait(self: &Arc<Door>) -> Counted {
         Counted::new(self, |door| &door.waiting)
     }
 
@@ -248,6 +294,7 @@ impl Door {
         loop {
             tokio::time::sleep(FORGET_EVERY).await;
             self.failures.forget(Instant::now());
+            self.guesses.forget(self.router.clock().now());
         }
     }
 
@@ -266,7 +313,7 @@ impl Door {
 }
 
 /// One connection, or one session without, as long as it is there.
-struct Counted {
+pub(crate) struct Counted {
     door: Arc<Door>,
     among: fn(&Door) -> &watch::Sender<usize>,
 }

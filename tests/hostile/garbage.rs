@@ -121,7 +121,8 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_is_sent_makes_the_server_panic() {
-    let settings = "[limits]\nenabled = false\nlogin_failures_burst = 10000\n";
+    let settings =
+        "[limits]\nenabled = false\nlogin_failures_burst = 10000\naccount_failures_burst = 10000\n";
     let seed = number("KIM_HOSTILE_SEED", u64::from(std::process::id()));
     let rounds = number("KIM_HOSTILE_ROUNDS", 300);
     println!("KIM_HOSTILE_SEED={seed} KIM_HOSTILE_ROUNDS={rounds}");

@@ -157,6 +157,7 @@ step 'rust tests' cargo cargo test --workspace --locked --no-fail-fast
 if ! $quick; then
     step 'client tests on sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
     step 'client tests on postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
+    step 'document of the rest api' pytest .venv/bin/python -m pytest tests/rest
     step 'browser tests' pytest .venv/bin/python -m pytest tests/browser
     step 'licences and sources' one cargo deny --locked check licenses bans sources
 fi

@@ -41,7 +41,7 @@ packages() {
 }
 
 python() {
-    local wanted=(tests/clients/requirements.txt tests/browser/requirements.txt) installed=.venv/installed-requirements.txt
+    local wanted=(tests/{clients,browser,rest}/requirements.txt) installed=.venv/installed-requirements.txt
     cat "${wanted[@]}" | cmp -s - "$installed" && return 0
     echo "tools: making .venv"
     rm -rf .venv

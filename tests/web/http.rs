@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::common::tls::TlsOptions;
 use crate::common::{PATIENCE, TestServer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
@@ -43,6 +43,15 @@ impl Http {
 
     pub async fn tls(address: SocketAddr) -> Http {
         let tcp = TcpStream::connect(address).await.expect("a connection");
+        let tls = TlsOptions::default().alpn("http/1.1").connect(tcp).await;
+        Http(Box::new(tls.expect("a handshake")))
+    }
+
+    /// The same for a client that takes little at a time.
+    pub async fn tls_with_small_buffers(address: SocketAddr) -> Http {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4_096).expect("a small buffer");
+        let tcp = socket.connect(address).await.expect("a connection");
         let tls = TlsOptions::default().alpn("http/1.1").connect(tcp).await;
         Http(Box::new(tls.expect("a handshake")))
     }

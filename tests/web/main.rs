@@ -6,6 +6,7 @@ mod common;
 
 mod bosh;
 mod files;
+mod guesses;
 mod http;
 mod pages;
 mod rest;

@@ -23,7 +23,7 @@ pub struct Ws {
 }
 
 impl Ws {
-    async fn connect(server: &TestServer) -> Ws {
+    pub async fn connect(server: &TestServer) -> Ws {
         let tcp = TcpStream::connect(server.https).await.expect("a connection");
         let tls = TlsOptions::default().alpn("http/1.1").connect(tcp).await;
         let tls = tls.expect("a handshake");

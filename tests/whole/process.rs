@@ -171,6 +171,19 @@ impl Kim {
             .expect(field)
     }
 
+    /// Its memory once it no longer changes: tasks that end after their client saw the end still hold some.
+    pub async fn settled_bytes(&self) -> u64 {
+        let mut last = self.resident_bytes();
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = self.resident_bytes();
+            if std::mem::replace(&mut last, now) == now {
+                break;
+            }
+        }
+        last
+    }
+
     /// CPU time it has used so far, in user space and in the kernel.
     pub fn cpu(&self) -> (Duration, Duration) {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");

@@ -2,19 +2,17 @@
 // page, in the attribute data-page of <body>; nothing here is decided by the address bar.
 
 import { encryptWhenPossible } from './encrypt.js';
+import { opensWebSocket } from './reach.js';
 import { RegistrationError, register } from './register.js';
 
 const page = JSON.parse(document.body.dataset.page);
 const words = page.words;
 
-const endpoints = {
-    websocket_url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/xmpp-websocket`,
-    bosh_service_url: `${location.origin}/http-bind`,
-};
+const websocket = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/xmpp-websocket`;
 
 /** What the client is told always. */
 const settings = {
-    ...endpoints,
+    bosh_service_url: `${location.origin}/http-bind`,
     // The page says where the server is; nothing is looked up elsewhere.
     discover_connection_methods: false,
     assets_path: page.client,
@@ -76,7 +74,8 @@ function load() {
 
 /** Starts Converse with these settings on top; resolves with its inner API. */
 async function start(more) {
-    await load();
+    // Converse takes some time to come: enough to find out how to reach the server.
+    const [, opens] = await Promise.all([load(), opensWebSocket(websocket)]);
     if (client) return client;
     let inner;
     window.converse.plugins.add('kim', {
@@ -106,7 +105,7 @@ async function start(more) {
             api.listen.on('logout', () => { forgetGuest(); location.replace(page.home); });
         },
     });
-    await window.converse.initialize({ ...settings, ...more, whitelisted_plugins: ['kim'] });
+    await window.converse.initialize({ ...settings, ...(opens && { websocket_url: websocket }), ...more, whitelisted_plugins: ['kim'] });
     client = inner;
     return client;
 }
@@ -202,10 +201,10 @@ async function makeAccount({ name, password, again, trusted }) {
     const jid = address(name);
     if (again !== undefined && again !== password) throw new Error(words.passwords_differ);
     try {
-        await register(endpoints.websocket_url, page.domain, jid.split('@')[0], password, page.invite);
+        await register(page.domain, jid.split('@')[0], password, page.invite);
     } catch (error) {
         if (!(error instanceof RegistrationError)) throw error;
-        throw new Error(words[`register_${error.condition.replaceAll('-', '_')}`] ?? words.register_failed);
+        throw new Error(words[`register_${error.code.replaceAll('-', '_')}`] ?? words.register_failed);
     }
     // From here on this is an account's page: a reload must not ask for the invitation again.
     history.replaceState(null, '', page.home);

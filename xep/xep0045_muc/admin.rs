@@ -30,7 +30,7 @@ pub struct Admin(pub Arc<Registry>);
 
 impl HandleIq for Admin {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        let held = self.0.held(iq.account, cx.router()).await?;
+        let held = self.0.open_to(iq.from, iq.account, cx.router()).await?;
         if iq.is_set() {
             set(&self.0, held, iq, cx).await
         } else {

@@ -10,10 +10,11 @@ use kim_core::wire::Writer;
 
 use super::api::{AffiliationChange, AffiliationsChanged, USER};
 use super::fields::write_text;
+use super::presence::News;
 use super::privileges::{Affiliation, role_after};
-use super::room::Member;
+use super::room::{Member, Occupant, Phase, State};
 use super::rooms::{Registry, Turn};
-use super::{enter, invitations, roles, saved, voice};
+use super::{enter, invitations, listed, privacy, roles, saved, voice};
 
 /// A change that was judged and is allowed.
 pub struct Decided<'a> {
@@ -51,9 +52,8 @@ pub async fn put(
         Some(nick) => Some(nick).filter(|nick| !nick.is_empty()),
         None => known,
     };
-    turn.held.belonging = None;
     if to == Affiliation::None {
-        turn.held.members.remove(jid);
+        turn.held.set_member(jid, None);
     } else {
         let is_new = from != to && turn.held.members.len() >= turn.registry.config.affiliations_max;
         if is_new && from == Affiliation::None {
@@ -67,22 +67,24 @@ pub async fn put(
             nick,
             reason: reason.filter(|reason| !reason.is_empty()).map(Box::from),
         };
-        turn.held.members.insert(jid.clone(), member);
+        turn.held.set_member(jid, Some(member));
     }
     saved::member(turn, jid).await?;
     if from != to {
         let mut event = AffiliationsChanged {
             room: turn.held.view(),
-            changes: vec![AffiliationChange {
+            change: AffiliationChange {
                 jid: jid.clone(),
                 from,
                 to,
-            }],
+            },
             beside: String::new(),
+            own: String::new(),
         };
         let router = turn.cx.router().clone();
         router.raise(&mut event, &mut turn.cx).await?;
         turn.beside = event.beside;
+        turn.held.lists = event.own.into();
     }
     Ok(from)
 }
@@ -101,6 +103,11 @@ pub async fn change(
         actor,
         reason,
     } = decided;
+    if turn.held.phase == Phase::Destroyed {
+        // Ended by what was done just before.
+        between(turn);
+        return Ok(());
+    }
     let renamed = nick.clone();
     let from = put(turn, &jid, to, nick, Some(reason)).await?;
     if from == to {
@@ -131,9 +138,23 @@ pub async fn change(
             // §9.5
             invitations::from_room(turn, &jid);
         }
-        announce(turn, &jid, to, reason);
-        turn.beside.clear();
+        announce(turn, &jid, to, reason, |room, one| {
+            privacy::sees_addresses(&room.config, one)
+        });
         return Ok(());
+    }
+    let moderated = turn.held.config.is(&voice::MODERATED);
+    let is_shown = |key: &Box<str>| {
+        let one = turn.held.occupants.get(key);
+        let role = one.map(|one| match code {
+            Some(_) => one.role,
+            None => role_after(one.role, from, to, moderated),
+        });
+        role.is_some_and(|role| privacy::is_broadcast(&turn.held.config, role))
+    };
+    if !turn.beside.is_empty() && (jid.is_domain() || !concerned.iter().any(is_shown)) {
+        // No presence tells of the change itself, which all who keep the lists must hear of.
+        announce(turn, &jid, to, reason, listed::sees);
     }
     let mut between = Some(between);
     for key in concerned {
@@ -151,31 +172,40 @@ pub async fn change(
         if let Some(between) = between.take() {
             between(turn);
         }
-        let moderated = turn.held.config.is(&voice::MODERATED);
         let Some(one) = turn.held.occupants.get(&key) else {
             continue;
         };
         let role = role_after(one.role, from, to, moderated);
         roles::give(turn, &key, role, actor, reason).await?;
     }
-    turn.beside.clear();
     Ok(())
 }
 
 /// The affiliation of somebody who is not there has changed: a message tells it, on which clients depend that encrypt for all
-/// members (§10.3, §10.6). Only to those who may know the address.
-fn announce(turn: &mut Turn, jid: &BareJid, to: Affiliation, reason: &str) {
-    let mut xml = Writer::new();
-    xml.start("x", USER).start("item", USER);
-    xml.attr("affiliation", to.as_str()).attr("jid", jid.as_str());
-    write_text(&mut xml, "reason", USER, reason);
-    xml.end().raw(&turn.beside);
-    let config = turn.held.config.clone();
-    let told = turn
-        .held
-        .sessions_where(|one| super::privacy::sees_addresses(&config, one));
-    let message = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
-    turn.send_all(message.from(turn.held.jid.clone()), told);
+/// members (§10.3, §10.6). Only to those who `may_know` the address.
+pub fn announce(
+    turn: &mut Turn,
+    jid: &BareJid,
+    to: Affiliation,
+    reason: &str,
+    may_know: fn(&State, &Occupant) -> bool,
+) {
+    let room = turn.held.jid.clone();
+    let told = turn.held.sessions_where(|one| may_know(&turn.held, one));
+    let beside = std::mem::take(&mut turn.beside);
+    let news = News {
+        listed: &beside,
+        ..News::default()
+    };
+    listed::send(turn, told, &news, |news| {
+        let mut xml = Writer::new();
+        xml.start("x", USER).start("item", USER);
+        xml.attr("affiliation", to.as_str()).attr("jid", jid.as_str());
+        write_text(&mut xml, "reason", USER, reason);
+        xml.end().raw(news.listed);
+        let message = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
+        message.from(room.clone())
+    });
 }
 
 /// The room changes an affiliation in its own name.

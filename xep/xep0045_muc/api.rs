@@ -6,7 +6,7 @@
 //! everybody gets it, in one order for all. So a hook must not call [`Rooms`] about the same room (it would wait for
 //! itself); what it needs is in the event.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
@@ -23,6 +23,7 @@ pub use super::invitations::MAY_INVITE;
 pub use super::life::{DESCRIPTION, LANGUAGE, NAME, PERSISTENT, PUBLIC};
 pub use super::privacy::is_non_anonymous;
 pub use super::privileges::{Affiliation, Privilege, Right, Role, Standing, affiliation_allows, role_allows};
+use super::room::Member;
 use super::rooms::Registry;
 use crate::xep0030_disco::api::Info;
 
@@ -154,18 +155,38 @@ pub struct AffiliationChange {
     pub to: Affiliation,
 }
 
-/// Affiliations have changed (XEP-0463 keeps their versions).
+/// An affiliation has changed (XEP-0463 keeps versions of them all).
 pub struct AffiliationsChanged {
     /// Where.
     pub room: RoomView,
     /// Which.
-    pub changes: Vec<AffiliationChange>,
-    /// What is put beside the item in the stanzas that tell of it: canonical XML.
+    pub change: AffiliationChange,
+    /// What those who may see the lists find beside the item in the stanza that tells of it: canonical XML.
     pub beside: String,
+    /// What they find in their own presence from now on.
+    pub own: String,
 }
 
 impl Event for AffiliationsChanged {
     const NAME: &'static str = "affiliations-changed";
+}
+
+/// The lists of a room as they are right now.
+#[derive(Clone)]
+pub struct Lists(pub(super) Arc<BTreeMap<BareJid, Member>>);
+
+impl Lists {
+    /// Everybody on them.
+    pub fn iter(&self) -> impl Iterator<Item = (&BareJid, Affiliation)> {
+        self.0.iter().map(|(jid, member)| (jid, member.affiliation))
+    }
+
+    /// What stands there about an address itself, whatever its domain is.
+    pub fn get(&self, jid: &str) -> Affiliation {
+        self.0
+            .get(jid)
+            .map_or(Affiliation::None, |member| member.affiliation)
+    }
 }
 
 /// A session has entered, or asks for everything again (§17.3), and is about to be told who is there.
@@ -177,12 +198,12 @@ pub struct Welcoming {
     /// Who; the real address is the session's.
     pub who: Who,
     /// Whether they may see the lists of members, admins and owners.
-    pub may_see_members: bool,
-    /// Everybody who has an affiliation.
-    pub affiliated: Vec<Affiliated>,
+    pub sees_lists: bool,
+    /// The lists.
+    pub lists: Lists,
     /// What the room sends this session before any presence.
     pub ahead: Vec<Stanza>,
-    /// What is put in the `<x/>` of the session's own presence: canonical XML.
+    /// What is put in the `<x/>` of the own presence of everybody who may see the lists: canonical XML.
     pub own: String,
 }
 

@@ -32,7 +32,7 @@ pub struct Owner(pub Arc<Registry>);
 
 impl HandleIq for Owner {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        let held = self.0.held(iq.account, cx.router()).await?;
+        let held = self.0.open_to(iq.from, iq.account, cx.router()).await?;
         if !affiliation_allows(held.affiliation(&iq.from.bare()), Right::Own) {
             return Err(Condition::Forbidden.into());
         }

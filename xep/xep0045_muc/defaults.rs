@@ -50,7 +50,7 @@ pub async fn make(registry: &Registry, room: &BareJid, router: &Arc<Router>) -> 
             nick: None,
             reason: None,
         };
-        state.members.insert(admin.clone(), owner);
+        state.set_member(admin, Some(owner));
     }
     let sink = &registry.store.sink;
     cx.store(

@@ -10,14 +10,14 @@ use kim_core::wire::Writer;
 use smallvec::{SmallVec, smallvec};
 use subtle::ConstantTimeEq;
 
-use super::api::{Entering, MUC, OccupantsChanged, USER, Welcoming};
+use super::api::{Entering, Lists, MUC, OccupantsChanged, USER, Welcoming};
 use super::fields::{Field, Shape};
 use super::limits::Bucket;
 use super::presence::{self, News};
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
 use super::room::{Member, Occupant, Phase, Seat};
 use super::rooms::{Held, Registry, Turn};
-use super::{configuration, guests, history, nick, privacy, saved, subject};
+use super::{affiliations, configuration, guests, history, listed, message, nick, privacy, saved, subject};
 
 /// Members only or open (§7.2.6).
 pub const MEMBERS_ONLY: Field = Field {
@@ -162,8 +162,7 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
         nick: None,
         reason: None,
     };
-    turn.held.belonging = None;
-    turn.held.members.insert(asking.user.clone(), owner);
+    turn.held.set_member(&asking.user, Some(owner));
     saved::room(turn).await?;
     saved::member(turn, &asking.user.clone()).await?;
     sit_down(turn, asking, Role::Moderator, asking.nick, &[201]).await
@@ -211,8 +210,10 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
         configuration::open(turn).await?;
     }
     if affiliation != turn.held.affiliation(&asking.user) {
-        super::affiliations::put(turn, &asking.user, affiliation, None, None).await?;
-        turn.beside.clear();
+        affiliations::put(turn, &asking.user, affiliation, None, None).await?;
+        if !privacy::is_broadcast(&config, role) {
+            affiliations::announce(turn, &asking.user, affiliation, "", listed::sees);
+        }
     }
     let mut codes: SmallVec<[u16; 4]> = smallvec![];
     if privacy::is_non_anonymous(&config) {
@@ -320,9 +321,14 @@ async fn sit_down(
 
 /// What a session is sent that enters or has lost track, and what the others see of it.
 async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) -> Result<(), Fault> {
-    let own_more = ahead(turn, key, asking).await?;
+    ahead(turn, key, asking).await?;
     everybody_else(turn, key, asking.from).await?;
-    presence::tell_others(turn, key, &News::default(), None);
+    let beside = std::mem::take(&mut turn.beside);
+    let news = News {
+        listed: &beside,
+        ..News::default()
+    };
+    presence::tell_others(turn, key, &news, None);
     let Some(one) = turn.held.occupants.get(key) else {
         return Ok(());
     };
@@ -333,11 +339,12 @@ async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) 
         .map(|seat| seat.jid.clone())
         .collect();
     if let Some(seen) = presence::as_seen_by(turn, key, one) {
-        let own = presence::own(&seen, codes, &own_more);
+        let listed = listed::version(&turn.held, one);
+        let own = presence::own(&seen, codes, &listed);
         let mut reply = own.clone().to(asking.from.clone());
         // "For tracking purposes" (§7.2.2).
         reply.id = asking.stanza.id.clone();
-        turn.send_all(presence::own(&seen, &[], ""), others);
+        turn.send_all(presence::own(&seen, &[], &listed), others);
         turn.send(reply);
     }
     let asked = asking
@@ -352,18 +359,18 @@ async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) 
     Ok(())
 }
 
-/// What other rooms send ahead of all presence; gives what they put in the session's own.
-async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<String, Fault> {
+/// What other rooms send ahead of all presence.
+async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<(), Fault> {
     let Some(one) = turn.held.occupants.get(key) else {
-        return Ok(String::new());
+        return Ok(());
     };
     let who = turn.held.who(one, Some(asking.from));
     let mut event = Welcoming {
         room: turn.held.view(),
         stanza: asking.stanza.clone(),
-        may_see_members: privacy::may_see_members(&turn.held.config, who.affiliation, Some(who.role)),
+        sees_lists: listed::sees(&turn.held, one),
         who,
-        affiliated: turn.held.affiliated(),
+        lists: Lists(turn.held.members.clone()),
         ahead: Vec::new(),
         own: String::new(),
     };
@@ -372,7 +379,10 @@ async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<String,
     for stanza in event.ahead {
         turn.send(stanza.from(turn.held.jid.clone()).to(asking.from.clone()));
     }
-    Ok(event.own)
+    if !event.own.is_empty() {
+        turn.held.lists = event.own.into();
+    }
+    Ok(())
 }
 
 async fn everybody_else(turn: &mut Turn, key: &str, session: &Jid) -> Result<(), Fault> {
@@ -414,6 +424,8 @@ async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
         return nick::change(turn, asking.from, asking.nick, asking.stanza).await;
     }
     let presence = presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
+    // Everything again costs more than any other presence.
+    message::may_change_presence(turn, asking.from)?;
     history::prepare(turn).await?;
     turn.held.sit(
         &key,

@@ -38,6 +38,7 @@ mod invitations;
 mod leave;
 mod life;
 mod limits;
+mod listed;
 mod message;
 mod nick;
 mod post;

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::api::{MUC, OCCUPANT_ID, OccupantPresence, USER};
 use super::fields::write_text;
+use super::listed;
 use super::privacy;
 use super::privileges::{Affiliation, Role};
 use super::room::{Occupant, Shown};
@@ -31,8 +32,8 @@ pub struct News<'a> {
     pub actor: Option<&'a str>,
     /// Why.
     pub reason: &'a str,
-    /// Canonical XML beside the item (`<destroy/>`).
-    pub more: &'a str,
+    /// Canonical XML beside the item for those who may see the lists.
+    pub listed: &'a str,
 }
 
 impl News<'_> {
@@ -88,7 +89,7 @@ fn item(xml: &mut Writer, affiliation: Affiliation, role: Role, jid: Option<&Jid
     }
     write_text(xml, "reason", USER, news.reason);
     xml.end();
-    xml.raw(news.more);
+    xml.raw(news.listed);
     for code in &news.codes {
         xml.start("status", USER).attr("code", &code.to_string()).end();
     }
@@ -119,7 +120,17 @@ struct Telling<'a> {
     extra: &'a str,
 }
 
-impl Telling<'_> {
+impl<'a> Telling<'a> {
+    /// From one who leaves.
+    fn gone(one: &'a Occupant, affiliation: Affiliation, said: &'a str) -> Telling<'a> {
+        Telling {
+            one,
+            affiliation,
+            said,
+            extra: "",
+        }
+    }
+
     fn write(&self, kind: PresenceType, role: Role, jid: Option<&Jid>, news: &News<'_>) -> Stanza {
         let mut xml = Writer::new();
         item(&mut xml, self.affiliation, role, jid, news);
@@ -184,7 +195,7 @@ pub fn as_seen_by(turn: &Turn, key: &str, observer: &Occupant) -> Option<Stanza>
 
 /// The same with what else it tells.
 fn with_news(stanza: &Stanza, news: &News<'_>) -> Stanza {
-    if news.more.is_empty()
+    if news.listed.is_empty()
         && news.codes.is_empty()
         && news.actor.is_none()
         && news.reason.is_empty()
@@ -216,10 +227,10 @@ fn with_news(stanza: &Stanza, news: &News<'_>) -> Stanza {
     told
 }
 
-/// An occupant's presence for its own session: with 110 and these codes (§7.2.2), and what other rooms put beside them.
-pub fn own(seen: &Stanza, codes: &[u16], more: &str) -> Stanza {
+/// An occupant's presence for its own session: with 110 and these codes (§7.2.2).
+pub fn own(seen: &Stanza, codes: &[u16], listed: &str) -> Stanza {
     let news = News {
-        more,
+        listed,
         ..News::codes(codes)
     };
     with_news(seen, &news.and(&[110]))
@@ -236,7 +247,12 @@ pub fn tell(turn: &mut Turn, key: &str, news: &News<'_>, own: &[u16], was: Optio
     if let Some(seen) = as_seen_by(turn, key, one) {
         let mut codes: SmallVec<[u16; 4]> = SmallVec::from_slice(own);
         codes.push(110);
-        turn.send_all(with_news(&seen, &news.and(&codes)), sessions);
+        let mut news = news.and(&codes);
+        let version = listed::version(&turn.held, one);
+        if news.listed.is_empty() || version.is_empty() {
+            news.listed = &version;
+        }
+        turn.send_all(with_news(&seen, &news), sessions);
     }
 }
 
@@ -250,8 +266,8 @@ pub fn tell_others(turn: &mut Turn, key: &str, news: &News<'_>, was: Option<Role
     let address = one.address.clone();
     if privacy::is_broadcast(&config, one.role) {
         let (full, veiled) = audience(turn, &address);
-        turn.send_all(with_news(&shown.full, news), full);
-        turn.send_all(with_news(&shown.veiled, news), veiled);
+        listed::send(turn, full, news, |news| with_news(&shown.full, news));
+        listed::send(turn, veiled, news, |news| with_news(&shown.veiled, news));
     } else if was.is_some_and(|was| privacy::is_broadcast(&config, was)) {
         let gone = gone(turn, key, "", &News::default());
         let (full, veiled) = audience(turn, &address);
@@ -311,12 +327,7 @@ pub fn gone(turn: &Turn, key: &str, said: &str, news: &News<'_>) -> (Stanza, Sta
 
 /// The same for an occupant who is out of the list already.
 pub fn gone_of(turn: &Turn, one: &Occupant, said: &str, news: &News<'_>) -> (Stanza, Stanza) {
-    let telling = Telling {
-        one,
-        affiliation: turn.held.affiliation(&one.user),
-        said,
-        extra: "",
-    };
+    let telling = Telling::gone(one, turn.held.affiliation(&one.user), said);
     let jid = one.seats.last().map(|seat| seat.jid.clone());
     let unavailable = PresenceType::Unavailable;
     (
@@ -336,14 +347,25 @@ pub fn tell_gone(
 ) {
     let own: Arc<[Jid]> = one.seats.iter().map(|seat| seat.jid.clone()).collect();
     let sees = privacy::sees_addresses(&turn.held.config, one);
-    let (full, veiled) = gone_of(turn, one, said, &news.and(&[110]));
+    // Who is gone does not see the lists any more.
+    let told = News {
+        listed: "",
+        ..news.and(&[110])
+    };
+    let (full, veiled) = gone_of(turn, one, said, &told);
     turn.send_all(if sees { full } else { veiled }, own);
     between(turn);
     if privacy::is_broadcast(&turn.held.config, one.role) {
-        let (full, veiled) = gone_of(turn, one, said, news);
         let (see, do_not) = audience(turn, &one.address);
-        turn.send_all(full, see);
-        turn.send_all(veiled, do_not);
+        let affiliation = turn.held.affiliation(&one.user);
+        let telling = Telling::gone(one, affiliation, said);
+        let jid = one.seats.last().map(|seat| &seat.jid);
+        listed::send(turn, see, news, |news| {
+            telling.write(PresenceType::Unavailable, Role::None, jid, news)
+        });
+        listed::send(turn, do_not, news, |news| {
+            telling.write(PresenceType::Unavailable, Role::None, None, news)
+        });
     }
 }
 

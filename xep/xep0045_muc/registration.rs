@@ -46,7 +46,7 @@ pub struct Register(pub Arc<Registry>);
 
 impl HandleIq for Register {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        let held = self.0.held(iq.account, cx.router()).await?;
+        let held = self.0.open_to(iq.from, iq.account, cx.router()).await?;
         let user = iq.from.bare();
         let known = held.affiliation(&user);
         if known == Affiliation::Outcast || guests::is_guest(&user, cx.router()) {

@@ -26,9 +26,9 @@ pub async fn give(turn: &mut Turn, key: &str, role: Role, actor: &str, reason: &
     let was = std::mem::replace(&mut one.role, role);
     saved::occupant(turn, key).await?;
     presence::dress(turn, key).await?;
-    let beside = turn.beside.clone();
+    let beside = std::mem::take(&mut turn.beside);
     let news = News {
-        more: &beside,
+        listed: &beside,
         actor: Some(actor).filter(|actor| !actor.is_empty()),
         reason,
         ..News::default()
@@ -86,9 +86,9 @@ pub async fn remove(
     for seat in &one.seats {
         nick::forget(turn, &seat.jid);
     }
-    let beside = turn.beside.clone();
+    let beside = std::mem::take(&mut turn.beside);
     let news = News {
-        more: &beside,
+        listed: &beside,
         codes: smallvec![removal.code],
         actor: Some(removal.actor).filter(|actor| !actor.is_empty()),
         reason: removal.reason,

@@ -125,7 +125,7 @@ pub struct State {
     /// Its settings.
     pub config: Arc<RoomConfig>,
     /// Who is what; domains may be banned too (§9.2).
-    pub members: BTreeMap<BareJid, Member>,
+    pub members: Arc<BTreeMap<BareJid, Member>>,
     /// Who is there, by the form in which nicknames are compared.
     pub occupants: BTreeMap<Box<str>, Occupant>,
     /// Which occupant a session is.
@@ -142,6 +142,8 @@ pub struct State {
     pub everybody: Option<Arc<[Jid]>>,
     /// Members, admins and owners, put together when they are needed.
     pub belonging: Option<Arc<[BareJid]>>,
+    /// What stands in the own presence of those who may see the lists: which version of them is in force.
+    pub lists: Box<str>,
     /// When it was last used, for who is put out of memory.
     pub used: Timestamp,
 }
@@ -155,7 +157,7 @@ impl State {
             creator: creator.as_str().into(),
             created: now.0,
             config: Arc::default(),
-            members: BTreeMap::new(),
+            members: Arc::default(),
             occupants: BTreeMap::new(),
             seats: HashMap::new(),
             subject: None,
@@ -164,6 +166,7 @@ impl State {
             secret,
             everybody: None,
             belonging: None,
+            lists: Box::default(),
             used: now,
         }
     }
@@ -182,6 +185,17 @@ impl State {
     }
 
     // ——— who is what ———
+
+    /// Notes what somebody is; nothing: no affiliation any more.
+    pub fn set_member(&mut self, jid: &BareJid, member: Option<Member>) {
+        self.belonging = None;
+        // Copied only while somebody who enters is being told the lists.
+        let members = Arc::make_mut(&mut self.members);
+        match member {
+            Some(member) => members.insert(jid.clone(), member),
+            None => members.remove(jid),
+        };
+    }
 
     /// What a user is: by the address, then by the domain (§9.2).
     pub fn affiliation(&self, user: &BareJid) -> Affiliation {

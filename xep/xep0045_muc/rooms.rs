@@ -24,6 +24,7 @@ use super::defaults;
 use super::fields::{Field, Fields};
 use super::limits::Rate;
 use super::post::{self, Batch, Outgoing, Post, Then};
+use super::privileges::{Right, affiliation_allows};
 use super::room::{Phase, SECRET_BYTES, State};
 use super::saved;
 use super::store::{Change, Store};
@@ -173,6 +174,16 @@ impl Registry {
     pub async fn held(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
         let held = self.hold(jid, router).await?;
         held.ok_or_else(|| Condition::ItemNotFound.into())
+    }
+
+    /// The same for somebody's request: a room that is not open yet is there for its owner alone (§7.2.10).
+    pub async fn open_to(&self, asker: &Jid, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
+        let held = self.held(jid, router).await?;
+        let is_theirs = affiliation_allows(held.affiliation(&asker.bare()), Right::Own);
+        if held.is_locked(router.clock().now()) && !is_theirs {
+            return Err(Condition::ItemNotFound.into());
+        }
+        Ok(held)
     }
 
     fn in_memory(&self, jid: &BareJid) -> Option<Arc<Room>> {
@@ -406,6 +417,10 @@ impl Turn {
 
     /// Stores something.
     pub fn store(&mut self, change: Change) {
+        if self.held.phase == Phase::Destroyed {
+            // What is left of a room is nothing: its name may be another room's next.
+            return;
+        }
         self.is_change = true;
         self.cx.store(&self.registry.store.sink, change);
     }

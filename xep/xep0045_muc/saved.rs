@@ -174,7 +174,7 @@ pub async fn open(
         creator: stored.creator.into(),
         created: stored.created,
         config: Arc::new(config),
-        members: BTreeMap::new(),
+        members: Arc::default(),
         occupants: BTreeMap::new(),
         seats: HashMap::new(),
         subject: None,
@@ -183,6 +183,7 @@ pub async fn open(
         secret,
         everybody: None,
         belonging: None,
+        lists: Box::default(),
         used: now,
         jid: jid.clone(),
     };
@@ -201,15 +202,13 @@ pub async fn open(
             nick = xml.attr("nick").map(|nick| nick.into_owned().into_boxed_str());
             reason = Some(xml.text().into_owned().into_boxed_str()).filter(|reason| !reason.is_empty());
         }
-        state.members.insert(
-            who,
-            Member {
-                affiliation,
-                since,
-                nick,
-                reason,
-            },
-        );
+        let member = Member {
+            affiliation,
+            since,
+            nick,
+            reason,
+        };
+        state.set_member(&who, Some(member));
     }
     for (session, sealed) in stored.occupants {
         let text = opened(&key, &aad("room occupant", jid, session.as_str()), &sealed)?;

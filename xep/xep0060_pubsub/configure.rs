@@ -97,34 +97,25 @@ impl Engine {
     }
 
     /// Answers an owner's `<configure/>`.
-    pub async fn show_config(
-        &self,
-        owner: &BareJid,
-        asker: &Jid,
-        request: El<'_>,
-        cx: &Cx,
-    ) -> Result<Reply, Fault> {
-        let name = request.attr("node").ok_or_else(errors::node_required)?;
-        let node = self.owned(cx.router(), owner, &name, asker).await?;
+    pub fn show_config(node: &Node) -> Reply {
         let mut xml = Writer::new();
         xml.start("pubsub", OWNER)
             .start("configure", OWNER)
-            .attr("node", &name);
+            .attr("node", &node.name);
         xml.raw(&node.config.sheet(FormKind::Form).xml());
-        Ok(xml.into())
+        xml.into()
     }
 
     /// Takes an owner's `<configure/>`.
     pub async fn configure(
         &self,
         owner: &BareJid,
+        node: &Node,
         asker: &Jid,
         request: El<'_>,
         cx: &mut Cx,
     ) -> Result<Reply, Fault> {
         let router = cx.router().clone();
-        let name = request.attr("node").ok_or_else(errors::node_required)?;
-        let node = self.owned(&router, owner, &name, asker).await?;
         let Some(form) = submitted(request)? else {
             return Err(Condition::BadRequest.into());
         };
@@ -133,19 +124,19 @@ impl Engine {
         }
         let mut event = Configuring {
             owner: owner.clone(),
-            node: name.to_string(),
+            node: node.name.to_string(),
             config: node.config.with(&form, Unknown::Ignored)?,
             by: asker.clone(),
             is_new_node: false,
         };
         router.raise(&mut event, cx).await?;
-        let (before, node) = self.reconfigure(owner, &name, event.config, cx).await?;
+        let (before, node) = self.reconfigure(owner, &node.name, event.config, cx).await?;
         if node.config.access != before.access {
-            self.end_subscriptions(owner, &node, cx).await?;
+            self.end_what_is_not_allowed(owner, &node, cx).await?;
         }
         if node.config.notify_config {
             let stanza = notification(owner, &node.config, |xml| {
-                xml.start("configuration", EVENT).attr("node", &name);
+                xml.start("configuration", EVENT).attr("node", &node.name);
                 if node.config.deliver_payloads {
                     xml.raw(&node.config.sheet(FormKind::Result).xml());
                 }
@@ -193,29 +184,23 @@ impl Engine {
     }
 
     /// §8.2.5.3 and XEP-0163 §7.1: subscriptions that a new access model does not allow end.
-    async fn end_subscriptions(&self, owner: &BareJid, node: &Arc<Node>, cx: &mut Cx) -> Result<(), Fault> {
-        let router = cx.router().clone();
+    async fn end_what_is_not_allowed(
+        &self,
+        owner: &BareJid,
+        node: &Arc<Node>,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        if node.config.access == AccessModel::Authorize {
+            return Ok(());
+        }
         let mut ending = Vec::new();
         for subscription in &node.subscriptions {
             let who = subscription.jid.bare();
-            let authorizes = node.config.access == AccessModel::Authorize;
-            if !authorizes && self.may_see(&router, owner, node, &who).await?.is_err() {
-                ending.push((subscription.clone(), None));
+            if self.may_see(cx.router(), owner, node, &who).await?.is_err() {
+                ending.push(subscription.clone());
             }
         }
-        if ending.is_empty() {
-            return Ok(());
-        }
-        self.set_subscriptions(owner, &node.name, &ending, cx).await?;
-        for (subscription, _) in ending {
-            cx.send(super::notify::of_subscription(
-                owner,
-                node,
-                &subscription.jid,
-                "none",
-            ));
-        }
-        Ok(())
+        self.end_subscriptions(owner, node, ending, cx).await
     }
 
     /// Answers `<default/>` (§8.3).

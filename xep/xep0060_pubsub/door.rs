@@ -13,10 +13,14 @@ use kim_core::wire::{El, Writer};
 use super::api::{Draft, OWNER, PUBSUB};
 use super::configure::check_name;
 use super::engine::Engine;
+use super::home::Node;
 use super::publish::Publication;
 use super::retract::Remover;
 use super::{FEATURES, ITEM_ID_BYTES_MAX, PUBLISH_OPTIONS, errors};
 use crate::xep0004_forms::api::Form;
+
+/// What an owner asks of one node (§8).
+const OWNERS_REQUESTS: [&str; 5] = ["affiliations", "configure", "delete", "purge", "subscriptions"];
 
 /// Items that one request may publish or retract.
 const ITEMS_PER_REQUEST_MAX: usize = 256;
@@ -97,28 +101,27 @@ impl Door {
 
     async fn owner_get(&self, iq: &Request<'_>, request: El<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let (engine, owner) = (&self.0, iq.account);
+        if request.name() == "default" {
+            engine.may_create(cx.router(), owner, &iq.from.bare())?;
+            return Ok(Engine::show_default(owner));
+        }
+        let node = self.owned(iq, request, cx).await?;
         match request.name() {
-            "configure" => engine.show_config(owner, iq.from, request, cx).await,
-            "default" => {
-                engine.may_create(cx.router(), owner, &iq.from.bare())?;
-                Ok(Engine::show_default(owner))
-            }
-            "subscriptions" => engine.show_subscriptions(owner, iq.from, request, cx).await,
-            "affiliations" => engine.show_affiliations(owner, iq.from, request, cx).await,
+            "configure" => Ok(Engine::show_config(&node)),
+            "subscriptions" => Ok(Engine::show_subscriptions(&node)),
+            "affiliations" => Ok(Engine::show_affiliations(owner, &node)),
             _ => Err(Condition::BadRequest.into()),
         }
     }
 
     async fn owner_set(&self, iq: &Request<'_>, request: El<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let (engine, owner) = (&self.0, iq.account);
-        let name = request.attr("node");
+        let node = self.owned(iq, request, cx).await?;
         match request.name() {
-            "configure" => engine.configure(owner, iq.from, request, cx).await,
-            "subscriptions" => engine.change_subscriptions(owner, iq.from, request, cx).await,
-            "affiliations" => engine.change_affiliations(owner, iq.from, request, cx).await,
+            "configure" => engine.configure(owner, &node, iq.from, request, cx).await,
+            "subscriptions" => engine.change_subscriptions(owner, &node, request, cx).await,
+            "affiliations" => engine.change_affiliations(owner, &node, request, cx).await,
             "delete" => {
-                let name = name.ok_or_else(errors::node_required)?;
-                let node = engine.owned(cx.router(), owner, &name, iq.from).await?;
                 let redirect = request
                     .child("redirect", OWNER)
                     .and_then(|redirect| redirect.attr("uri"));
@@ -128,8 +131,6 @@ impl Door {
                 Ok(Reply::Empty)
             }
             "purge" => {
-                let name = name.ok_or_else(errors::node_required)?;
-                let node = engine.owned(cx.router(), owner, &name, iq.from).await?;
                 if !node.config.persist_items {
                     return Err(errors::not_persistent().into());
                 }
@@ -142,6 +143,15 @@ impl Door {
             }
             _ => Err(Condition::BadRequest.into()),
         }
+    }
+
+    /// The node that a request is about, which the asker owns.
+    async fn owned(&self, iq: &Request<'_>, request: El<'_>, cx: &Cx) -> Result<Arc<Node>, Fault> {
+        if !OWNERS_REQUESTS.contains(&request.name()) {
+            return Err(Condition::BadRequest.into());
+        }
+        let name = request.attr("node").ok_or_else(errors::node_required)?;
+        self.0.owned(cx.router(), iq.account, &name, iq.from).await
     }
 
     async fn publish(&self, iq: &Request<'_>, request: El<'_>, cx: &mut Cx) -> Result<Reply, Fault> {

@@ -11,7 +11,7 @@ use super::access::is_account;
 use super::api::OWNER;
 use super::engine::Engine;
 use super::errors;
-use super::home::{Affiliation, State, Subscription};
+use super::home::{Affiliation, Node, State, Subscription};
 use super::notify;
 use super::store::AffiliationRow;
 
@@ -20,19 +20,11 @@ const CHANGES_MAX: usize = 1_000;
 
 impl Engine {
     /// Answers an owner's `<subscriptions/>`.
-    pub async fn show_subscriptions(
-        &self,
-        owner: &BareJid,
-        asker: &Jid,
-        request: El<'_>,
-        cx: &Cx,
-    ) -> Result<Reply, Fault> {
-        let name = request.attr("node").ok_or_else(errors::node_required)?;
-        let node = self.owned(cx.router(), owner, &name, asker).await?;
+    pub fn show_subscriptions(node: &Node) -> Reply {
         let mut xml = Writer::new();
         xml.start("pubsub", OWNER)
             .start("subscriptions", OWNER)
-            .attr("node", &name);
+            .attr("node", &node.name);
         for subscription in &node.subscriptions {
             xml.start("subscription", OWNER)
                 .attr("jid", subscription.jid.as_str())
@@ -40,19 +32,17 @@ impl Engine {
                 .attr("subid", &subscription.subid)
                 .end();
         }
-        Ok(xml.into())
+        xml.into()
     }
 
     /// Takes an owner's `<subscriptions/>`: all changes, or none if one of them is wrong.
     pub async fn change_subscriptions(
         &self,
         owner: &BareJid,
-        asker: &Jid,
+        node: &Node,
         request: El<'_>,
         cx: &mut Cx,
     ) -> Result<Reply, Fault> {
-        let name = request.attr("node").ok_or_else(errors::node_required)?;
-        let node = self.owned(cx.router(), owner, &name, asker).await?;
         let mut changes: Vec<(Subscription, Option<State>)> = Vec::new();
         for change in request.children().filter(|child| child.is("subscription", OWNER)) {
             let jid = change
@@ -78,7 +68,7 @@ impl Engine {
         if changes.len() > CHANGES_MAX || count > self.settings.subscriptions_per_node_max {
             return Err(errors::too_many_subscriptions().into());
         }
-        let now = self.set_subscriptions(owner, &name, &changes, cx).await?;
+        let now = self.set_subscriptions(owner, &node.name, &changes, cx).await?;
         for (subscription, state) in &changes {
             let before = node.subscription(&subscription.jid).map(|there| there.state);
             if before != *state {
@@ -91,19 +81,11 @@ impl Engine {
     }
 
     /// Answers an owner's `<affiliations/>`.
-    pub async fn show_affiliations(
-        &self,
-        owner: &BareJid,
-        asker: &Jid,
-        request: El<'_>,
-        cx: &Cx,
-    ) -> Result<Reply, Fault> {
-        let name = request.attr("node").ok_or_else(errors::node_required)?;
-        let node = self.owned(cx.router(), owner, &name, asker).await?;
+    pub fn show_affiliations(owner: &BareJid, node: &Node) -> Reply {
         let mut xml = Writer::new();
         xml.start("pubsub", OWNER)
             .start("affiliations", OWNER)
-            .attr("node", &name);
+            .attr("node", &node.name);
         let mut put = |jid: &BareJid, affiliation: Affiliation| {
             xml.start("affiliation", OWNER)
                 .attr("jid", jid.as_str())
@@ -116,19 +98,18 @@ impl Engine {
         for (jid, affiliation) in &node.affiliations {
             put(jid, *affiliation);
         }
-        Ok(xml.into())
+        xml.into()
     }
 
     /// Takes an owner's `<affiliations/>`: all changes, or none if one of them is wrong.
     pub async fn change_affiliations(
         &self,
         owner: &BareJid,
-        asker: &Jid,
+        node: &Node,
         request: El<'_>,
         cx: &mut Cx,
     ) -> Result<Reply, Fault> {
-        let name = request.attr("node").ok_or_else(errors::node_required)?;
-        self.owned(cx.router(), owner, &name, asker).await?;
+        let name = &node.name;
         let mut changes: Vec<(BareJid, Affiliation)> = Vec::new();
         for change in request
             .children()
@@ -151,7 +132,7 @@ impl Engine {
         }
         let held = self.home_locks.hold((owner, "")).await;
         let home = self.home_held(cx.router(), owner).await?;
-        let mut node = home.node(&name).ok_or_else(errors::no_node)?.copy();
+        let mut node = home.node(name).ok_or_else(errors::no_node)?.copy();
         for (jid, affiliation) in &changes {
             match affiliation {
                 Affiliation::None => node.affiliations.remove(jid),
@@ -177,7 +158,7 @@ impl Engine {
         };
         if !self
             .store
-            .affiliate(owner, &name, changes.iter().map(row).collect())
+            .affiliate(owner, name, changes.iter().map(row).collect())
             .await?
         {
             self.homes.forget(owner);
@@ -194,14 +175,7 @@ impl Engine {
             if held.is_empty() || self.may_see(cx.router(), owner, &node, jid).await?.is_ok() {
                 continue;
             }
-            let ending: Vec<_> = held
-                .iter()
-                .map(|subscription| (subscription.clone(), None))
-                .collect();
-            self.set_subscriptions(owner, &name, &ending, cx).await?;
-            for subscription in held {
-                cx.send(notify::of_subscription(owner, &node, &subscription.jid, "none"));
-            }
+            self.end_subscriptions(owner, &node, held, cx).await?;
         }
         Ok(Reply::Empty)
     }

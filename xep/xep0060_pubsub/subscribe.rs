@@ -184,6 +184,28 @@ impl Engine {
         Ok(node)
     }
 
+    /// Ends subscriptions of a node and tells those who held them (§8.8.4).
+    pub(super) async fn end_subscriptions(
+        &self,
+        owner: &BareJid,
+        node: &Node,
+        ending: Vec<Subscription>,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        if ending.is_empty() {
+            return Ok(());
+        }
+        let changes: Vec<_> = ending
+            .into_iter()
+            .map(|subscription| (subscription, None))
+            .collect();
+        self.set_subscriptions(owner, &node.name, &changes, cx).await?;
+        for (subscription, _) in &changes {
+            cx.send(notify::of_subscription(owner, node, &subscription.jid, "none"));
+        }
+        Ok(())
+    }
+
     /// Answers `<subscriptions/>`: the asker's own, at one node or at all.
     pub async fn own_subscriptions(
         &self,
@@ -246,14 +268,7 @@ impl Engine {
             if !by_roster || held.is_empty() || self.may_see(&router, owner, &node, who).await?.is_ok() {
                 continue;
             }
-            let changes: Vec<_> = held
-                .iter()
-                .map(|subscription| (subscription.clone(), None))
-                .collect();
-            self.set_subscriptions(owner, &node.name, &changes, cx).await?;
-            for subscription in held {
-                cx.send(notify::of_subscription(owner, &node, &subscription.jid, "none"));
-            }
+            self.end_subscriptions(owner, &node, held, cx).await?;
         }
         Ok(())
     }

@@ -39,7 +39,8 @@ impl On<Departure> for Sent {
             return Ok(Flow::Next);
         }
         let sessions = cx.router().sessions_of(&sender.account).await;
-        if sessions.len() < 2 {
+        // The sender may be none of them: a request of the REST API is a session for itself.
+        if sessions.iter().all(|other| other.jid == sender.jid) {
             return Ok(Flow::Next);
         }
         let room = is_private_to_room(stanza).then(|| Room::of(sender, to.bare_str()));

@@ -19,7 +19,28 @@ use crate::xep0045_muc::api::{Affiliation, Rooms, USER, Visitor};
 /// XEP-0050
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// §3.8
-const FORM: &str = "urn:xmpp:hats:commands";
+pub const FORM: &str = "urn:xmpp:hats:commands";
+
+/// What can be done, how it is called, and whether it is for admins.
+const ACTIONS: [(&str, &str, bool); 6] = [
+    ("create", "Create a Hat", true),
+    ("destroy", "Destroy a Hat", true),
+    ("list", "List Hats", false),
+    ("assign", "Assign a Hat", true),
+    ("unassign", "Remove a Hat", true),
+    // Real addresses stand in it.
+    ("list-assigned", "List Assigned Hats", true),
+];
+
+/// The commands that somebody may use: their nodes and names.
+pub fn offered(visitor: &Visitor) -> impl Iterator<Item = (String, &'static str)> {
+    let administers = visitor.affiliation >= Affiliation::Admin;
+    let may_enter = visitor.may_enter;
+    ACTIONS
+        .iter()
+        .filter(move |(_, _, for_admins)| administers || (may_enter && !for_admins))
+        .map(|(action, name, _)| (format!("{FORM}:{action}"), *name))
+}
 
 /// Answers the commands.
 pub struct Command {
@@ -44,11 +65,24 @@ impl HandleIq for Command {
         let action = action.ok_or(Condition::ItemNotFound)?;
         let session = iq.payload.attr("sessionid").map(|id| id.into_owned());
         let session = session.unwrap_or_else(random::token);
-        let step = if iq.payload.attr("action").as_deref() == Some("cancel") {
-            None
-        } else {
-            let form = Form::submitted(iq.payload, FORM)?;
-            Some(self.step(action, form.as_ref(), iq.account, &visitor, cx).await?)
+        let step = match iq.payload.attr("action").as_deref() {
+            Some("cancel") => None,
+            None | Some("execute" | "complete" | "next") => {
+                let form = Form::submitted(iq.payload, FORM)?;
+                let step = self.step(action, form.as_ref(), iq.account, &visitor, cx).await;
+                if self.rooms.view(iq.account, cx).await?.is_none() {
+                    // Gone meanwhile: nobody finds these hats in the next room of this name.
+                    self.racks.forget(iq.account, cx);
+                    return Err(Condition::ItemNotFound.into());
+                }
+                Some(step?)
+            }
+            Some(_) => {
+                // XEP-0050 §4.4
+                return Err(StanzaError::new(Condition::BadRequest)
+                    .detail("bad-action", COMMANDS)
+                    .into());
+            }
         };
         let status = match &step {
             None => "canceled",
@@ -95,17 +129,18 @@ impl Command {
         visitor: &Visitor,
         cx: &mut Cx,
     ) -> Result<Step, Fault> {
+        if !ACTIONS.iter().any(|(known, ..)| *known == action) {
+            return Err(Condition::ItemNotFound.into());
+        }
+        let node = format!("{FORM}:{action}");
+        if !offered(visitor).any(|(known, _)| known == node) {
+            return Err(Condition::Forbidden.into());
+        }
         let rack = self.racks.of(room).await?;
-        let administers = visitor.affiliation >= Affiliation::Admin;
         match action {
-            "list" if visitor.may_enter => return Ok(Step::Done(Some(list(&rack)))),
-            // Real addresses stand in it.
-            "list-assigned" if administers => return Ok(Step::Done(Some(list_assigned(&rack)))),
-            "create" | "destroy" | "assign" | "unassign" if administers => {}
-            "list" | "list-assigned" | "create" | "destroy" | "assign" | "unassign" => {
-                return Err(Condition::Forbidden.into());
-            }
-            _ => return Err(Condition::ItemNotFound.into()),
+            "list" => return Ok(Step::Done(Some(list(&rack)))),
+            "list-assigned" => return Ok(Step::Done(Some(list_assigned(&rack)))),
+            _ => {}
         }
         let Some(form) = form else {
             return Ok(Step::Ask(ask(action, &rack)));
@@ -127,6 +162,9 @@ impl Command {
             "destroy" => self.racks.change(room, |rack| rack.take_away(&uri), cx).await?,
             _ => {
                 let jid = Jid::parse(value(form, "hats#jid")?)?.bare();
+                if jid.is_domain() {
+                    return Err(Condition::JidMalformed.into());
+                }
                 let wears = action == "assign";
                 let change = |rack: &mut Rack| {
                     if wears {
@@ -184,13 +222,14 @@ fn ask(action: &str, rack: &Rack) -> String {
 }
 
 /// A form of type `result` with rows.
-fn table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+fn table(title: &str, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut xml = Writer::new();
     xml.start("x", ns::DATA).attr("type", "result");
     xml.start("field", ns::DATA)
         .attr("type", "hidden")
         .attr("var", "FORM_TYPE");
     xml.start("value", ns::DATA).text(FORM).end().end();
+    xml.start("title", ns::DATA).text(title).end();
     xml.start("reported", ns::DATA);
     for column in columns {
         xml.start("field", ns::DATA).attr("var", column).end();
@@ -216,7 +255,7 @@ fn list(rack: &Rack) -> String {
             hat.hue.as_deref().unwrap_or_default().to_owned(),
         ]
     });
-    table(&["hats#title", "hats#uri", "hats#hue"], rows)
+    table("Hats List", &["hats#title", "hats#uri", "hats#hue"], rows)
 }
 
 fn list_assigned(rack: &Rack) -> String {
@@ -231,5 +270,6 @@ fn list_assigned(rack: &Rack) -> String {
             ])
         })
     });
-    table(&["hats#jid", "hats#uri", "hats#title", "hats#hue"], rows)
+    let columns = ["hats#jid", "hats#uri", "hats#title", "hats#hue"];
+    table("Assigned Hats List", &columns, rows)
 }

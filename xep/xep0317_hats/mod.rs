@@ -8,14 +8,17 @@ use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
+use kim_core::events::AccountRemoved;
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 use sha1::{Digest, Sha1};
 
-use crate::xep0045_muc::api::{OccupantPresence, RoomAsked, RoomDestroyed, SERVICE};
+use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};
+use crate::xep0045_muc::api::{OccupantPresence, RoomAsked, RoomDestroyed, Rooms, SERVICE};
 
 mod commands;
+mod disco;
 mod rack;
 mod store;
 #[cfg(test)]
@@ -34,11 +37,9 @@ impl Module for Hats {
         id: "XEP-0317",
         title: "Hats",
         version: "0.3.1",
-        coverage: Coverage::Partial(
-            "hats without payloads of their own; commands are not listed as items of the room",
-        ),
+        coverage: Coverage::Partial("hats without payloads of their own"),
     }];
-    const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0045_muc"];
+    const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco", "xep0045_muc"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0317_hats",
         name: "0001_hats",
@@ -47,8 +48,9 @@ impl Module for Hats {
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let racks = Arc::new(rack::Racks::new(store::Store::new(house.db), house.seals.clone()));
+        let rooms: Arc<Rooms> = house.needed()?;
         let command = commands::Command {
-            rooms: house.needed()?,
+            rooms: rooms.clone(),
             racks: racks.clone(),
         };
         let within = [At::Within(SERVICE)];
@@ -56,7 +58,10 @@ impl Module for Hats {
         house.feature(&within, NS);
         house.on::<OccupantPresence>(Stage::Stamp, Shown(racks.clone()));
         house.on::<RoomAsked>(Stage::Deliver, Shown(racks.clone()));
-        house.on::<RoomDestroyed>(Stage::Store, Shown(racks));
+        house.on::<RoomDestroyed>(Stage::Store, Shown(racks.clone()));
+        house.on::<AccountRemoved>(Stage::Notify, Shown(racks));
+        house.on::<InfoAsked>(Stage::Deliver, disco::Tell(rooms.clone()));
+        house.on::<ItemsAsked>(Stage::Deliver, disco::List(rooms));
         Ok(())
     }
 }
@@ -94,6 +99,13 @@ impl On<RoomAsked> for Shown {
             "Hats hash".to_owned(),
             vec![HEXLOWER.encode(&hash.finalize())],
         ));
+        Ok(Flow::Next)
+    }
+}
+
+impl On<AccountRemoved> for Shown {
+    async fn on(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
+        self.0.forget_account(&event.account, cx).await?;
         Ok(Flow::Next)
     }
 }

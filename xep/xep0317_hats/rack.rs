@@ -19,8 +19,12 @@ const ROOMS_MAX: usize = 10_000;
 /// Hats of one room, and how often they may be worn in all.
 const HATS_MAX: usize = 50;
 const WORN_MAX: usize = 2_000;
+/// Hats of one person: all of them stand in every presence.
+const WORN_BY_ONE_MAX: usize = 10;
 /// Characters of a title or a URI.
 const TEXT_CHARS_MAX: usize = 300;
+/// Bytes of a hue.
+const HUE_BYTES_MAX: usize = 20;
 
 /// A hat, but for its URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +58,8 @@ impl Rack {
     /// §3.2: a new hat, or another title and colour for one that is there.
     pub fn put(&mut self, uri: &str, title: &str, hue: Option<&str>) -> Result<(), Fault> {
         let hue_is_right = hue.is_none_or(|hue| {
-            hue.parse::<f64>()
-                .is_ok_and(|degrees| (0.0..=360.0).contains(&degrees))
+            let degrees = hue.parse::<f64>();
+            hue.len() <= HUE_BYTES_MAX && degrees.is_ok_and(|degrees| (0.0..=360.0).contains(&degrees))
         });
         if !is_fitting(uri) || !is_fitting(title) || !hue_is_right {
             return Err(Condition::NotAcceptable.into());
@@ -99,7 +103,11 @@ impl Rack {
         if self.worn.values().map(BTreeSet::len).sum::<usize>() >= WORN_MAX {
             return Err(full());
         }
-        self.worn.entry(jid.clone()).or_default().insert(uri.into());
+        let uris = self.worn.entry(jid.clone()).or_default();
+        if uris.len() >= WORN_BY_ONE_MAX && !uris.contains(uri) {
+            return Err(full());
+        }
+        uris.insert(uri.into());
         Ok(())
     }
 
@@ -238,6 +246,22 @@ impl Racks {
             return Err(error.into());
         }
         Ok(outcome)
+    }
+
+    /// An account is gone, and whoever gets its name has no hats yet.
+    pub async fn forget_account(&self, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        let mut after = String::new();
+        loop {
+            let page = self.store.rooms(&after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.as_str().to_owned();
+            for room in &page {
+                if self.of(room).await?.worn.contains_key(account) {
+                    let undress = |rack: &mut Rack| Ok(rack.worn.remove(account));
+                    self.change(room, undress, cx).await?;
+                }
+            }
+        }
     }
 
     /// A room is gone.

@@ -49,6 +49,17 @@ impl Store {
         }
     }
 
+    /// A page of the rooms that have hats, by their addresses.
+    pub async fn rooms(&self, after: &str) -> Result<Vec<BareJid>, DbError> {
+        let query =
+            Query::new("SELECT room FROM room_hats WHERE room > $1 ORDER BY room LIMIT 100").bind(after);
+        let mut rooms = Vec::new();
+        for row in self.db.fetch_all(query).await? {
+            rooms.extend(BareJid::parse(&row.text(0)?));
+        }
+        Ok(rooms)
+    }
+
     /// A room's hats, sealed.
     pub async fn of(&self, room: &BareJid) -> Result<Option<Vec<u8>>, DbError> {
         let query = Query::new("SELECT state FROM room_hats WHERE room = $1").bind(room);

@@ -215,11 +215,8 @@ pub struct Belonging(pub Arc<Watchers>);
 
 impl On<AffiliationsChanged> for Belonging {
     async fn on(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
-        let joined = event
-            .changes
-            .iter()
-            .filter(|change| change.to >= Affiliation::Member && change.from < Affiliation::Member);
-        for change in joined {
+        let change = &event.change;
+        if change.to >= Affiliation::Member && change.from < Affiliation::Member {
             for session in cx.router().sessions().of(&change.jid) {
                 self.0.wait(&session.jid, &event.room.jid);
             }

@@ -3,7 +3,8 @@
 use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
-use super::{ENTRIES_MAX, Entry};
+use super::log::{ENTRIES_MAX, Entry};
+use crate::xep0045_muc::api::Affiliation;
 
 /// Something to be written.
 pub enum Change {
@@ -15,15 +16,25 @@ pub enum Change {
 
 impl SinkRow for Change {
     fn row_bytes(&self) -> usize {
-        300
+        match self {
+            Change::Entry(room, entry) => room.as_str().len() + entry.jid.len() + entry.version.len(),
+            Change::Gone(room) => room.as_str().len(),
+        }
     }
 }
 
-const SAVE: &str = "INSERT INTO mav_versions (room, place, version, jid) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (room, place) DO UPDATE SET version = excluded.version, jid = excluded.jid";
+const SAVE: &str = "INSERT INTO mav_versions (room, place, version, jid, was) VALUES ($1, $2, $3, $4, $5) \
+     ON CONFLICT (room, place) DO UPDATE SET version = excluded.version, jid = excluded.jid, was = excluded.was";
 const TRIM: &str = "DELETE FROM mav_versions WHERE room = $1 AND place <= $2";
 const DROP: &str = "DELETE FROM mav_versions WHERE room = $1";
-const LOAD: &str = "SELECT place, version, jid FROM mav_versions WHERE room = $1 ORDER BY place";
+const LOAD: &str = "SELECT place, version, jid, was FROM mav_versions WHERE room = $1 ORDER BY place";
+/// What is older than the last version that names somebody is forgotten: who knows one of those gets the full list.
+const ERASE: [&str; 2] = [
+    "DELETE FROM mav_versions WHERE room IN (SELECT room FROM mav_versions WHERE jid = $1) \
+     AND place < (SELECT MAX(named.place) FROM mav_versions named \
+     WHERE named.room = mav_versions.room AND named.jid = $1)",
+    "UPDATE mav_versions SET jid = '' WHERE jid = $1",
+];
 
 fn apply<'a>(tx: &'a mut Tx, changes: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
@@ -31,8 +42,8 @@ fn apply<'a>(tx: &'a mut Tx, changes: &'a [Change]) -> BoxFuture<'a, Result<(), 
             match change {
                 Change::Entry(room, entry) => {
                     let query = Query::new(SAVE).bind(room).bind(entry.place);
-                    let query = query.bind(entry.version.as_str()).bind(entry.jid.as_str());
-                    tx.execute(query).await?;
+                    let query = query.bind(&*entry.version).bind(&*entry.jid);
+                    tx.execute(query.bind(entry.was.as_str())).await?;
                     let oldest = entry.place.saturating_sub(ENTRIES_MAX as i64);
                     tx.execute(Query::new(TRIM).bind(room).bind(oldest)).await?;
                 }
@@ -40,6 +51,16 @@ fn apply<'a>(tx: &'a mut Tx, changes: &'a [Change]) -> BoxFuture<'a, Result<(), 
                     tx.execute(Query::new(DROP).bind(room)).await?;
                 }
             }
+        }
+        Ok(())
+    })
+}
+
+/// Erases an account from all versions.
+pub fn erase<'a>(tx: &'a mut Tx, account: &'a BareJid) -> BoxFuture<'a, Result<(), DbError>> {
+    Box::pin(async move {
+        for sql in ERASE {
+            tx.execute(Query::new(sql).bind(account)).await?;
         }
         Ok(())
     })
@@ -67,8 +88,9 @@ impl Store {
         for row in self.db.fetch_all(Query::new(LOAD).bind(room)).await? {
             entries.push(Entry {
                 place: row.i64(0)?,
-                version: row.text(1)?,
-                jid: row.text(2)?,
+                version: row.text(1)?.into(),
+                jid: row.text(2)?.into(),
+                was: Affiliation::parse(&row.text(3)?).unwrap_or(Affiliation::None),
             });
         }
         Ok(entries)

@@ -312,6 +312,14 @@ enum Waiting {
 }
 
 impl Pending {
+    /// Whose password the response is to prove, if it is to prove one.
+    pub fn account(&self) -> Option<&BareJid> {
+        match &self.0 {
+            Waiting::First(..) => None,
+            Waiting::Proof(challenged) => Some(challenged.account()),
+        }
+    }
+
     /// Goes on with the decoded response.
     pub fn respond(self, message: &[u8]) -> Step {
         if message.len() > MESSAGE_BYTES_MAX {

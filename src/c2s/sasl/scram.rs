@@ -186,6 +186,11 @@ impl Greeted {
 }
 
 impl Challenged {
+    /// Whose proof is waited for.
+    pub(super) fn account(&self) -> &BareJid {
+        &self.account
+    }
+
     /// Checks the client-final-message (RFC 5802 §7): `c=`, `r=`, extensions, and at the end the proof.
     pub(super) fn finish(self, message: &[u8]) -> Result<Step, SaslFailure> {
         let text = std::str::from_utf8(message).map_err(|_| MalformedRequest)?;

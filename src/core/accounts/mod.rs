@@ -8,7 +8,7 @@ mod tokens;
 mod tests;
 
 pub use store::Account;
-pub use tokens::{TOKENS_PER_ACCOUNT_MAX, Token};
+pub use tokens::{Bearer, Scope, Scopes, TOKENS_PER_ACCOUNT_MAX, Token, TokenRow};
 
 use crate::db::{BoxFuture, Db, DbError, Tx};
 use crate::jid::BareJid;

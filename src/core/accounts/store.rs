@@ -1,6 +1,7 @@
 //! Every SQL statement about accounts.
 
 use super::scram::{Hash, ScramKeys};
+use super::tokens::{Bearer, Scopes, TokenRow};
 use super::{AccountError, Eraser, Proviso, Tombstone};
 use crate::db::{Db, DbError, Query, Row, Tx};
 use crate::jid::BareJid;
@@ -31,13 +32,15 @@ const DELETE_KEYS: &str = "DELETE FROM account_keys WHERE account = $1";
 const DELETE: &str = "DELETE FROM accounts WHERE account = $1";
 const BURY: &str = "INSERT INTO account_tombstones (account, removed_at) VALUES ($1, $2) \
      ON CONFLICT (account) DO UPDATE SET removed_at = excluded.removed_at";
-const ADD_TOKEN: &str =
-    "INSERT INTO account_tokens (token_hash, account, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+const ADD_TOKEN: &str = "INSERT INTO account_tokens (token_hash, id, account, scopes, created_at, expires_at) \
+     VALUES ($1, $2, $3, $4, $5, $6)";
 const TIDY_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1 AND (expires_at <= $2 OR token_hash NOT IN \
      (SELECT token_hash FROM account_tokens WHERE account = $1 ORDER BY created_at DESC LIMIT $3))";
-const TOKEN_OWNER: &str = "SELECT a.account, a.created_at FROM account_tokens t \
+const BEARER: &str = "SELECT a.account, a.created_at, t.id, t.scopes FROM account_tokens t \
      JOIN accounts a ON a.account = t.account WHERE t.token_hash = $1 AND t.expires_at > $2";
-const DELETE_TOKEN: &str = "DELETE FROM account_tokens WHERE token_hash = $1";
+const LIST_TOKENS: &str = "SELECT id, scopes, created_at, expires_at FROM account_tokens \
+     WHERE account = $1 AND expires_at > $2 ORDER BY created_at DESC, id";
+const DELETE_TOKEN: &str = "DELETE FROM account_tokens WHERE account = $1 AND id = $2";
 const DELETE_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1";
 
 fn account(row: &Row) -> Result<Account, DbError> {
@@ -182,42 +185,59 @@ pub(super) async fn add_token(
     db: &Db,
     name: &BareJid,
     hash: [u8; 32],
-    now: i64,
-    expires_at: i64,
+    row: TokenRow,
     tokens_max: u32,
 ) -> Result<(), AccountError> {
     let name = name.clone();
     db.write(move |tx| {
-        let name = name.clone();
+        let (name, row) = (name.clone(), row.clone());
         Box::pin(async move {
             if tx.fetch_optional(Query::new(FIND).bind(&name)).await?.is_none() {
                 return Ok(Err(AccountError::NotFound));
             }
-            let add = Query::new(ADD_TOKEN).bind(hash).bind(&name);
-            tx.execute(add.bind(now).bind(expires_at)).await?;
-            let tidy = Query::new(TIDY_TOKENS).bind(&name).bind(now).bind(tokens_max);
-            tx.execute(tidy).await?;
+            let add = Query::new(ADD_TOKEN).bind(hash).bind(&row.id).bind(&name);
+            let add = add.bind(row.scopes.to_text());
+            tx.execute(add.bind(row.created_at).bind(row.expires_at)).await?;
+            let tidy = Query::new(TIDY_TOKENS).bind(&name).bind(row.created_at);
+            tx.execute(tidy.bind(tokens_max)).await?;
             Ok(Ok(()))
         })
     })
     .await?
 }
 
-pub(super) async fn token_owner(db: &Db, hash: [u8; 32], now: i64) -> Result<Option<BareJid>, DbError> {
-    let row = db
-        .fetch_optional(Query::new(TOKEN_OWNER).bind(hash).bind(now))
-        .await?;
-    Ok(row
-        .map(|row| account(&row))
-        .transpose()?
-        .map(|found| found.account))
+pub(super) async fn bearer(db: &Db, hash: [u8; 32], now: i64) -> Result<Option<Bearer>, DbError> {
+    let row = db.fetch_optional(Query::new(BEARER).bind(hash).bind(now)).await?;
+    row.map(|row| {
+        Ok(Bearer {
+            account: account(&row)?.account,
+            id: row.text(2)?,
+            scopes: Scopes::of_text(&row.text(3)?),
+        })
+    })
+    .transpose()
 }
 
-pub(super) async fn delete_token(db: &Db, hash: [u8; 32]) -> Result<bool, DbError> {
-    db.write(move |tx| {
-        Box::pin(async move { Ok(tx.execute(Query::new(DELETE_TOKEN).bind(hash)).await? > 0) })
-    })
-    .await
+pub(super) async fn tokens(db: &Db, name: &BareJid, now: i64) -> Result<Vec<TokenRow>, DbError> {
+    let rows = db.fetch_all(Query::new(LIST_TOKENS).bind(name).bind(now)).await?;
+    let rows = rows.iter().map(|row| {
+        Ok(TokenRow {
+            id: row.text(0)?,
+            scopes: Scopes::of_text(&row.text(1)?),
+            created_at: row.i64(2)?,
+            expires_at: row.i64(3)?,
+        })
+    });
+    rows.collect()
+}
+
+pub(super) async fn delete_token(db: &Db, name: &BareJid, id: &str) -> Result<bool, DbError> {
+    let query = Query::new(DELETE_TOKEN).bind(name).bind(id);
+    Ok(db.execute(query).await? > 0)
+}
+
+pub(super) async fn delete_tokens(db: &Db, name: &BareJid) -> Result<u64, DbError> {
+    db.execute(Query::new(DELETE_TOKENS).bind(name)).await
 }
 
 pub(super) async fn delete(

@@ -283,28 +283,51 @@ async fn too_many_passwords_at_once_are_refused_not_queued_without_end() {
 async fn a_token_stands_for_its_account_until_it_is_over() {
     for db in migrated_databases(&[CORE_MIGRATIONS]).await {
         let accounts = accounts(&db).await;
-        let alice = jid("alice@example.org");
+        let (alice, bob) = (jid("alice@example.org"), jid("bob@example.org"));
         assert_eq!(
-            accounts.give_token(&alice, 60).await.err(),
+            accounts.give_token(&alice, Scopes::all(), 60).await.err(),
             Some(AccountError::NotFound)
         );
-        accounts
-            .create(&alice, &password("old"), Tombstone::Respect)
-            .await
-            .unwrap();
-        let give = async |seconds| accounts.give_token(&alice, seconds).await.unwrap().text;
-        let owner = async |token: &str| accounts.token_owner(token).await.unwrap();
+        for account in [&alice, &bob] {
+            let old = password("old");
+            accounts.create(account, &old, Tombstone::Respect).await.unwrap();
+        }
+        let give = async |seconds| accounts.give_token(&alice, Scopes::all(), seconds).await.unwrap();
+        let owner = async |token: &Token| {
+            accounts
+                .bearer(&token.text)
+                .await
+                .unwrap()
+                .map(|bearer| bearer.account)
+        };
         let (phone, laptop, over) = (give(60).await, give(60).await, give(0).await);
         assert_eq!(owner(&phone).await.as_ref(), Some(&alice));
         assert_eq!(owner(&over).await, None, "expired");
-        assert_eq!(owner(&"a".repeat(32)).await, None);
-        assert_eq!(owner("").await, None);
-        assert!(accounts.revoke_token(&phone).await.unwrap());
-        assert!(!accounts.revoke_token(&phone).await.unwrap());
+        for wrong in [&"a".repeat(32), "", &phone.row.id] {
+            assert_eq!(accounts.bearer(wrong).await.unwrap(), None);
+        }
+        let listed = accounts.tokens(&alice).await.unwrap();
+        assert_eq!(
+            listed,
+            [laptop.row.clone(), phone.row.clone()],
+            "the newest first"
+        );
+        assert!(
+            !accounts.revoke_token(&bob, &phone.row.id).await.unwrap(),
+            "it is not his"
+        );
+        assert!(accounts.revoke_token(&alice, &phone.row.id).await.unwrap());
+        assert!(!accounts.revoke_token(&alice, &phone.row.id).await.unwrap());
         assert_eq!(owner(&phone).await, None);
         assert_eq!(owner(&laptop).await.as_ref(), Some(&alice));
         accounts.set_password(&alice, &password("new")).await.unwrap();
         assert_eq!(owner(&laptop).await, None, "of the old password's time");
+
+        let bobs = accounts.give_token(&bob, Scopes::all(), 60).await.unwrap();
+        give(60).await;
+        assert_eq!(accounts.revoke_tokens(&alice).await.unwrap(), 1);
+        assert_eq!(owner(&bobs).await.as_ref(), Some(&bob));
+        accounts.delete(&bob, &[]).await.unwrap();
 
         let first = give(60).await;
         for _ in 0..TOKENS_PER_ACCOUNT_MAX {
@@ -319,5 +342,36 @@ async fn a_token_stands_for_its_account_until_it_is_over() {
             .fetch_all(Query::new("SELECT account FROM account_tokens"))
             .await;
         assert!(rows.unwrap().is_empty(), "nothing stays");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_what_it_was_given_for() {
+    for db in migrated_databases(&[CORE_MIGRATIONS]).await {
+        let accounts = accounts(&db).await;
+        let alice = jid("alice@example.org");
+        let password = password("x");
+        accounts
+            .create(&alice, &password, Tombstone::Respect)
+            .await
+            .unwrap();
+        for scopes in [
+            vec![],
+            vec![Scope::Read],
+            vec![Scope::Send, Scope::Manage],
+            Scope::ALL.to_vec(),
+        ] {
+            let given = accounts.give_token(&alice, scopes.iter().copied().collect(), 60);
+            let given = given.await.unwrap();
+            let bearer = accounts.bearer(&given.text).await.unwrap().unwrap();
+            for scope in Scope::ALL {
+                assert_eq!(
+                    bearer.scopes.has(scope),
+                    scopes.contains(&scope),
+                    "{scope:?} of {scopes:?}"
+                );
+            }
+            assert_eq!(bearer.id, given.row.id);
+        }
     }
 }

@@ -55,6 +55,11 @@ section! {
         pub login_failures_burst: u32 = 10, in 1..=10_000;
         /// Seconds until an address has one more free. (row 10)
         pub login_failure_refill_seconds: u64 = 10, in 1..=3_600;
+        /// Failed logins an account has free, wherever they come from, before the next one from an address that it is not
+        /// known at waits. (row 10)
+        pub account_failures_burst: u32 = 5, in 1..=10_000;
+        /// The longest that such a login waits, in seconds.
+        pub account_failure_delay_seconds_max: u64 = 10, in 1..=300;
         /// New accounts from one address in an hour, where registration is open. (row 23)
         pub registrations_per_address_per_hour: u32 = 3, in 1..=1_000_000;
 

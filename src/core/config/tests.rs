@@ -530,5 +530,6 @@ fn lifted_limits_leave_form_time_and_guessing_bounded() {
     assert_eq!(lifted.login_seconds_max, off.login_seconds_max);
     assert_eq!(lifted.sasl_tries_per_stream_max, off.sasl_tries_per_stream_max);
     assert_eq!(lifted.login_failures_burst, off.login_failures_burst);
+    assert_eq!(lifted.account_failures_burst, off.account_failures_burst);
     assert_eq!(Limits::default().effective(), Limits::default());
 }

@@ -8,7 +8,9 @@
 //! - where a pattern's element has the text `...`, its children have to appear in the actual element, in that
 //!   order, with anything between them; without it the children have to be exactly those;
 //! - a `<stanza-id/>` that an archive here gave (XEP-0313 §3.5) need not be named in a message whose pattern names none:
-//!   nearly every message has one.
+//!   nearly every message has one;
+//! - a `<mav/>`, the version of a room's lists (XEP-0463 §5.2), need not be named where the pattern names none: nearly every
+//!   presence of one's own in a room has one.
 
 use std::collections::HashMap;
 
@@ -73,9 +75,10 @@ fn element(expected: El<'_>, actual: El<'_>, root: bool, captures: &mut Captures
 fn children(expected: El<'_>, actual: El<'_>, loose: bool, captures: &mut Captures) -> Result<(), String> {
     let ids_matter = expected.children().any(|child| is_archive_id(&child));
     let archived = expected.name() == "message" && !ids_matter;
+    let versioned = !expected.children().any(|child| is_version(&child));
     let mut found = actual
         .children()
-        .filter(|child| !(archived && is_archive_id(child)));
+        .filter(|child| !(archived && is_archive_id(child) || versioned && is_version(child)));
     for wanted in expected.children() {
         loop {
             let Some(child) = found.next() else {
@@ -104,6 +107,11 @@ fn is_archive_id(child: &El<'_>) -> bool {
     let pattern = |id: &str| id == "*" || id.starts_with('{');
     child.is("stanza-id", "urn:xmpp:sid:0")
         && child.attr("id").is_some_and(|id| made_here(&id) || pattern(&id))
+}
+
+/// Whether this is the version of a room's lists.
+fn is_version(child: &El<'_>) -> bool {
+    child.is("mav", "urn:xmpp:muc:affiliations:1")
 }
 
 fn value(wanted: &str, found: &str, captures: &mut Captures) -> Result<(), String> {
@@ -182,6 +190,22 @@ mod tests {
             assert!(check("<message><body/></message>", &id("forged")).is_err());
         }
         assert!(check(&id("*"), "<message><body/></message>").is_err());
+    }
+
+    #[test]
+    fn a_version_of_lists_need_not_be_named() {
+        let x = |inside: &str| format!("<presence><x xmlns='muc'>{inside}<i/></x></presence>");
+        let version = |until: &str| {
+            x(&format!(
+                "<mav xmlns='urn:xmpp:muc:affiliations:1' until='{until}'/>"
+            ))
+        };
+        for expected in [x(""), version("v1"), version("*")] {
+            assert_eq!(check(&expected, &version("v1")), Ok(()), "{expected}");
+        }
+        assert!(check(&version("v2"), &version("v1")).is_err());
+        assert!(check(&version("*"), &x("")).is_err());
+        assert!(check(&x(""), &x("<mav xmlns='other'/>")).is_err());
     }
 
     #[test]

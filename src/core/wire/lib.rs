@@ -60,6 +60,12 @@ pub fn escape_value(out: &mut String, value: &str) {
     escape::put_value(out, value);
 }
 
+/// Whether XML can say this text. What it cannot, [`Writer`] leaves out: control characters but for TAB, LF and CR, U+FFFE and
+/// U+FFFF.
+pub fn is_text(text: &str) -> bool {
+    text.chars().all(chars::is_char)
+}
+
 /// Whether `ns` is one of the namespaces that stanzas live in, which kIM treats as one.
 pub fn is_content_ns(ns: &str) -> bool {
     matches!(ns, CONTENT_NS | "jabber:server" | "jabber:component:accept")

@@ -31,6 +31,7 @@ include!(concat!(env!("OUT_DIR"), "/web_client.rs"));
 /// The pages' own files, by their names.
 const OWN: &[(&str, &[u8])] = &[
     ("encrypt.js", include_bytes!("../../../web/client/encrypt.js")),
+    ("reach.js", include_bytes!("../../../web/client/reach.js")),
     ("chat.js", include_bytes!("../../../web/client/chat.js")),
     ("register.js", include_bytes!("../../../web/client/register.js")),
     ("pages.css", include_bytes!("../../../web/client/pages.css")),

@@ -1,8 +1,8 @@
 //! What people see in a browser: signing in, registering, public rooms that a guest enters in one step, invitations, and the
 //! chat client behind them. Pages are made here whole and hold no script; what they need of the house they ask a [`Guide`].
 //!
-//! There is no form that the server answers: signing in and registering happen over the WebSocket like in every chat
-//! app, with the same limits. So these pages have no sessions, no state, and nothing that a foreign page could make a
+//! There is no form that the server answers: signing in happens over XMPP as in every chat app, registering over the API,
+//! with the limits of every door. So these pages have no sessions, no state, and nothing that a foreign page could make a
 //! browser do here.
 
 mod client;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use kim_core::accounts::scram::Password;
+use kim_core::accounts::{Scope, Scopes};
 use kim_core::clock::Timestamp;
 use kim_core::events::BeforeLogin;
 use kim_core::facts::Facts;
@@ -22,8 +22,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::body::Given;
+use super::guard::{Anything, May, Secure};
 use super::problem::{Problem, written};
-use super::{bearer, body, check_secure, owner};
+use super::tokens::{end_streams, names};
+use crate::c2s::{Origin, Turn};
 use crate::http::Web;
 use crate::http::client::Client;
 
@@ -35,7 +38,7 @@ const REGISTER: &str = "jabber:iq:register";
 const PARS: &str = "urn:xmpp:pars:0";
 
 #[derive(Deserialize)]
-struct Registration {
+pub(super) struct Registration {
     username: String,
     #[serde(deserialize_with = "secret")]
     password: Zeroizing<String>,
@@ -46,13 +49,34 @@ struct Registration {
 }
 
 #[derive(Deserialize)]
-struct Login {
+pub(super) struct Login {
     /// A name at the main domain, or an address.
     username: String,
     #[serde(deserialize_with = "secret")]
     password: Zeroizing<String>,
     /// How long the token is to be good.
     expires_in: Option<u32>,
+    /// What the token is to be good for; not set, everything.
+    scopes: Option<Vec<Wanted>>,
+}
+
+/// A scope by its name.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Wanted {
+    Read,
+    Send,
+    Manage,
+}
+
+impl Wanted {
+    fn scope(self) -> Scope {
+        match self {
+            Wanted::Read => Scope::Read,
+            Wanted::Send => Scope::Send,
+            Wanted::Manage => Scope::Manage,
+        }
+    }
 }
 
 /// A password on its way: overwritten when dropped.
@@ -64,16 +88,11 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String
 pub(super) async fn register(
     State(web): State<Arc<Web>>,
     Extension(client): Extension<Client>,
-    headers: HeaderMap,
-    content: Body,
-) -> Response {
-    let registered = async {
-        check_secure(&web, &client)?;
-        let wanted: Registration = body::read(&headers, content).await?;
-        let account = make(web.router(), client.address, &wanted).await?;
-        Ok::<_, Problem>(written(StatusCode::CREATED, &json!({ "jid": account.as_str() })))
-    };
-    registered.await.unwrap_or_else(IntoResponse::into_response)
+    _: Secure,
+    Given(wanted): Given<Registration>,
+) -> Result<Response, Problem> {
+    let account = make(web.router(), client.address, &wanted).await?;
+    Ok(written(StatusCode::CREATED, &json!({ "jid": account.as_str() })))
 }
 
 /// Goes the way of a stream that registers before login, so every rule that holds there holds here.
@@ -132,25 +151,27 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
 pub(super) async fn login(
     State(web): State<Arc<Web>>,
     Extension(client): Extension<Client>,
-    headers: HeaderMap,
-    content: Body,
-) -> Response {
-    let signed_in = async {
-        check_secure(&web, &client)?;
-        let login: Login = body::read(&headers, content).await?;
-        sign_in(&web, client.address, &login).await
+    _: Secure,
+    Given(login): Given<Login>,
+) -> Result<Response, Problem> {
+    let address = client.address;
+    let scopes = match &login.scopes {
+        Some(wanted) if wanted.is_empty() => {
+            return Err(Problem::bad("a token must be good for something"));
+        }
+        Some(wanted) => wanted.iter().map(|wanted| wanted.scope()).collect(),
+        None => Scopes::all(),
     };
-    signed_in.await.unwrap_or_else(IntoResponse::into_response)
-}
-
-async fn sign_in(web: &Web, address: IpAddr, login: &Login) -> Result<Response, Problem> {
     if !web.door.may_log_in(address, Instant::now()) {
         return Err(Problem::too_many(
             "too many failed logins from your network; try again later",
         ));
     }
-    let wrong = || {
+    let wrong = |turn: Option<Turn>| {
         web.door.login_failed(address, Instant::now());
+        if let Some(turn) = turn {
+            web.door.guessed(turn);
+        }
         tracing::info!(event = "login_failed", reason = "not-authorized", by = "api");
         let message = "the username or the password is wrong";
         Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", message)
@@ -160,16 +181,22 @@ async fn sign_in(web: &Web, address: IpAddr, login: &Login) -> Result<Response, 
         true => BareJid::parse(&login.username),
         false => BareJid::new(Some(&login.username), router.config().main_domain()),
     };
-    let account = account.map_err(|_| wrong())?;
-    let password = Password::prepare(&login.password).map_err(|_| wrong())?;
+    let account = account.map_err(|_| wrong(None))?;
+    let password = Password::prepare(&login.password).map_err(|_| wrong(None))?;
+    let turn = web
+        .door
+        .turn_at(&account, Origin::of(address))
+        .await
+        .ok_or_else(|| Problem::too_many("too many failed logins to this account; try again later"))?;
     // Takes the same for names that nobody has.
     let accounts = router.accounts();
     if !accounts.verify(&account, &password).await? || router.host(account.domain()) != Some(Host::Users) {
-        return Err(wrong());
+        return Err(wrong(Some(turn)));
     }
+    turn.succeeded();
     let seconds = login.expires_in.unwrap_or(TOKEN_SECONDS);
     let seconds = seconds.clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS);
-    let token = accounts.give_token(&account, seconds).await?;
+    let token = accounts.give_token(&account, scopes, seconds).await?;
     web.door.logged_in();
     tracing::info!(event = "logged_in", %account, by = "api");
     Ok(written(
@@ -178,7 +205,9 @@ async fn sign_in(web: &Web, address: IpAddr, login: &Login) -> Result<Response, 
             "jid": account.as_str(),
             "token": token.text.as_str(),
             "token_type": "Bearer",
-            "expires_at": Timestamp(token.expires_at).to_string(),
+            "id": token.row.id,
+            "scopes": names(token.row.scopes),
+            "expires_at": Timestamp(token.row.expires_at).to_string(),
         }),
     ))
 }
@@ -186,14 +215,10 @@ async fn sign_in(web: &Web, address: IpAddr, login: &Login) -> Result<Response, 
 /// `POST /api/logout`: the token that is shown is void from then on.
 pub(super) async fn logout(
     State(web): State<Arc<Web>>,
-    Extension(client): Extension<Client>,
-    headers: HeaderMap,
-) -> Response {
-    let signed_out = async {
-        owner(&web, &client, &headers).await?;
-        let token = bearer(&headers).unwrap_or_default();
-        web.router().accounts().revoke_token(token).await?;
-        Ok::<_, Problem>(written(StatusCode::OK, &json!({})))
-    };
-    signed_out.await.unwrap_or_else(IntoResponse::into_response)
+    May(caller, _): May<Anything>,
+) -> Result<Response, Problem> {
+    let accounts = web.router().accounts();
+    accounts.revoke_token(&caller.account, &caller.token_id).await?;
+    end_streams(&web, &caller.account);
+    Ok(written(StatusCode::OK, &json!({})))
 }

@@ -1,23 +1,79 @@
-//! Reads the body of a request: JSON, not too long, not too deep.
+//! Reads what a request says: its body, JSON, not too long and not too deep, and what stands behind the `?`. Text that XML
+//! cannot say is refused here, once for all: what is asked becomes stanzas.
 
-use std::time::Duration;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use kim_core::wire::is_text;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::guard::Caller;
 use super::problem::Problem;
+use crate::http::Web;
 
 /// The longest body (docs/security.md, row 32).
-pub(super) const BODY_BYTES_MAX: usize = 1_048_576;
+const BODY_BYTES_MAX: usize = 1_048_576;
 /// How deep arrays and objects may lie in each other.
 const DEPTH_MAX: usize = 64;
 /// How long a body may take to come.
 const BODY_SECONDS_MAX: u64 = 30;
+const STRANGE: &str = "there are characters in it that no message and no address can have";
 
 /// The body as what an endpoint expects. Fields that it does not know mean nothing to it.
-pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+pub(super) struct Given<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Web>> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, web: &Arc<Web>) -> Result<Given<T>, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body).await?;
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            web.paces.pay(&caller.account, bytes.len(), Instant::now());
+        }
+        let wrong = |error| Problem::bad(format!("the body is not as expected: {error}"));
+        serde_json::from_slice::<Sayable>(&bytes).map_err(wrong)?;
+        serde_json::from_slice(&bytes).map(Given).map_err(wrong)
+    }
+}
+
+/// What stands behind the `?`.
+pub(super) struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Web>> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Web>) -> Result<Asked<T>, Problem> {
+        let wrong = |error: axum::extract::rejection::QueryRejection| Problem::bad(error.body_text());
+        let all = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(wrong)?;
+        if all.iter().any(|(_, value)| !is_text(value)) {
+            return Err(Problem::bad(STRANGE));
+        }
+        let Query(asked) = Query::try_from_uri(&parts.uri).map_err(wrong)?;
+        Ok(Asked(asked))
+    }
+}
+
+/// What stands in the path. What makes no sense there is refused.
+pub(super) struct Segment<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Web>> for Segment<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Segment<T>, Problem> {
+        let path = Path::<T>::from_request_parts(parts, web).await;
+        let Path(segments) = path.map_err(|error| Problem::bad(error.body_text()))?;
+        Ok(Segment(segments))
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Problem> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -40,24 +96,14 @@ pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
     })?;
     let bytes = read
         .map_err(|error| match error.is::<LengthLimitError>() {
-            true => too_long(),
+            true => Problem::too_long(),
             false => Problem::bad("the body ended early"),
         })?
         .to_bytes();
-    if is_too_deep(&bytes) {
-        return Err(Problem::bad("the body is nested too deeply"));
+    match is_too_deep(&bytes) {
+        true => Err(Problem::bad("the body is nested too deeply")),
+        false => Ok(bytes),
     }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad(format!("the body is not as expected: {error}")))
-}
-
-/// The answer to what is longer than it may be.
-pub(super) fn too_long() -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "too-long",
-        "that is longer than it may be",
-    )
 }
 
 /// Counts brackets outside of strings, before anything is built of them.
@@ -81,6 +127,60 @@ fn is_too_deep(json: &[u8]) -> bool {
     false
 }
 
+/// JSON all of whose texts XML can say. Nothing is built of it.
+struct Sayable;
+
+impl<'de> serde::Deserialize<'de> for Sayable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sayable, D::Error> {
+        deserializer.deserialize_any(Sayable)
+    }
+}
+
+impl<'de> Visitor<'de> for Sayable {
+    type Value = Sayable;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sayable, E> {
+        match is_text(text) {
+            true => Ok(Sayable),
+            false => Err(E::custom(STRANGE)),
+        }
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Sayable, E> {
+        Ok(Sayable)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Sayable, E> {
+        Ok(Sayable)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Sayable, E> {
+        Ok(Sayable)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Sayable, E> {
+        Ok(Sayable)
+    }
+
+    fn visit_unit<E>(self) -> Result<Sayable, E> {
+        Ok(Sayable)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Sayable, A::Error> {
+        while all.next_element::<Sayable>()?.is_some() {}
+        Ok(Sayable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Sayable, A::Error> {
+        while all.next_entry::<Sayable, Sayable>()?.is_some() {}
+        Ok(Sayable)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +193,19 @@ mod tests {
         let text = format!(r#"["\"{}"]"#, "[".repeat(1_000));
         assert!(!is_too_deep(text.as_bytes()));
         assert!(!is_too_deep("[],".repeat(1_000).as_bytes()));
+    }
+
+    #[test]
+    fn what_xml_cannot_say_is_found_wherever_it_stands() {
+        for (json, is_sayable) in [
+            (r#"{"a":["b",1,-1,2.5,null,true,{"c":"d\n\te"}]}"#, true),
+            (r#"{"a":["b",{"c":"\u0000"}]}"#, false),
+            (r#"{"a\u0001":1}"#, false),
+            (r#""\uffff""#, false),
+            (r#""\ud83d\ude00""#, true),
+        ] {
+            let read = serde_json::from_str::<Sayable>(json);
+            assert_eq!(read.is_ok(), is_sayable, "{json}");
+        }
     }
 }

@@ -4,26 +4,37 @@
 //! `openapi.json` beside this file describes it for programs.
 
 mod accounts;
+mod archive;
 mod body;
+mod drain;
+mod events;
+mod files;
+mod guard;
 mod history;
+mod keys;
 mod message;
+mod nodes;
 mod pace;
 mod problem;
+mod push;
+mod rooms;
+mod roster;
 mod send;
+mod tokens;
 mod visit;
 
 use std::sync::Arc;
 
 use axum::Router as Routes;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
-use kim_core::jid::BareJid;
+use axum::routing::{any, delete, get, post, put};
 
 use self::problem::Problem;
 use super::Web;
 use super::answer;
-use super::client::Client;
 
 pub(super) use self::pace::Paces;
 
@@ -37,14 +48,52 @@ pub(super) fn routes() -> Routes<Arc<Web>> {
         .route("/api/register", post(accounts::register))
         .route("/api/login", post(accounts::login))
         .route("/api/logout", post(accounts::logout))
+        .route("/api/tokens", get(tokens::list).delete(tokens::revoke_all))
+        .route("/api/tokens/{id}", delete(tokens::revoke))
         .route("/api/message/send", post(send::send))
         .route("/api/message/history", get(history::history))
+        .route("/api/events", get(events::events))
+        .route("/api/rooms", get(rooms::list).post(rooms::create))
+        .route("/api/rooms/own", get(rooms::own))
+        .route("/api/room", get(rooms::info).delete(rooms::destroy))
+        .route("/api/room/members", get(rooms::members).put(rooms::change))
+        .route("/api/room/send", post(rooms::speak))
+        .route("/api/room/history", get(rooms::history))
+        .route("/api/roster", get(roster::list))
+        .route("/api/roster/{jid}", put(roster::put).delete(roster::remove))
+        .route("/api/roster/{jid}/{act}", post(roster::act))
+        .route("/api/devices", get(keys::devices))
+        .route("/api/devices/{id}", delete(keys::remove))
+        .route("/api/keys", get(keys::keys).put(keys::publish))
+        .route("/api/upload/slot", post(files::slot))
+        .route("/api/files", get(files::list))
+        .route("/api/files/{id}", delete(files::remove))
+        .route("/api/push/subscribe", post(push::subscribe))
         .route("/api/{*rest}", any(nothing))
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(drain::heard))
+        .layer(middleware::from_fn(for_every_page))
+}
+
+/// Pages of every origin may use the API: what it goes by is a token that the page must have, never a cookie that a browser
+/// adds by itself.
+async fn for_every_page(request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS {
+        return answer::preflight(
+            "GET, POST, PUT, DELETE, OPTIONS",
+            "Authorization, Content-Type, Last-Event-ID",
+        );
+    }
+    let mut response = answer::for_everybody(next.run(request).await);
+    response.headers_mut().insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Retry-After, WWW-Authenticate"),
+    );
+    response
 }
 
 async fn openapi() -> Response {
-    answer::for_everybody(answer::with_type(StatusCode::OK, "application/json", OPENAPI))
+    answer::with_type(StatusCode::OK, "application/json", OPENAPI)
 }
 
 async fn nothing() -> Response {
@@ -55,34 +104,4 @@ async fn nothing() -> Response {
 async fn wrong_method() -> Response {
     let status = StatusCode::METHOD_NOT_ALLOWED;
     Problem::new(status, "method-not-allowed", "this path takes another method").into_response()
-}
-
-/// Passwords and tokens are taken only where nobody can listen in.
-fn check_secure(web: &Web, client: &Client) -> Result<(), Problem> {
-    let is_plain_allowed = client.is_loopback && !web.router().config().c2s.require_tls;
-    match client.is_secure || is_plain_allowed {
-        true => Ok(()),
-        false => Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "tls-required",
-            "TLS is required",
-        )),
-    }
-}
-
-/// The token of a request (RFC 6750 §2.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// For whom a request is made.
-async fn owner(web: &Web, client: &Client, headers: &HeaderMap) -> Result<BareJid, Problem> {
-    check_secure(web, client)?;
-    let unauthorized = |code, message| Problem::new(StatusCode::UNAUTHORIZED, code, message);
-    let token = bearer(headers)
-        .ok_or_else(|| unauthorized("missing-token", "show a token: Authorization: Bearer …"))?;
-    let owner = web.router().accounts().token_owner(token).await?;
-    owner.ok_or_else(|| unauthorized("invalid-token", "the token is wrong, expired or revoked"))
 }

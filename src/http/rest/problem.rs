@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kim_core::accounts::AccountError;
-use kim_core::error::STANZA_ERRORS;
+use kim_core::accounts::{AccountError, Scope};
+use kim_core::error::{Fault, STANZA_ERRORS};
 use kim_core::stanza::Stanza;
 use serde_json::json;
 
@@ -15,6 +15,8 @@ pub(super) struct Problem {
     status: StatusCode,
     code: String,
     message: String,
+    /// The scope that the token lacks.
+    scope: Option<Scope>,
 }
 
 impl Problem {
@@ -23,12 +25,56 @@ impl Problem {
             status,
             code: code.to_owned(),
             message: message.into(),
+            scope: None,
         }
     }
 
     /// The request makes no sense.
     pub fn bad(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "bad-request", message)
+    }
+
+    /// There is no such thing.
+    pub fn not_found(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "item-not-found", message)
+    }
+
+    /// It is longer than it may be.
+    pub fn too_long() -> Problem {
+        let message = "that is longer than it may be";
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", message)
+    }
+
+    /// The request shows no token.
+    pub fn no_token() -> Problem {
+        let message = "show a token: Authorization: Bearer …";
+        Problem::new(StatusCode::UNAUTHORIZED, "missing-token", message)
+    }
+
+    /// Its token is not good.
+    pub fn bad_token() -> Problem {
+        let message = "the token is wrong, expired or revoked";
+        Problem::new(StatusCode::UNAUTHORIZED, "invalid-token", message)
+    }
+
+    /// Its token is not good for that (RFC 6750 §3.1).
+    pub fn insufficient(scope: Scope) -> Problem {
+        let message = format!("this takes a token with the scope {}", scope.name());
+        Problem {
+            scope: Some(scope),
+            ..Problem::new(StatusCode::FORBIDDEN, "insufficient-scope", message)
+        }
+    }
+
+    /// That is switched off here.
+    pub fn off(what: &str) -> Problem {
+        let message = format!("{what} are switched off on this server");
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "switched-off", message)
+    }
+
+    /// The code, as programs see it.
+    pub fn code(&self) -> &str {
+        &self.code
     }
 
     /// Our own failure; its cause is for the log.
@@ -63,7 +109,9 @@ impl Problem {
         let status = match code.as_str() {
             "bad-request" | "jid-malformed" | "not-acceptable" => StatusCode::BAD_REQUEST,
             "conflict" => StatusCode::CONFLICT,
-            "forbidden" | "not-allowed" | "policy-violation" => StatusCode::FORBIDDEN,
+            "forbidden" | "not-allowed" | "policy-violation" | "registration-required" => {
+                StatusCode::FORBIDDEN
+            }
             "item-not-found" | "remote-server-not-found" => StatusCode::NOT_FOUND,
             "resource-constraint" => StatusCode::TOO_MANY_REQUESTS,
             "internal-server-error" => StatusCode::INTERNAL_SERVER_ERROR,
@@ -71,10 +119,16 @@ impl Problem {
         };
         let message = text.unwrap_or_else(|| code.replace('-', " "));
         Problem {
-            status,
             code,
-            message,
+            ..Problem::new(status, "", message)
         }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Problem {
+        tracing::error!(event = "api_failed", ?fault);
+        Problem::ours()
     }
 }
 
@@ -95,9 +149,18 @@ impl IntoResponse for Problem {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
         let mut response = written(self.status, &body);
         let headers = response.headers_mut();
-        if self.status == StatusCode::UNAUTHORIZED {
-            // RFC 6750 §3
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        // RFC 6750 §3: without any token the error is not named.
+        let challenge = match (self.code.as_str(), self.scope) {
+            ("invalid-token", _) => Some("Bearer error=\"invalid_token\"".to_owned()),
+            (_, Some(scope)) => Some(format!(
+                "Bearer error=\"insufficient_scope\", scope=\"{}\"",
+                scope.name()
+            )),
+            _ if self.status == StatusCode::UNAUTHORIZED => Some("Bearer".to_owned()),
+            _ => None,
+        };
+        if let Some(challenge) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if self.status == StatusCode::TOO_MANY_REQUESTS {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));

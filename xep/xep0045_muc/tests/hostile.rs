@@ -194,3 +194,75 @@ async fn who_has_blocked_somebody_hears_nothing_of_them() {
     bob.expect("<message id='1' type='groupchat'>...<body>x</body>...</message>");
     alice.expect_nothing();
 }
+
+#[tokio::test]
+async fn nothing_is_planted_in_a_room_that_ends_meanwhile() {
+    // §8.2: who kicks themselves out of their temporary room ends it; what else the request asks for is not kept for
+    // whoever makes the next room of this name.
+    let house = House::new(crate::MODULES).await;
+    let mut mallory = house.connect("mallory@localhost/x").await;
+    for request in [
+        "<query xmlns='http://jabber.org/protocol/muc#admin'><item role='none' nick='m'/>\
+         <item affiliation='owner' jid='trudy@localhost'/></query>",
+        "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='owner' jid='trudy@localhost'/>\
+         <item affiliation='outcast' jid='eve@localhost'/><item role='none' nick='m'/></query>",
+    ] {
+        enter(&mut mallory, "m").await;
+        super::instant(&mut mallory, ROOM, "").await;
+        mallory
+            .send(&format!("<iq id='p' to='{ROOM}' type='set'>{request}</iq>"))
+            .await;
+        let got: Vec<String> = std::iter::from_fn(|| mallory.next()).collect();
+        assert!(got.iter().any(|xml| xml.contains("code='307'")), "{got:#?}");
+        assert!(
+            got.iter().any(|xml| xml.contains("id='p' type='result'")),
+            "{got:#?}"
+        );
+        for table in [
+            "muc_rooms",
+            "muc_affiliations",
+            "muc_occupants",
+            "mav_versions",
+            "kim_data_keys",
+        ] {
+            let sql: &'static str = match table {
+                "muc_rooms" => "SELECT COUNT(*) FROM muc_rooms",
+                "muc_affiliations" => "SELECT COUNT(*) FROM muc_affiliations",
+                "muc_occupants" => "SELECT COUNT(*) FROM muc_occupants",
+                "mav_versions" => "SELECT COUNT(*) FROM mav_versions",
+                _ => "SELECT COUNT(*) FROM kim_data_keys WHERE owner = 'coven@conference.localhost'",
+            };
+            let row = house.db.fetch_optional(kim_core::db::Query::new(sql)).await;
+            assert_eq!(row.unwrap().unwrap().i64(0).unwrap(), 0, "{table} {request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_is_not_open_yet_is_not_there_for_requests_either() {
+    // §7.2.10, §10.1.1
+    let house = House::new(crate::MODULES).await;
+    let mut alice = house.connect("alice@localhost/x").await;
+    let mut bob = house.connect("bob@localhost/x").await;
+    enter(&mut alice, "alice").await;
+    for payload in [
+        "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='owner'/></query>",
+        "<query xmlns='http://jabber.org/protocol/muc#owner'/>",
+        "<query xmlns='jabber:iq:register'/>",
+        "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+    ] {
+        for to in [ROOM, "nowhere@conference.localhost"] {
+            bob.send(&format!("<iq id='q' to='{to}' type='get'>{payload}</iq>"))
+                .await;
+            let answer = bob.next().unwrap();
+            assert!(answer.contains("<item-not-found"), "{to} {payload}: {answer}");
+        }
+    }
+    let register = "<query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#register</value></field>\
+         <field var='muc#register_roomnick'><value>alice</value></field></x></query>";
+    bob.send(&format!("<iq id='r' to='{ROOM}' type='set'>{register}</iq>"))
+        .await;
+    assert!(bob.next().unwrap().contains("<item-not-found"));
+    alice.expect_nothing();
+}

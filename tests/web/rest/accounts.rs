@@ -1,0 +1,99 @@
+//! Registering and signing in.
+
+use super::{OPEN, code, history, json, login, post, refused};
+use crate::common::{PASSWORD, TestServer};
+
+#[tokio::test]
+async fn registering_has_the_rules_of_every_door() {
+    let closed = TestServer::start().await;
+    let body = json!({ "username": "carol", "password": "pencil" });
+    let answer = post(&closed, "/api/register", "", &body).await;
+    assert_eq!(code(&answer), refused(403, "not-allowed"));
+    let mut invited = body.clone();
+    invited["invitation"] = "a".repeat(32).into();
+    let answer = post(&closed, "/api/register", "", &invited).await;
+    assert_eq!(code(&answer), refused(404, "item-not-found"));
+    let router = &closed.server().house().router;
+    let invites = router
+        .fact::<kim_xep::xep0401_invites::api::Invites>()
+        .expect("invitations");
+    let wanted = kim_xep::xep0401_invites::api::Wanted::by_operator("localhost");
+    let uri = invites
+        .create(router, wanted)
+        .await
+        .expect("an invitation")
+        .links
+        .uri;
+    let token = uri.split("preauth=").nth(1).expect("a token");
+    invited["invitation"] = token.split(';').next().into();
+    let answer = post(&closed, "/api/register", "", &invited).await;
+    assert_eq!(
+        (answer.status, json(&answer)["jid"].clone()),
+        (201, json!("carol@localhost"))
+    );
+    invited["username"] = "dave".into();
+    let answer = post(&closed, "/api/register", "", &invited).await;
+    assert_eq!(answer.status, 404, "it is used up");
+
+    let open = TestServer::configured(OPEN).await;
+    assert_eq!(post(&open, "/api/register", "", &body).await.status, 201);
+    let again = post(&open, "/api/register", "", &body).await;
+    assert_eq!(code(&again), refused(409, "conflict"));
+    let reserved = json!({ "username": "admin", "password": "pencil" });
+    assert_eq!(
+        code(&post(&open, "/api/register", "", &reserved).await),
+        refused(409, "conflict")
+    );
+    let elsewhere = json!({ "username": "x", "password": "y", "domain": "guest.localhost" });
+    assert_eq!(
+        code(&post(&open, "/api/register", "", &elsewhere).await),
+        refused(404, "host-unknown")
+    );
+}
+
+#[tokio::test]
+async fn one_network_registers_a_few_accounts_an_hour() {
+    let server = TestServer::configured(OPEN).await;
+    for n in 0..3 {
+        let body = json!({ "username": format!("u{n}"), "password": "pencil" });
+        assert_eq!(post(&server, "/api/register", "", &body).await.status, 201);
+    }
+    let body = json!({ "username": "u3", "password": "pencil" });
+    let answer = post(&server, "/api/register", "", &body).await;
+    assert_eq!(code(&answer), refused(429, "resource-constraint"));
+}
+
+#[tokio::test]
+async fn guessing_passwords_is_slowed_down_as_at_every_door() {
+    let server = TestServer::configured("[limits]\nlogin_failures_burst = 4\n").await;
+    server.account("alice@localhost").await;
+    // Neither the answers nor what is counted tell who is there.
+    for name in ["alice", "nobody", "alice@elsewhere.example", "a b"] {
+        let body = json!({ "username": name, "password": "wrong" });
+        let answer = post(&server, "/api/login", "", &body).await;
+        assert_eq!(code(&answer), refused(401, "not-authorized"), "{name}");
+    }
+    let body = json!({ "username": "alice", "password": PASSWORD });
+    let answer = post(&server, "/api/login", "", &body).await;
+    assert_eq!(code(&answer), refused(429, "too-many-requests"));
+    assert!(answer.header("retry-after").is_some());
+    let mut stream = server.secured("localhost").await;
+    let failure = stream.plain("alice", PASSWORD).await;
+    assert!(
+        failure.as_str().contains("temporary-auth-failure"),
+        "{}",
+        failure.as_str()
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_ends_what_was_signed_in_with_the_old_one() {
+    let server = TestServer::start().await;
+    let alice = server.account("alice@localhost").await;
+    let token = login(&server, "alice").await;
+    let accounts = server.server().house().router.accounts();
+    let password = kim_core::accounts::scram::Password::prepare("another").expect("a password");
+    accounts.set_password(&alice, &password).await.expect("a change");
+    let answer = history(&server, &token, "user=bob").await;
+    assert_eq!(code(&answer), refused(401, "invalid-token"));
+}
