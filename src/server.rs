@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kim_core::cluster::Solo;
-use kim_core::config::Config;
+use kim_core::config::{Config, Sources};
 use kim_core::jid::BareJid;
 use kim_core::module::Entry;
 use kim_core::router::Host;
@@ -31,7 +31,7 @@ use crate::tls::{Certificates, TlsError};
 pub fn app() -> App {
     App {
         modules: MODULES,
-        serve: |config, _| Box::pin(serve(config)),
+        serve: |config, sources| Box::pin(serve(config, sources)),
         checks: vec![Box::new(|context| Box::pin(probe::check(context)))],
     }
 }
@@ -44,6 +44,7 @@ pub struct Server {
     addresses: Vec<(Security, SocketAddr)>,
     web_addresses: Vec<(Speaks, SocketAddr)>,
     upload: Option<Arc<Upload>>,
+    web: Arc<Web>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -116,6 +117,7 @@ impl Server {
             addresses,
             web_addresses,
             upload,
+            web,
             tasks,
         })
     }
@@ -148,6 +150,26 @@ impl Server {
     /// The certificates in use.
     pub fn certificates(&self) -> &Certificates {
         &self.certificates
+    }
+
+    /// Reads `[limits]` again from where the configuration came from. A file with mistakes, wherever in it, changes nothing.
+    pub fn reload_limits(&self, sources: &Sources) -> Result<(), Failure> {
+        let config = match Config::load(sources, &app().schemas()) {
+            Ok(config) => config,
+            Err(errors) => {
+                let first = errors.0.first().map(ToString::to_string).unwrap_or_default();
+                let mistakes = errors.0.len();
+                tracing::error!(event = "limits_refused", mistakes, error = %first, "the old ones stay in force");
+                return Err(errors.into());
+            }
+        };
+        let router = &self.house.router;
+        let is_new = router.replace_limits(&config.limits);
+        let limits = router.limits();
+        self.door.go_by(&limits);
+        self.web.go_by(&limits);
+        tracing::info!(event = "limits_reloaded", changed = is_new);
+        Ok(())
     }
 
     /// Reads the certificates again. Bad ones are refused and the old ones stay.
@@ -209,7 +231,7 @@ impl From<TlsError> for Failure {
 }
 
 /// `kim serve`: runs until SIGTERM or SIGINT.
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, sources: Sources) -> Result<(), Failure> {
     log_panics();
     let signals =
         |kind| signal(kind).map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")));
@@ -223,6 +245,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     while !told_to_stop(&mut terminate, &mut interrupt, &mut hang_up).await {
         // What is wrong has been logged.
         let _ = server.reload();
+        let _ = server.reload_limits(&sources);
     }
     server.stop().await;
     Ok(())

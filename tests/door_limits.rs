@@ -344,3 +344,60 @@ async fn a_made_certificate_is_for_the_domain_and_its_services_and_its_key_is_pr
     client.read_header().await;
     assert_eq!(client.header("from"), Some("bücher.example"));
 }
+
+// ——— limits that change ———
+
+#[tokio::test]
+async fn new_limits_hold_for_what_begins_and_mistakes_are_told_in_a_line() {
+    let server = TestServer::start().await;
+    let mut alice = server.session("alice@localhost/phone").await;
+    let load = |toml: &str| {
+        let sources = Sources::none().text("kim.toml", toml);
+        server.server().reload_limits(&sources)
+    };
+    let block = |id: u32| {
+        format!(
+            "<iq type='set' id='b{id}'><block xmlns='urn:xmpp:blocking'><item jid='m{id}@localhost'/></block></iq>"
+        )
+    };
+    let answer = async |client: &mut Client, id: u32| {
+        client.send(block(id)).await;
+        loop {
+            let next = client.next().await;
+            if next.attr("id").as_deref() == Some(&*format!("b{id}")) {
+                return next.attr("type").unwrap_or_default().into_owned();
+            }
+        }
+    };
+    assert_eq!(answer(&mut alice, 1).await, "result");
+    // What rooms go by holds at the next use, what doors go by for the next connection.
+    load("[limits]\nblock_list_max = 1\nstreams_per_address_max = 2\nlogin_failures_burst = 1\n")
+        .expect("good limits");
+    assert_eq!(answer(&mut alice, 2).await, "error");
+    let mut second = server.secured("localhost").await;
+    assert_eq!(
+        condition(&second.scram(Scram::new("alice", "guess")).await),
+        "not-authorized"
+    );
+    assert_eq!(
+        condition(&second.scram(Scram::new("alice", "guess")).await),
+        "temporary-auth-failure"
+    );
+    let mut third = server.connect().await;
+    third.read_to_end().await;
+    assert!(third.transcript.is_empty());
+    // A file with a mistake, wherever, changes nothing and says what is wrong in one line for each.
+    for wrong in [
+        "[limits]\nblock_list_max = -3\n",
+        "[limits]\nblock_list_max = 50\nblock_lists_max = 3\n",
+        "[limits]\nblock_list_max = 50\n[server]\ndomains = []\n",
+        "[limits\n",
+    ] {
+        let failure = load(wrong).expect_err("it is refused").to_string();
+        assert!(failure.contains("kim.toml"), "{failure}");
+        assert_eq!(failure.trim().lines().count(), 1, "{failure}");
+        assert_eq!(answer(&mut alice, 3).await, "error", "{wrong}");
+    }
+    load("").expect("no limits are the defaults");
+    assert_eq!(answer(&mut alice, 4).await, "result");
+}

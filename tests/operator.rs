@@ -81,6 +81,43 @@ async fn hangup_brings_new_certificates_and_keeps_the_sessions() {
     guest.expect_nothing().await;
 }
 
+/// How large an element may be before login, as a new connection is told (XEP-0478).
+async fn told(server: &Process) -> String {
+    let mut client = Client::connect(server.direct).await;
+    client
+        .handshake(&TlsOptions::direct())
+        .await
+        .expect("a handshake");
+    client.open("localhost").await;
+    let (_, rest) = client.features().split_once("<max-bytes>").expect("a limit");
+    rest.split('<').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn hangup_brings_new_limits_and_a_file_with_a_mistake_changes_none() {
+    let server = Process::start_with_file("[limits]\nstanza_bytes_before_login_max = 12000\n");
+    assert_eq!(told(&server).await, "12000");
+    let becomes = async |limit: &str| {
+        while told(&server).await != limit {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let limit = |bytes: u32| format!("[limits]\nstanza_bytes_before_login_max = {bytes}\n");
+    for (text, holds) in [
+        (limit(13_000), "13000"),
+        // Wrong where it is, and wrong elsewhere (tests/door_limits.rs shows that neither changes anything); then right again.
+        (limit(5), "13000"),
+        (limit(14_000) + "[c2s]\nrequire_tsl = true\n", "13000"),
+        (limit(15_000), "15000"),
+    ] {
+        std::fs::write(server.settings(), text).expect("the file");
+        server.signal("HUP");
+        tokio::time::timeout(common::PATIENCE, becomes(holds))
+            .await
+            .expect("the limit that holds is told");
+    }
+}
+
 #[tokio::test]
 async fn terminate_tells_everybody_and_ends_with_success() {
     for signal in ["TERM", "INT"] {

@@ -2,7 +2,7 @@
 //! one for each address that fails to log in.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::places::Origin;
@@ -70,8 +70,15 @@ impl Bucket {
 
 /// Failed logins, by origin (docs/security.md, row 10). An origin without failures takes no memory.
 pub struct Failures {
-    rate: Rate,
+    rate: RwLock<Rate>,
     buckets: Mutex<HashMap<Origin, Bucket>>,
+}
+
+fn rate_of(burst: u32, refill_seconds: u64) -> Rate {
+    Rate {
+        per_second: 1.0 / refill_seconds.max(1) as f32,
+        burst: burst as f32,
+    }
 }
 
 /// Origins remembered; beyond that, those that are good again are forgotten at once.
@@ -80,28 +87,35 @@ const ORIGINS_MAX: usize = 100_000;
 impl Failures {
     /// `burst` failures are free; one more after each `refill_seconds`.
     pub fn new(burst: u32, refill_seconds: u64) -> Failures {
-        let rate = Rate {
-            per_second: 1.0 / refill_seconds.max(1) as f32,
-            burst: burst as f32,
-        };
         Failures {
-            rate,
+            rate: RwLock::new(rate_of(burst, refill_seconds)),
             buckets: Mutex::default(),
         }
     }
 
+    /// From now on so many.
+    pub fn resize(&self, burst: u32, refill_seconds: u64) {
+        *self.rate.write().unwrap_or_else(PoisonError::into_inner) = rate_of(burst, refill_seconds);
+    }
+
+    fn rate(&self) -> Rate {
+        *self.rate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether an origin may try.
     pub fn allows(&self, origin: Origin, now: Instant) -> bool {
+        let rate = self.rate();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bucket) = buckets.get_mut(&origin) else {
             return true;
         };
-        bucket.refill(self.rate, now);
+        bucket.refill(rate, now);
         bucket.level >= 1.0
     }
 
     /// An origin has failed.
     pub fn failed(&self, origin: Origin, now: Instant) {
+        let rate = self.rate();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= ORIGINS_MAX && !buckets.contains_key(&origin) {
             drop(buckets);
@@ -114,16 +128,17 @@ impl Failures {
         }
         buckets
             .entry(origin)
-            .or_insert_with(|| Bucket::full(self.rate, now))
-            .take(1.0, self.rate, now);
+            .or_insert_with(|| Bucket::full(rate, now))
+            .take(1.0, rate, now);
     }
 
     /// Forgets the origins whose buckets are full again.
     pub fn forget(&self, now: Instant) {
+        let rate = self.rate();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         buckets.retain(|_, bucket| {
-            bucket.refill(self.rate, now);
-            bucket.level < self.rate.burst
+            bucket.refill(rate, now);
+            bucket.level < rate.burst
         });
         buckets.shrink_to_fit();
     }

@@ -121,7 +121,7 @@ fn accept(door: &Arc<Door>, tcp: TcpStream, from: SocketAddr, security: Security
         return;
     };
     prepare(&tcp);
-    let link = Tcp::new(Socket::new(tcp), BytesMut::new(), door.wire_before_login);
+    let link = Tcp::new(Socket::new(tcp), BytesMut::new(), door.wire_before_login());
     tokio::spawn(connection::serve(
         door.clone(),
         Link::Tcp(link),

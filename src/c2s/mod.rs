@@ -18,8 +18,8 @@ mod socket;
 mod stream;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use kim_core::config::Limits;
@@ -58,12 +58,9 @@ pub struct Door {
     failures: Failures,
     guesses: Arc<Guesses>,
     /// TLS handshakes being computed.
-    handshakes: Semaphore,
+    handshakes: Turns,
     /// Passwords being hashed (PLAIN).
     hashing: Semaphore,
-    rates: Rates,
-    wire_before_login: wire::Limits,
-    wire_after_login: wire::Limits,
     /// Turns true when the server stops.
     stopping: watch::Sender<bool>,
     /// Connections there are.
@@ -74,27 +71,48 @@ pub struct Door {
     pub counters: Counters,
 }
 
+/// Turns at something of which only so much is done at a time.
+struct Turns(RwLock<Arc<Semaphore>>);
+
+impl Turns {
+    fn new(turns_max: usize) -> Turns {
+        Turns(RwLock::new(Arc::new(Semaphore::new(turns_max))))
+    }
+
+    /// Those to be had now.
+    fn now(&self) -> Arc<Semaphore> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on so many, beside those that have begun.
+    fn resize(&self, turns_max: usize) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Semaphore::new(turns_max));
+    }
+}
+
 /// How fast clients may send.
-struct Rates {
-    stanzas: Rate,
-    bytes: Rate,
-    guest_percent: u32,
+pub(crate) struct Rates {
+    pub stanzas: Rate,
+    pub bytes: Rate,
 }
 
 impl Rates {
-    fn stanzas(&self, guest: bool) -> Rate {
-        if guest {
-            self.stanzas.percent(self.guest_percent)
-        } else {
-            self.stanzas
-        }
-    }
-
-    fn bytes(&self, guest: bool) -> Rate {
-        if guest {
-            self.bytes.percent(self.guest_percent)
-        } else {
-            self.bytes
+    /// What the limits allow, a guest or anybody else.
+    pub fn of(limits: &Limits, guest: bool) -> Rates {
+        let rate = |per_second: u32, burst: u32| {
+            let rate = Rate {
+                per_second: per_second as f32,
+                burst: burst as f32,
+            };
+            if guest {
+                rate.percent(limits.guest_rate_percent)
+            } else {
+                rate
+            }
+        };
+        Rates {
+            stanzas: rate(limits.stanzas_per_second, limits.stanzas_burst),
+            bytes: rate(limits.bytes_per_second, limits.bytes_burst),
         }
     }
 }
@@ -139,7 +157,7 @@ impl Counters {
 impl Door {
     /// A door to the house behind `router`.
     pub fn new(router: Arc<Router>, certificates: Arc<Certificates>) -> Arc<Door> {
-        let limits = router.limits().clone();
+        let limits = router.limits();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Arc::new(Door {
             places: Places::new(
@@ -148,21 +166,8 @@ impl Door {
             ),
             failures: Failures::new(limits.login_failures_burst, limits.login_failure_refill_seconds),
             guesses: Guesses::new(),
-            handshakes: Semaphore::new(limits.tls_handshakes_concurrent_max),
+            handshakes: Turns::new(limits.tls_handshakes_concurrent_max),
             hashing: Semaphore::new((cores / 2).max(1)),
-            rates: Rates {
-                stanzas: Rate {
-                    per_second: limits.stanzas_per_second as f32,
-                    burst: limits.stanzas_burst as f32,
-                },
-                bytes: Rate {
-                    per_second: limits.bytes_per_second as f32,
-                    burst: limits.bytes_burst as f32,
-                },
-                guest_percent: limits.guest_rate_percent,
-            },
-            wire_before_login: wire_limits(&limits, limits.stanza_bytes_before_login_max),
-            wire_after_login: wire_limits(&limits, limits.stanza_bytes_max),
             stopping: watch::Sender::new(false),
             alive: watch::Sender::new(0),
             waiting: watch::Sender::new(0),
@@ -175,6 +180,17 @@ impl Door {
     /// The house behind it.
     pub fn router(&self) -> &Arc<Router> {
         &self.router
+    }
+
+    /// Goes by other limits from now on: connections that are there keep the form of XML they began with, and their place.
+    pub(crate) fn go_by(&self, limits: &Limits) {
+        self.places.resize(
+            limits.streams_per_address_max,
+            limits.streams_unauthenticated_per_address_max,
+        );
+        self.failures
+            .resize(limits.login_failures_burst, limits.login_failure_refill_seconds);
+        self.handshakes.resize(limits.tls_handshakes_concurrent_max);
     }
 
     /// The certificates it shows.
@@ -226,7 +242,7 @@ impl Door {
     pub(crate) async fn turn_at(&self, account: &BareJid, origin: Origin) -> Option<Turn> {
         let now = self.router.clock().now();
         self.guesses
-            .turn(account, origin, self.router.limits(), now)
+            .turn(account, origin, &self.router.limits(), now)
             .await
     }
 
@@ -254,12 +270,14 @@ impl Door {
 
     /// How much of anything is read before login.
     pub(crate) fn wire_before_login(&self) -> wire::Limits {
-        self.wire_before_login
+        let limits = self.router.limits();
+        wire_limits(&limits, limits.stanza_bytes_before_login_max)
     }
 
     /// How much of anything is read after login.
     pub(crate) fn wire_after_login(&self) -> wire::Limits {
-        self.wire_after_login
+        let limits = self.router.limits();
+        wire_limits(&limits, limits.stanza_bytes_max)
     }
 
     fn alive(self: &Arc<Door>) -> Counted {

@@ -155,7 +155,7 @@ pub(crate) async fn handshake(
         // Nothing is laid out for a client that says nothing.
         socket.readable().await?;
         let (config, witness) = door.certificates.current().for_connection(protocols);
-        socket.handshake(config, &door.handshakes, input).await?;
+        socket.handshake(config, &door.handshakes.now(), input).await?;
         Ok(witness.bindings())
     };
     let seconds = door.router.limits().tls_handshake_seconds_max;

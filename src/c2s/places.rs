@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The address that limits go by: an IPv4 address, also where it is written as IPv6, or the /64 of an IPv6 address.
@@ -21,8 +22,8 @@ impl Origin {
 
 /// The streams that there are, by origin.
 pub struct Places {
-    streams_max: usize,
-    unauthenticated_max: usize,
+    streams_max: AtomicUsize,
+    unauthenticated_max: AtomicUsize,
     taken: Mutex<HashMap<Origin, Taken>>,
 }
 
@@ -36,17 +37,26 @@ impl Places {
     /// Places for so many streams of one origin, so many of them before login.
     pub fn new(streams_max: usize, unauthenticated_max: usize) -> Arc<Places> {
         Arc::new(Places {
-            streams_max,
-            unauthenticated_max,
+            streams_max: AtomicUsize::new(streams_max),
+            unauthenticated_max: AtomicUsize::new(unauthenticated_max),
             taken: Mutex::default(),
         })
+    }
+
+    /// From now on so many. Whoever has a place keeps it.
+    pub fn resize(&self, streams_max: usize, unauthenticated_max: usize) {
+        self.streams_max.store(streams_max, Ordering::Relaxed);
+        self.unauthenticated_max
+            .store(unauthenticated_max, Ordering::Relaxed);
     }
 
     /// A place for a new stream, if there is one.
     pub fn take(self: &Arc<Places>, origin: Origin) -> Option<Place> {
         let mut taken = self.lock();
         let of_origin = taken.entry(origin).or_default();
-        if of_origin.streams >= self.streams_max || of_origin.unauthenticated >= self.unauthenticated_max {
+        if of_origin.streams >= self.streams_max.load(Ordering::Relaxed)
+            || of_origin.unauthenticated >= self.unauthenticated_max.load(Ordering::Relaxed)
+        {
             return None;
         }
         of_origin.streams += 1;
@@ -120,6 +130,8 @@ mod tests {
         let fourth = places.take(home);
         assert!(fourth.is_some());
         assert!(places.take(home).is_none(), "three in all");
+        places.resize(4, 3);
+        assert!(places.take(home).is_some());
         drop((first, third, fourth));
         assert!(places.lock().is_empty());
     }

@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 use tracing::Instrument;
 
 use super::Door;
+use super::Rates;
 use super::bind::{BoxFuture, Registered};
 use super::bucket::Bucket;
 use super::handover;
@@ -77,12 +78,12 @@ impl Connection {
             lang,
             ..
         } = stream;
-        link.set_limits(door.wire_after_login);
+        link.set_limits(door.wire_after_login());
         let now = Instant::now();
-        let guest = registered.session().guest;
+        let rates = Rates::of(&door.router.limits(), registered.session().guest);
         Connection {
-            stanzas: Bucket::full(door.rates.stanzas(guest), now),
-            bytes: Bucket::full(door.rates.bytes(guest), now),
+            stanzas: Bucket::full(rates.stanzas, now),
+            bytes: Bucket::full(rates.bytes, now),
             door,
             link,
             registered,
@@ -236,13 +237,13 @@ impl Connection {
     fn count(&mut self, stanzas: f32, bytes: f32) {
         let now = Instant::now();
         let guest = self.registered.session().guest;
-        let (stanza_rate, byte_rate) = (self.door.rates.stanzas(guest), self.door.rates.bytes(guest));
-        self.stanzas.take(stanzas, stanza_rate, now);
-        self.bytes.take(bytes, byte_rate, now);
+        let rates = Rates::of(&self.door.router.limits(), guest);
+        self.stanzas.take(stanzas, rates.stanzas, now);
+        self.bytes.take(bytes, rates.bytes, now);
         let wait = self
             .stanzas
-            .wait(stanza_rate, now)
-            .max(self.bytes.wait(byte_rate, now));
+            .wait(rates.stanzas, now)
+            .max(self.bytes.wait(rates.bytes, now));
         if let Some(wait) = wait {
             self.pause = Some(Box::pin(tokio::time::sleep(wait)));
         }

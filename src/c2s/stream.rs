@@ -184,7 +184,7 @@ impl Stream {
     /// Everything that came so far is forgotten: it was not protected, and what follows is (RFC 6120 §5.4.3.3).
     pub fn forget_plaintext(&mut self) {
         if let Some(tcp) = self.link.tcp() {
-            tcp.forget(self.door.wire_before_login);
+            tcp.forget(self.door.wire_before_login());
         }
         self.answered = false;
         self.claimed = None;

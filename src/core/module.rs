@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::accounts::Eraser;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Schema, Section};
+use crate::config::{Config, ConfigError, LimitsInForce, Schema, Section};
 use crate::cx::Cx;
 use crate::db::{Db, Migration};
 use crate::error::{Condition, Fault};
@@ -292,28 +292,14 @@ pub struct Registrar<'a> {
     pub clock: &'a Clock,
     /// The whole configuration; a room's own section is handed to it apart.
     pub config: &'a Config,
-    tables: &'a mut Tables,
+    /// The limits in force. They may change: a room that goes by one keeps a clone and asks at each use.
+    pub limits: &'a LimitsInForce,
+    pub(crate) tables: &'a mut Tables,
 }
 
 impl<'a> Registrar<'a> {
-    pub(crate) fn new(
-        db: &'a Db,
-        seals: &'a Seals,
-        clock: &'a Clock,
-        config: &'a Config,
-        tables: &'a mut Tables,
-    ) -> Registrar<'a> {
-        Registrar {
-            db,
-            seals,
-            clock,
-            config,
-            tables,
-        }
-    }
-
     /// Registers all modules that the configuration does not darken.
-    pub(crate) fn register_all(&mut self, modules: &[Entry]) -> Result<(), Startup> {
+    pub(crate) fn register_all(mut self, modules: &[Entry]) -> Result<(), Startup> {
         self.tables.erasers = modules.iter().flat_map(|entry| entry.erasers).copied().collect();
         for entry in modules
             .iter()
@@ -333,7 +319,7 @@ impl<'a> Registrar<'a> {
                 iqs: Vec::new(),
                 features: Vec::new(),
             });
-            (entry.register)(self.config, self)?;
+            (entry.register)(self.config, &mut self)?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicUsize;
 use axum::Router as Routes;
 use axum::middleware;
 use axum::routing::{any, get};
-use kim_core::config::Network;
+use kim_core::config::{Limits, Network};
 use kim_core::db::Db;
 use kim_core::router::Router;
 
@@ -52,12 +52,18 @@ impl Web {
         Arc::new(Web {
             places: Places::new(connections_max, connections_max),
             bosh: Arc::default(),
-            paces: rest::Paces::new(door.router().limits()),
+            paces: rest::Paces::new(door.router().limits_in_force().clone()),
             connections: AtomicUsize::new(0),
             upload,
             door,
             db,
         })
+    }
+
+    /// Goes by other limits from now on.
+    pub(crate) fn go_by(&self, limits: &Limits) {
+        let connections_max = limits.http_connections_per_address_max;
+        self.places.resize(connections_max, connections_max);
     }
 
     /// The house.

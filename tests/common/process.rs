@@ -27,8 +27,18 @@ impl Process {
 
     /// The same, reading its greeting up to the line that begins with `end`.
     pub fn start_reading(settings: &[(&str, &str)], end: &str) -> Process {
+        Process::begin(settings, "", end)
+    }
+
+    /// The same with a file of settings.
+    pub fn start_with_file(file: &str) -> Process {
+        Process::begin(&[], file, "database")
+    }
+
+    fn begin(settings: &[(&str, &str)], file: &str, end: &str) -> Process {
         let home = std::env::temp_dir().join(format!("kim-test-{}", kim_core::random::token()));
         prepare_data_dir(&home).expect("a folder");
+        std::fs::write(home.join("kim.toml"), file).expect("the file of settings");
         let mut command = Command::new(env!("CARGO_BIN_EXE_kim"));
         command
             .arg("serve")
@@ -71,6 +81,11 @@ impl Process {
             child,
             home,
         }
+    }
+
+    /// Its file of settings.
+    pub fn settings(&self) -> PathBuf {
+        self.home.join("kim.toml")
     }
 
     /// Its data directory.

@@ -16,8 +16,6 @@ use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
-use store::roster_change::RosterLimits;
-
 pub mod api;
 mod cache;
 mod change;
@@ -90,24 +88,15 @@ impl Module for Im {
     const ERASERS: &'static [Eraser] = &[store::roster::erase, store::offline::erase];
 
     fn register(config: ImConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let limits = house.config.limits.effective();
-        let roster_limits = RosterLimits {
-            items_max: limits.roster_items_max,
-            text_chars_max: config.roster_text_chars_max,
-            requests_max: limits.pending_subscriptions_max,
-        };
-        let rosters = Arc::new(rosters::Rosters::new(
-            house.db,
-            roster_limits,
-            config.roster_cache_bytes_max,
-        ));
+        let limits = house.limits.clone();
+        let offline_bytes_max = config.offline_bytes_max;
+        let is_kept_offline = limits.now().offline_messages_max > 0;
+        let rosters = Arc::new(rosters::Rosters::new(house.db, limits.clone(), &config));
         let offline = Arc::new(offline::Offline::new(
             house.db,
             house.seals,
-            offline::OfflineLimits {
-                messages_max: limits.offline_messages_max,
-                bytes_max: config.offline_bytes_max,
-            },
+            limits,
+            offline_bytes_max,
         ));
         house.provide(Arc::new(api::Subscriptions::new(rosters.clone())));
         house.provide(Arc::new(api::OfflineMessages::new(offline.clone())));
@@ -163,7 +152,7 @@ impl Module for Im {
             Offer::AfterLogin,
             feature("<sub xmlns='urn:xmpp:features:pre-approval'/>"),
         );
-        if limits.offline_messages_max > 0 {
+        if is_kept_offline {
             house.feature(&[At::Server], "msgoffline");
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kim_core::clock::Timestamp;
+use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::db::Db;
 use kim_core::error::{Condition, Fault, StanzaError};
@@ -63,34 +64,32 @@ struct Counted {
     since: usize,
 }
 
-/// Limits on what waits for one account.
-#[derive(Clone, Copy, Debug)]
-pub struct OfflineLimits {
-    /// Messages; 0 keeps none.
-    pub messages_max: usize,
-    /// Their bytes.
-    pub bytes_max: usize,
-}
-
 /// Messages that wait.
 pub struct Offline {
     store: OfflineStore,
     seals: Seals,
-    limits: OfflineLimits,
+    limits: LimitsInForce,
+    bytes_max: usize,
     locks: Locks,
     usages: Mutex<HashMap<BareJid, Counted>>,
 }
 
 impl Offline {
     /// The messages in a database.
-    pub fn new(db: &Db, seals: &Seals, limits: OfflineLimits) -> Offline {
+    pub fn new(db: &Db, seals: &Seals, limits: LimitsInForce, bytes_max: usize) -> Offline {
         Offline {
             store: OfflineStore::new(db.clone()),
             seals: seals.clone(),
             limits,
+            bytes_max,
             locks: Locks::new(),
             usages: Mutex::default(),
         }
+    }
+
+    /// How many messages may wait; 0: none.
+    fn messages_max(&self) -> usize {
+        self.limits.now().offline_messages_max
     }
 
     /// Forgets everything that waits for an account: its client has it from elsewhere, or the account goes.
@@ -108,7 +107,7 @@ impl Offline {
         let sealing = self.seals.key(account.as_str()).await?;
         let sealed = kept::seal(stanza, &sealing, &aad(account, key));
         let usage = self.usage(account).await?;
-        if usage.messages >= self.limits.messages_max || usage.bytes + sealed.len() > self.limits.bytes_max {
+        if usage.messages >= self.messages_max() || usage.bytes + sealed.len() > self.bytes_max {
             if cx
                 .fact::<Archived>()
                 .is_some_and(|archived| archived.account == *account)
@@ -135,8 +134,8 @@ impl Offline {
         match known {
             Some(Counted { usage, since })
                 if since < COUNTED_MESSAGES_MAX
-                    && usage.messages < self.limits.messages_max
-                    && usage.bytes < self.limits.bytes_max =>
+                    && usage.messages < self.messages_max()
+                    && usage.bytes < self.bytes_max =>
             {
                 Ok(usage)
             }
@@ -173,7 +172,7 @@ impl Offline {
     /// What its outbox cannot take at once follows as the client reads.
     pub async fn arrive(self: &Arc<Self>, router: &Arc<Router>, session: &Arc<Session>, presence: Presence) {
         // If an earlier presence began it, it goes on.
-        let begin = self.limits.messages_max > 0 && !Catching::up(session);
+        let begin = self.messages_max() > 0 && !Catching::up(session);
         if begin {
             Catching::set(session, true);
         }
@@ -297,7 +296,7 @@ pub struct Keep {
 impl On<Undelivered> for Keep {
     async fn on(&self, event: &mut Undelivered, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router().clone();
-        if self.offline.limits.messages_max == 0 || router.host(event.account.domain()) != Some(Host::Users) {
+        if self.offline.messages_max() == 0 || router.host(event.account.domain()) != Some(Host::Users) {
             return Ok(Flow::Next);
         }
         match worth::of(&event.stanza) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kim_core::config::LimitsInForce;
 use kim_core::db::{Db, DbError};
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
@@ -46,17 +47,28 @@ pub struct Rosters {
     store: RosterStore,
     cache: Cache,
     locks: Locks,
-    limits: RosterLimits,
+    limits: LimitsInForce,
+    text_chars_max: usize,
 }
 
 impl Rosters {
     /// The rosters in a database.
-    pub fn new(db: &Db, limits: RosterLimits, cache_bytes_max: usize) -> Rosters {
+    pub fn new(db: &Db, limits: LimitsInForce, config: &super::ImConfig) -> Rosters {
         Rosters {
             store: RosterStore::new(db.clone()),
-            cache: Cache::new(cache_bytes_max),
+            cache: Cache::new(config.roster_cache_bytes_max),
             locks: Locks::new(),
             limits,
+            text_chars_max: config.roster_text_chars_max,
+        }
+    }
+
+    fn limits(&self) -> RosterLimits {
+        let limits = self.limits.now();
+        RosterLimits {
+            items_max: limits.roster_items_max,
+            text_chars_max: self.text_chars_max,
+            requests_max: limits.pending_subscriptions_max,
         }
     }
 
@@ -127,7 +139,7 @@ impl Rosters {
             contact: contact.clone(),
             edit,
             now: router.clock().now().0,
-            limits: self.limits,
+            limits: self.limits(),
         });
         let (rosters, router) = (self.clone(), router.clone());
         let work = tokio::spawn(async move {

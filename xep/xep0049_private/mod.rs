@@ -39,17 +39,23 @@ impl Module for PrivateXml {
         version: "1.2",
         coverage: Coverage::Complete,
     }];
-    const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0049_private",
-        name: "0001_private",
-        sql: include_str!("migrations/0001_private.sql"),
-    }];
+    const MIGRATIONS: &'static [Migration] = &[
+        Migration {
+            room: "xep0049_private",
+            name: "0001_private",
+            sql: include_str!("migrations/0001_private.sql"),
+        },
+        Migration {
+            room: "xep0049_private",
+            name: "0002_sealed",
+            sql: include_str!("migrations/0002_sealed.sql"),
+        },
+    ];
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let bytes_max = house.config.limits.effective().private_bytes_max;
         for kind in [IqType::Get, IqType::Set] {
-            let handler = Keeper(Private::new(house.db.clone(), bytes_max));
+            let handler = Keeper(Private::new(house.db, house.seals, house.limits));
             house.iq(&[At::Own], kind, "query", NS, handler);
             // §2.3: "forbidden" is preferred.
             house.refuse_others(kind, "query", NS, Condition::Forbidden);

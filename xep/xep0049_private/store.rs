@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use kim_core::config::LimitsInForce;
 use kim_core::db::{BoxFuture, Db, DbError, Query, Tx};
+use kim_core::error::Fault;
 use kim_core::jid::BareJid;
+use kim_core::seal::Seals;
 
 /// What an entry costs beside its texts, in bytes, so that many small ones weigh too.
 const ENTRY_BYTES: usize = 100;
@@ -27,32 +30,61 @@ impl Entry {
 /// All accounts' private XML.
 pub(super) struct Private {
     db: Db,
-    bytes_max: usize,
+    seals: Seals,
+    limits: LimitsInForce,
+}
+
+/// An entry belongs where it is.
+fn aad<'a>(account: &'a BareJid, ns: &'a str, name: &'a str) -> [&'a [u8]; 4] {
+    [
+        b"private xml",
+        account.as_str().as_bytes(),
+        ns.as_bytes(),
+        name.as_bytes(),
+    ]
 }
 
 impl Private {
-    pub fn new(db: Db, bytes_max: usize) -> Private {
-        Private { db, bytes_max }
+    pub fn new(db: &Db, seals: &Seals, limits: &LimitsInForce) -> Private {
+        Private {
+            db: db.clone(),
+            seals: seals.clone(),
+            limits: limits.clone(),
+        }
     }
 
     /// An entry of an account.
-    pub async fn get(&self, account: &BareJid, ns: &str, name: &str) -> Result<Option<String>, DbError> {
-        let query = Query::new("SELECT xml FROM private_xml WHERE account = $1 AND ns = $2 AND name = $3");
+    pub async fn get(&self, account: &BareJid, ns: &str, name: &str) -> Result<Option<String>, Fault> {
+        let query =
+            Query::new("SELECT xml, sealed FROM private_xml WHERE account = $1 AND ns = $2 AND name = $3");
         let row = self
             .db
             .fetch_optional(query.bind(account.as_str()).bind(ns).bind(name))
             .await?;
-        row.map(|row| row.text(0)).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let Some(sealed) = row.opt_bytes(1)? else {
+            return Ok(Some(row.text(0)?));
+        };
+        let key = self.seals.key(account.as_str()).await?;
+        let opened = key.open(&aad(account, ns, name), &sealed).ok();
+        let xml = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+        if xml.is_none() {
+            tracing::error!(event = "private_xml_unreadable", %account, ns);
+        }
+        Ok(xml)
     }
 
     /// Replaces entries of one namespace and returns when that is committed. False: the account would exceed its limit,
     /// and nothing was changed.
-    pub async fn put(&self, account: &BareJid, ns: &str, entries: Vec<Entry>) -> Result<bool, DbError> {
+    pub async fn put(&self, account: &BareJid, ns: &str, entries: Vec<Entry>) -> Result<bool, Fault> {
+        let key = self.seals.key(account.as_str()).await?;
+        let seal = |entry: &Entry| key.seal(&aad(account, ns, &entry.name), entry.xml.as_bytes());
         let change = Arc::new(Change {
             account: account.clone(),
             ns: ns.to_owned(),
+            sealed: entries.iter().map(seal).collect(),
             entries,
-            bytes_max: i64::try_from(self.bytes_max).unwrap_or(i64::MAX),
+            bytes_max: i64::try_from(self.limits.now().private_bytes_max).unwrap_or(i64::MAX),
         });
         let written = self.db.write(move |tx| {
             let change = change.clone();
@@ -61,7 +93,7 @@ impl Private {
         match written.await {
             Ok(()) => Ok(true),
             Err(DbError::Refused(_)) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -70,6 +102,8 @@ struct Change {
     account: BareJid,
     ns: String,
     entries: Vec<Entry>,
+    /// Their XML.
+    sealed: Vec<Vec<u8>>,
     bytes_max: i64,
 }
 
@@ -85,19 +119,22 @@ impl Change {
             tx.execute(erase.bind(account).bind(&self.ns).bind(&entry.name))
                 .await?;
         }
-        let kept = self.entries.iter().filter(|entry| !entry.xml.is_empty());
-        let rows = kept.map(|entry| {
-            let bytes = entry.weight_bytes(&self.ns);
-            [
-                account.into(),
-                (&self.ns).into(),
-                (&entry.name).into(),
-                (&entry.xml).into(),
-                bytes.into(),
-            ]
-        });
+        let kept = self.entries.iter().zip(&self.sealed);
+        let rows = kept
+            .filter(|(entry, _)| !entry.xml.is_empty())
+            .map(|(entry, sealed)| {
+                let bytes = entry.weight_bytes(&self.ns);
+                [
+                    account.into(),
+                    (&self.ns).into(),
+                    (&entry.name).into(),
+                    "".into(),
+                    bytes.into(),
+                    sealed.as_slice().into(),
+                ]
+            });
         tx.insert_rows(
-            "INSERT INTO private_xml (account, ns, name, xml, bytes)",
+            "INSERT INTO private_xml (account, ns, name, xml, bytes, sealed)",
             rows,
             "",
         )

@@ -144,3 +144,39 @@ async fn nothing_stays_of_an_account_that_goes() {
     assert_eq!(rows(&house).await, 1);
     get(&mut bob, "<a xmlns='urn:a'/>", "<a xmlns='urn:a'>2</a>").await;
 }
+
+/// Changes a row behind the server's back.
+async fn meddle(house: &House, sql: &'static str) {
+    let job = house
+        .db
+        .write(move |tx| Box::pin(async move { tx.execute(Query::new(sql)).await.map(|_| ()) }));
+    job.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_lies_there_is_sealed_and_rows_from_before_are_read_still() {
+    let house = House::new(MODULES).await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    meddle(
+        &house,
+        "INSERT INTO private_xml (account, ns, name, xml, bytes) \
+         VALUES ('alice@localhost', 'urn:old', 'a', '<a xmlns=''urn:old''>x</a>', 100)",
+    )
+    .await;
+    get(&mut alice, "<a xmlns='urn:old'/>", "<a xmlns='urn:old'>x</a>").await;
+    assert!(set(&mut alice, "<a xmlns='urn:old'>y</a>").await);
+    assert!(set(&mut alice, "<b xmlns='urn:old'>z</b>").await);
+    let count = Query::new("SELECT COUNT(*) FROM private_xml WHERE xml = '' AND length(sealed) > 20");
+    let row = house.db.fetch_optional(count).await.unwrap().unwrap();
+    assert_eq!(row.i64(0).unwrap(), 2);
+    get(&mut alice, "<a xmlns='urn:old'/>", "<a xmlns='urn:old'>y</a>").await;
+    // What is sealed for one place does not open at another, and keeps nobody from writing anew.
+    meddle(
+        &house,
+        "UPDATE private_xml SET sealed = (SELECT sealed FROM private_xml WHERE name = 'b') WHERE name = 'a'",
+    )
+    .await;
+    get(&mut alice, "<a xmlns='urn:old'/>", "<a xmlns='urn:old'/>").await;
+    assert!(set(&mut alice, "<a xmlns='urn:old'>again</a>").await);
+    get(&mut alice, "<a xmlns='urn:old'/>", "<a xmlns='urn:old'>again</a>").await;
+}

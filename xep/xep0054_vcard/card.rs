@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::module::{HandleIq, Reply, Request};
@@ -28,7 +29,7 @@ impl HandleIq for Show {
 /// Replaces one's own vCard (§3.2). The answer leaves when it is stored.
 pub(super) struct Change {
     pub cards: Arc<Cards>,
-    pub bytes_max: usize,
+    pub limits: LimitsInForce,
 }
 
 impl HandleIq for Change {
@@ -39,8 +40,9 @@ impl HandleIq for Change {
         }
         let is_empty = iq.payload.children().next().is_none();
         let xml = (!is_empty).then(|| iq.payload.to_xml());
-        if xml.as_ref().is_some_and(|xml| xml.len() > self.bytes_max) {
-            let text = format!("a vCard may have {} bytes here", self.bytes_max);
+        let bytes_max = self.limits.now().vcard_bytes_max;
+        if xml.as_ref().is_some_and(|xml| xml.len() > bytes_max) {
+            let text = format!("a vCard may have {bytes_max} bytes here");
             return Err(StanzaError::new(Condition::PolicyViolation).text(text).into());
         }
         let before = self.cards.photo(iq.account).await?;

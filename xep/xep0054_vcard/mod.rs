@@ -42,16 +42,22 @@ impl Module for VCardTemp {
             coverage: Coverage::Complete,
         },
     ];
-    const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0054_vcard",
-        name: "0001_vcard",
-        sql: include_str!("migrations/0001_vcard.sql"),
-    }];
+    const MIGRATIONS: &'static [Migration] = &[
+        Migration {
+            room: "xep0054_vcard",
+            name: "0001_vcard",
+            sql: include_str!("migrations/0001_vcard.sql"),
+        },
+        Migration {
+            room: "xep0054_vcard",
+            name: "0002_sealed",
+            sql: include_str!("migrations/0002_sealed.sql"),
+        },
+    ];
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let cards = Arc::new(store::Cards::new(house.db.clone()));
-        let bytes_max = house.config.limits.effective().vcard_bytes_max;
+        let cards = Arc::new(store::Cards::new(house.db, house.seals));
         house.provide(Arc::new(api::VCards::new(cards.clone())));
         house.iq(
             &[At::Own, At::Account],
@@ -67,7 +73,7 @@ impl Module for VCardTemp {
             NS,
             card::Change {
                 cards: cards.clone(),
-                bytes_max,
+                limits: house.limits.clone(),
             },
         );
         // §3.2

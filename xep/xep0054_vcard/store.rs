@@ -1,26 +1,44 @@
 //! The table of vCards.
 
 use kim_core::db::{BoxFuture, Db, DbError, Query, Tx};
+use kim_core::error::Fault;
 use kim_core::jid::BareJid;
+use kim_core::seal::Seals;
 
 /// All accounts' vCards.
 pub(super) struct Cards {
     db: Db,
+    seals: Seals,
+}
+
+fn aad(account: &BareJid) -> [&[u8]; 2] {
+    [b"vcard", account.as_str().as_bytes()]
 }
 
 impl Cards {
-    pub fn new(db: Db) -> Cards {
-        Cards { db }
+    pub fn new(db: &Db, seals: &Seals) -> Cards {
+        Cards {
+            db: db.clone(),
+            seals: seals.clone(),
+        }
     }
 
     /// An account's vCard.
-    pub async fn get(&self, account: &BareJid) -> Result<Option<String>, DbError> {
-        let query = Query::new("SELECT xml FROM vcard WHERE account = $1").bind(account.as_str());
-        self.db
-            .fetch_optional(query)
-            .await?
-            .map(|row| row.text(0))
-            .transpose()
+    pub async fn get(&self, account: &BareJid) -> Result<Option<String>, Fault> {
+        let query = Query::new("SELECT xml, sealed FROM vcard WHERE account = $1").bind(account.as_str());
+        let Some(row) = self.db.fetch_optional(query).await? else {
+            return Ok(None);
+        };
+        let Some(sealed) = row.opt_bytes(1)? else {
+            return Ok(Some(row.text(0)?));
+        };
+        let key = self.seals.key(account.as_str()).await?;
+        let opened = key.open(&aad(account), &sealed).ok();
+        let xml = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+        if xml.is_none() {
+            tracing::error!(event = "vcard_unreadable", %account);
+        }
+        Ok(xml)
     }
 
     /// The hash of the picture in an account's vCard.
@@ -41,18 +59,22 @@ impl Cards {
         account: &BareJid,
         xml: Option<String>,
         photo: Option<String>,
-    ) -> Result<(), DbError> {
+    ) -> Result<(), Fault> {
         let query = match xml {
-            Some(xml) => Query::new(
-                "INSERT INTO vcard (account, xml, photo) VALUES ($1, $2, $3)
-                 ON CONFLICT (account) DO UPDATE SET xml = excluded.xml, photo = excluded.photo",
-            )
-            .bind(account.as_str())
-            .bind(xml)
-            .bind(photo),
+            Some(xml) => {
+                let key = self.seals.key(account.as_str()).await?;
+                Query::new(
+                    "INSERT INTO vcard (account, xml, photo, sealed) VALUES ($1, '', $2, $3) \
+                     ON CONFLICT (account) DO UPDATE SET xml = '', photo = excluded.photo, sealed = excluded.sealed",
+                )
+                .bind(account.as_str())
+                .bind(photo)
+                .bind(key.seal(&aad(account), xml.as_bytes()))
+            }
             None => Query::new("DELETE FROM vcard WHERE account = $1").bind(account.as_str()),
         };
-        self.db.execute(query).await.map(drop)
+        self.db.execute(query).await?;
+        Ok(())
     }
 }
 

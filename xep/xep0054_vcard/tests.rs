@@ -199,3 +199,28 @@ async fn nothing_stays_of_an_account_that_goes() {
         ["bob@localhost"]
     );
 }
+
+#[tokio::test]
+async fn what_lies_there_is_sealed_and_rows_from_before_are_read_still() {
+    use kim_core::db::Query;
+    let house = House::new(MODULES).await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    let old = "INSERT INTO vcard (account, xml) \
+         VALUES ('alice@localhost', '<vCard xmlns=''vcard-temp''><FN>Old</FN></vCard>')";
+    let job = house
+        .db
+        .write(move |tx| Box::pin(async move { tx.execute(Query::new(old)).await.map(|_| ()) }));
+    job.await.unwrap();
+    for name in ["Old", "New"] {
+        alice
+            .ask(
+                "<iq id='1' type='get'><vCard xmlns='vcard-temp'/></iq>",
+                &format!("<iq id='1' type='result'><vCard xmlns='vcard-temp'><FN>{name}</FN></vCard></iq>"),
+            )
+            .await;
+        set(&mut alice, "<vCard xmlns='vcard-temp'><FN>New</FN></vCard>").await;
+    }
+    let count = Query::new("SELECT COUNT(*) FROM vcard WHERE xml = '' AND length(sealed) > 20");
+    let row = house.db.fetch_optional(count).await.unwrap().unwrap();
+    assert_eq!(row.i64(0).unwrap(), 1);
+}

@@ -38,7 +38,10 @@ impl Module for Register {
         house.iq(&[At::Server, At::Own], IqType::Set, "query", NS, account::Change);
         let reserved = Arc::new(newcomer::Reserved::new(house.config));
         house.provide(reserved.clone());
-        house.on::<BeforeLogin>(Stage::Deliver, newcomer::Newcomer::new(house.config, reserved));
+        house.on::<BeforeLogin>(
+            Stage::Deliver,
+            newcomer::Newcomer::new(house.config, house.limits, reserved),
+        );
         if house.config.registration.open {
             house.stream_feature(Offer::BeforeLogin, |router, domain| {
                 let mut xml = Writer::new();

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use kim_core::accounts::scram::Password;
 use kim_core::accounts::{AccountError, Tombstone};
-use kim_core::config::Config;
+use kim_core::config::{Config, LimitsInForce};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::events::BeforeLogin;
@@ -57,25 +57,29 @@ impl Reserved {
     }
 }
 
+fn limiter(per_hour: u32) -> Arc<DefaultKeyedRateLimiter<IpAddr>> {
+    let per_hour = NonZeroU32::new(per_hour).unwrap_or(NonZeroU32::MIN);
+    Arc::new(RateLimiter::keyed(Quota::per_hour(per_hour)))
+}
+
 /// Answers registration requests on streams that have not signed in.
 pub(super) struct Newcomer {
     open: bool,
     reserved: Arc<Reserved>,
-    /// `None` where the limits are switched off.
-    limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    limits: LimitsInForce,
+    /// With how many an hour it was made.
+    limiter: Mutex<(u32, Arc<DefaultKeyedRateLimiter<IpAddr>>)>,
     since_tidied: AtomicUsize,
 }
 
 impl Newcomer {
-    pub(super) fn new(config: &Config, reserved: Arc<Reserved>) -> Newcomer {
-        let per_hour = NonZeroU32::new(config.limits.registrations_per_address_per_hour);
-        let limiter = per_hour
-            .filter(|_| config.limits.enabled)
-            .map(|hour| RateLimiter::keyed(Quota::per_hour(hour)));
+    pub(super) fn new(config: &Config, limits: &LimitsInForce, reserved: Arc<Reserved>) -> Newcomer {
+        let per_hour = limits.now().registrations_per_address_per_hour;
         Newcomer {
             open: config.registration.open,
             reserved,
-            limiter,
+            limits: limits.clone(),
+            limiter: Mutex::new((per_hour, limiter(per_hour))),
             since_tidied: AtomicUsize::new(0),
         }
     }
@@ -152,8 +156,17 @@ impl Newcomer {
 
     /// Takes one of the registrations an address has in an hour. Asked last, so that a slip of the pen costs none.
     fn admit(&self, address: IpAddr) -> Result<(), Fault> {
-        let Some(limiter) = &self.limiter else {
+        let limits = self.limits.now();
+        if !limits.enabled {
             return Ok(());
+        }
+        let limiter = {
+            let mut held = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+            let per_hour = limits.registrations_per_address_per_hour;
+            if held.0 != per_hour {
+                *held = (per_hour, limiter(per_hour));
+            }
+            held.1.clone()
         };
         if self.since_tidied.fetch_add(1, Ordering::Relaxed) >= TIDY_EVERY {
             self.since_tidied.store(0, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
@@ -44,7 +45,7 @@ impl HandleIq for Fetch {
 pub(super) struct Block {
     pub lists: Arc<BlockLists>,
     pub visibility: Arc<Visibility>,
-    pub items_max: usize,
+    pub limits: LimitsInForce,
 }
 
 impl HandleIq for Block {
@@ -59,7 +60,7 @@ impl HandleIq for Block {
         }
         let list = self.lists.of(iq.account).await?;
         let new: Vec<Jid> = asked.iter().filter(|jid| !list.names(jid)).cloned().collect();
-        if list.len() + new.len() > self.items_max {
+        if list.len() + new.len() > self.limits.now().block_list_max {
             return Err(StanzaError::new(Condition::ResourceConstraint)
                 .text("the block list is full")
                 .into());

@@ -50,7 +50,6 @@ impl Module for Blocking {
         let lists = Arc::new(BlockLists::new(house.db.clone()));
         house.provide(Arc::new(api::Blocks::new(lists.clone())));
         let visibility = Arc::new(Visibility::new(house.needed()?));
-        let items_max = house.config.limits.effective().block_list_max;
 
         house.iq(
             &[At::Own],
@@ -62,7 +61,7 @@ impl Module for Blocking {
         let block = commands::Block {
             lists: lists.clone(),
             visibility: visibility.clone(),
-            items_max,
+            limits: house.limits.clone(),
         };
         house.iq(&[At::Own], IqType::Set, "block", NS, block);
         house.iq(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StreamCondition, StreamError};
 use kim_core::events::Nonza;
@@ -19,7 +20,7 @@ pub(super) struct Commands {
     pub config: Arc<SmConfig>,
     pub ledger: Arc<Ledger>,
     /// Bytes kept for one session, large enough for a stanza.
-    pub queue_bytes_max: usize,
+    pub limits: LimitsInForce,
 }
 
 impl On<Nonza> for Commands {
@@ -69,10 +70,12 @@ impl Commands {
             cx.await_ticket(self.ledger.store.begin(&key, &session.account, cx.received));
             (id, key)
         });
+        // One stanza must always fit.
+        let bytes_min = self.limits.now().stanza_bytes_max * 2;
         let terms = Terms {
             request: words::REQUEST.into(),
             stanzas_max: self.config.queue_stanzas_max,
-            bytes_max: self.queue_bytes_max,
+            bytes_max: self.config.queue_bytes_max.max(bytes_min),
         };
         let (session, location) = (session.clone(), self.config.location.clone());
         cx.afterwards(move |stored| {

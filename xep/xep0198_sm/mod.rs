@@ -70,7 +70,6 @@ impl Module for StreamManagement {
 
     fn register(config: SmConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let config = Arc::new(config);
-        let limits = house.config.limits.effective();
         let ledger = Arc::new(managed::Ledger {
             store: store::SmStore::new(house.db, config.remember_days),
             clock: house.clock.clone(),
@@ -80,7 +79,7 @@ impl Module for StreamManagement {
             commands::Commands {
                 config: config.clone(),
                 ledger: ledger.clone(),
-                queue_bytes_max: config.queue_bytes_max.max(limits.stanza_bytes_max * 2),
+                limits: house.limits.clone(),
             },
         );
         house.on::<Unbound>(Stage::Deliver, resume::Resume(ledger.clone()));

@@ -43,13 +43,12 @@ impl Module for ClientStates {
     }];
 
     fn register(config: CsiConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let limits = house.config.limits.effective();
         let held = held::HeldLimits {
             stanzas_max: config.held_stanzas_max,
-            bytes_max: config.held_bytes_max.min(limits.outbox_bytes_max / 4),
+            bytes_max: config.held_bytes_max,
         };
         house.on::<Nonza>(Stage::Deliver, state::Indications);
-        house.on::<Delivery>(Stage::Filter, state::HoldBack(held));
+        house.on::<Delivery>(Stage::Filter, state::HoldBack(held, house.limits.clone()));
         // Not before it is sure that it is resumed.
         house.on::<SessionResumed>(Stage::Filter, state::Resumption);
         // Before others look at what the session leaves behind.

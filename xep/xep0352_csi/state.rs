@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
@@ -90,7 +91,7 @@ impl On<Nonza> for Indications {
 }
 
 /// Holds back what can wait, and lets everything go before what cannot.
-pub struct HoldBack(pub HeldLimits);
+pub struct HoldBack(pub HeldLimits, pub LimitsInForce);
 
 impl On<Delivery> for HoldBack {
     async fn on(&self, event: &mut Delivery, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -111,7 +112,11 @@ impl On<Delivery> for HoldBack {
             return Ok(Flow::Next);
         }
         held.push(event.stanza.clone());
-        if held.exceeds(&self.0) {
+        let limits = HeldLimits {
+            bytes_max: self.0.bytes_max.min(self.1.now().outbox_bytes_max / 4),
+            ..self.0
+        };
+        if held.exceeds(&limits) {
             let_go(&mut held, &event.session, cx).await;
         }
         Ok(Flow::Done)

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use kim_core::config::NoSettings;
+use kim_core::config::{LimitsInForce, NoSettings};
 use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault, StanzaError};
@@ -53,7 +53,7 @@ impl Module for RoomAvatars {
             store: store::Store::new(house.db),
             seals: house.seals.clone(),
             hashes: Cache::new(HASHES_MAX),
-            bytes_max: house.config.limits.effective().vcard_bytes_max,
+            limits: house.limits.clone(),
         });
         let within = [At::Within(SERVICE)];
         house.iq(&within, IqType::Get, "vCard", NS, Show(cards.clone()));
@@ -72,7 +72,7 @@ struct Cards {
     store: store::Store,
     seals: Seals,
     hashes: Cache<BareJid, Option<Arc<str>>>,
-    bytes_max: usize,
+    limits: LimitsInForce,
 }
 
 impl Cards {
@@ -135,8 +135,9 @@ impl HandleIq for Change {
                 .into());
         }
         let xml = iq.payload.to_xml();
-        if xml.len() > cards.bytes_max {
-            let text = format!("a vCard may have {} bytes here", cards.bytes_max);
+        let bytes_max = cards.limits.now().vcard_bytes_max;
+        if xml.len() > bytes_max {
+            let text = format!("a vCard may have {bytes_max} bytes here");
             return Err(StanzaError::new(Condition::PolicyViolation).text(text).into());
         }
         let before = cards.hash(room).await?;

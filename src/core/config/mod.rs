@@ -5,6 +5,7 @@
 //! kim-xep declares its own section the same way and hands a [`Schema`] of it to [`Config::load`].
 
 mod error;
+mod in_force;
 mod later;
 mod limits;
 mod modules;
@@ -22,6 +23,7 @@ mod web;
 use std::path::PathBuf;
 
 pub use error::{ConfigError, ConfigErrors, Origin};
+pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use modules::ModuleSections;
 pub use raw::{Located, Raw};

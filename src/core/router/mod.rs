@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, LimitsInForce};
 use crate::cx::{Cx, Origin};
 use crate::db::Db;
 use crate::error::Fault;
@@ -52,7 +52,7 @@ pub struct Router {
     cluster: Box<dyn Cluster>,
     clock: Clock,
     config: Arc<Config>,
-    limits: Limits,
+    limits: LimitsInForce,
     departed: departed::Counters,
 }
 
@@ -76,8 +76,16 @@ impl Router {
     /// Puts the house together.
     pub fn new(parts: Parts, modules: &[Entry]) -> Result<Arc<Router>, Startup> {
         let mut tables = Tables::default();
-        Registrar::new(&parts.db, &parts.seals, &parts.clock, &parts.config, &mut tables)
-            .register_all(modules)?;
+        let limits = LimitsInForce::new(&parts.config.limits);
+        let house = Registrar {
+            db: &parts.db,
+            seals: &parts.seals,
+            clock: &parts.clock,
+            config: &parts.config,
+            limits: &limits,
+            tables: &mut tables,
+        };
+        house.register_all(modules)?;
         tables.erasers.push(crate::seal::erase);
         let mut hosts = HashMap::new();
         for domain in &parts.config.server.domains {
@@ -89,7 +97,6 @@ impl Router {
                 hosts.insert(format!("{name}.{domain}"), Host::Service(name));
             }
         }
-        let limits = parts.config.limits.effective();
         Ok(Arc::new_cyclic(|me| Router {
             me: me.clone(),
             tables,
@@ -135,9 +142,19 @@ impl Router {
         self.departed.read()
     }
 
-    /// The limits in force.
-    pub fn limits(&self) -> &Limits {
+    /// The limits that hold now.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.now()
+    }
+
+    /// The same, to be asked again at each use.
+    pub fn limits_in_force(&self) -> &LimitsInForce {
         &self.limits
+    }
+
+    /// From now on these hold, for what begins; says whether they are others than before.
+    pub fn replace_limits(&self, limits: &Limits) -> bool {
+        self.limits.replace(limits)
     }
 
     /// What a domain is for, if it is served here.

@@ -17,7 +17,7 @@ impl Router {
     /// Registers a session under its full JID and tells the rooms. A session of the same full JID is ended with
     /// `conflict` (RFC 6120 §7.7.2.2).
     pub async fn start(&self, session: &Arc<Session>) -> Result<(), TooManyResources> {
-        let resources_max = self.limits.resources_per_account_max;
+        let resources_max = self.limits.now().resources_per_account_max;
         let replaced = match self.sessions.add(session, resources_max) {
             Ok(replaced) => replaced,
             Err(TooManyResources) => {

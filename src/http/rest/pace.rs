@@ -4,38 +4,38 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use kim_core::config::Limits;
+use kim_core::config::LimitsInForce;
 use kim_core::jid::BareJid;
 
 use super::problem::Problem;
-use crate::c2s::{Bucket, Rate};
+use crate::c2s::{Bucket, Rate, Rates};
 
 /// Accounts remembered; beyond that, those that may do anything again are forgotten.
 const ACCOUNTS_MAX: usize = 10_000;
 
 /// What accounts have left.
 pub(crate) struct Paces {
-    requests: Rate,
-    bytes: Rate,
+    limits: LimitsInForce,
     accounts: Mutex<HashMap<BareJid, [Bucket; 2]>>,
 }
 
 impl Paces {
-    pub fn new(limits: &Limits) -> Paces {
-        let rate = |per_second: u32, burst: u32| Rate {
-            per_second: per_second as f32,
-            burst: burst as f32,
-        };
+    pub fn new(limits: LimitsInForce) -> Paces {
         Paces {
-            requests: rate(limits.stanzas_per_second, limits.stanzas_burst),
-            bytes: rate(limits.bytes_per_second, limits.bytes_burst),
+            limits,
             accounts: Mutex::default(),
         }
     }
 
+    /// Of requests, and of bytes.
+    fn rates(&self) -> [Rate; 2] {
+        let rates = Rates::of(&self.limits.now(), false);
+        [rates.stanzas, rates.bytes]
+    }
+
     /// Takes a request, if the account may make one now.
     pub(super) fn take(&self, account: &BareJid, now: Instant) -> Result<(), Problem> {
-        let rates = [self.requests, self.bytes];
+        let rates = self.rates();
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= ACCOUNTS_MAX && !accounts.contains_key(account) {
             accounts.retain(|_, buckets| {
@@ -54,7 +54,8 @@ impl Paces {
             return Err(Problem::too_many("that is too fast; try again"));
         }
         let [requests, _] = buckets;
-        requests.take(1.0, self.requests, now);
+        let [rate, _] = rates;
+        requests.take(1.0, rate, now);
         Ok(())
     }
 
@@ -62,13 +63,16 @@ impl Paces {
     pub(super) fn pay(&self, account: &BareJid, bytes: usize, now: Instant) {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some([_, bucket]) = accounts.get_mut(account) {
-            bucket.take(bytes as f32, self.bytes, now);
+            let [_, rate] = self.rates();
+            bucket.take(bytes as f32, rate, now);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kim_core::config::Limits;
+
     use super::*;
 
     #[test]
@@ -78,7 +82,7 @@ mod tests {
             stanzas_burst: 2,
             ..Limits::default()
         };
-        let (paces, start) = (Paces::new(&limits), Instant::now());
+        let (paces, start) = (Paces::new(LimitsInForce::new(&limits)), Instant::now());
         let [alice, bob] = ["alice@localhost", "bob@localhost"].map(|jid| BareJid::parse(jid).unwrap());
         for _ in 0..3 {
             assert!(paces.take(&alice, start).is_ok());

@@ -41,7 +41,6 @@ pub struct Upload {
     uploads: Arc<Uploads>,
     objects: Objects,
     turns: Arc<Semaphore>,
-    stall: Duration,
     /// Files taken since the start, and their bytes.
     pub(super) files: AtomicU64,
     pub(super) bytes: AtomicU64,
@@ -58,7 +57,6 @@ impl Upload {
             uploads,
             objects: Objects::open(config)?,
             turns: Arc::new(Semaphore::new(UPLOADS_MAX)),
-            stall: Duration::from_secs(router.limits().http_stall_seconds_max),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })))

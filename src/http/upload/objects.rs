@@ -1,22 +1,29 @@
 //! Where the content of files lies: a folder, or a bucket of S3, behind object_store. An object has a random name that says
 //! nothing; it is there as a whole or not at all, and synced when it is.
 
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use kim_core::config::{Config, UploadsUrl};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    GetOptions, GetRange, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload,
+};
 
-use super::bucket;
+use super::{bucket, sealed};
 
 /// Bytes handed to the store in one go. S3 takes no less than 5 MiB, but for the last part, and 10,000 parts at most.
 const FOLDER_PART_BYTES: usize = 1024 * 1024;
-const BUCKET_PART_BYTES: usize = 8 * 1024 * 1024;
+const BUCKET_PART_BYTES: usize = 5 * 1024 * 1024;
 const PARTS_MAX: u64 = 10_000;
+/// Bytes read from a folder in one go: four sealed chunks.
+const READ_BYTES: u64 = 4 * sealed::SEALED_CHUNK_BYTES as u64;
 
 /// The store cannot be used: one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -93,11 +100,12 @@ impl Objects {
             range: Some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
-        Ok(self
-            .store
-            .get_opts(&self.path(object), options)
-            .await?
-            .into_stream())
+        let found = self.store.get_opts(&self.path(object), options).await?;
+        let range = found.range.clone();
+        Ok(match found.payload {
+            GetResultPayload::File(file, _) => read_file(file, range),
+            GetResultPayload::Stream(stream) => stream,
+        })
     }
 
     /// Deletes an object, if it is there.
@@ -107,6 +115,28 @@ impl Objects {
             other => other,
         }
     }
+}
+
+/// A part of a file in pieces of some size: object_store's own are of 8 kB, and each goes to another thread and back.
+fn read_file(file: File, range: Range<u64>) -> BoxStream<'static, Result<Bytes, object_store::Error>> {
+    let failed = |error: std::io::Error| object_store::Error::Generic {
+        store: "folder",
+        source: error.into(),
+    };
+    stream::try_unfold((Arc::new(file), range), move |(file, left)| async move {
+        let bytes = (left.end - left.start).min(READ_BYTES);
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let (from, same) = (left.start, file.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; bytes as usize];
+            same.read_exact_at(&mut piece, from).map(|()| piece)
+        });
+        let piece = reading.await?.map_err(failed)?;
+        Ok(Some((Bytes::from(piece), (file, from + bytes..left.end))))
+    })
+    .boxed()
 }
 
 fn make_folder(folder: &std::path::Path) -> std::io::Result<()> {
@@ -129,12 +159,16 @@ impl Writer {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), object_store::Error> {
         self.buffer.extend_from_slice(bytes);
         while self.buffer.len() >= self.part_bytes {
-            let part = self.buffer.split_to(self.part_bytes).freeze();
+            let rest = self.buffer.split_off(self.part_bytes);
+            let part = std::mem::take(&mut self.buffer).freeze();
             let parts = match &mut self.parts {
                 Some(parts) => parts,
                 none => none.insert(self.store.put_multipart(&self.path).await?),
             };
             parts.put_part(PutPayload::from_bytes(part)).await?;
+            // Exactly a part and the chunk that ends it: growing step by step it would take twice that.
+            self.buffer = BytesMut::with_capacity(self.part_bytes + bytes.len());
+            self.buffer.extend_from_slice(&rest);
         }
         Ok(())
     }

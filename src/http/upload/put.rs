@@ -123,7 +123,7 @@ async fn receive(
         body,
         left: slot.bytes,
         rest: Bytes::new(),
-        stall: upload.stall,
+        stall: Duration::from_secs(upload.router.limits().http_stall_seconds_max),
         deadline: Instant::now() + Duration::from_secs(SECONDS_FREE + slot.bytes / BYTES_PER_SECOND_MIN),
     };
     let first = incoming.chunk().await?;

@@ -12,7 +12,8 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 /// What sealing adds to each.
 const TAG_BYTES: usize = 16;
-const SEALED_CHUNK_BYTES: usize = CHUNK_BYTES + TAG_BYTES;
+/// Bytes of a chunk when it is.
+pub(super) const SEALED_CHUNK_BYTES: usize = CHUNK_BYTES + TAG_BYTES;
 
 /// A chunk that was changed, or is not where it belongs.
 #[derive(Debug, PartialEq, Eq)]

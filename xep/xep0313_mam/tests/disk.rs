@@ -36,23 +36,37 @@ fn files_with(folder: &Path, words: &str) -> Vec<String> {
 async fn dump(db: &TestDb, table: &'static str) -> String {
     let sql = match table {
         "mam_archive" => "SELECT CAST(mam_archive AS TEXT) FROM mam_archive",
+        "private_xml" => "SELECT CAST(private_xml AS TEXT) FROM private_xml",
+        "vcard" => "SELECT CAST(vcard AS TEXT) FROM vcard",
         _ => "SELECT CAST(im_offline AS TEXT) FROM im_offline",
     };
     let rows = db.fetch_all(Query::new(sql)).await.unwrap();
     rows.iter().map(|row| row.text(0).unwrap()).collect()
 }
 
-/// Alice writes to Bob, who is away: it is in both archives and waits.
+/// Alice writes to Bob, who is away: it is in both archives and waits. She keeps it in her private XML and in her vCard too.
 async fn write_to_bob(house: &House) {
     house.account("bob@localhost").await;
     let mut alice = house.online("alice@localhost/phone").await;
     say(&mut alice, "bob@localhost", SENTENCE).await;
+    for kept in [
+        format!(
+            "<query xmlns='jabber:iq:private'><note xmlns='urn:note'><body>{SENTENCE}</body></note></query>"
+        ),
+        format!("<vCard xmlns='vcard-temp'><FN>{SENTENCE}</FN></vCard>"),
+    ] {
+        alice.skip();
+        alice.send(&format!("<iq id='k' type='set'>{kept}</iq>")).await;
+        assert!(alice.next().unwrap().contains("type='result'"));
+    }
     let stored = |table: &'static str| async move {
         let rows = house.db.fetch_all(Query::new(table)).await.unwrap();
         rows.len()
     };
     assert_eq!(stored("SELECT owner FROM mam_archive").await, 2);
     assert_eq!(stored("SELECT account FROM im_offline").await, 1);
+    assert_eq!(stored("SELECT account FROM private_xml").await, 1);
+    assert_eq!(stored("SELECT account FROM vcard").await, 1);
 }
 
 /// The same sentence where nothing is sealed.
@@ -75,7 +89,7 @@ async fn no_message_is_readable_in_the_files_of_sqlite() {
         .parent()
         .unwrap()
         .to_owned();
-    let house = House::on(db.db(), MODULES, "").await;
+    let house = House::on(db.db(), crate::MODULES, "").await;
     write_to_bob(&house).await;
     for words in [SENTENCE, "<body>", "<message"] {
         assert_eq!(files_with(&folder, words), Vec::<String>::new(), "{words}");
@@ -90,10 +104,16 @@ async fn no_message_is_readable_in_a_dump_of_postgresql() {
     let Some(db) = TestDb::postgres().await else {
         return;
     };
-    let house = House::on(db.db(), MODULES, "").await;
+    let house = House::on(db.db(), crate::MODULES, "").await;
     write_to_bob(&house).await;
     let hexadecimal = |words: &str| data_encoding::HEXLOWER.encode(words.as_bytes());
-    let everything = async || dump(&db, "mam_archive").await + &dump(&db, "im_offline").await;
+    let everything = async || {
+        let mut all = String::new();
+        for table in ["mam_archive", "im_offline", "private_xml", "vcard"] {
+            all += &dump(&db, table).await;
+        }
+        all
+    };
     let text = everything().await;
     assert!(text.len() > 1000);
     for words in [SENTENCE, "<body>"] {
