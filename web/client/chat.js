@@ -86,13 +86,16 @@ async function start(more) {
             encryptWhenPossible(inner);
             // Converse has just noted whose session to go on with: at once, since the page may be left at any moment.
             api.listen.on('afterResourceBinding', keepAccount);
-            for (const event of ['connected', 'reconnected', 'will-reconnect']) {
+            for (const event of ['connected', 'reconnected']) {
                 api.listen.on(event, async () => {
                     keepAccount();
                     await keepKeys(inner);
                     show(true);
                 });
             }
+            // While it tries again the page stays what it is: the client, or the form of somebody who never got in.
+            api.listen.on('will-reconnect', keepAccount);
+            api.listen.on('connected', () => tellOfWaiting(inner));
             // Whoever came for one room goes with it.
             api.listen.on('leaveRoom', () => {
                 if (page.kind !== 'room') return;
@@ -105,6 +108,18 @@ async function start(more) {
     await window.converse.initialize({ ...settings, ...(opens && { websocket_url: websocket }), ...more, whitelisted_plugins: ['kim'] });
     client = inner;
     return client;
+}
+
+/** A room that has no place now says so with an error of type "wait" (XEP-0045 §7.2.9), which Converse takes for nothing. */
+function tellOfWaiting({ api, state }) {
+    api.connection.get().addHandler((stanza) => {
+        const room = state.chatboxes.get(stanza.getAttribute('from').split('/')[0]);
+        const isFull = stanza.querySelector('error[type=wait] > service-unavailable');
+        if (stanza.querySelector('error[type=wait]')) {
+            room?.setDisconnectionState?.(isFull ? words.room_full : words.unavailable_more);
+        }
+        return true;
+    }, null, 'presence', 'error');
 }
 
 /** Shows the client or the page around it. */
@@ -277,14 +292,15 @@ async function visit({ nick }) {
     sessionStorage.setItem(guestKey, name);
     // An account that this browser is signed in to has nothing to do with this visit, and is not forgotten over it.
     account = localStorage.getItem(sessionKey);
+    const isFirst = !client;
+    const person = { nickname: name, auto_join_rooms: [{ jid: page.room, nick: name }] };
     const inner = await start({
         authentication: 'anonymous',
         auto_login: true,
         jid: page.guests,
         locked_domain: undefined,
         default_domain: undefined,
-        nickname: name,
-        auto_join_rooms: [{ jid: page.room, nick: name }],
+        ...person,
         singleton: true,
         view_mode: 'fullscreen',
         persistent_store: 'sessionStorage',
@@ -293,8 +309,15 @@ async function visit({ nick }) {
         allow_bookmarks: false,
         auto_register_muc_nickname: false,
     });
-    if (inner.api.connection.get()?.connected) show(true);
-    else await signedIn(inner);
+    if (inner.api.connection.get()?.connected) return show(true);
+    const done = signedIn(inner);
+    done.catch(() => {});
+    if (!isFirst) {
+        // The door was shut before: the client is there, and knocks again.
+        inner.api.settings.set(person);
+        await inner.api.user.login(page.guests);
+    }
+    await done;
 }
 
 function isMine(jid) {

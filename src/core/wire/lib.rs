@@ -60,8 +60,8 @@ pub fn escape_value(out: &mut String, value: &str) {
     escape::put_value(out, value);
 }
 
-/// Whether XML can say this text. What it cannot, [`Writer`] leaves out: control characters but for TAB, LF and CR, U+FFFE and
-/// U+FFFF.
+/// Whether XML can say this text. What it cannot (control characters but for TAB, LF and CR, U+FFFE, U+FFFF), [`Writer`]
+/// leaves out.
 pub fn is_text(text: &str) -> bool {
     text.chars().all(chars::is_char)
 }

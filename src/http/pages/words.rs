@@ -192,6 +192,7 @@ words! {
     client_unreachable: "The chat client could not be loaded. Please try again.", "无法加载聊天客户端，请重试。";
     passwords_differ: "The two passwords differ.", "两次输入的密码不一致。";
     nick_needed: "Please choose a nickname.", "请输入昵称。";
+    room_full: "This room is full. Please try again later.", "聊天室已满，请稍后再试。";
     register_conflict: "This username is taken. Please choose another.", "此用户名已被占用，请换一个。";
     register_not_acceptable: "This username or password cannot be used. Please choose another.", "此用户名或密码无法使用，请换一个。";
     register_not_allowed: "Registration is not open here.", "此处未开放注册。";
@@ -211,6 +212,8 @@ impl Words {
             "client_unreachable": self.client_unreachable,
             "passwords_differ": self.passwords_differ,
             "nick_needed": self.nick_needed,
+            "room_full": self.room_full,
+            "unavailable_more": self.unavailable_more,
             "register_conflict": self.register_conflict,
             "register_not_acceptable": self.register_not_acceptable,
             "register_not_allowed": self.register_not_allowed,

@@ -20,7 +20,7 @@ use super::{bucket, sealed};
 
 /// Bytes handed to the store in one go. S3 takes no less than 5 MiB, but for the last part, and 10,000 parts at most.
 const FOLDER_PART_BYTES: usize = 1024 * 1024;
-const BUCKET_PART_BYTES: usize = 8 * 1024 * 1024;
+const BUCKET_PART_BYTES: usize = 5 * 1024 * 1024;
 const PARTS_MAX: u64 = 10_000;
 /// Bytes read from a folder in one go: four sealed chunks.
 const READ_BYTES: u64 = 4 * sealed::SEALED_CHUNK_BYTES as u64;
@@ -159,12 +159,16 @@ impl Writer {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), object_store::Error> {
         self.buffer.extend_from_slice(bytes);
         while self.buffer.len() >= self.part_bytes {
-            let part = self.buffer.split_to(self.part_bytes).freeze();
+            let rest = self.buffer.split_off(self.part_bytes);
+            let part = std::mem::take(&mut self.buffer).freeze();
             let parts = match &mut self.parts {
                 Some(parts) => parts,
                 none => none.insert(self.store.put_multipart(&self.path).await?),
             };
             parts.put_part(PutPayload::from_bytes(part)).await?;
+            // Exactly a part and the chunk that ends it: growing step by step it would take twice that.
+            self.buffer = BytesMut::with_capacity(self.part_bytes + bytes.len());
+            self.buffer.extend_from_slice(&rest);
         }
         Ok(())
     }

@@ -244,6 +244,23 @@ async fn receipts_are_told() {
 }
 
 #[tokio::test]
+async fn what_is_not_archived_is_told_and_has_no_place() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (member(&server, "alice").await, member(&server, "bob").await);
+    let mut phone = server.session("alice@localhost/phone").await;
+    phone
+        .send("<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='never'/></iq>")
+        .await;
+    phone.next().await;
+    let mut stream = Stream::open(&server, &alice, "").await;
+    says(&server, &bob, "alice", "for now alone").await;
+    let heard = stream.expect_message("for now alone").await;
+    assert_eq!((&heard["id"], &*stream.last_id), (&Value::Null, "0"));
+    let history = good(&get(&server, &alice, "/api/message/history?user=bob").await);
+    assert_eq!(history["messages"], json!([]));
+}
+
+#[tokio::test]
 async fn who_comes_back_misses_nothing_and_gets_nothing_twice() {
     let server = TestServer::start().await;
     let (alice, bob) = (member(&server, "alice").await, member(&server, "bob").await);

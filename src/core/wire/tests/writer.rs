@@ -121,3 +121,20 @@ fn calls_that_make_no_sense_do_nothing() {
     assert_eq!(w.finish_element(), None);
     assert_eq!(w.finish(), "");
 }
+
+#[test]
+fn what_xml_cannot_say_can_be_known_before_it_is_left_out() {
+    for (text, is_sayable) in [
+        ("", true),
+        ("a\t\r\n\u{7f}\u{85}\u{1F600}\u{FFFD}", true),
+        ("a\0b", false),
+        ("\u{1f}", false),
+        ("\u{FFFE}", false),
+        ("\u{FFFF}", false),
+    ] {
+        assert_eq!(crate::is_text(text), is_sayable, "{text:?}");
+        let written = Writer::new().start("x", CONTENT_NS).text(text).finish_string();
+        let read = Element::parse(&written).expect("well-formed");
+        assert_eq!(read.el().text() == text, is_sayable, "{text:?}");
+    }
+}

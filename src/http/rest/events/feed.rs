@@ -108,8 +108,8 @@ impl Feed {
                 continue;
             }
             if let Some(archive) = self.unread.iter().position(|unread| *unread) {
-                if self.read(archive).await.is_err() {
-                    self.end("internal-server-error");
+                if let Err(problem) = self.read(archive).await {
+                    self.end(problem.code());
                 }
                 continue;
             }
@@ -171,8 +171,10 @@ impl Feed {
                 self.next.push_back(event);
             }
         }
-        if !page.is_complete && !page.messages.is_empty() {
-            self.set_unread(archive, true);
+        // Also past what cannot be read.
+        if let Some(last) = page.last {
+            self.position.advance(archive, last);
+            self.set_unread(archive, !page.is_complete);
         }
         Ok(())
     }
