@@ -144,7 +144,7 @@ pub async fn change(
         return Ok(());
     }
     let moderated = turn.held.config.is(&voice::MODERATED);
-    let is_shown = |key: &Box<str>| {
+    let is_shown = |key: &str| {
         let one = turn.held.occupants.get(key);
         let role = one.map(|one| match code {
             Some(_) => one.role,
@@ -152,7 +152,7 @@ pub async fn change(
         });
         role.is_some_and(|role| privacy::is_broadcast(&turn.held.config, role))
     };
-    if !turn.beside.is_empty() && (jid.is_domain() || !concerned.iter().any(is_shown)) {
+    if !turn.beside.is_empty() && (jid.is_domain() || !concerned.iter().any(|key| is_shown(key))) {
         // No presence tells of the change itself, which all who keep the lists must hear of.
         announce(turn, &jid, to, reason, listed::sees);
     }
