@@ -172,3 +172,10 @@ async fn one_port_for_everything() {
     let mut bosh = crate::bosh::Bosh::connect(&server).await;
     bosh.session("alice@localhost/web").await;
 }
+
+#[tokio::test]
+async fn the_lobby_is_listed_from_the_first_moment() {
+    let server = TestServer::configured("[rooms]\ndefault = [\"lobby\"]\n").await;
+    let page = http::ask(&server, "GET /rooms", "", b"").await;
+    assert!(page.text().contains("href=\"/room/lobby\""), "{}", page.text());
+}

@@ -14,6 +14,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Event;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::router::Router;
 use kim_core::stanza::Stanza;
 
 pub use super::enter::{MEMBERS_ONLY, PASSWORD_PROTECTED};
@@ -388,13 +389,15 @@ impl Rooms {
     }
 
     /// Public rooms of a service by their addresses, behind one of them: a page of at most so many.
-    pub async fn listed(&self, service: &str, after: &str, rooms_max: usize) -> Result<Vec<Listed>, Fault> {
+    pub async fn listed(
+        &self,
+        service: &str,
+        after: &str,
+        rooms_max: usize,
+        router: &Arc<Router>,
+    ) -> Result<Vec<Listed>, Fault> {
+        super::defaults::make_all(&self.0, service, router).await?;
         Ok(self.0.store.listed(service, after, rooms_max).await?)
-    }
-
-    /// How many public rooms a service has.
-    pub async fn listed_count(&self, service: &str) -> Result<usize, Fault> {
-        Ok(self.0.store.listed_count(service).await?)
     }
 
     /// The rooms that somebody has an affiliation in, and which.

@@ -82,7 +82,7 @@ async fn find(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &Cx) -> Resu
     let occupied: HashMap<BareJid, usize> = rooms.occupied(service);
     let (mut hits, mut after, mut looked_at) = (Vec::new(), String::new(), 0);
     while looked_at < LOOKED_AT_MAX {
-        let chunk = rooms.listed(service, &after, CHUNK_ROOMS).await?;
+        let chunk = rooms.listed(service, &after, CHUNK_ROOMS, cx.router()).await?;
         let Some(last) = chunk.last() else { break };
         after = last.jid.as_str().to_owned();
         looked_at += chunk.len();

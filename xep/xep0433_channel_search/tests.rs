@@ -117,6 +117,14 @@ async fn public_rooms_are_found_by_what_they_say_of_themselves() {
 }
 
 #[tokio::test]
+async fn rooms_that_are_there_by_default_are_found_before_anybody_was_in_them() {
+    let house = House::configured(crate::MODULES, "[rooms]\ndefault = [\"lobby\"]\n").await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let answer = search(&mut alice, &[("all", "true"), BY_ADDRESS], "").await;
+    assert_eq!(found(&answer), ["lobby"], "{answer}");
+}
+
+#[tokio::test]
 async fn results_come_in_pages() {
     let house = House::configured(crate::MODULES, "[rooms]\ndefault = []\n").await;
     let mut alice = house.online("alice@localhost/phone").await;

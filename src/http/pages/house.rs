@@ -51,7 +51,7 @@ impl House {
         let Some(rooms) = self.0.fact::<Rooms>() else {
             return Ok(Vec::new());
         };
-        let listed = rooms.listed(&self.service(), "", ROOMS_MAX).await?;
+        let listed = rooms.listed(&self.service(), "", ROOMS_MAX, &self.0).await?;
         let shown = listed.into_iter().filter_map(|room| {
             Some(PublicRoom {
                 name: room.jid.local()?.to_owned(),
