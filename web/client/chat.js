@@ -128,6 +128,9 @@ function show(chatting) {
     document.documentElement.classList.remove('starting');
 }
 
+/** How long somebody looks at a form that does nothing. */
+const SIGN_IN_MILLISECONDS_MAX = 15_000;
+
 /** Resolves when signed in; fails with words for people when the server refuses or is not there. */
 function signedIn(inner) {
     const { api } = inner;
@@ -135,6 +138,10 @@ function signedIn(inner) {
     let refused = false;
     return new Promise((resolve, reject) => {
         api.listen.once('connected', resolve);
+        // Converse tries again and again where nobody lets it in; people are told, and let in should it come true.
+        setTimeout(() => {
+            if (!api.connection.connected()) reject(new Error(words.no_connection));
+        }, SIGN_IN_MILLISECONDS_MAX);
         api.listen.on('connfeedback', (feedback) => {
             refused ||= feedback.get('connection_status') === Status.AUTHFAIL;
         });
