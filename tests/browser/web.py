@@ -10,6 +10,8 @@ import server as clients
 OUTPUT = clients.TARGET / "test-output" / "browser"
 # A wait ends as soon as the thing is there; this only ends a wait for something that never comes.
 PATIENCE_MILLISECONDS = 30_000
+# Whether the boxes of rooms are whole.
+LISTENS = "[...document.querySelectorAll('converse-muc-message-form')].every((form) => form.auto_complete)"
 
 
 class WebServer(clients.Server):
@@ -107,6 +109,12 @@ class Tab:
 
     async def say(self, text):
         box = self.page.locator("textarea.chat-textarea:visible")
+        await box.wait_for()
+        # In a room Converse shows the box a moment before it can take a key; nobody types as fast as a test.
+        for _ in range(PATIENCE_MILLISECONDS // 20):
+            if await self.page.evaluate(LISTENS):
+                break
+            await self.page.wait_for_timeout(20)
         await box.fill(text)
         await box.press("Enter")
 
