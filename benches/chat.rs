@@ -68,9 +68,10 @@ async fn main() {
         },
     ];
     let archive = number("KIM_BENCH_ARCHIVE", 1) == 1;
-    let settings = format!(
-        "[limits]\nenabled = false\n[xep0313_mam]\nenabled = {archive}\n[xep0045_muc]\nenabled = {archive}\n"
-    );
+    let mut settings = "[limits]\nenabled = false\n".to_owned();
+    if !archive {
+        settings.push_str(&without(&["xep0313_mam", "xep0045_muc"]));
+    }
     let kim = Kim::start("chat", &settings).await;
     let mut all = Vec::new();
     for number in 0..pairs {
@@ -88,6 +89,22 @@ async fn main() {
     );
     drop(all);
     kim.stop();
+}
+
+/// Switches modules off, with all that need them.
+fn without(modules: &[&'static str]) -> String {
+    let mut off = modules.to_vec();
+    // In this list a module stands behind those that it needs.
+    for entry in kim_xep::MODULES {
+        if entry.needs.iter().any(|needed| off.contains(needed)) {
+            off.push(entry.name);
+        }
+    }
+    off.sort_unstable();
+    off.dedup();
+    off.iter()
+        .map(|name| format!("[{name}]\nenabled = false\n"))
+        .collect()
 }
 
 async fn measure(kim: &Kim, pairs: Vec<(Person, Person)>, load: &Load) -> Vec<(Person, Person)> {
