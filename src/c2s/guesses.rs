@@ -70,13 +70,10 @@ impl Tried {
         }
     }
 
-    /// Whether it still matters: to who tries, or to the owner's peace.
-    fn matters(&mut self, now: Timestamp) -> bool {
-        self.forgive(now);
-        let is_told = self
-            .told
-            .is_some_and(|told| now.seconds_since(told) < DAY_SECONDS);
-        self.waiting > 0 || self.failures > 0 || is_told || now.seconds_since(self.last) < DAY_SECONDS
+    /// Whether it still matters: to who tries, or to the owner's peace. A day after the last failure all are forgiven, and
+    /// the owner, who hears of one at most when it comes, may hear of the next.
+    fn matters(&self, now: Timestamp) -> bool {
+        self.waiting > 0 || now.seconds_since(self.last) < DAY_SECONDS
     }
 }
 
