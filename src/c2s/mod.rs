@@ -232,8 +232,8 @@ impl Door {
         self.failures.allows(Origin::of(address), now)
     }
 
-    /// A password from an address was wrong.
-    pub(crate) fn login_failed(&self, address: IpAddr, now: Instant) {
+    /// A login failed before a password was looked at.
+    pub(crate) fn login_refused(&self) {
         self.counters.login_failed();
         self.failures.failed(Origin::of(address), now);
     }
@@ -251,8 +251,10 @@ impl Door {
         self.guesses.in_hand()
     }
 
-    /// What was tried was wrong.
-    pub(crate) fn guessed(&self, attempt: Turn) {
+    /// A password was looked at, and it is wrong: that costs the address, and the account's name.
+    pub(crate) fn guessed(&self, attempt: Turn, now: Instant) {
+        self.counters.login_failed();
+        self.failures.failed(attempt.origin(), now);
         if let Some(notice) = attempt.failed(self.router.clock().now()) {
             notice.send(&self.router);
         }

@@ -11,6 +11,8 @@ use kim_core::ns;
 use kim_core::wire::Writer;
 
 use super::bind::Bound;
+use super::connection::short;
+use super::login::wanted;
 use super::sasl::{ChannelBindings, SaslFailure};
 use super::socket::Socket;
 use super::stream::{End, Stream};
@@ -85,6 +87,9 @@ impl Fresh {
         }
         if element.is("auth", ns::SASL) {
             let failure = SaslFailure::EncryptionRequired.condition();
+            stream.door.login_refused();
+            let from = short(stream.address);
+            tracing::info!(event = "login_failed", %from, reason = failure, wanted = wanted(&element));
             let mut xml = Writer::new();
             xml.start("failure", ns::SASL)
                 .start(failure, ns::SASL)

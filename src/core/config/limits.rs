@@ -51,11 +51,11 @@ section! {
 
         /// Failed logins on one stream before it is closed. (row 10)
         pub sasl_tries_per_stream_max: u32 = 3, in 1..=100;
-        /// Failed logins an address has free. (row 10)
+        /// Wrong passwords an address has free. What fails before a password is looked at does not count. (row 10)
         pub login_failures_burst: u32 = 10, in 1..=10_000;
         /// Seconds until an address has one more free. (row 10)
         pub login_failure_refill_seconds: u64 = 10, in 1..=3_600;
-        /// Failed logins an account has free, wherever they come from, before the next one from an address that it is not
+        /// Wrong passwords an account has free, wherever they come from, before the next one from an address that it is not
         /// known at waits. (row 10)
         pub account_failures_burst: u32 = 5, in 1..=10_000;
         /// The longest that such a login waits, in seconds.

@@ -167,10 +167,11 @@ pub(super) async fn login(
             "too many failed logins from your network; try again later",
         ));
     }
+    // A name or password that nobody can have is looked at no further: it is as wrong, and it is no guess.
     let wrong = |turn: Option<Turn>| {
-        web.door.login_failed(address, Instant::now());
-        if let Some(turn) = turn {
-            web.door.guessed(turn);
+        match turn {
+            Some(turn) => web.door.guessed(turn, Instant::now()),
+            None => web.door.login_refused(),
         }
         tracing::info!(event = "login_failed", reason = "not-authorized", by = "api");
         let message = "the username or the password is wrong";
@@ -193,7 +194,7 @@ pub(super) async fn login(
     if !accounts.verify(&account, &password).await? || router.host(account.domain()) != Some(Host::Users) {
         return Err(wrong(Some(turn)));
     }
-    turn.succeeded();
+    turn.succeeded(0);
     let seconds = login.expires_in.unwrap_or(TOKEN_SECONDS);
     let seconds = seconds.clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS);
     let token = accounts.give_token(&account, scopes, seconds).await?;
