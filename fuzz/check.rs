@@ -15,6 +15,7 @@ const LIMITS: Limits = Limits {
     namespaces_max: 6,
     children_max: 12,
     header_bytes_max: 600,
+    space_counts: true,
 };
 
 type Outcome = (Vec<Frame>, Result<(), WireError>);

@@ -235,7 +235,6 @@ impl Door {
     /// A login failed before a password was looked at.
     pub(crate) fn login_refused(&self) {
         self.counters.login_failed();
-        self.failures.failed(Origin::of(address), now);
     }
 
     /// A turn at an account's password, for which one may have to wait; `None`: too many others do.
@@ -273,7 +272,10 @@ impl Door {
     /// How much of anything is read before login.
     pub(crate) fn wire_before_login(&self) -> wire::Limits {
         let limits = self.router.limits();
-        wire_limits(&limits, limits.stanza_bytes_before_login_max)
+        wire::Limits {
+            space_counts: true,
+            ..wire_limits(&limits, limits.stanza_bytes_before_login_max)
+        }
     }
 
     /// How much of anything is read after login.
@@ -345,5 +347,6 @@ fn wire_limits(limits: &Limits, stanza_bytes_max: usize) -> wire::Limits {
         namespaces_max: limits.namespaces_max,
         children_max: limits.children_max,
         header_bytes_max: limits.header_bytes_max,
+        space_counts: false,
     }
 }

@@ -1,5 +1,7 @@
 //! RFC 7395 over RFC 6455.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use kim_core::wire::Element;
 use tokio::net::TcpStream;
@@ -8,9 +10,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use crate::common::{ChannelBinding, PATIENCE, Scram, TestServer, TlsOptions};
+use crate::common::{ChannelBinding, PASSWORD, PATIENCE, Scram, TestServer, TlsOptions, decoded};
 use crate::http::{self, Http, Io};
-use crate::session::{Carrier, STREAMS};
+use crate::session::{Carrier, SASL, STREAMS};
 
 const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
 
@@ -254,6 +256,68 @@ async fn a_message_holds_one_element() {
         }
         assert_eq!(ws.end().await.as_deref(), Some(condition), "{text}");
     }
+}
+
+#[tokio::test]
+async fn white_space_around_an_element_is_nobody_s() {
+    let server = TestServer::start().await;
+    server.account("alice@localhost").await;
+    for space in ["\n", " \r\n"] {
+        let open = format!("{space}<open xmlns='{FRAMING}' to='localhost' version='1.0'/>{space}");
+        let mut ws = Ws::connect(&server).await;
+        ws.send(&open).await;
+        assert!(ws.next().await.is("open", FRAMING));
+        ws.next().await;
+        let mut scram = Scram::new("alice", PASSWORD);
+        let first = STANDARD.encode(scram.first());
+        ws.send(&format!(
+            "{space}<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{first}</auth>{space}"
+        ))
+        .await;
+        let answer = STANDARD.encode(scram.answer(&decoded(&ws.next().await)));
+        ws.send(&format!(
+            "{space}<response xmlns='{SASL}'>{answer}</response>{space}"
+        ))
+        .await;
+        assert!(ws.next().await.is("success", SASL));
+        // A declaration may stand before the opening, and white space before it.
+        ws.send(&format!("{space}<?xml version='1.0'?>{open}")).await;
+        assert!(ws.next().await.is("open", FRAMING));
+        ws.next().await;
+        ws.bind("web").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_element_counts_before_login_too() {
+    let server = TestServer::configured("[limits]\nlogin_seconds_max = 600\n").await;
+    let mut ws = Ws::connect(&server).await;
+    ws.open("localhost").await;
+    ws.send(&" ".repeat(20_000)).await;
+    assert_eq!(ws.end().await.as_deref(), Some("policy-violation"));
+    // Pings, answered or not: a hundred elements' worth of them, and then it is enough.
+    let mut ws = Ws::connect(&server).await;
+    ws.open("localhost").await;
+    let mut sent = 0;
+    while sent < 10_000
+        && ws
+            .socket
+            .send(Message::Ping(vec![0_u8; 120].into()))
+            .await
+            .is_ok()
+    {
+        sent += 1;
+        // Its answer is read, so that it is not unread answers that end it.
+        match ws.message().await {
+            Message::Pong(_) => {}
+            Message::Text(text) => {
+                assert!(text.contains("policy-violation"), "{text}");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1_000..9_999).contains(&sent), "{sent}");
 }
 
 #[tokio::test]

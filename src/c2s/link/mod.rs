@@ -234,6 +234,8 @@ fn elements(xml: &str) -> Vec<Element> {
     let mut reader = Reader::documents(
         wire::Limits {
             stanza_bytes_max: usize::MAX,
+            namespaces_max: usize::MAX,
+            children_max: usize::MAX,
             ..wire::Limits::default()
         },
         ns::CLIENT,

@@ -12,7 +12,7 @@ section! {
 
         /// Bytes of one stanza after login. RFC 6120 section 13.12 demands at least 10000. (row 5)
         pub stanza_bytes_max: usize = 262_144, in 10_000..=16_777_216;
-        /// Bytes of one element before login. (rows 5 and 7)
+        /// Bytes of one element before login, with the white space before it. (rows 5 and 7)
         pub stanza_bytes_before_login_max: usize = 10_240, in 10_000..=262_144;
         /// Elements inside one another in a stanza. (row 6)
         pub depth_max: usize = 64, in 8..=256;
@@ -20,9 +20,10 @@ section! {
         pub attributes_max: usize = 64, in 16..=1_024;
         /// Bytes of the name of an element or attribute. (row 5)
         pub name_bytes_max: usize = 256, in 64..=4_096;
-        /// Namespace declarations in one stanza. (row 5)
-        pub namespaces_max: usize = 64, in 16..=1_024;
-        /// Elements directly inside one element. (row 5)
+        /// Namespace declarations in one stanza, wherever they stand. The offer of a video call has more than a hundred.
+        /// (row 5)
+        pub namespaces_max: usize = 1_024, in 16..=16_384;
+        /// Elements inside one stanza, at every level. (row 5)
         pub children_max: usize = 4_096, in 64..=65_536;
         /// Bytes of a stream's opening tag. (row 5)
         pub header_bytes_max: usize = 4_096, in 1_024..=65_536;
