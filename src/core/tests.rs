@@ -170,7 +170,12 @@ async fn a_stanza_carries_the_full_jid_of_its_sender_whatever_it_claims() {
     let house = house(&[Entry::of::<Im>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let mut bob = house.connect("bob@localhost/laptop").await;
-    for honest in ["", "from='alice@localhost'", "from='alice@localhost/phone'"] {
+    for honest in [
+        "",
+        "from='alice@localhost'",
+        "from='alice@localhost/phone'",
+        "from='alice@localhost/other'",
+    ] {
         alice
             .send(&format!(
                 "<message {honest} to='bob@localhost'><body>hi</body></message>"
@@ -244,8 +249,18 @@ async fn malformed_stanzas_come_back_as_errors_and_harm_nobody() {
             answer.contains(&format!("<{condition} ")) && answer.contains("type='error'"),
             "{xml}: {answer}"
         );
+        // It comes from what was written for an address.
+        let from = xml
+            .split(" to=")
+            .nth(1)
+            .map_or("'alice@localhost'", |to| to.trim_end_matches("/>"));
+        assert!(answer.contains(&format!(" from={from} ")), "{xml}: {answer}");
     }
     assert_eq!(alice.closing(), None);
+    // Nobody is answered under another's name.
+    alice.send("<presence type='dance' from='bob@localhost'/>").await;
+    alice.expect_nothing();
+    assert!(alice.closing().is_some());
 }
 
 // ——— requests ———

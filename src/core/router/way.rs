@@ -23,18 +23,16 @@ pub const SENDS_MAX: usize = 50_000;
 
 impl Router {
     /// Takes a stanza that a session sent, runs it through the house, and says what may leave once the commits
-    /// are done. The `from` is checked and stamped here, so no room ever sees a forged one (RFC 6120 §8.1.2.1).
+    /// are done. The `from` is checked and stamped here, so no module ever sees a forged one (RFC 6120 §8.1.2.1): another
+    /// account's address ends the stream; another resource of the same account is overwritten, because clients that
+    /// resume a session under a new resource go on using the new one.
     pub async fn depart(&self, session: &Arc<Session>, mut stanza: Stanza) -> Outcome {
         let Some(mut cx) = self.cx_of(session) else {
             return Outcome::default();
         };
         cx.outcome = Outcome::of_stanza(session);
         self.departed.count(&stanza.kind);
-        let honest = stanza
-            .from
-            .as_ref()
-            .is_none_or(|from| *from == session.jid || *from == *session.account);
-        if !honest {
+        if !session.may_speak_as(stanza.from.as_ref()) {
             cx.outcome.closing = Some(StreamCondition::InvalidFrom.into());
             return cx.outcome;
         }
@@ -97,10 +95,14 @@ impl Router {
         cx.outcome
     }
 
-    /// Answers a stanza that could not even depart.
+    /// Answers a stanza that could not even depart. A forged `from` ends the stream here too.
     pub fn reject(&self, session: &Arc<Session>, mut stanza: Stanza, error: &StanzaError) -> Outcome {
         let mut outcome = Outcome::of_stanza(session);
-        if stanza.to.is_none() {
+        if !session.may_speak_as(stanza.from.as_ref()) {
+            outcome.closing = Some(StreamCondition::InvalidFrom.into());
+            return outcome;
+        }
+        if stanza.is_for_sender() {
             stanza.to = Some(session.account.clone().into());
         }
         stanza.from = Some(session.jid.clone());
