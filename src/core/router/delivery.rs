@@ -26,6 +26,8 @@ pub struct Redelivered;
 pub struct Missed {
     /// When it was received first.
     pub received: Timestamp,
+    /// The account's archive has it since then, so it is not lost, whatever becomes of this copy.
+    pub is_archived: bool,
 }
 
 impl Router {
@@ -111,6 +113,7 @@ impl Router {
                 cx.learn(Redelivered);
                 cx.learn(Missed {
                     received: parcel.received,
+                    is_archived: stanza.is_archived_by(&session.account),
                 });
                 cx.send(again);
             }

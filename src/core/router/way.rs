@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::wire::Element;
 
-use super::{Host, Router};
+use super::{Host, Missed, Router};
 
 /// The most stanzas that one stanza may cause. It bounds loops between rooms; a presence broadcast to the largest
 /// roster stays well below.
@@ -358,7 +358,9 @@ impl Router {
         if let Fault::Us(cause) = &fault {
             tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
         }
-        let answer = fault.as_stanza_error().answer(stanza);
+        // What the archive has was received: that another copy finds no place now is no news for its sender.
+        let is_received = cx.fact::<Missed>().is_some_and(|missed| missed.is_archived);
+        let answer = fault.as_stanza_error().answer(stanza).filter(|_| !is_received);
         if let Fault::Stream(error) = fault {
             cx.outcome.closing.get_or_insert(error);
         } else if let Some(answer) = answer {
