@@ -9,6 +9,9 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Ticket, Tx};
 use kim_core::jid::BareJid;
 use sha2::{Digest, Sha256};
 
+/// Stands for a number that is not known: nothing was promised yet, and the session has not ended in order. Were the
+/// process killed then, more might have arrived than nothing.
+const UNKNOWN: i64 = -1;
 /// Sessions of one account that are remembered, the newest.
 const SESSIONS_MAX: i64 = 32;
 
@@ -88,10 +91,11 @@ impl SmStore {
             Box::pin(async move {
                 tx.execute(
                     Query::new(
-                        "INSERT INTO sm_session (id_hash, account, handled, seen_at) VALUES ($1, $2, 0, $3)",
+                        "INSERT INTO sm_session (id_hash, account, handled, seen_at) VALUES ($1, $2, $3, $4)",
                     )
                     .bind(key.0.as_str())
                     .bind(account.as_str())
+                    .bind(UNKNOWN)
                     .bind(now.0),
                 )
                 .await?;
@@ -115,8 +119,8 @@ impl SmStore {
         })
     }
 
-    /// How many stanzas of a session of this account are handled. Reads in the order of writing, so that what was put before
-    /// is seen.
+    /// How many stanzas of a session of this account are handled, where that is known. Reads in the order of writing, so that
+    /// what was put before is seen.
     pub async fn get(&self, key: &Key, account: &BareJid) -> Result<Option<u32>, DbError> {
         let (key, account) = (key.clone(), account.clone());
         let read = self.db.write(move |tx| {
