@@ -37,7 +37,7 @@ const BATCH_BYTES_MAX: usize = 262_144;
 const LOOK_MS: u64 = 20;
 /// Accounts whose usage is remembered.
 const USAGES_MAX: usize = 10_000;
-/// Messages counted in memory before the database is asked again: other nodes keep messages too.
+/// Messages judged by what is counted in memory before the database is asked again: other nodes keep messages too.
 const COUNTED_MESSAGES_MAX: usize = 64;
 
 /// A session that is being handed messages that waited; it takes no live ones yet.
@@ -57,7 +57,7 @@ impl Catching {
     }
 }
 
-/// How much an account is known to have waiting, and how many messages were counted since the database was asked.
+/// How much an account is known to have waiting, and how many messages were judged by that since the database was asked.
 #[derive(Clone, Copy)]
 struct Counted {
     usage: Usage,
@@ -117,46 +117,43 @@ impl Offline {
             // XEP-0160 §2: the queue is full.
             return Err(Condition::ServiceUnavailable.into());
         }
-        self.count(account, usage, sealed.len());
+        self.count(account, sealed.len());
         cx.store(&self.store.sink, Waiting::new(account, key, sealed));
         // Under the lock that its caller holds: whoever comes next must find it in the queue.
         cx.flush();
         Ok(())
     }
 
+    /// How much waits for an account, committed or not. Its caller holds the account's lock.
     async fn usage(&self, account: &BareJid) -> Result<Usage, Fault> {
-        let known = self
-            .usages
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(account)
-            .copied();
-        match known {
-            Some(Counted { usage, since })
-                if since < COUNTED_MESSAGES_MAX
-                    && usage.messages < self.messages_max()
-                    && usage.bytes < self.bytes_max =>
-            {
-                Ok(usage)
-            }
-            _ => {
-                self.forget_usage(account);
-                Ok(self.store.usage(account).await?)
-            }
+        if let Some(usage) = self.known_usage(account) {
+            return Ok(usage);
         }
-    }
-
-    fn count(&self, account: &BareJid, usage: Usage, bytes: usize) {
+        let usage = self.store.usage(account).await?;
         let mut usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
         if usages.len() >= USAGES_MAX && !usages.contains_key(account) {
             usages.clear();
         }
-        let since = usages.get(account).map_or(0, |counted| counted.since) + 1;
-        let usage = Usage {
-            messages: usage.messages + 1,
-            bytes: usage.bytes + bytes,
-        };
-        usages.insert(account.clone(), Counted { usage, since });
+        usages.insert(account.clone(), Counted { usage, since: 0 });
+        Ok(usage)
+    }
+
+    fn known_usage(&self, account: &BareJid) -> Option<Usage> {
+        let mut usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = usages
+            .get_mut(account)
+            .filter(|counted| counted.since < COUNTED_MESSAGES_MAX)?;
+        counted.since += 1;
+        Some(counted.usage)
+    }
+
+    /// One more waits.
+    fn count(&self, account: &BareJid, bytes: usize) {
+        let mut usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = usages.get_mut(account) {
+            counted.usage.messages += 1;
+            counted.usage.bytes += bytes;
+        }
     }
 
     fn forget_usage(&self, account: &BareJid) {
@@ -219,6 +216,7 @@ impl Offline {
                 cx.deliver(session, Arc::new(stanza));
             }
             router.finish(cx).await;
+            let _held = self.locks.hold(&session.account).await;
             self.store.delete(&session.account, keys).await?;
             self.forget_usage(&session.account);
         }
