@@ -277,9 +277,11 @@ impl Connection {
                 return Ok(());
             }
         };
-        let closing = outcome.closing.take();
+        if let Some(error) = outcome.closing.take() {
+            self.leaving.get_or_insert(End::Error(error));
+        }
         self.registered.pending.push_back(outcome);
-        closing.map_or(Ok(()), |error| Err(End::Error(error)))
+        Ok(())
     }
 
     // ——— writing ———
