@@ -1,7 +1,7 @@
 //! Every SQL statement about archives. All of them walk an index from a known place, so what they cost depends on the
 //! rows they give and not on the rows there are.
 
-use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Tx};
+use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Traces, Tx};
 use kim_core::jid::BareJid;
 
 use super::tail::UnderWay;
@@ -121,6 +121,8 @@ fn replace<'a>(tx: &'a mut Tx, rows: &'a [Replaced]) -> BoxFuture<'a, Result<(),
                 .bind(row.stanza.clone());
             tx.execute(query).await?;
         }
+        // What was retracted opens with a key that is still there: the old row must not be found anywhere.
+        tx.leaves(Traces::Rows(&["mam_archive"]));
         Ok(())
     })
 }
