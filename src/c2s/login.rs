@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use kim_core::accounts::Epoch;
 use kim_core::error::{StanzaError, StreamCondition, StreamError};
 use kim_core::events::{BeforeLogin, Early};
 use kim_core::jid::BareJid;
@@ -21,7 +22,8 @@ use super::stream::{End, Stream};
 
 /// What one try led to.
 enum Try {
-    Success(Identity),
+    /// With the password that was proved; guests prove none.
+    Success(Identity, Option<Epoch>),
     Failure(SaslFailure),
 }
 
@@ -41,7 +43,9 @@ impl Secured {
                 let element = stream.element().await?;
                 if element.is("auth", ns::SASL) {
                     match exchange(stream, &offer, &element).await? {
-                        Try::Success(identity) => return authenticated(stream, domain, identity).await,
+                        Try::Success(identity, epoch) => {
+                            return authenticated(stream, domain, identity, epoch).await;
+                        }
                         Try::Failure(failure) => {
                             tries += 1;
                             failed(stream, failure, tries).await?;
@@ -84,12 +88,12 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
         Ok(initial) => offer.start(&mechanism, initial.as_ref().map(|bytes| bytes.as_slice())),
         Err(failure) => Step::Failure(failure),
     };
-    // What is judged, of which account.
-    let mut turn = None;
+    // What is judged, of which account, and by which password.
+    let (mut turn, mut epoch) = (None, None);
     loop {
         step = match step {
             Step::Challenge { data, then } => challenge(stream, &data, then, &mut turn).await?,
-            Step::NeedKeys(lookup) => keys(stream, lookup, &mut turn).await,
+            Step::NeedKeys(lookup) => keys(stream, lookup, &mut turn, &mut epoch).await,
             Step::Failure(failure) => {
                 if let Some(turn) = turn.take().filter(|_| failure == SaslFailure::NotAuthorized) {
                     stream.door.guessed(turn);
@@ -110,7 +114,7 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
                     turn.succeeded();
                 }
                 stream.send(&xml.finish_string()).await?;
-                return Ok(Try::Success(identity));
+                return Ok(Try::Success(identity, epoch));
             }
         }
     }
@@ -157,7 +161,7 @@ async fn may_be_judged(stream: &Stream, account: &BareJid, turn: &mut Option<Tur
 
 /// Finds the keys of an account, or such as nobody can tell from real ones. What takes milliseconds of CPU is done
 /// elsewhere, and only so much of it at a time.
-async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>) -> Step {
+async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>, epoch: &mut Option<Epoch>) -> Step {
     let door = &stream.door;
     // With SCRAM nothing is judged yet.
     if lookup.is_heavy() && !may_be_judged(stream, lookup.account(), turn).await {
@@ -169,9 +173,12 @@ async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>) -> Step 
         .keys_or_fake(lookup.account(), lookup.hash())
         .await
     {
-        Ok(keys) => keys,
+        Ok((keys, of_keys)) => {
+            *epoch = Some(of_keys);
+            keys
+        }
         Err(error) => {
-            tracing::error!(event = "login_lookup_failed", %error);
+            tracing::error!(event = "login_lookup_failed", account = %lookup.account(), %error);
             return Step::Failure(SaslFailure::TemporaryAuthFailure);
         }
     };
@@ -217,19 +224,22 @@ async fn authenticated(
     stream: &mut Stream,
     domain: BareJid,
     identity: Identity,
+    epoch: Option<Epoch>,
 ) -> Result<Authenticated, End> {
-    let (account, guest) = match identity {
-        Identity::Account(account) => (account, false),
+    let (account, epoch) = match identity {
+        // Without keys there is no proof.
+        Identity::Account(account) => (account, Some(epoch.ok_or(StreamCondition::InternalServerError)?)),
         Identity::Guest => {
             let guest = BareJid::new(Some(&random::token()), domain.as_str());
-            (guest.map_err(|_| StreamCondition::InternalServerError)?, true)
+            (guest.map_err(|_| StreamCondition::InternalServerError)?, None)
         }
     };
+    let guest = epoch.is_none();
     stream.door.counters.logged_in();
     stream.place.authenticated();
     stream.restart();
     tracing::info!(event = "logged_in", %account, guest, from = %short(stream.address));
-    Ok(Authenticated::new(account, guest))
+    Ok(Authenticated::new(account, epoch))
 }
 
 /// Offers an early iq to the rooms (XEP-0077 §3); anything else ends the stream.

@@ -245,3 +245,13 @@ pub struct AccountRemoved {
 impl Event for AccountRemoved {
     const NAME: &'static str = "account-removed";
 }
+
+/// An account has been erased, with all its rows, in one transaction. Modules forget what they hold of it in memory.
+pub struct AccountErased {
+    /// The account.
+    pub account: BareJid,
+}
+
+impl Event for AccountErased {
+    const NAME: &'static str = "account-erased";
+}

@@ -9,7 +9,7 @@ use crate::db::{BoxFuture, Db, DbError, DbOptions, Query, SinkRow, Tx};
 use crate::error::{Condition, Fault, StreamCondition};
 use crate::events::{Arrival, Delivery, Departure, Nonza, SessionEnded, Undelivered, Verdict};
 use crate::hook::{Event, Flow, On, Stage};
-use crate::module::{At, Coverage, Entry, HandleIq, Module, Registrar, Reply, Request, Spec};
+use crate::module::{At, Coverage, Entry, HandleIq, Module, Registrar, Reply, Request, Spec, Startup};
 use crate::stanza::{IqType, Kind, MessageType, Stanza};
 use crate::testing::House;
 
@@ -116,6 +116,15 @@ async fn a_module_that_needs_a_darkened_one_does_not_start() {
         House::configured(&[Entry::of::<First>(), Entry::of::<Needy>()], toml).await
     });
     assert!(started.await.is_err_and(|panic| panic.is_panic()));
+    let said = Startup::Needs(Needy::NAME, First::NAME).to_string();
+    assert!(
+        said.contains(Needy::NAME) && said.contains("enabled = true in [xep0001_first]"),
+        "{said}"
+    );
+    let schemas = [Entry::of::<First>(), Entry::of::<Needy>()].map(|entry| (entry.schema)());
+    assert!(
+        crate::config::sample(&schemas).contains("is advertised. Needed by xep0003_needy.\nenabled = true")
+    );
 }
 
 // ——— what is no stanza ———

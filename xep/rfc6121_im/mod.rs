@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
-use kim_core::events::{AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
+use kim_core::events::{AccountErased, AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
@@ -141,7 +141,9 @@ impl Module for Im {
                 offline: offline.clone(),
             },
         );
-        house.on::<AccountRemoved>(Stage::Deliver, removal::Farewell { rosters, offline });
+        let farewell = removal::Farewell { rosters, offline };
+        house.on::<AccountRemoved>(Stage::Deliver, farewell.clone());
+        house.on::<AccountErased>(Stage::Deliver, farewell);
 
         let feature = |xml: &'static str| move |_: &_, _: &str| Some(xml.to_owned());
         house.stream_feature(

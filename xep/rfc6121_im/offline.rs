@@ -92,7 +92,7 @@ impl Offline {
         self.limits.now().offline_messages_max
     }
 
-    /// Forgets everything that waits for an account: its client has it from elsewhere, or the account goes.
+    /// Forgets everything that waits for an account: its client has it from elsewhere.
     pub async fn clear(&self, account: &BareJid) -> Result<(), Fault> {
         let _held = self.locks.hold(account).await;
         self.forget_usage(account);
@@ -159,7 +159,7 @@ impl Offline {
         usages.insert(account.clone(), Counted { usage, since });
     }
 
-    fn forget_usage(&self, account: &BareJid) {
+    pub(super) fn forget_usage(&self, account: &BareJid) {
         self.usages
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

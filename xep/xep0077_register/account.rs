@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kim_core::accounts::scram::Password;
+use kim_core::accounts::scram::{Password, PasswordError};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use kim_core::jid::BareJid;
@@ -84,19 +84,16 @@ async fn change_password(iq: &Request<'_>, account: BareJid, cx: &mut Cx) -> Res
     {
         return Err(Condition::Forbidden.into());
     }
-    let password = field(iq.payload, "password").filter(|password| !password.is_empty());
-    let Some(password) = password else {
-        return Err(Condition::BadRequest.into());
-    };
-    let password = Password::prepare(&password).map_err(|_| {
-        StanzaError::new(Condition::NotAcceptable).text("this password cannot be typed everywhere")
+    let password = field(iq.payload, "password").unwrap_or_default();
+    let password = Password::prepare(&password).map_err(|error| match error {
+        // §3.3: the request did not contain all it needs.
+        PasswordError::Empty => StanzaError::new(Condition::BadRequest)
+            .text(error.to_string())
+            .into(),
+        error => Fault::from(error),
     })?;
-    cx.router().accounts().set_password(&account, &password).await?;
-    for session in cx.router().sessions().of(&account) {
-        if session.jid != *iq.from {
-            session.close(StreamError::new(StreamCondition::Reset).text("the password was changed"));
-        }
-    }
+    let router = cx.router();
+    router.change_password(&account, &password, Some(iq.from)).await?;
     tracing::info!(event = "password_changed", %account);
     Ok(Reply::Empty)
 }

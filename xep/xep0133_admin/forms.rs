@@ -92,8 +92,8 @@ pub(super) fn several(form: &Form) -> Result<impl Iterator<Item = &str>, Fault> 
 
 /// The password in a field.
 pub(super) fn password(form: &Form) -> Result<Password, Fault> {
-    let text = form.value("password").filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| bad_payload("password is missing"))?;
-    Password::prepare(text)
-        .map_err(|_| bad_payload("this password has characters that cannot be typed everywhere"))
+    let text = form
+        .value("password")
+        .ok_or_else(|| bad_payload("password is missing"))?;
+    Password::prepare(text).map_err(|error| bad_payload(error.to_string()))
 }

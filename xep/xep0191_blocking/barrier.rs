@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
+use kim_core::events::{AccountErased, Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::router::Host;
 use kim_core::stanza::{IqType, Kind, PresenceType};
@@ -100,8 +100,8 @@ fn settle(arrival: &mut Arrival) -> Result<Flow, Fault> {
 /// A removed account's list leaves the memory; its rows go with the account.
 pub(super) struct Forget(pub Arc<BlockLists>);
 
-impl On<AccountRemoved> for Forget {
-    async fn on(&self, removed: &mut AccountRemoved, _: &mut Cx) -> Result<Flow, Fault> {
+impl On<AccountErased> for Forget {
+    async fn on(&self, removed: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
         self.0.forget(&removed.account);
         Ok(Flow::Next)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
+use kim_core::events::{AccountErased, Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::Jid;
 use kim_core::router::{Host, Redelivered};
@@ -166,8 +166,8 @@ impl On<Arrival> for NoForeignResults {
 /// Forgets what is in memory of an archive that goes.
 pub struct Farewell(pub Arc<Keeper>);
 
-impl On<AccountRemoved> for Farewell {
-    async fn on(&self, event: &mut AccountRemoved, _: &mut Cx) -> Result<Flow, Fault> {
+impl On<AccountErased> for Farewell {
+    async fn on(&self, event: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
         self.0.archives.forget(&event.account);
         self.0.preferences.forget(&event.account);
         Ok(Flow::Next)

@@ -127,6 +127,21 @@ impl Config {
         Ok(config)
     }
 
+    /// The domains of guests, whether they are let in at present or not.
+    pub fn guest_domains(&self) -> Vec<String> {
+        let domains = self.server.domains.iter().map(|domain| domain.to_string());
+        let guests = domains.map(|domain| format!("guest.{domain}"));
+        guests
+            .filter(|guest| {
+                !self
+                    .server
+                    .domains
+                    .iter()
+                    .any(|domain| **domain == *guest.as_str())
+            })
+            .collect()
+    }
+
     /// The first domain.
     pub fn main_domain(&self) -> &str {
         self.server.domains.first().map_or("localhost", |domain| domain)

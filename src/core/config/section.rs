@@ -58,15 +58,18 @@ pub struct Schema {
     pub docs: &'static [&'static str],
     /// Whether it belongs to a module, and so has the key `enabled`.
     pub is_module: bool,
+    /// The modules that it needs.
+    pub needs: &'static [&'static str],
     pub(super) fields: fn() -> Vec<Field>,
     pub(super) check: fn(&mut SectionReader<'_>),
 }
 
 impl Schema {
     /// The section of a module: `T`'s keys and `enabled`.
-    pub fn module<T: Section>(name: &'static str) -> Schema {
+    pub fn module<T: Section>(name: &'static str, needs: &'static [&'static str]) -> Schema {
         Schema {
             is_module: true,
+            needs,
             ..Schema::core::<T>(name)
         }
     }
@@ -79,6 +82,7 @@ impl Schema {
             name,
             docs: T::DOCS,
             is_module: false,
+            needs: &[],
             fields: T::fields,
             check,
         }

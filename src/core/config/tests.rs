@@ -17,8 +17,8 @@ section! {
 
 fn modules() -> Vec<Schema> {
     vec![
-        Schema::module::<Archive>("xep0313_mam"),
-        Schema::module::<NoSettings>("xep0199_ping"),
+        Schema::module::<Archive>("xep0313_mam", &[]),
+        Schema::module::<NoSettings>("xep0199_ping", &[]),
     ]
 }
 

@@ -28,6 +28,7 @@ use crate::session::{Session, Sessions};
 
 pub use delivery::{Missed, Redelivered};
 pub use departed::Departed;
+pub use sessions::NotStarted;
 pub use way::SENDS_MAX;
 
 /// What a domain served here is for.
@@ -48,6 +49,7 @@ pub struct Router {
     hosts: HashMap<String, Host>,
     sessions: Sessions,
     accounts: Accounts,
+    db: Db,
     seals: Seals,
     cluster: Box<dyn Cluster>,
     clock: Clock,
@@ -87,6 +89,12 @@ impl Router {
         };
         house.register_all(modules)?;
         tables.erasers.push(crate::seal::erase);
+        let accounts = parts.accounts.clone();
+        let tokens = move || {
+            let accounts = accounts.clone();
+            Box::pin(async move { accounts.tidy_tokens().await }) as _
+        };
+        tables.tidiers.push(("accounts", Box::new(tokens)));
         let mut hosts = HashMap::new();
         for domain in &parts.config.server.domains {
             hosts.insert(domain.to_string(), Host::Users);
@@ -103,6 +111,7 @@ impl Router {
             hosts,
             sessions: Sessions::default(),
             accounts: parts.accounts,
+            db: parts.db,
             seals: parts.seals,
             cluster: parts.cluster,
             clock: parts.clock,
@@ -110,6 +119,17 @@ impl Router {
             limits,
             departed: departed::Counters::default(),
         }))
+    }
+
+    /// Deletes what is over, of everybody. To be called now and then; one module that fails keeps no other from it.
+    pub async fn tidy(&self) {
+        for (module, tidy) in &self.tables.tidiers {
+            match tidy().await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(event = "tidied", module, rows),
+                Err(error) => tracing::error!(event = "not_tidied", module, %error),
+            }
+        }
     }
 
     /// The sessions of this node.
@@ -120,6 +140,11 @@ impl Router {
     /// The accounts.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// The database, for those who look after it; rooms have their stores.
+    pub fn db(&self) -> &Db {
+        &self.db
     }
 
     /// What seals what people write.

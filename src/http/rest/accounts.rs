@@ -124,7 +124,11 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
     xml.end();
     steps.push(Zeroizing::new(xml.finish_string()));
     for payload in steps {
-        Element::parse(&payload).map_err(|_| Problem::bad("there are characters that nobody can type"))?;
+        Element::parse(&payload).map_err(|_| {
+            Problem::bad(
+                "the username or the password contains unsupported characters, such as control characters",
+            )
+        })?;
         let event = BeforeLogin {
             stanza: Stanza::new(Kind::Iq(IqType::Set), &payload).id("api"),
             domain: domain.as_str().to_owned(),
@@ -190,13 +194,15 @@ pub(super) async fn login(
         .ok_or_else(|| Problem::too_many("too many failed logins to this account; try again later"))?;
     // Takes the same for names that nobody has.
     let accounts = router.accounts();
-    if !accounts.verify(&account, &password).await? || router.host(account.domain()) != Some(Host::Users) {
+    let epoch = accounts.prove(&account, &password).await?;
+    let epoch = epoch.filter(|_| router.host(account.domain()) == Some(Host::Users));
+    let Some(epoch) = epoch else {
         return Err(wrong(Some(turn)));
-    }
+    };
     turn.succeeded();
     let seconds = login.expires_in.unwrap_or(TOKEN_SECONDS);
     let seconds = seconds.clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS);
-    let token = accounts.give_token(&account, scopes, seconds).await?;
+    let token = accounts.give_token(&account, epoch, scopes, seconds).await?;
     web.door.logged_in();
     tracing::info!(event = "logged_in", %account, by = "api");
     Ok(written(

@@ -136,6 +136,9 @@ impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Problem {
         match error {
             AccountError::Busy => Problem::too_many("too many passwords are being checked; try again"),
+            AccountError::Outdated => {
+                Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", error.to_string())
+            }
             error => {
                 tracing::error!(event = "api_failed", %error);
                 Problem::ours()

@@ -46,7 +46,7 @@ impl RosterStore {
         let mut items = Vec::with_capacity(rows.len());
         for row in &rows {
             if row.opt_text(0)?.is_some() {
-                items.push(Arc::new(read_item(row)?));
+                items.extend(readable(account, read_item(row))?.map(Arc::new));
             }
         }
         Ok(Roster::new(version, floor, revision, items))
@@ -79,10 +79,12 @@ impl RosterStore {
                 .bind(version);
         let mut items = Vec::new();
         for row in self.db.fetch_all(query).await? {
-            items.push(Item {
-                version: row.i64(1)?,
-                ..Item::new(stored_jid(&row.text(0)?)?)
-            });
+            if let Some(contact) = readable(account, stored_jid(&row.text(0)?))? {
+                items.push(Item {
+                    version: row.i64(1)?,
+                    ..Item::new(contact)
+                });
+            }
         }
         Ok(items)
     }
@@ -95,7 +97,9 @@ impl RosterStore {
         .bind(account.as_str());
         let mut requests = Vec::new();
         for row in self.db.fetch_all(query).await? {
-            requests.push((stored_jid(&row.text(0)?)?, row.opt_bytes(1)?));
+            if let Some(contact) = readable(account, stored_jid(&row.text(0)?))? {
+                requests.push((contact, row.opt_bytes(1)?));
+            }
         }
         Ok(requests)
     }
@@ -104,17 +108,6 @@ impl RosterStore {
     /// changes never build on something old, whoever else writes.
     pub async fn change(&self, wanted: Arc<Wanted>) -> Result<Result<Changed, Refusal>, DbError> {
         self.db.write(move |tx| Box::pin(make(tx, wanted.clone()))).await
-    }
-
-    /// Erases an account's roster.
-    pub async fn erase(&self, account: &BareJid) -> Result<(), DbError> {
-        let account = account.clone();
-        self.db
-            .write(move |tx| {
-                let account = account.clone();
-                Box::pin(async move { erase(tx, &account).await })
-            })
-            .await
     }
 }
 
@@ -150,6 +143,18 @@ pub(super) fn read_item(row: &Row) -> Result<Item, DbError> {
 
 fn stored_jid(text: &str) -> Result<BareJid, DbError> {
     BareJid::parse(text).map_err(|_| DbError::Column("im_roster.contact is not an address".into()))
+}
+
+/// A damaged row costs its own contact only. The log says in whose roster it is.
+fn readable<T>(account: &BareJid, read: Result<T, DbError>) -> Result<Option<T>, DbError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error @ DbError::Column(_)) => {
+            tracing::error!(event = "roster_item_unreadable", %account, %error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn half(number: i64) -> Half {
