@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use kim_core::cluster::Solo;
 use kim_core::config::{Config, Sources};
+use kim_core::db::Db;
 use kim_core::jid::BareJid;
 use kim_core::module::Entry;
-use kim_core::router::Host;
+use kim_core::router::{Host, Router};
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -87,7 +88,10 @@ impl Server {
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
-        let mut tasks = vec![tokio::spawn(keep_house(door.clone()))];
+        let mut tasks = vec![
+            tokio::spawn(keep_house(door.clone())),
+            tokio::spawn(tidy(house.router.clone(), house.db.clone())),
+        ];
         tasks.extend(
             listeners
                 .into_iter()
@@ -208,6 +212,25 @@ impl Server {
 fn is_shared(config: &Config, address: &SocketAddr) -> bool {
     let listen = &config.listen;
     address.port() != 0 && listen.c2s_tls.contains(address) && listen.https.contains(address)
+}
+
+/// How long after the start what is over is looked for, and how long until the next time.
+const TIDY_FIRST: Duration = Duration::from_secs(90);
+const TIDY_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Deletes what is over, and gives the space back.
+async fn tidy(router: Arc<Router>, db: Db) {
+    let mut pause = TIDY_FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = TIDY_EVERY;
+        router.tidy().await;
+        match db.give_back_space().await {
+            Ok(0) => {}
+            Ok(pages) => tracing::info!(event = "space_given_back", pages),
+            Err(error) => tracing::error!(event = "space_not_given_back", %error),
+        }
+    }
 }
 
 /// What has to be done now and then.

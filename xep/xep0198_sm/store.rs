@@ -12,6 +12,11 @@ use sha2::{Digest, Sha256};
 /// Sessions of one account that are remembered, the newest.
 const SESSIONS_MAX: i64 = 32;
 
+/// Rows looked at in one go where all are looked at.
+const PAGE_ROWS: i64 = 500;
+const WALK: &str = "SELECT id_hash, seen_at FROM sm_session WHERE id_hash > $1 ORDER BY id_hash LIMIT $2";
+const FORGET: &str = "DELETE FROM sm_session WHERE id_hash > $1 AND id_hash <= $2 AND seen_at < $3";
+
 /// How a session is named in the table: the hash of its id, so that reading the table lets nobody resume.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(String);
@@ -125,6 +130,32 @@ impl SmStore {
             Box::pin(async move { tx.fetch_optional(query).await?.map(|row| row.i64(0)).transpose() })
         });
         Ok(read.await?.and_then(|handled| u32::try_from(handled).ok()))
+    }
+}
+
+impl SmStore {
+    /// Forgets the sessions of everybody that were not touched for too long. The table is walked by its key, a page in each
+    /// transaction: an index by age would have to be changed with every acknowledgement.
+    pub async fn tidy(&self, now: Timestamp) -> Result<u64, DbError> {
+        let too_old = now.0 - i64::from(self.remember_days) * 86_400 * 1_000_000;
+        let (mut after, mut forgotten) = (String::new(), 0);
+        loop {
+            let page = Query::new(WALK).bind(&after).bind(PAGE_ROWS);
+            let rows = self.db.fetch_all(page).await?;
+            let Some(last) = rows.last() else {
+                return Ok(forgotten);
+            };
+            let before = after;
+            after = last.text(0)?;
+            let mut is_any_old = false;
+            for row in &rows {
+                is_any_old |= row.i64(1)? < too_old;
+            }
+            if is_any_old {
+                let old = Query::new(FORGET).bind(&before).bind(&after).bind(too_old);
+                forgotten += self.db.execute(old).await?;
+            }
+        }
     }
 }
 

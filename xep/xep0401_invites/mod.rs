@@ -87,6 +87,11 @@ impl Module for Invitations {
             seconds_default: u64::from(config.expires_days) * 86_400,
         });
         house.provide(invites.clone());
+        let (tidied, clock) = (invites.clone(), house.clock.clone());
+        house.tidies(move || {
+            let (invites, now) = (tidied.clone(), clock.now());
+            async move { invites.store.tidy(now).await }
+        });
 
         let commands: Arc<Commands> = house.needed()?;
         let invite = commands::Invite {

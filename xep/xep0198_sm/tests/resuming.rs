@@ -342,3 +342,39 @@ async fn an_archive_page_that_was_not_taken_is_for_nobody_else() {
     tablet.expect("<presence type='unavailable' from='alice@localhost/phone'/>");
     tablet.expect_nothing();
 }
+
+#[tokio::test]
+async fn what_was_remembered_of_those_who_stay_away_is_forgotten_in_time() {
+    let house = kim_core::testing::House::new(MODULES).await;
+    let remembered = async || {
+        let rows = kim_core::db::Query::new("SELECT account FROM sm_session ORDER BY account");
+        let rows = house.db.fetch_all(rows).await.unwrap();
+        rows.iter().map(|row| row.text(0).unwrap()).collect::<Vec<_>>()
+    };
+    // More than are looked at in one go.
+    house
+        .db
+        .write(|tx| {
+            Box::pin(async move {
+                let rows = (0..1_200).map(|n| {
+                    [
+                        format!("{n:04}").into(),
+                        "carol@localhost".into(),
+                        0_i64.into(),
+                        1_i64.into(),
+                    ]
+                });
+                let into = "INSERT INTO sm_session (id_hash, account, handled, seen_at)";
+                tx.insert_rows(into, rows, "").await.map(drop)
+            })
+        })
+        .await
+        .unwrap();
+    let mut alice = house.online("alice@localhost/phone").await;
+    enable(&mut alice).await;
+    house.router.tidy().await;
+    assert_eq!(remembered().await, ["alice@localhost"]);
+    house.clock.advance(400 * 86_400);
+    house.router.tidy().await;
+    assert!(remembered().await.is_empty());
+}
