@@ -19,6 +19,8 @@ use super::store::{Row, Store};
 
 /// Whose data key seals the tokens of slots.
 const SLOT_KEY: &str = "upload slots";
+/// Whose data key seals what guests upload: one for all, since theirs would be left behind when they are gone.
+const GUESTS: &str = "upload guests";
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// How long an object may be there before its file is.
 const WRITING_MICROS: i64 = DAY_MICROS;
@@ -135,6 +137,7 @@ pub struct Uploads {
     store: Store,
     seals: Seals,
     clock: Clock,
+    guest_domains: Vec<String>,
 }
 
 impl Uploads {
@@ -145,6 +148,7 @@ impl Uploads {
             store: Store::new(house.db.clone()),
             seals: house.seals.clone(),
             clock: house.clock.clone(),
+            guest_domains: house.config.guest_domains(),
         }
     }
 
@@ -269,7 +273,11 @@ impl Uploads {
             media_type: slot.media_type.clone(),
             key: key.cloned(),
         };
-        let sealing = self.seals.key(slot.account.as_str()).await?;
+        let owner = match self.is_guest(&slot.account) {
+            true => GUESTS,
+            false => slot.account.as_str(),
+        };
+        let sealing = self.seals.key(owner).await?;
         let row = Row {
             id: slot.id.clone(),
             account: slot.account.as_str().to_owned(),
@@ -301,9 +309,20 @@ impl Uploads {
         self.open(row).await.map(Some)
     }
 
+    /// Whether that is somebody without an account.
+    fn is_guest(&self, account: &BareJid) -> bool {
+        self.guest_domains.iter().any(|domain| domain == account.domain())
+    }
+
     async fn open(&self, row: Row) -> Result<File, Refusal> {
         let aad: [&[u8]; 2] = [b"upload", row.id.as_bytes()];
-        let meta = self.seals.open_sealed(&row.account, &aad, &row.meta).await?;
+        let is_guest = BareJid::parse(&row.account).is_ok_and(|account| self.is_guest(&account));
+        // A guest's file from before lies under a key of its own, until it is over.
+        let owner = match is_guest && self.seals.known_key(&row.account).await?.is_none() {
+            true => GUESTS,
+            false => &row.account,
+        };
+        let meta = self.seals.open_sealed(owner, &aad, &row.meta).await?;
         let meta =
             Meta::read(&meta).ok_or_else(|| Refusal::Failed(Box::new(Fault::Us("odd upload".into()))))?;
         Ok(File {
@@ -331,7 +350,15 @@ impl Uploads {
             .list(account, before.unwrap_or(i64::MAX), files_max)
             .await?
         {
-            files.push(self.open(row).await?);
+            let id = row.id.clone();
+            match self.open(row).await {
+                Ok(file) => files.push(file),
+                Err(Refusal::Failed(fault)) if !matches!(*fault, Fault::Stanza(_)) => {
+                    // What is sealed of this one is damaged; the others are there.
+                    tracing::error!(event = "upload_unreadable", %account, id, ?fault);
+                }
+                Err(refusal) => return Err(refusal),
+            }
         }
         Ok(files)
     }

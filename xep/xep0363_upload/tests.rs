@@ -247,3 +247,46 @@ async fn who_may_not_and_what_makes_no_sense() {
     let answer = guest.next().unwrap();
     assert!(answer.contains("<forbidden"), "{answer}");
 }
+
+#[tokio::test]
+async fn guests_leave_no_keys_behind() {
+    let toml = "[registration]\nguests = true\n[xep0363_upload]\nguests = true\n";
+    let house = House::configured(MODULES, toml).await;
+    let uploads = uploads(&house);
+    for guest in ["one@guest.localhost", "two@guest.localhost"] {
+        let guest = BareJid::parse(guest).unwrap();
+        let wish = Wish {
+            is_guest: true,
+            ..wish(1_000)
+        };
+        let id = store(&uploads, &guest, wish).await.unwrap();
+        assert_eq!(uploads.find(&id).await.unwrap().unwrap().name, "a b.png");
+    }
+    let owners = house
+        .db
+        .fetch_all(Query::new("SELECT owner FROM kim_data_keys ORDER BY owner"));
+    let owners: Vec<_> = owners
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.text(0).unwrap())
+        .collect();
+    assert_eq!(owners, ["upload guests", "upload slots"]);
+}
+
+#[tokio::test]
+async fn a_damaged_file_hides_no_other() {
+    let house = House::new(MODULES).await;
+    let alice = house.account("alice@localhost").await;
+    let uploads = uploads(&house);
+    let first = store(&uploads, &alice, wish(1_000)).await.unwrap();
+    let second = store(&uploads, &alice, wish(2_000)).await.unwrap();
+    let damage = Query::new("UPDATE upload_files SET meta = $1 WHERE id = $2");
+    house
+        .db
+        .execute(damage.bind(b"broken").bind(&first))
+        .await
+        .unwrap();
+    let listed = uploads.list(&alice, None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|file| &file.id).collect::<Vec<_>>(), [&second]);
+}
