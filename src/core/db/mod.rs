@@ -282,7 +282,7 @@ impl Db {
             let _ = committer.await;
         }
         // A command that removes an account and ends has no later.
-        if let Err(error) = self.inner.scrubber.now().await {
+        if let Err(error) = self.inner.scrubber.close().await {
             tracing::error!(event = "traces_not_removed", %error);
         }
         match &self.inner.pool {

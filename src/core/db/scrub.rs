@@ -54,6 +54,8 @@ struct Wanted {
     rewrite: bool,
     /// Whether the task runs.
     is_running: bool,
+    /// The database is closed: what is not done by then is not tried any more.
+    is_closed: bool,
 }
 
 impl Wanted {
@@ -73,8 +75,15 @@ impl Wanted {
             tables: std::mem::take(&mut self.tables),
             everywhere: std::mem::take(&mut self.everywhere),
             rewrite: std::mem::take(&mut self.rewrite),
-            is_running: true,
+            ..Wanted::default()
         })
+    }
+
+    /// Wants again what could not be done.
+    fn put_back(&mut self, mut failed: Wanted) {
+        self.tables.append(&mut failed.tables);
+        self.everywhere |= failed.everywhere;
+        self.rewrite |= failed.rewrite;
     }
 }
 
@@ -132,7 +141,7 @@ impl Scrubber {
             };
             tokio::time::sleep(pause_min.max(began.elapsed() * PAUSE_FACTOR)).await;
             let mut wanted = self.lock();
-            if wanted.tables.is_empty() && !wanted.everywhere {
+            if wanted.is_closed || (wanted.tables.is_empty() && !wanted.everywhere) {
                 wanted.is_running = false;
                 return;
             }
@@ -145,13 +154,28 @@ impl Scrubber {
         let Some(wanted) = self.lock().take() else {
             return Ok(());
         };
+        let scrubbed = self.scrub(&wanted).await;
+        if scrubbed.is_err() {
+            self.lock().put_back(wanted);
+        }
+        scrubbed
+    }
+
+    async fn scrub(&self, wanted: &Wanted) -> Result<(), DbError> {
         let mut conn = self.target.connect_writer().await?;
         let scrubbed = match &mut conn {
-            Conn::Lite(_) => self.scrub_file(&mut conn, &wanted).await,
-            Conn::Pg(_) => vacuum(&mut conn, &wanted).await,
+            Conn::Lite(_) => self.scrub_file(&mut conn, wanted).await,
+            Conn::Pg(_) => vacuum(&mut conn, wanted).await,
         };
         connect::close(conn).await;
         scrubbed
+    }
+
+    /// Does what is left to do, for the last time.
+    pub async fn close(&self) -> Result<(), DbError> {
+        let done = self.now().await;
+        self.lock().is_closed = true;
+        done
     }
 
     /// The same, with these traces among it.

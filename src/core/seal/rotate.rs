@@ -3,8 +3,9 @@
 //! Whatever moment the power fails in, the file holds every key that the database needs:
 //! 1. the file gets the new key in front of the old one; 2. the database gets the proof of the new key;
 //! 3. data keys are wrapped anew, some hundred in each transaction; 4. when none is left, the proof of the old key goes;
-//! 5. what is left of the old rows is removed from the database's files; 6. the file keeps the new key only. A rotation that was
-//! cut off goes on at the next start, or when asked again.
+//! 5. what is left of the old rows is removed from the database's files; 6. the file keeps the new key only.
+//!
+//! A rotation that was cut off goes on at the next start, or when asked again.
 
 use zeroize::Zeroizing;
 

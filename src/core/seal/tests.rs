@@ -352,7 +352,7 @@ async fn no_key_as_it_was_wrapped_before_is_left_in_the_files() {
     for n in 0..600 {
         seals.key(&owner(n)).await.unwrap();
     }
-    for n in (0..600).step_by(3) {
+    for n in (0..600).filter(|n| n % 4 > 0) {
         let gone = BareJid::parse(&owner(n)).unwrap();
         db.write(move |tx| {
             let gone = gone.clone();
@@ -364,7 +364,7 @@ async fn no_key_as_it_was_wrapped_before_is_left_in_the_files() {
     let old = all_wrapped(&db).await;
     assert_eq!(
         (old.len(), found_in_files(&db, &old)),
-        (400, 400),
+        (150, 150),
         "the search finds them"
     );
     let ring = seals.ring();
@@ -374,7 +374,7 @@ async fn no_key_as_it_was_wrapped_before_is_left_in_the_files() {
     let new = all_wrapped(&db).await;
     assert_eq!(
         (new.len(), found_in_files(&db, &new)),
-        (400, 400),
+        (150, 150),
         "the search still finds"
     );
     // And what is there does not open with the old key.
