@@ -73,6 +73,7 @@ impl Server {
         for (key, addresses, speaks) in [
             ("https", &config.listen.https, Speaks::Https),
             ("http", &config.listen.http, Speaks::Http),
+            ("metrics", &config.listen.metrics, Speaks::Monitoring),
         ] {
             for address in addresses {
                 let shared = speaks == Speaks::Https && is_shared(&config, address);
@@ -281,6 +282,7 @@ async fn greet(server: &Server) {
             Speaks::Http => "HTTP",
             Speaks::Https => "HTTPS",
             Speaks::Both => "HTTPS and TLS",
+            Speaks::Monitoring => "HTTP, monitoring",
         };
         text.push_str(&format!("  web          {address} ({how})\n"));
     }

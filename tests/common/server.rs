@@ -116,7 +116,7 @@ impl TestServer {
                 .expect("a listener")
         };
         TestServer {
-            https: web(|speaks| speaks != Speaks::Http),
+            https: web(|speaks| matches!(speaks, Speaks::Https | Speaks::Both)),
             http: web(|speaks| speaks == Speaks::Http),
             tcp: address(Security::StartTls),
             direct: address(Security::DirectTls),

@@ -14,6 +14,7 @@ use kim_core::seal::{Key, SealError, Seals};
 use super::UploadConfig;
 use super::names;
 pub use super::names::{clean as clean_name, encode as encode_name};
+use super::pace::Pace;
 pub use super::slot::Slot;
 use super::store::{Row, Store};
 
@@ -73,6 +74,11 @@ pub enum Refusal {
         /// When it has less by itself, if that helps.
         retry: Option<Timestamp>,
     },
+    /// The account asks for slots too fast.
+    TooFast {
+        /// When there is one again.
+        retry: Timestamp,
+    },
     /// Nobody like that may upload.
     NotAllowed,
     /// The request makes no sense.
@@ -81,13 +87,18 @@ pub enum Refusal {
     Unsupported,
     /// The slot was used.
     Used,
+    /// The database went away in the middle: it may have been done or not.
+    Unknown,
     /// Our own failure.
     Failed(Box<Fault>),
 }
 
 impl From<DbError> for Refusal {
     fn from(error: DbError) -> Refusal {
-        Refusal::Failed(Box::new(error.into()))
+        match error {
+            DbError::OutcomeUnknown => Refusal::Unknown,
+            error => Refusal::Failed(Box::new(error.into())),
+        }
     }
 }
 
@@ -132,6 +143,7 @@ impl std::fmt::Debug for ContentKey {
 pub struct Uploads {
     config: UploadConfig,
     origin: WebOrigin,
+    pace: Pace,
     store: Store,
     seals: Seals,
     clock: Clock,
@@ -140,12 +152,18 @@ pub struct Uploads {
 impl Uploads {
     pub(super) fn new(config: UploadConfig, origin: WebOrigin, house: &Registrar<'_>) -> Uploads {
         Uploads {
+            pace: Pace::new(config.slots_per_minute),
             config,
             origin,
             store: Store::new(house.db.clone()),
             seals: house.seals.clone(),
             clock: house.clock.clone(),
         }
+    }
+
+    /// Where files are.
+    pub fn origin(&self) -> &WebOrigin {
+        &self.origin
     }
 
     /// The settings.
@@ -195,6 +213,9 @@ impl Uploads {
                 Some(usual.unwrap_or(i64::MAX).min(before.0))
             }
         };
+        self.pace
+            .take(account, now)
+            .map_err(|retry| Refusal::TooFast { retry })?;
         self.check_quota(account, wish.bytes).await?;
         let slot = Slot {
             id: random::token(),

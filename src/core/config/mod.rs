@@ -33,7 +33,7 @@ pub use sections::{C2s, Contact, Http, Listen, Registration, Rooms, Server, Stor
 pub use sources::{DEFAULT_FILE, Sources, variable};
 pub use types::{Domain, RoomName, StorageUrl, Uri};
 pub use value::{Choice, Value, Wrong, read_text, toml_text, written};
-pub use web::{Network, UploadsUrl, WebOrigin};
+pub use web::{Network, ProxyHeader, UploadsUrl, WebOrigin};
 
 use error::nearest;
 use raw::{RawConfig, RawSection};
