@@ -216,12 +216,24 @@ mod tests {
         // Timers are rounded to a millisecond.
         let (over, far) = (now - Duration::from_millis(20), now + LONG);
         assert_eq!(read_by(body(5, true), LONG, far, None).await, Ok(5));
-        assert_eq!(read_by(body(11, true), LONG, far, None).await, Err(Unread::TooLong));
+        assert_eq!(
+            read_by(body(11, true), LONG, far, None).await,
+            Err(Unread::TooLong)
+        );
         let moment = Duration::from_millis(1);
-        assert_eq!(read_by(body(5, false), moment, far, None).await, Err(Unread::TooSlow));
-        assert_eq!(read_by(body(5, true), LONG, over, None).await, Err(Unread::TooSlow));
+        assert_eq!(
+            read_by(body(5, false), moment, far, None).await,
+            Err(Unread::TooSlow)
+        );
+        assert_eq!(
+            read_by(body(5, true), LONG, over, None).await,
+            Err(Unread::TooSlow)
+        );
         assert_eq!(read_by(body(5, true), LONG, over, Some(far)).await, Ok(5));
-        assert_eq!(read_by(body(5, false), LONG, far, Some(over)).await, Err(Unread::TooSlow));
+        assert_eq!(
+            read_by(body(5, false), LONG, far, Some(over)).await,
+            Err(Unread::TooSlow)
+        );
         let torn = stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
         let torn = read_by(Body::from_stream(torn), LONG, far, None).await;
         assert_eq!(torn, Err(Unread::Torn));

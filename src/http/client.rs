@@ -41,7 +41,7 @@ pub(super) struct Peer {
     pub speaks: Speaks,
 }
 
-/// Who asks.
+/// The client of one request.
 #[derive(Clone)]
 pub(super) struct Client {
     /// The address that limits go by.
@@ -52,11 +52,11 @@ pub(super) struct Client {
     pub is_secure: bool,
     /// Both ends are on this machine, and nobody is in between.
     pub is_loopback: bool,
-    /// Somebody who watches over this server.
+    /// The operator's monitoring.
     pub is_operator: bool,
 }
 
-/// Finds out who asks and lets the page know, if the host is ours and the page that asks is welcome.
+/// Identifies the client for the handlers. Requests for other hosts and from pages that are not welcome end here.
 pub(super) async fn tell(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
     let Some(peer) = request.extensions().get::<Peer>().cloned() else {
         // Only if the listener forgot to say.
@@ -112,8 +112,7 @@ fn refuse(path: &str, status: StatusCode, text: &'static str) -> Response {
     }
 }
 
-/// Pages on which people type passwords are shown where nobody can listen in: elsewhere the browser is sent to HTTPS. On the
-/// machine itself nobody does.
+/// Shows pages on which people type passwords only over HTTPS, or on the machine itself; other browsers are redirected.
 pub(super) async fn in_private(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let Some(client) = request.extensions().get::<Client>() else {
         return answer::not_found().await;
@@ -162,7 +161,7 @@ impl Client {
     }
 }
 
-/// What a proxy says.
+/// What a trusted proxy says about its client.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Words {
     address: Option<IpAddr>,

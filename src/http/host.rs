@@ -1,6 +1,5 @@
-//! Which hosts are served here. Whoever owns a domain can point it at this server's address; a page that a browser loaded from
-//! there would then count as ours (DNS rebinding). Its name stands in `Host`, so requests for hosts that are not ours are
-//! refused.
+//! Which hosts are served here. The owner of any domain can point it at this server's address, and a page loaded from that domain
+//! would then count as ours (DNS rebinding). The browser names the domain in `Host`, so requests for other hosts are refused.
 
 use std::net::IpAddr;
 
@@ -135,7 +134,7 @@ impl Hosts {
         {
             return Ok(Some(authority));
         }
-        tracing::info!(event = "host_refused", host = authority.host);
+        tracing::debug!(event = "host_refused", host = authority.host);
         let text = "this host is not served here: a proxy must pass the Host header on, and other names than the \
                     domains go into public_url in [listen]";
         Err((StatusCode::MISDIRECTED_REQUEST, text))

@@ -1,5 +1,5 @@
-//! Who may upload at the same time, and how fast it must go. Uploads need memory while they last, so there are only so many; an
-//! account has a few of them, and the fewer are left the faster those who have one must be done with it.
+//! How many uploads may run at the same time, and how fast they must be. An upload needs memory while it lasts, so their number is
+//! limited, for each account too. The fewer turns are left, the faster the running uploads must be.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
