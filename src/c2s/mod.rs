@@ -301,6 +301,7 @@ impl Door {
     /// Sends every client away with `system-shutdown` and waits until all are gone. What they sent before is dealt
     /// with, and what waited for those without a connection is handed on. Listeners must have stopped.
     pub async fn close(&self) {
+        self.router.stop();
         self.stopping.send_replace(true);
         for session in self.router.sessions().all() {
             // Not closed from here: its answers to what is in hand are still to come.

@@ -4,6 +4,8 @@ use kim_core::error::{Condition, StanzaError};
 use kim_core::ns::DATA;
 use kim_core::wire::{El, Writer};
 
+/// XEP-0122
+const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// Fields that are read of one form.
 const FIELDS_MAX: usize = 256;
 /// Values that are read of one form.
@@ -121,6 +123,8 @@ pub struct Sheet {
     typed: bool,
     /// The next field has to be filled in.
     requires: bool,
+    /// The next field is a number of at most this.
+    range_max: Option<u32>,
 }
 
 impl Sheet {
@@ -139,6 +143,7 @@ impl Sheet {
             form_type: Some(form_type.to_owned()),
             typed: kind == FormKind::Form,
             requires: false,
+            range_max: None,
         }
     }
 
@@ -173,6 +178,18 @@ impl Sheet {
     /// A number.
     pub fn number(self, var: &str, label: &str, value: impl std::fmt::Display) -> Sheet {
         self.line(var, label, &value.to_string())
+    }
+
+    /// A number up to a maximum, with the validation of XEP-0122 §3.2.3.
+    pub fn integer(mut self, var: &str, label: &str, value: &str, max: u32) -> Sheet {
+        self.range_max = Some(max);
+        self.line(var, label, value)
+    }
+
+    /// Tells the types of the fields in a form of any kind: some clients drop a result that has none.
+    pub fn typed(mut self) -> Sheet {
+        self.typed = true;
+        self
     }
 
     /// Several lines of text.
@@ -211,11 +228,12 @@ impl Sheet {
         options: &[(&str, &str)],
     ) -> Sheet {
         if let Some(form_type) = self.form_type.take() {
-            let requires = std::mem::take(&mut self.requires);
+            let (requires, range_max) = (std::mem::take(&mut self.requires), self.range_max.take());
             self = self.write("FORM_TYPE", "hidden", "", &[&form_type], &[]);
-            self.requires = requires;
+            (self.requires, self.range_max) = (requires, range_max);
         }
         let requires = std::mem::take(&mut self.requires);
+        let range_max = self.range_max.take();
         let xml = &mut self.xml;
         xml.start("field", DATA).attr("var", var);
         if self.typed || kind == "hidden" {
@@ -226,6 +244,13 @@ impl Sheet {
         }
         if requires {
             xml.start("required", DATA).end();
+        }
+        if let Some(max) = range_max.filter(|_| self.typed) {
+            xml.start("validate", VALIDATE).attr("datatype", "xs:integer");
+            xml.start("range", VALIDATE)
+                .attr("min", "0")
+                .attr("max", &max.to_string());
+            xml.end().end();
         }
         for value in values {
             xml.start("value", DATA).text(value).end();

@@ -12,9 +12,9 @@ use super::api::{AffiliationChange, AffiliationsChanged, USER};
 use super::fields::write_text;
 use super::presence::News;
 use super::privileges::{Affiliation, role_after};
-use super::room::{Member, Occupant, Phase, State};
+use super::room::{Looks, Member, Occupant, Phase, State};
 use super::rooms::{Registry, Turn};
-use super::{enter, invitations, listed, privacy, roles, saved, voice};
+use super::{enter, invitations, listed, nick, privacy, roles, saved, voice};
 
 /// A change that was judged and is allowed.
 pub struct Decided<'a> {
@@ -239,6 +239,9 @@ pub fn check_nick(turn: &Turn, user: &BareJid, nick: &str) -> Result<(), Fault> 
     let key = nickname_key(nick).ok_or(Condition::NotAcceptable)?;
     if turn.held.is_reserved_from(&key, user) {
         return Err(Condition::Conflict.into());
+    }
+    if turn.held.looks_reserved(&Looks::of(nick), user) {
+        return Err(nick::lookalike());
     }
     Ok(())
 }

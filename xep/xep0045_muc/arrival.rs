@@ -97,7 +97,7 @@ impl Arrivals {
         };
         let held = self.0.hold(&to.bare(), cx.router()).await?;
         let Some(held) = held.filter(|held| held.at(from).is_some()) else {
-            enter::lost(from, to, cx);
+            enter::lost(from, to, stanza, cx);
             return Ok(());
         };
         let mut turn = Turn::new(&self.0, held, cx);

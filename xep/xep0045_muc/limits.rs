@@ -41,6 +41,18 @@ impl Bucket {
         self.spent += 1.0;
         true
     }
+
+    /// Whole seconds until there is one again.
+    pub fn wait_seconds(&self, rate: Rate) -> u32 {
+        let missing = (self.spent + 1.0 - rate.burst).max(0.0);
+        (missing / rate.per_second).ceil() as u32
+    }
+
+    /// Whether nothing is taken from it any more.
+    pub fn is_full(&self, rate: Rate, now: Timestamp) -> bool {
+        let seconds = (now.0 - self.at).max(0) as f32 / 1_000_000.0;
+        self.spent <= seconds * rate.per_second
+    }
 }
 
 #[cfg(test)]

@@ -46,12 +46,14 @@ mod presence;
 mod privacy;
 mod private;
 mod privileges;
+mod public;
 mod registration;
 mod relay;
 mod roles;
 mod room;
 mod rooms;
 mod saved;
+mod settled;
 mod shown;
 mod store;
 mod subject;
@@ -141,7 +143,12 @@ impl Module for Muc {
     type Config = MucConfig;
     const NAME: &'static str = "xep0045_muc";
     const SPECS: &'static [Spec] = &[
-        spec("XEP-0045", "Multi-User Chat", "1.35.5"),
+        Spec {
+            id: "XEP-0045",
+            title: "Multi-User Chat",
+            version: "1.35.5",
+            coverage: Coverage::Partial("new rooms are not locked until they are configured, only unlisted"),
+        },
         spec("XEP-0249", "Direct MUC Invitations", "1.2"),
         spec("XEP-0410", "MUC Self-Ping (Schrödinger's Chat)", "1.1.0"),
         spec(
@@ -168,6 +175,7 @@ impl Module for Muc {
             defaults: defaults::Defaults {
                 names: house.config.rooms.default.clone(),
                 admins: house.config.server.admins.clone(),
+                made: dashmap::DashSet::new(),
             },
         }));
         for field in FIELDS {

@@ -34,9 +34,12 @@ pub struct News<'a> {
     pub reason: &'a str,
     /// Canonical XML beside the item for those who may see the lists.
     pub listed: &'a str,
+    /// The session whose request this answers, and the id of the request: clients wait for it ("for tracking purposes",
+    /// §7.2.2).
+    pub asked: Option<(&'a Jid, &'a str)>,
 }
 
-impl News<'_> {
+impl<'a> News<'a> {
     /// Only codes.
     pub fn codes(codes: &[u16]) -> News<'static> {
         News {
@@ -45,10 +48,20 @@ impl News<'_> {
         }
     }
 
+    /// The same as the answer to a session's presence.
+    pub fn answers(self, session: &'a Jid, stanza: &'a Stanza) -> News<'a> {
+        News {
+            asked: stanza.id.as_deref().map(|id| (session, id)),
+            ..self
+        }
+    }
+
     fn and(&self, codes: &[u16]) -> Self {
         let mut news = self.clone();
         news.codes.extend(codes.iter().copied());
-        news.codes.sort_unstable();
+        // 100 behind 170: where a client shows only the last one, it is that addresses are visible.
+        news.codes
+            .sort_unstable_by_key(|code| if *code == 100 { 175 } else { *code });
         news.codes.dedup();
         news
     }
@@ -236,6 +249,23 @@ pub fn own(seen: &Stanza, codes: &[u16], listed: &str) -> Stanza {
     with_news(seen, &news.and(&[110]))
 }
 
+/// Sends an occupant's sessions their own presence; the one that asked finds the id of its request in it.
+pub fn send_own(turn: &mut Turn, presence: Stanza, sessions: Arc<[Jid]>, asked: Option<(&Jid, &str)>) {
+    let Some((session, id)) = asked.filter(|(session, _)| sessions.contains(session)) else {
+        turn.send_all(presence, sessions);
+        return;
+    };
+    let others: Vec<Jid> = sessions
+        .iter()
+        .filter(|other| *other != session)
+        .cloned()
+        .collect();
+    let mut reply = presence.clone().to(session.clone());
+    reply.id = Some(id.into());
+    turn.send(reply);
+    turn.send_all(presence, others.into());
+}
+
 /// Tells everybody an occupant's presence: others first, then the occupant's own sessions, with 110 and `own` (§7.2.2). A role
 /// that is not told of is seen by its occupant alone; `was` is the role before, so that those who saw it see it go.
 pub fn tell(turn: &mut Turn, key: &str, news: &News<'_>, own: &[u16], was: Option<Role>) {
@@ -252,7 +282,8 @@ pub fn tell(turn: &mut Turn, key: &str, news: &News<'_>, own: &[u16], was: Optio
         if news.listed.is_empty() || version.is_empty() {
             news.listed = &version;
         }
-        turn.send_all(with_news(&seen, &news), sessions);
+        let asked = news.asked;
+        send_own(turn, with_news(&seen, &news), sessions, asked);
     }
 }
 
@@ -353,7 +384,7 @@ pub fn tell_gone(
         ..news.and(&[110])
     };
     let (full, veiled) = gone_of(turn, one, said, &told);
-    turn.send_all(if sees { full } else { veiled }, own);
+    send_own(turn, if sees { full } else { veiled }, own, news.asked);
     between(turn);
     if privacy::is_broadcast(&turn.held.config, one.role) {
         let (see, do_not) = audience(turn, &one.address);

@@ -126,6 +126,7 @@ async fn submit(
         &turn.held,
         &user,
         &kim_core::jid::nickname_key(nick).unwrap_or_default(),
+        nick,
     )?;
     let known = turn.held.affiliation(&user);
     if known < Affiliation::Member && how(&turn.held) == "approval" {

@@ -9,6 +9,7 @@ mod way;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use smallvec::SmallVec;
@@ -54,6 +55,7 @@ pub struct Router {
     config: Arc<Config>,
     limits: LimitsInForce,
     departed: departed::Counters,
+    stopping: AtomicBool,
 }
 
 /// What a router is made of.
@@ -109,7 +111,18 @@ impl Router {
             config: parts.config,
             limits,
             departed: departed::Counters::default(),
+            stopping: AtomicBool::new(false),
         }))
+    }
+
+    /// Notes that the server stops: from now on sessions end because of that, and their clients come back.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// The sessions of this node.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kim_core::testing::{Client, House, dialogue};
 
+mod entering;
 mod hostile;
 mod privileges;
 mod surviving;
@@ -57,11 +58,13 @@ async fn instant(owner: &mut Client, room: &str, fields: &str) {
     let form = format!("<x xmlns='jabber:x:data' type='submit'>{fields}</x>");
     let query = format!("<query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query>");
     owner
-        .ask(
-            &format!("<iq id='open' to='{room}' type='set'>{query}</iq>"),
-            "<iq id='open' type='result'/>",
-        )
+        .send(&format!("<iq id='open' to='{room}' type='set'>{query}</iq>"))
         .await;
+    let got: Vec<String> = std::iter::from_fn(|| owner.next()).collect();
+    let opened = got
+        .iter()
+        .any(|xml| xml.contains("id='open'") && xml.contains("type='result'"));
+    assert!(opened, "{got:#?}");
 }
 
 /// A persistent room that Alice owns, with her and Bob in it; what came is read.
