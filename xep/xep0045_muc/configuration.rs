@@ -212,7 +212,7 @@ fn codes(was: &RoomConfig, config: &RoomConfig, is_new: bool, changed: &[&str]) 
     codes
 }
 
-/// What follows from a change of the settings for those who are there.
+/// What a change of the settings means for the occupants.
 async fn after(turn: &mut Turn, was: &RoomConfig, is_new: bool, changed: &[&str]) -> Result<(), Fault> {
     let config = turn.held.config.clone();
     let codes = codes(was, &config, is_new, changed);

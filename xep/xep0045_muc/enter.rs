@@ -70,7 +70,7 @@ pub const OCCUPANTS_MAX: Field = Field {
 
 /// Admins and owners find a place in a full room (§7.2.9).
 const EXTRA_OCCUPANTS_MAX: usize = 20;
-/// So often a room is looked for again that was in the way of making it, and gone when it was looked for.
+/// Attempts to find or make a room that others make and leave at the same moment.
 const TRIES_MAX: usize = 5;
 /// Sessions of one user in one room.
 const SEATS_MAX: usize = 20;
@@ -152,7 +152,7 @@ async fn make(
         // §10.1.1; guests may only enter what is there.
         return Err(Condition::NotAllowed.into());
     }
-    // One room of an account is made at a time, until it is stored: so that all are counted.
+    // An account makes one room at a time, and holds this until the room is stored. Otherwise a burst would not be counted.
     let making = registry.maker(&asking.user).lock_owned().await;
     if registry.store.created_by(&asking.user).await? >= registry.config.rooms_per_account_max {
         return Err(StanzaError::new(Condition::ResourceConstraint)
@@ -176,8 +176,8 @@ async fn make(
     Ok(true)
 }
 
-/// §10.1.1: who makes a room owns it. Until it is configured it stands in no list, but whoever has been told its address may
-/// enter: some clients never configure what they make, and invite at once.
+/// §10.1.1: the creator owns the room. Until it is configured it is in no list, but others may enter by its address: some
+/// clients never configure the rooms they create, and invite people at once.
 async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     let owner = Member {
         affiliation: Affiliation::Owner,
@@ -249,7 +249,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     sit_down(turn, asking, role, &name, &codes).await
 }
 
-/// What those who enter are warned of (§7.2.3, §7.2.12).
+/// The codes that warn a new occupant (§7.2.3, §7.2.12).
 fn warnings(config: &RoomConfig) -> SmallVec<[u16; 4]> {
     let mut codes = smallvec![];
     if privacy::is_non_anonymous(config) {

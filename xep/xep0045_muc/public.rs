@@ -104,10 +104,17 @@ impl PublicRooms {
         let mut state = self.lock();
         match &mut *state {
             State::Unread => {}
-            State::Reading(changes) => changes.push(change),
-            // There is a place again, for one that had none.
-            State::Read(read) if read.is_full && change.1.is_none() => *state = State::Unread,
-            State::Read(read) => read.put(change),
+            State::Reading(changes) if changes.len() < ROOMS_MAX => changes.push(change),
+            State::Reading(_) => *state = State::Unread,
+            State::Read(read) => {
+                let has_place = change.1.is_none() && read.rooms.contains_key(&change.0);
+                if read.is_full && has_place {
+                    // For one that had none.
+                    *state = State::Unread;
+                } else {
+                    read.put(change);
+                }
+            }
         }
     }
 

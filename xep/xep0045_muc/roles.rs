@@ -40,7 +40,7 @@ pub async fn give(turn: &mut Turn, key: &str, role: Role, actor: &str, reason: &
     Ok(())
 }
 
-/// In a semi-anonymous room a new moderator learns who is who, of those whose presence the room tells (§7.2.2).
+/// In a semi-anonymous room a new moderator is shown real addresses, of the occupants whose presence the room broadcasts.
 async fn show_addresses(turn: &mut Turn, key: &str) -> Result<(), Fault> {
     let config = turn.held.config.clone();
     let Some(observer) = turn.held.occupants.get(key) else {

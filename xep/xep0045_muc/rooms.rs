@@ -153,7 +153,7 @@ impl Registry {
         self.doors.get(self.place(jid)).unwrap_or(&self.doors[0])
     }
 
-    /// The lock of those who make rooms for an account.
+    /// The lock held while an account makes a room.
     pub fn maker(&self, account: &BareJid) -> Arc<Mutex<()>> {
         self.makers
             .get(self.place(account))

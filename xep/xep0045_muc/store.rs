@@ -279,10 +279,8 @@ impl Store {
 
     /// Public rooms of all services behind an address, with their sealed state.
     pub async fn public(&self, after: &str, rooms_max: usize) -> Result<Vec<(BareJid, Vec<u8>)>, DbError> {
-        let max = i64::try_from(rooms_max).unwrap_or(i64::MAX);
-        let query = Query::new(PUBLIC).bind(after).bind(max);
         let mut rooms = Vec::new();
-        for row in self.db.fetch_all(query).await? {
+        for row in self.db.fetch_all(public_query(after, rooms_max)).await? {
             if let Ok(jid) = BareJid::parse(&row.text(0)?) {
                 rooms.push((jid, row.bytes(1)?));
             }
@@ -327,6 +325,12 @@ impl Store {
         }
         Ok(rooms)
     }
+}
+
+/// Public rooms of all services behind an address.
+pub fn public_query(after: &str, rooms_max: usize) -> Query {
+    let max = i64::try_from(rooms_max).unwrap_or(i64::MAX);
+    Query::new(PUBLIC).bind(after).bind(max)
 }
 
 /// Erases an account from all rooms.

@@ -71,12 +71,12 @@ impl Module for ChannelSearch {
     }
 }
 
-/// How often somebody may search.
+/// The rate of searches of one account or guest.
 const SEARCHES: Rate = Rate {
     per_second: 1.0,
     burst: 20.0,
 };
-/// People whose searches are counted before those are forgotten who have not searched for a while.
+/// Searchers that are counted before idle ones are forgotten.
 const COUNTED_MAX: usize = 10_000;
 
 struct Answer {

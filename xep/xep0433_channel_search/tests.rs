@@ -233,7 +233,7 @@ async fn a_search_reads_no_room_and_follows_every_change() {
 }
 
 #[tokio::test]
-async fn who_searches_too_often_is_told_when_to_try_again() {
+async fn a_searcher_in_a_hurry_is_told_when_to_try_again() {
     // §4.2.2.4
     let house = House::configured(crate::MODULES, "[rooms]\ndefault = []\n").await;
     let mut alice = house.online("alice@localhost/phone").await;

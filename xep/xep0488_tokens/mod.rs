@@ -83,7 +83,7 @@ impl Module for TokenInvites {
     }
 }
 
-/// §7: who may invite may issue tokens. A token holds only as long as its maker may.
+/// §7: issuing tokens takes the right to invite. A token holds only as long as its maker has that right.
 fn needed(config: &RoomConfig) -> Affiliation {
     if config.is(&MAY_INVITE) {
         Affiliation::Member
@@ -258,7 +258,7 @@ impl On<Entering> for Door {
     }
 }
 
-/// Nothing refuses any more: now it is used. Whoever loses the right to issue tokens loses theirs.
+/// Nothing refuses any more: now it is used. A maker who loses the right to issue tokens loses the tokens too.
 impl On<AffiliationsChanged> for Door {
     async fn on(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
         let (room, change) = (&event.room, &event.change);

@@ -1,4 +1,4 @@
-//! Rooms that are made: who gets in, what everybody is told first, and which answer belongs to which request.
+//! New rooms: entering them, the first configuration, the types in forms, and the ids of answers.
 
 use kim_core::testing::{Client, House};
 
@@ -29,7 +29,7 @@ async fn configure(client: &mut Client, fields: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn whoever_is_invited_to_a_room_that_nobody_configured_gets_in_at_once() {
+async fn an_invited_person_enters_a_room_that_nobody_configured_at_once() {
     // §10.1.1, and clients that make rooms by entering them and never configure one.
     let house = House::new(crate::MODULES).await;
     let mut alice = house.connect("alice@localhost/desktop").await;
@@ -80,7 +80,7 @@ async fn the_first_configuration_is_told_to_all_who_are_there() {
 }
 
 #[tokio::test]
-async fn who_enters_is_warned_and_the_visible_address_comes_last() {
+async fn a_new_occupant_is_warned_and_the_visible_address_comes_last() {
     // §7.2.3, §7.2.12
     let house = House::new(crate::MODULES).await;
     let mut alice = house.connect("alice@localhost/desktop").await;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use kim_core::testing::{Client, House, dialogue};
+use kim_core::db::CORE_MIGRATIONS;
+use kim_core::module::Module;
+use kim_core::testing::{Client, House, dialogue, migrated_databases};
 
 mod entering;
 mod hostile;
@@ -77,4 +79,14 @@ async fn room(house: &House) -> (Client, Client) {
     enter(&mut bob, "bob").await;
     alice.skip();
     (alice, bob)
+}
+
+#[tokio::test]
+async fn public_rooms_are_read_by_an_index_page_by_page() {
+    for db in migrated_databases(&[CORE_MIGRATIONS, super::Muc::MIGRATIONS]).await {
+        let query = super::store::public_query("a@conference.localhost", 200);
+        db.assert_uses_index(query.clone()).await;
+        let plan = db.explain(query).await.unwrap().join("\n");
+        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("Sort"), "{plan}");
+    }
 }
