@@ -110,6 +110,8 @@ pub struct Past {
     pub stamp: Timestamp,
     /// The message with its delay.
     pub stanza: Stanza,
+    /// Whether it says something itself, and not something about another message.
+    pub is_text: bool,
 }
 
 /// A room's state.

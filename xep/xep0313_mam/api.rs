@@ -152,31 +152,45 @@ impl MessageArchives {
         })
     }
 
-    /// The last messages of a room, oldest first, each with its time and its id on it.
+    /// The last messages of a room, oldest first, each with its time and its id on it: as many as have `texts_max` among them
+    /// that are texts, but no more than `rows_max` in all.
     pub async fn last_of_room(
         &self,
         room: &BareJid,
-        messages_max: usize,
+        texts_max: usize,
+        rows_max: usize,
+        is_text: impl Fn(&Stanza) -> bool + Send,
     ) -> Result<Vec<(Timestamp, Stanza)>, Fault> {
-        if messages_max == 0 {
-            return Ok(Vec::new());
-        }
         let archives = &self.reader.archives;
         archives.settled(room).await;
         let key = archives.key(room).await?;
-        let whole = Span {
+        let mut span = Span {
             after: Key::START,
             before: Key::END,
             with: With::Everybody,
         };
         let mut last = Vec::new();
-        for row in archives.store.page(room, &whole, true, messages_max).await?.rows {
-            let kept = archive::open(&key, room, &row);
-            // XEP-0424 §5: what was retracted goes to nobody any more.
-            if let Some(mut stanza) = kept.filter(|stanza| !stanza.has("retracted", RETRACT)) {
-                archive::veil(&mut stanza);
-                stanza.append(&stanza_id(room, &ids::write(&key, row.key)));
-                last.push((Timestamp(row.key.stamp), stanza));
+        let (mut texts_left, mut rows_left) = (texts_max, rows_max);
+        while texts_left > 0 && rows_left > 0 {
+            let page_rows = texts_max.min(rows_left);
+            let page = archives.store.page(room, &span, true, page_rows).await?;
+            rows_left -= page_rows;
+            for row in page.rows {
+                if texts_left == 0 {
+                    break;
+                }
+                let kept = archive::open(&key, room, &row);
+                // XEP-0424 §5: what was retracted goes to nobody any more.
+                if let Some(mut stanza) = kept.filter(|stanza| !stanza.has("retracted", RETRACT)) {
+                    texts_left -= usize::from(is_text(&stanza));
+                    archive::veil(&mut stanza);
+                    stanza.append(&stanza_id(room, &ids::write(&key, row.key)));
+                    last.push((Timestamp(row.key.stamp), stanza));
+                }
+            }
+            match page.next {
+                Some(next) => span.before = next,
+                None => break,
             }
         }
         last.reverse();

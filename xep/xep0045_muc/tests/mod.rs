@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kim_core::testing::{Client, House, dialogue};
 
+mod history;
 mod hostile;
 mod privileges;
 mod surviving;
@@ -61,6 +62,20 @@ async fn instant(owner: &mut Client, room: &str, fields: &str) {
             &format!("<iq id='open' to='{room}' type='set'>{query}</iq>"),
             "<iq id='open' type='result'/>",
         )
+        .await;
+}
+
+/// Everything that has come.
+fn all(client: &mut Client) -> Vec<String> {
+    std::iter::from_fn(|| client.next()).collect()
+}
+
+/// Says something to all.
+async fn say(client: &mut Client, id: &str, what: &str) {
+    client
+        .send(&format!(
+            "<message id='{id}' to='{ROOM}' type='groupchat'>{what}</message>"
+        ))
         .await;
 }
 
