@@ -183,7 +183,9 @@ impl On<RoomMessage> for Keep {
             .put_in_room(&event.room.jid, &event.stanza, Some(&author), cx);
         match archived.await? {
             InRoom::Stored(id) => event.stanza.append(&mam::stanza_id(&event.room.jid, &id)),
-            InRoom::SaidBefore => {
+            InRoom::SaidBefore(id) => {
+                // What its author gets again is the same message under the same id (XEP-0359 §3).
+                event.stanza.append(&mam::stanza_id(&event.room.jid, &id));
                 cx.learn(SaidBefore);
                 return Ok(Flow::Done);
             }

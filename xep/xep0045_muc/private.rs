@@ -84,15 +84,8 @@ pub async fn write(
     }
     private.append(&presence::occupant_id(&sender.id));
     // §7.2.8: to all of the occupant's sessions; the account's archive has it once.
-    let sessions: Vec<Jid> = target.seats.iter().map(|seat| seat.jid.clone()).collect();
-    for (at, session) in sessions.into_iter().enumerate() {
-        let copy = private.clone().to(session);
-        turn.posts.push(if at == 0 {
-            Post::One(copy)
-        } else {
-            Post::Copy(copy)
-        });
-    }
+    let sessions = target.seats.iter().map(|seat| seat.jid.clone()).collect();
+    turn.posts.push(Post::Copies(private, sessions));
     turn.close(cx);
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::store::{Key, Span, With};
 
 pub use super::NS;
 pub use super::archive::Author;
+pub use super::hooks::KeptOnce;
 pub use super::page::Sight;
 pub use super::query::{Query, fields};
 pub use super::retract::NS as RETRACT;
@@ -71,8 +72,8 @@ impl Burial {
 pub enum InRoom {
     /// It has this id. It is stored when the other rows of its context are.
     Stored(String),
-    /// The same message is there already, for good: its sender did not know and sent it again.
-    SaidBefore,
+    /// The same message is there already under this id, for good: its sender did not know and sent it again.
+    SaidBefore(String),
 }
 
 impl MessageArchives {
@@ -116,7 +117,7 @@ impl MessageArchives {
         };
         Ok(match self.reader.archives.put(entry, cx).await? {
             Put::Stored(id) => InRoom::Stored(id),
-            Put::AgainStored => InRoom::SaidBefore,
+            Put::AgainStored(id) => InRoom::SaidBefore(id),
         })
     }
 

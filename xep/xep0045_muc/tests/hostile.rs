@@ -168,10 +168,14 @@ async fn a_message_sent_again_is_not_said_twice() {
     let say = format!(
         "<message id='1' to='{ROOM}' type='groupchat'><body>x</body><origin-id xmlns='urn:xmpp:sid:0' id='1'/></message>"
     );
+    let mut got = Vec::new();
     for _ in 0..2 {
         bob.send(&say).await;
-        assert!(bob.next().unwrap().contains("<body>x</body>"));
+        got.extend(bob.next());
     }
+    // XEP-0359 §3: it is the same message, so it has the same id.
+    assert!(got[0].contains("<body>x</body>") && got[0].contains("<stanza-id "));
+    assert_eq!(got[0], got[1]);
     alice.expect("<message id='1' type='groupchat'>...<body>x</body>...</message>");
     alice.expect_nothing();
 }
