@@ -32,6 +32,7 @@ mod e2ee;
 mod enter;
 mod farewell;
 mod fields;
+mod forged;
 mod guests;
 mod history;
 mod invitations;

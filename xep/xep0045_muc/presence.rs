@@ -10,13 +10,13 @@ use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::{El, Writer};
 use smallvec::SmallVec;
 
-use super::api::{MUC, OCCUPANT_ID, OccupantPresence, USER};
+use super::api::{OCCUPANT_ID, OccupantPresence, USER};
 use super::fields::write_text;
-use super::listed;
 use super::privacy;
 use super::privileges::{Affiliation, Role};
 use super::room::{Occupant, Shown};
 use super::rooms::{Registry, Turn};
+use super::{forged, listed};
 
 /// Text of a `<status/>` in rooms, in bytes (§14.6: "using long nicknames to route around lack of voice" holds for it too).
 const STATUS_BYTES_MAX: usize = 1_024;
@@ -57,10 +57,9 @@ impl News<'_> {
 /// What a client sent, without what only rooms say (§17.3) and what only they need.
 pub fn clean(stanza: &Stanza, bytes_max: usize) -> Result<Stanza, Fault> {
     let mut presence = stanza.clone();
+    let room = stanza.to.as_ref().map_or("", Jid::bare_str);
     presence.remove(|child| {
-        child.ns() == MUC
-            || child.ns() == USER
-            || child.is("occupant-id", OCCUPANT_ID)
+        forged::is_forged(child, room)
             || (child.is("status", ns::CLIENT) && child.text().len() > STATUS_BYTES_MAX)
     });
     presence.from = None;

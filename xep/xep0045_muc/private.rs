@@ -14,7 +14,7 @@ use super::post::Post;
 use super::privileges::{Privilege, Role, role_allows};
 use super::room::Occupant;
 use super::rooms::{Registry, Turn};
-use super::{message, presence};
+use super::{guests, message, presence};
 
 /// Who may.
 pub const MAY_WRITE: Field = Field {
@@ -70,6 +70,7 @@ pub async fn write(
                 .into());
         }
         let user = sender.user.clone();
+        guests::refuse_invitation(stanza, &user, cx.router())?;
         message::may_speak(&mut turn, from, &user)?;
         turn.has_room()?;
     }

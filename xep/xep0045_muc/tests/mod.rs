@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kim_core::testing::{Client, House, dialogue};
 
+mod forged;
 mod history;
 mod hostile;
 mod privileges;
