@@ -40,6 +40,7 @@ impl On<SessionEnded> for EndOfSession {
             && !event.session.guest
         {
             cx.learn(Stopping);
+            self.0.stop();
             return Ok(Flow::Next);
         }
         let jid = &event.session.jid;

@@ -33,6 +33,7 @@ mod enter;
 mod farewell;
 mod fields;
 mod forged;
+mod ghosts;
 mod guests;
 mod history;
 mod invitations;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -24,6 +25,7 @@ use super::defaults;
 use super::fields::{Field, Fields};
 use super::limits::Rate;
 use super::post::{self, Batch, Outgoing, Post, Then};
+use super::private::Written;
 use super::privileges::{Right, affiliation_allows};
 use super::room::{Phase, SECRET_BYTES, State};
 use super::saved;
@@ -79,6 +81,8 @@ pub struct Registry {
     pub seals: Seals,
     /// The archives of rooms.
     pub archives: Arc<MessageArchives>,
+    /// Private messages that may come back.
+    pub written: Written,
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
@@ -88,6 +92,7 @@ pub struct Registry {
     seats: DashMap<Jid, SmallVec<[BareJid; 2]>>,
     doors: [Mutex<()>; DOORS],
     hasher: RandomState,
+    stopping: AtomicBool,
 }
 
 /// What a registry is made of.
@@ -115,13 +120,25 @@ impl Registry {
             config: parts.config,
             seals: parts.seals,
             archives: parts.archives,
+            written: Written::default(),
             guest_rate_percent: parts.guest_rate_percent,
             defaults: parts.defaults,
             rooms: DashMap::new(),
             seats: DashMap::new(),
             doors: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            stopping: AtomicBool::new(false),
         }
+    }
+
+    /// The server stops: sessions that end from now on leave no room.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// All settings.

@@ -8,7 +8,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::router::Host;
-use kim_core::stanza::{IqType, Kind, PresenceType};
+use kim_core::stanza::{IqType, Kind, MessageType, PresenceType};
 
 use super::list::BlockLists;
 use crate::rfc6121_im::api::Audience;
@@ -62,7 +62,13 @@ impl On<Arrival> for Incoming {
         };
         let is_user = |domain: &str| cx.router().host(domain) == Some(Host::Users);
         if is_user(arrival.account.domain()) && self.0.of(&arrival.account).await?.blocks(from) {
+            let is_elsewhere = cx.router().host(from.domain()).is_none();
             arrival.verdict = match stanza.kind {
+                // Nobody is told what becomes of an alert (RFC 6121 §8.5), and an account that is away is silent too.
+                Kind::Message(MessageType::Headline) => Verdict::Dropped,
+                // An error would put the account out of a room elsewhere. Our own rooms know better, and learn by it of
+                // sessions that are gone.
+                Kind::Message(MessageType::Groupchat) if is_elsewhere => Verdict::Dropped,
                 Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) if !stanza.kind.is_error() => {
                     Verdict::Bounced(StanzaError::new(Condition::ServiceUnavailable))
                 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kim_core::testing::{Client, House, dialogue};
 
+mod bounces;
 mod forged;
 mod history;
 mod hostile;
