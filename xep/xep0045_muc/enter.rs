@@ -8,7 +8,6 @@ use kim_core::jid::{BareJid, Jid, nickname_key};
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::Writer;
 use smallvec::{SmallVec, smallvec};
-use subtle::ConstantTimeEq;
 
 use super::api::{Entering, Lists, MUC, OccupantsChanged, USER, Welcoming};
 use super::fields::{Field, Shape};
@@ -17,7 +16,9 @@ use super::presence::{self, News};
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
 use super::room::{Member, Occupant, Phase, Seat};
 use super::rooms::{Held, Registry, Turn};
-use super::{affiliations, configuration, guests, history, listed, message, nick, privacy, saved, subject};
+use super::{
+    affiliations, configuration, guests, history, listed, message, nick, passwords, privacy, saved, subject,
+};
 
 /// Members only or open (§7.2.6).
 pub const MEMBERS_ONLY: Field = Field {
@@ -126,7 +127,7 @@ pub async fn enter(
         return Ok(());
     }
     turn.has_room()?;
-    come_in(&mut turn, &asking).await?;
+    come_in(&mut turn, &asking, cx).await?;
     turn.close(cx);
     Ok(())
 }
@@ -170,7 +171,7 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
 
 // ——— entering ———
 
-async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(), Fault> {
     let now = turn.cx.received;
     let mut event = Entering {
         room: turn.held.view(),
@@ -201,7 +202,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     if asking.is_guest {
         guests::may_enter(&config)?;
     }
-    check_password(turn, asking, affiliation)?;
+    check_password(turn, asking, affiliation, cx)?;
     check_places(turn, asking, affiliation)?;
     presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
     let (name, rewritten) = nick::on_entering(&turn.held, &asking.user, asking.nick)?;
@@ -228,7 +229,12 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     sit_down(turn, asking, role, &name, &codes).await
 }
 
-fn check_password(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
+fn check_password(
+    turn: &Turn,
+    asking: &Guest<'_>,
+    affiliation: Affiliation,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
     let config = &turn.held.config;
     if !config.is(&PASSWORD_PROTECTED) || affiliation_allows(affiliation, Right::Own) {
         return Ok(());
@@ -237,13 +243,7 @@ fn check_password(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> 
         let x = asking.stanza.child("x", ns)?;
         Some(x.child("password", ns)?.text().into_owned())
     });
-    let wanted = config.text(&PASSWORD);
-    let fits = given.is_some_and(|given| given.as_bytes().ct_eq(wanted.as_bytes()).into());
-    if fits {
-        Ok(())
-    } else {
-        Err(Condition::NotAuthorized.into())
-    }
+    passwords::check(turn, &asking.user, given.as_deref(), cx)
 }
 
 fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {

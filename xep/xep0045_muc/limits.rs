@@ -30,11 +30,21 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// How much of it is used up.
+    pub fn spent(&self, rate: Rate, now: Timestamp) -> f32 {
+        let seconds = (now.0 - self.at).max(0) as f32 / 1_000_000.0;
+        (self.spent - seconds * rate.per_second).max(0.0)
+    }
+
+    /// Whether there is one left.
+    pub fn has(&self, rate: Rate, now: Timestamp) -> bool {
+        self.spent(rate, now) + 1.0 <= rate.burst
+    }
+
     /// Takes one; false if there is none.
     pub fn take(&mut self, rate: Rate, now: Timestamp) -> bool {
-        let seconds = (now.0 - self.at).max(0) as f32 / 1_000_000.0;
+        self.spent = self.spent(rate, now);
         self.at = now.0;
-        self.spent = (self.spent - seconds * rate.per_second).max(0.0);
         if self.spent + 1.0 > rate.burst {
             return false;
         }

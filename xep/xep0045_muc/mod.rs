@@ -43,6 +43,7 @@ mod limits;
 mod listed;
 mod message;
 mod nick;
+mod passwords;
 mod post;
 mod presence;
 mod privacy;

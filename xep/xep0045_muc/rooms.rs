@@ -24,6 +24,7 @@ use super::api::SERVICE;
 use super::defaults;
 use super::fields::{Field, Fields};
 use super::limits::Rate;
+use super::passwords::Guesses;
 use super::post::{self, Batch, Outgoing, Post, Then};
 use super::private::Written;
 use super::privileges::{Right, affiliation_allows};
@@ -81,6 +82,8 @@ pub struct Registry {
     pub seals: Seals,
     /// The archives of rooms.
     pub archives: Arc<MessageArchives>,
+    /// Wrong passwords.
+    pub guesses: Guesses,
     /// Private messages that may come back.
     pub written: Written,
     /// How much of the rates a guest has, in percent.
@@ -120,6 +123,7 @@ impl Registry {
             config: parts.config,
             seals: parts.seals,
             archives: parts.archives,
+            guesses: Guesses::default(),
             written: Written::default(),
             guest_rate_percent: parts.guest_rate_percent,
             defaults: parts.defaults,

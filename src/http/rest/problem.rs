@@ -106,7 +106,9 @@ impl Problem {
         });
         let (condition, text) = told.unwrap_or_default();
         let code = condition.unwrap_or_else(|| "undefined-condition".to_owned());
+        let is_wait = error.is_some_and(|error| error.attr("type").as_deref() == Some("wait"));
         let status = match code.as_str() {
+            "policy-violation" if is_wait => StatusCode::TOO_MANY_REQUESTS,
             "bad-request" | "jid-malformed" | "not-acceptable" => StatusCode::BAD_REQUEST,
             "conflict" => StatusCode::CONFLICT,
             "forbidden" | "not-allowed" | "policy-violation" | "registration-required" => {

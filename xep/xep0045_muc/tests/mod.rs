@@ -8,6 +8,7 @@ mod bounces;
 mod forged;
 mod history;
 mod hostile;
+mod passwords;
 mod privileges;
 mod surviving;
 
