@@ -136,7 +136,7 @@ pub async fn change(
             to > Affiliation::None && from <= Affiliation::None && members_only && !jid.is_domain();
         if is_invited && renamed.is_none() {
             // §9.5
-            invitations::from_room(turn, &jid);
+            invitations::from_room(turn, &jid).await?;
         }
         announce(turn, &jid, to, reason, |room, one| {
             privacy::sees_addresses(&room.config, one)

@@ -30,6 +30,7 @@ mod destroy;
 mod disco;
 mod e2ee;
 mod enter;
+mod errands;
 mod farewell;
 mod fields;
 mod forged;
@@ -153,7 +154,13 @@ impl Module for Muc {
             "1.0.1",
         ),
     ];
-    const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco", "xep0059_rsm", "xep0313_mam"];
+    const NEEDS: &'static [&'static str] = &[
+        "xep0004_forms",
+        "xep0030_disco",
+        "xep0059_rsm",
+        "xep0191_blocking",
+        "xep0313_mam",
+    ];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0045_muc",
         name: "0001_rooms",
@@ -167,6 +174,7 @@ impl Module for Muc {
             config: config.effective(house.config.limits.enabled),
             seals: house.seals.clone(),
             archives: house.needed()?,
+            errands: errands::Errands::new(house.needed()?, house.config.limits.enabled),
             guest_rate_percent: house.config.limits.effective().guest_rate_percent,
             defaults: defaults::Defaults {
                 names: house.config.rooms.default.clone(),

@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use super::MucConfig;
 use super::api::SERVICE;
 use super::defaults;
+use super::errands::Errands;
 use super::fields::{Field, Fields};
 use super::limits::Rate;
 use super::passwords::Guesses;
@@ -82,6 +83,8 @@ pub struct Registry {
     pub seals: Seals,
     /// The archives of rooms.
     pub archives: Arc<MessageArchives>,
+    /// What rooms did for people lately.
+    pub errands: Errands,
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Private messages that may come back.
@@ -108,6 +111,8 @@ pub struct Parts {
     pub seals: Seals,
     /// The archives of rooms.
     pub archives: Arc<MessageArchives>,
+    /// What rooms do for people.
+    pub errands: Errands,
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
@@ -123,6 +128,7 @@ impl Registry {
             config: parts.config,
             seals: parts.seals,
             archives: parts.archives,
+            errands: parts.errands,
             guesses: Guesses::default(),
             written: Written::default(),
             guest_rate_percent: parts.guest_rate_percent,
@@ -394,6 +400,8 @@ pub struct Turn {
     pub is_change: bool,
     /// What other rooms put beside the item that tells of a changed affiliation.
     pub beside: String,
+    /// The admin whose request this is.
+    pub by: Option<BareJid>,
     then: Option<Then>,
     is_closed: bool,
 }
@@ -419,6 +427,7 @@ impl Turn {
             posts: Vec::new(),
             is_change: false,
             beside: String::new(),
+            by: None,
             then: None,
             is_closed: false,
         }

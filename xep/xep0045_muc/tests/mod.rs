@@ -5,6 +5,7 @@ use std::path::Path;
 use kim_core::testing::{Client, House, dialogue};
 
 mod bounces;
+mod errands;
 mod forged;
 mod history;
 mod hostile;
