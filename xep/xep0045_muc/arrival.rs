@@ -139,8 +139,8 @@ impl Arrivals {
         }
     }
 
-    /// Something the room sent comes back. Only the author of a private message hears of it: what was said to all is nobody's
-    /// fault, and who has blocked whom is nobody's business (XEP-0191 §3.3).
+    /// Something the room sent comes back. Only the author of a private message hears of it: the author of a message to all
+    /// cannot help it, and must not learn of a block (XEP-0191 §3.3).
     async fn error(&self, event: &ServiceArrival, room: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
         let ServiceArrival { stanza, from, to, .. } = event;
         if ghosts::hear(&self.0, room, from, cx).await? {

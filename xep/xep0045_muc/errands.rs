@@ -63,7 +63,7 @@ impl<K: Eq + Hash> Rates<K> {
                 buckets.retain(|_, bucket| bucket.spent(self.rate, now) > 0.0);
             }
             if buckets.len() >= RATED_MAX {
-                // So many at once are others' doing; who comes now does not pay for it.
+                // Other people filled the table; this one does not pay for it.
                 return true;
             }
         }

@@ -16,7 +16,7 @@ use super::rooms::{Held, Registry, Turn};
 use super::{leave, nick};
 
 /// Whether a session of this server does not exist any more. One that is ending is still there: its end is told when it comes.
-/// Nobody can tell for addresses elsewhere.
+/// For addresses elsewhere this cannot be known.
 async fn is_gone(session: &Jid, router: &Arc<Router>) -> bool {
     if session.is_bare() || router.host(session.domain()).is_none() {
         return false;
@@ -53,7 +53,7 @@ pub async fn hear(
     Ok(true)
 }
 
-/// The room without the ghosts of one occupant, who is about to be written to.
+/// The room without ghosts, if one of them sits under the nickname that is about to be written to.
 pub async fn without(registry: &Arc<Registry>, held: Held, nick: &str, cx: &mut Cx) -> Result<Held, Fault> {
     let router = cx.router().clone();
     let seats = held
@@ -82,7 +82,7 @@ async fn all(room: &State, router: &Arc<Router>) -> Vec<Jid> {
     gone
 }
 
-/// Takes all ghosts out before anybody is told, so that none of them is told of the others.
+/// Takes all ghosts out before anybody is told, so that no ghost is told of another.
 async fn remove(registry: &Arc<Registry>, held: Held, cx: &mut Cx) -> Result<(), Fault> {
     let mut sessions = all(&held, cx.router()).await;
     sessions.sort_unstable();

@@ -54,7 +54,7 @@ pub fn refuse(user: &BareJid, router: &Arc<Router>) -> Result<(), Fault> {
 /// XEP-0249
 const DIRECT_INVITATION: &str = "jabber:x:conference";
 
-/// Guests invite nobody, in whatever message to whomever it stands.
+/// Refuses an invitation by a guest, direct or mediated, in any kind of message.
 pub fn refuse_invitation(stanza: &Stanza, user: &BareJid, router: &Arc<Router>) -> Result<(), Fault> {
     let invites = stanza.has("x", DIRECT_INVITATION)
         || stanza

@@ -50,8 +50,8 @@ const ABOUT_ANOTHER: &[(&str, &str)] = &[
     ("acknowledged", "urn:xmpp:chat-markers:0"),
 ];
 
-/// Whether a message says something itself. Only that counts where a number of messages is meant: otherwise twenty reactions
-/// would be all that somebody who enters gets to see.
+/// Whether a message says something itself. Only such messages count towards the size of the history: otherwise
+/// twenty reactions would be all that a newcomer sees.
 fn is_text(stanza: &Stanza) -> bool {
     let has = |list: &[(&str, &str)]| list.iter().any(|(name, ns)| stanza.has(name, ns));
     (has(e2ee::READABLE) || has(e2ee::ENCRYPTED)) && !has(ABOUT_ANOTHER)
@@ -155,7 +155,7 @@ impl Wish {
     }
 }
 
-/// What somebody who enters may still be sent.
+/// What a newcomer may still be sent.
 struct Left {
     stanzas: usize,
     chars: Option<usize>,

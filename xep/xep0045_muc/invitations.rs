@@ -172,8 +172,8 @@ fn write_password(xml: &mut Writer, room: &State) {
     }
 }
 
-/// The room invites a new member itself (§9.5): for the admin who made them one, if it was an admin. Beyond the admin's rate
-/// they are a member without being told.
+/// The room itself invites a new member (§9.5). If an admin made them a member, that admin's rate and their block list count;
+/// beyond the rate they are a member without an invitation.
 pub async fn from_room(turn: &mut Turn, to: &BareJid) -> Result<(), Fault> {
     if let Some(admin) = turn.by.clone() {
         let errands = &turn.registry.errands;
@@ -197,7 +197,7 @@ pub async fn from_room(turn: &mut Turn, to: &BareJid) -> Result<(), Fault> {
 }
 
 /// Somebody declines. The inviter hears of it, in the room or outside, if there was an invitation to decline. The answer is
-/// the same in every case, so that nobody learns who is in the room, and one invitation carries one refusal.
+/// the same in every case, so that it tells nothing about the occupants, and one invitation carries one refusal.
 async fn refuse(turn: &mut Turn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
     let to = decline.attr("to").ok_or(Condition::BadRequest)?;
     let to = Jid::parse(&to)?;

@@ -104,7 +104,7 @@ async fn accept(turn: &mut Turn) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Takes out what only the room says, and to whom it was.
+/// Takes out the addressee and all that only the room may say.
 pub fn clean(turn: &Turn, stanza: &Stanza) -> Stanza {
     let room = turn.held.jid.as_str();
     let mut clean = stanza.clone();

@@ -45,7 +45,7 @@ pub const MAY_WRITE: Field = Field {
 const WRITTEN_MAX: usize = 50_000;
 
 /// Private messages written lately. An error that a client sends to an occupant's address belongs to one of them, or to
-/// something that the occupant said to all, of which nobody wants it.
+/// a message to all, and then it goes no further.
 pub struct Written {
     messages: Cache<u64, ()>,
     hasher: RandomState,
@@ -121,7 +121,7 @@ pub async fn write(
     Ok(())
 }
 
-/// An error comes back from an occupant. It goes on to whoever wrote privately what it is about, once.
+/// An error comes back from an occupant. It goes on, once, to the author of the private message it is about.
 pub async fn come_back(
     registry: &Arc<Registry>,
     from: &Jid,

@@ -64,7 +64,7 @@ impl On<Arrival> for Incoming {
         if is_user(arrival.account.domain()) && self.0.of(&arrival.account).await?.blocks(from) {
             let is_elsewhere = cx.router().host(from.domain()).is_none();
             arrival.verdict = match stanza.kind {
-                // Nobody is told what becomes of an alert (RFC 6121 §8.5), and an account that is away is silent too.
+                // As for an account that is away: headlines are never answered (RFC 6121 §8.5).
                 Kind::Message(MessageType::Headline) => Verdict::Dropped,
                 // An error would put the account out of a room elsewhere. Our own rooms know better, and learn by it of
                 // sessions that are gone.

@@ -55,7 +55,7 @@ async fn a_member_who_is_not_there_gets_the_message_that_mentions_them() {
 }
 
 #[tokio::test]
-async fn who_has_blocked_the_author_is_not_told_of_the_mention() {
+async fn a_block_also_stops_mentions() {
     // XEP-0191 §3.3: it comes from the room, but somebody said it.
     for blocked in ["alice@localhost", &format!("{ROOM}/alice")] {
         let house = House::new(crate::MODULES).await;

@@ -28,7 +28,7 @@ async fn three(house: &House) -> (Client, Client, Client) {
 }
 
 #[tokio::test]
-async fn who_speaks_hears_nothing_of_those_who_have_blocked_them() {
+async fn an_author_hears_nothing_of_blocks() {
     // XEP-0191 §3.3: by the occupant's address, the room's, the service's, and the author's own.
     for blocked in [
         format!("{ROOM}/bob").as_str(),
@@ -62,7 +62,7 @@ async fn who_speaks_hears_nothing_of_those_who_have_blocked_them() {
 }
 
 #[tokio::test]
-async fn a_client_that_answers_what_was_said_to_all_with_an_error_bothers_nobody() {
+async fn a_client_may_answer_a_message_to_all_with_an_error_and_nobody_hears_it() {
     let house = House::new(crate::MODULES).await;
     let (mut alice, mut bob, mut carol) = three(&house).await;
     say(&mut bob, "1", "<body>x</body>").await;
@@ -110,7 +110,7 @@ async fn an_error_about_a_private_message_finds_its_author_once() {
     alice.send(&error).await;
     bob.expect_nothing();
 
-    // Whoever is blocked gets what they would get of somebody who cannot be reached, and no more (XEP-0191 §3.3).
+    // A blocked author gets the same error as for an occupant out of reach (XEP-0191 §3.3).
     block(&mut alice, &format!("{ROOM}/bob")).await;
     bob.send(&private).await;
     let got = bob.next().unwrap();
@@ -123,7 +123,7 @@ async fn an_error_about_a_private_message_finds_its_author_once() {
 }
 
 #[tokio::test]
-async fn a_request_to_somebody_who_has_blocked_its_author_is_answered_as_by_nobody() {
+async fn a_request_to_an_occupant_behind_a_block_is_service_unavailable() {
     // XEP-0191 §3.3, §17.4
     let house = House::new(crate::MODULES).await;
     let (mut alice, mut bob, mut carol) = three(&house).await;
@@ -207,7 +207,7 @@ async fn after_a_crash_the_first_word_shows_who_has_not_come_back() {
     bob.skip();
     say(&mut bob, "2", "<body>again</body>").await;
     assert_eq!(all(&mut bob).len(), 1);
-    // Who comes back later finds out, and enters again.
+    // Alice comes back later, finds out, and enters again.
     let mut alice = house.connect("alice@localhost/desktop").await;
     alice
         .send(&format!(

@@ -170,7 +170,7 @@ async fn admins_are_asked_once_for_one_person() {
     assert!(carol.next().unwrap().contains("<unexpected-request "));
     let asked = all(&mut alice);
     assert_eq!(asked.len(), 1, "{asked:#?}");
-    // What nobody has answered may be asked again on another day.
+    // A request without an answer may be made again on another day.
     house.clock.advance(86_401);
     carol.ask(&register("karla"), "<iq id='r' type='result'/>").await;
     assert_eq!(all(&mut alice).len(), 1);
@@ -208,7 +208,7 @@ async fn an_admin_is_not_asked_by_somebody_blocked() {
 }
 
 #[tokio::test]
-async fn whoever_has_no_voice_may_ask_for_it_in_every_room() {
+async fn a_visitor_may_ask_for_voice_in_every_room() {
     // §7.13, §8.4: voice can be taken away in a room that is not moderated.
     let house = House::new(crate::MODULES).await;
     let (mut alice, mut bob) = room(&house).await;

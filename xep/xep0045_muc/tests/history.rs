@@ -1,4 +1,4 @@
-//! What somebody who enters is sent of what was said before.
+//! The history that newcomers are sent.
 
 use kim_core::testing::House;
 

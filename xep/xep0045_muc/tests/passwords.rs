@@ -32,7 +32,7 @@ fn must_wait(answer: &str) -> bool {
 }
 
 #[tokio::test]
-async fn who_guesses_has_to_wait_and_the_owner_is_told_once() {
+async fn an_account_that_guesses_has_to_wait_and_the_owner_is_told_once() {
     // §7.2.5
     let house = House::new(crate::MODULES).await;
     let mut alice = secret_room(&house).await;
