@@ -40,7 +40,8 @@ pub fn form(stanza: &Stanza) -> Option<Form> {
     (form.value("FORM_TYPE") == Some(REQUEST) && form.kind == FormKind::Submit).then_some(form)
 }
 
-/// A request (§7.13), which everybody without voice may make: in a moderated room, or where a moderator has taken it away. Or a moderator's answer to one (§8.6), which names a nickname.
+/// A request (§7.13), which every visitor may make: in a moderated room, or where a moderator has taken voice away. Or a
+/// moderator's answer to one (§8.6), which names a nickname.
 pub async fn handle(
     registry: &Arc<Registry>,
     from: &Jid,
