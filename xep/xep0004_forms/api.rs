@@ -175,6 +175,12 @@ impl Sheet {
         self.line(var, label, &value.to_string())
     }
 
+    /// One of several values, or none yet: a value that no option has is left out.
+    pub fn choice_if_any(self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Sheet {
+        let values: &[&str] = if value.is_empty() { &[] } else { &[value] };
+        self.write(var, "list-single", label, values, options)
+    }
+
     /// Several lines of text.
     pub fn lines(self, var: &str, label: &str, text: &str) -> Sheet {
         let lines: Vec<&str> = text.lines().collect();
@@ -218,7 +224,8 @@ impl Sheet {
         let requires = std::mem::take(&mut self.requires);
         let xml = &mut self.xml;
         xml.start("field", DATA).attr("var", var);
-        if self.typed || kind == "hidden" {
+        // Without its type a field is taken for one with a single value (§3.2), also in a result.
+        if self.typed || kind == "hidden" || kind.ends_with("-multi") {
             xml.attr("type", kind);
         }
         if !label.is_empty() {
