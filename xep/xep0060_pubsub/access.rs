@@ -126,12 +126,15 @@ impl Engine {
             here.map(|(jid, _)| jid).collect()
         };
         let mut verdict = Err(Denied::NoPresence);
-        for owner in owners {
-            let item = match known.take().filter(|_| is_account(owner)) {
-                Some(item) => item,
-                None => self.subscriptions.item(router, owner, who).await?,
+        for roster in owners {
+            // What is known is from the account's own roster; at the service each owner has another.
+            let item = match known.as_ref().filter(|_| is_account(owner)) {
+                Some(item) => item.clone(),
+                None => self.subscriptions.item(router, roster, who).await?,
             };
-            *known = Some(item.clone());
+            if is_account(owner) {
+                *known = Some(item.clone());
+            }
             let Some(item) = item else {
                 continue;
             };

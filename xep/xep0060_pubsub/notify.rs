@@ -83,10 +83,8 @@ impl Engine {
         published: &Published,
         cx: &mut Cx,
     ) -> Result<(), Fault> {
+        // Without an item it is the publication itself that is told, by an empty `<items/>` (§4.3).
         let config = &published.config;
-        if published.items.is_empty() {
-            return Ok(());
-        }
         let stanza = of_items(&published.owner, &published.node, config, &published.items);
         self.tell(&published.owner, node, stanza, cx).await
     }
