@@ -89,6 +89,19 @@ impl Event for Undelivered {
     const NAME: &'static str = "undelivered";
 }
 
+/// A message is for an account of this server that does not exist. The first hook that wants its sender to hear nothing
+/// answers `Done`; otherwise the sender gets `service-unavailable` (RFC 6121 §8.5.1).
+pub struct NoSuchAccount {
+    /// The message.
+    pub stanza: Stanza,
+    /// The address that no account has.
+    pub account: BareJid,
+}
+
+impl Event for NoSuchAccount {
+    const NAME: &'static str = "no-such-account";
+}
+
 /// A message of a session comes back from the house itself. The error goes straight to that session, which is not an
 /// arrival; this tells those whose business the account's other sessions are.
 pub struct Bounce {

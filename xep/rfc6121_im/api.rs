@@ -89,7 +89,8 @@ impl Subscriptions {
             .map(drop)
     }
 
-    /// Asks a contact for its presence in an account's name (RFC 6121 §3.1).
+    /// Asks a contact for its presence in an account's name (RFC 6121 §3.1). Of a contact whose server cannot be reached no
+    /// answer would come, so nothing is done.
     pub async fn request(
         &self,
         router: &Arc<Router>,
@@ -97,6 +98,9 @@ impl Subscriptions {
         contact: &BareJid,
         cx: &mut Cx,
     ) -> Result<(), Fault> {
+        if router.host(contact.domain()).is_none() {
+            return Ok(());
+        }
         let edit = Edit::Outbound(Act::Subscribe);
         self.rosters.change(router, account, contact, edit).await?;
         let kind = Kind::Presence(PresenceType::Subscribe);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
-use kim_core::events::{AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
+use kim_core::events::{AccountRemoved, Arrival, Departure, NoSuchAccount, SessionEnded, Undelivered};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
@@ -27,8 +27,10 @@ mod inbound;
 mod item;
 mod kept;
 mod locks;
+mod nobody;
 mod offline;
 mod outbound;
+mod pace;
 mod presence;
 mod probe;
 mod removal;
@@ -127,20 +129,15 @@ impl Module for Im {
                 rosters: rosters.clone(),
             },
         );
-        house.on::<Departure>(
-            Stage::Deliver,
-            presence::Outgoing {
-                rosters: rosters.clone(),
-                offline: offline.clone(),
-            },
-        );
-        house.on::<SessionEnded>(
-            Stage::Deliver,
-            presence::Outgoing {
-                rosters: rosters.clone(),
-                offline: offline.clone(),
-            },
-        );
+        house.on::<NoSuchAccount>(Stage::Deliver, nobody::NotHere::new(offline.clone()));
+        let requests = Arc::new(outbound::Requests::new());
+        let outgoing = || presence::Outgoing {
+            rosters: rosters.clone(),
+            offline: offline.clone(),
+            requests: requests.clone(),
+        };
+        house.on::<Departure>(Stage::Deliver, outgoing());
+        house.on::<SessionEnded>(Stage::Deliver, outgoing());
         house.on::<AccountRemoved>(Stage::Deliver, removal::Farewell { rosters, offline });
 
         let feature = |xml: &'static str| move |_: &_, _: &str| Some(xml.to_owned());

@@ -92,6 +92,11 @@ impl Offline {
         self.limits.now().offline_messages_max
     }
 
+    /// Whether messages wait here at all.
+    pub fn is_kept(&self) -> bool {
+        self.messages_max() > 0
+    }
+
     /// Forgets everything that waits for an account: its client has it from elsewhere, or the account goes.
     pub async fn clear(&self, account: &BareJid) -> Result<(), Fault> {
         let _held = self.locks.hold(account).await;
@@ -241,7 +246,7 @@ impl Offline {
             }
             queued_bytes += bytes.len();
             keys.push(key);
-            let stanza = kept::open(&bytes, sealing, &aad(&session.account, key));
+            let stanza = kept::open(&session.account, &bytes, sealing, &aad(&session.account, key));
             stanzas.extend(stanza.map(|stanza| stamped(router, session, stanza, key)));
         }
         (keys, stanzas)

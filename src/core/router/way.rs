@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::cx::{Cx, Origin, Outcome};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
-use crate::events::{Answer, Arrival, Bounce, Departure, Nonza, ServiceArrival, Undelivered, Verdict};
+use crate::events::{
+    Answer, Arrival, Bounce, Departure, NoSuchAccount, Nonza, ServiceArrival, Undelivered, Verdict,
+};
 use crate::hook::Flow;
 use crate::jid::{BareJid, Jid};
 use crate::module::{At, Reply, Request};
@@ -163,10 +165,18 @@ impl Router {
                 }
                 Kind::Presence(_) => Ok(()),
                 Kind::Iq(IqType::Get | IqType::Set) => self.serve(At::Nobody, stanza, &account, cx).await,
+                Kind::Message(_) if host == Host::Users => self.to_nobody(stanza.clone(), account, cx).await,
                 _ => Err(Condition::ServiceUnavailable.into()),
             };
         }
         self.at_account(stanza, account, cx).await
+    }
+
+    async fn to_nobody(&self, stanza: Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        match self.raise(&mut NoSuchAccount { stanza, account }, cx).await? {
+            Flow::Done => Ok(()),
+            Flow::Next => Err(Condition::ServiceUnavailable.into()),
+        }
     }
 
     /// Whether an account can be sent to. A guest exists as long as its session.
