@@ -175,12 +175,6 @@ impl Sheet {
         self.line(var, label, &value.to_string())
     }
 
-    /// One of several values, or none yet: a value that no option has is left out.
-    pub fn choice_if_any(self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Sheet {
-        let values: &[&str] = if value.is_empty() { &[] } else { &[value] };
-        self.write(var, "list-single", label, values, options)
-    }
-
     /// Several lines of text.
     pub fn lines(self, var: &str, label: &str, text: &str) -> Sheet {
         let lines: Vec<&str> = text.lines().collect();
@@ -193,14 +187,28 @@ impl Sheet {
         self.field(var, "jid-multi", label, &jids)
     }
 
-    /// One of several values, each with a label.
+    /// One of several values, each with a label. An empty value that no option has stands for none chosen yet.
     pub fn choice(self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Sheet {
-        self.write(var, "list-single", label, &[value], options)
+        let is_offered = options.iter().any(|(own, _)| *own == value);
+        let is_none = self.typed && value.is_empty() && !is_offered;
+        let values: &[&str] = if is_none { &[] } else { &[value] };
+        self.list(var, "list-single", label, values, options)
     }
 
     /// Any of several values, each with a label.
     pub fn several(self, var: &str, label: &str, values: &[&str], options: &[(&str, &str)]) -> Sheet {
-        self.write(var, "list-multi", label, values, options)
+        self.list(var, "list-multi", label, values, options)
+    }
+
+    /// The values of a list are among its options (§3.3): clients drop the whole form otherwise.
+    fn list(self, var: &str, kind: &str, label: &str, values: &[&str], options: &[(&str, &str)]) -> Sheet {
+        let is_offered = |value: &&str| options.iter().any(|(own, _)| own == value);
+        let others = values.iter().copied().filter(|value| !is_offered(value));
+        let all: Vec<(&str, &str)> = others
+            .map(|value| (value, value))
+            .chain(options.iter().copied())
+            .collect();
+        self.write(var, kind, label, values, &all)
     }
 
     /// A field of any type of §3.3.

@@ -260,16 +260,7 @@ impl NodeConfig {
     /// (§16.4.4). `groups` are those of the roster of whoever fills it in.
     pub fn sheet(&self, kind: FormKind, groups: &[String]) -> Sheet {
         let chosen: Vec<&str> = self.groups.iter().map(String::as_str).collect();
-        let others = groups.iter().filter(|group| !self.groups.contains(group));
-        let groups: Vec<(&str, &str)> = self
-            .groups
-            .iter()
-            .chain(others)
-            .map(|group| (&**group, &**group))
-            .collect();
-        let is_listed = LANGUAGES.iter().any(|(tag, _)| *tag == self.language);
-        let own = (!is_listed && !self.language.is_empty()).then_some((&*self.language, &*self.language));
-        let languages: Vec<(&str, &str)> = own.into_iter().chain(LANGUAGES.iter().copied()).collect();
+        let groups: Vec<(&str, &str)> = groups.iter().map(|group| (&**group, &**group)).collect();
         Sheet::new(kind, NODE_CONFIG)
             .line("pubsub#title", "A short name for the node", &self.title)
             .line(
@@ -278,11 +269,11 @@ impl NodeConfig {
                 &self.description,
             )
             .line("pubsub#type", "The namespace of the payloads", &self.kind)
-            .choice_if_any(
+            .choice(
                 "pubsub#language",
                 "The language of the payloads",
                 &self.language,
-                &languages,
+                LANGUAGES,
             )
             .choice_of(
                 "pubsub#access_model",

@@ -278,6 +278,10 @@ impl Router {
         }
         if let Kind::Iq(kind) = arrived.kind {
             return match (verdict, to_bare) {
+                // An account that refuses guests is to them as one that does not exist.
+                (Verdict::Bounced(_), true) if self.is_from_guest(&arrived) => {
+                    self.serve(At::Nobody, &arrived, &account, cx).await
+                }
                 (Verdict::Bounced(error), _) => Err(error.into()),
                 (Verdict::Dropped, _) => Ok(()),
                 (_, true) => self.serve(At::Account, &arrived, &account, cx).await,
@@ -298,6 +302,11 @@ impl Router {
             Verdict::Open if matches!(arrived.kind, Kind::Presence(_)) => Ok(()),
             Verdict::Open => Err(Condition::ServiceUnavailable.into()),
         }
+    }
+
+    fn is_from_guest(&self, stanza: &Stanza) -> bool {
+        let from = stanza.from.as_ref();
+        from.is_some_and(|from| self.host(from.domain()) == Some(Host::Guests))
     }
 
     async fn undelivered(&self, stanza: Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {

@@ -102,17 +102,20 @@ async fn heard(client: &mut Client, stanza: &str, account: &str) -> Vec<String> 
 async fn guests_learn_nothing_about_accounts() {
     for toml in ["", "[limits]\noffline_messages_max = 0\n"] {
         let house = House::configured(crate::MODULES, toml).await;
-        // One is there and hides everything, one is away, one does not exist.
+        // One is there and hides everything, one is away, one has blocked all guests, one does not exist.
         let mut alice = house.online("alice@localhost/phone").await;
         let publish = "<iq id='p' type='set'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:hidden'>\
                        <item id='1'><x xmlns='x'/></item></publish></pubsub></iq>";
         alice.send(publish).await;
         alice.skip();
         house.account("bobby@localhost").await;
+        let mut carol = house.online("carol@localhost/phone").await;
+        let block = "<block xmlns='urn:xmpp:blocking'><item jid='guest.localhost'/></block>";
+        carol.send(&format!("<iq id='b' type='set'>{block}</iq>")).await;
         let mut guest = house.guest("x7@guest.localhost/web").await;
         for stanza in everything() {
             let nobody = heard(&mut guest, &stanza, "nobody@localhost").await;
-            for account in ["alice@localhost", "bobby@localhost"] {
+            for account in ["alice@localhost", "bobby@localhost", "carol@localhost"] {
                 assert_eq!(
                     heard(&mut guest, &stanza, account).await,
                     nobody,

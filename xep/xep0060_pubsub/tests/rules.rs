@@ -312,3 +312,39 @@ async fn numbers_that_no_machine_counts_mean_as_many_as_there_are() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_node_that_is_not_there_is_not_found() {
+    // XEP-0030 §3.2, §4.2; XEP-0060 §5.4, §5.5
+    let house = house().await;
+    let mut alice = wanting(&house, "alice@localhost/x", &[]).await;
+    publish(&mut alice, AT, "there", "1", &[]).await;
+    publish(&mut alice, "", "there", "1", &[]).await;
+    for about in ["info", "items"] {
+        let query =
+            |node: &str| format!("<query xmlns='http://jabber.org/protocol/disco#{about}' node='{node}'/>");
+        for to in [AT, "alice@localhost", "localhost"] {
+            for node in [
+                "nothing",
+                "urn:client#nothing",
+                "http://jabber.org/protocol/commands#x",
+            ] {
+                let answer = ask(&mut alice, to, "get", &query(node)).await;
+                assert_eq!(outcome(&answer), "item-not-found", "{to} {node}");
+            }
+        }
+        for to in [AT, "alice@localhost"] {
+            let answer = ask(&mut alice, to, "get", &query("there")).await;
+            assert_eq!(outcome(&answer), "result", "{to}");
+            assert!(answer.contains("node='there'"), "{answer}");
+        }
+        let commands = ask(
+            &mut alice,
+            "localhost",
+            "get",
+            &query("http://jabber.org/protocol/commands"),
+        )
+        .await;
+        assert_eq!(outcome(&commands), "result");
+    }
+}
