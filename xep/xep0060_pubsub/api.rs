@@ -194,7 +194,8 @@ impl Event for NodeDeleted {
     const NAME: &'static str = "pubsub-node-deleted";
 }
 
-/// Somebody may see a node and asked for what is not there: the node itself, items of these ids, or any item at all. Raised before the answer is made.
+/// Somebody may see a node and asked for what is not there: the node itself, items of these ids, or any item at all. Raised
+/// before the answer is made.
 pub struct NotThere {
     /// Whose node.
     pub owner: BareJid,
