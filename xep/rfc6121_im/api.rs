@@ -15,6 +15,7 @@ use super::directed::Directed;
 use super::follow;
 pub use super::item::{Item, Roster};
 use super::offline::Offline;
+pub use super::pace::Pace;
 pub use super::rosters::Interested;
 use super::rosters::Rosters;
 use super::store::roster_change::Changed;

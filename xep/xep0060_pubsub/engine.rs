@@ -21,11 +21,16 @@ use super::config::{Most, NodeConfig};
 use super::home::{Affiliation, Home, Homes, Locks, Node, State, Subscription};
 use super::sealed::{open_config, open_item, tag};
 use super::store::{Found, Loaded, Page, Store};
-use crate::rfc6121_im::api::Subscriptions;
+use crate::rfc6121_im::api::{Pace, Subscriptions};
 use crate::xep0191_blocking::api::Blocks;
 
 /// Rows read at once in search of items that can be read.
 const SPARE_ROWS: usize = 32;
+
+/// Requests of one subscriber at one node that may be put before its owners at once: each of them is a message to them.
+const PETITIONS_BURST: u32 = 5;
+/// Seconds until another one may.
+const PETITION_SECONDS: u32 = 300;
 
 /// Which item of a node is the last: an owner and a node.
 type LastKey = (BareJid, Box<str>);
@@ -54,6 +59,8 @@ pub struct Engine {
     /// Held while a node's items are changed.
     pub(super) node_locks: Locks,
     last: Cache<LastKey, Option<Arc<Item>>, ByBytes>,
+    /// How often somebody may ask the owners of a node to let them in.
+    pub(super) petitions: Pace<(BareJid, LastKey)>,
 }
 
 impl Engine {
@@ -80,6 +87,7 @@ impl Engine {
                 settings.last_item_cache_bytes_max as u64,
                 ByBytes,
             ),
+            petitions: Pace::new(PETITIONS_BURST, PETITION_SECONDS),
             settings,
         }
     }

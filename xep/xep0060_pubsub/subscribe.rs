@@ -81,6 +81,10 @@ impl Engine {
         {
             return Err(errors::too_many_subscriptions().into());
         }
+        let petition = (who.clone(), (owner.clone(), node.name.clone()));
+        if state == State::Pending && !self.petitions.take(&petition, cx.received) {
+            return Err(errors::too_many_subscriptions().into());
+        }
         let node = self
             .set_subscriptions(owner, &name, &[(subscription.clone(), Some(state))], cx)
             .await?;

@@ -348,3 +348,24 @@ async fn a_node_that_is_not_there_is_not_found() {
         assert_eq!(outcome(&commands), "result");
     }
 }
+
+#[tokio::test]
+async fn owners_are_not_asked_again_and_again() {
+    // §8.6: each request is a message to them, also while they are away.
+    let house = house().await;
+    let mut alice = wanting(&house, "alice@localhost/x", &[]).await;
+    let mut bob = wanting(&house, "bob@localhost/x", &[]).await;
+    publish(&mut alice, AT, NODE, "1", &[("access_model", "authorize")]).await;
+    let mut outcomes = Vec::new();
+    for _ in 0..8 {
+        outcomes.push(subscribe(&mut bob).await);
+        let unsubscribe = format!("<unsubscribe node='{NODE}' jid='bob@localhost'/>");
+        pubsub(&mut bob, AT, "set", &unsubscribe).await;
+    }
+    let asked = std::iter::from_fn(|| alice.next()).filter(|xml| xml.contains("#subscribe_authorization"));
+    assert_eq!(asked.count(), 5);
+    assert_eq!(outcomes[..5], ["result"; 5]);
+    assert_eq!(outcomes[5..], ["policy-violation/too-many-subscriptions"; 3]);
+    house.clock.advance(300);
+    assert_eq!(subscribe(&mut bob).await, "result");
+}
