@@ -1,6 +1,7 @@
 // Brings the chat client into a page: signs in, registers, or enters a room as a guest. What is to be done stands in the
 // page, in the attribute data-page of <body>; nothing here is decided by the address bar.
 
+import { sayWhenAway } from './away.js';
 import { encryptWhenPossible } from './encrypt.js';
 import { opensWebSocket } from './reach.js';
 import { RegistrationError, register } from './register.js';
@@ -84,6 +85,7 @@ async function start(more) {
             const { api } = inner;
             if (earlier) keepAddress(inner, earlier);
             encryptWhenPossible(inner);
+            sayWhenAway(inner, words);
             // Converse has just noted whose session to go on with: at once, since the page may be left at any moment.
             api.listen.on('afterResourceBinding', keepAccount);
             for (const event of ['connected', 'reconnected']) {
