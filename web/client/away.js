@@ -5,10 +5,10 @@
 const PAUSE_SECONDS_MAX = 30;
 /** A server that takes longer to answer is still away. */
 const ANSWER_MILLISECONDS_MAX = 10_000;
-/** How often a connection over BOSH is asked whether its requests fail. Converse gives it up after a minute only. */
+/** How often to look whether the requests of BOSH fail. Converse gives such a connection up only after a minute. */
 const BOSH_MILLISECONDS = 1_000;
 
-/** The bar that says it. */
+/** The bar that tells the reader. */
 class Notice {
     constructor(words) {
         this.words = words;
@@ -72,12 +72,12 @@ async function serverAnswers() {
     }
 }
 
-/** Longer with every try, and never the same for all pages, which would otherwise come back in one moment. */
+/** Grows with every try, and differs between pages: otherwise all of them would come back in the same moment. */
 function pauseSeconds(tries) {
     return Math.min(2 ** tries, PAUSE_SECONDS_MAX) * (0.75 + Math.random() / 2);
 }
 
-/** What is written stays in its box until it can be sent: Converse would show it as said, and drop it. */
+/** Keeps a message in its box until it can be sent: Converse would show it as sent, and drop it. */
 function holdBackMessages(isAway) {
     const sends = {
         keydown: (event) => event.key === 'Enter' && !event.shiftKey && event.target.matches('.chat-textarea'),
@@ -97,7 +97,7 @@ export function sayWhenAway({ api }, words) {
     const { Status } = window.converse.env.Strophe;
     const notice = new Notice(words);
     const losses = [Status.CONNFAIL, Status.CONNTIMEOUT, Status.DISCONNECTING, Status.ERROR];
-    // Whether what the page shows is of a session that was there, and that nobody has given up.
+    // Whether the page shows a session that was established and has not been given up.
     let holds = false;
     let tries = 0;
     let waits = false;
@@ -113,7 +113,7 @@ export function sayWhenAway({ api }, words) {
 
     const reconnect = api.connection.reconnect.bind(api.connection);
     api.connection.reconnect = async () => {
-        // Those who never got in see the form, which speaks for itself.
+        // Before anybody is signed in, the form reports the failure.
         if (!holds && !notice.visible) return reconnect();
         if (waits) return undefined;
         waits = true;
