@@ -1,7 +1,7 @@
-"""Clients that are programs of their own, written with the libraries of others; tests/support/tools.sh builds them.
+"""Drives clients written in other languages, as separate programs. `tests/support/tools.sh clients` builds them.
 
-A test talks to one by lines: it writes what to do, the program writes what happened, words separated by tabs. Where a
-program was not built because its language is not there, its tests are skipped.
+A test and a program exchange lines of words separated by tabs: the test writes what to do, the program what happened.
+Tests of a program that could not be built on this machine are skipped.
 """
 
 import asyncio
@@ -15,33 +15,33 @@ import pytest
 from people import PATIENCE_SECONDS
 from server import ROOT, TARGET, end_with_parent
 
-# Not among the logs of servers: libraries may call an error what a test wants.
+# Apart from the servers' logs, which must not hold the word ERROR.
 OUTPUT = TARGET / "test-output" / "programs"
 BUILT = ROOT / ".cache" / "clients"
 STANZA = ROOT / "tests" / "clients" / "stanza"
 
-# One story through Smack waits for several things, each with a limit of its own.
+# The waits of one story have limits of their own; this ends a story that hangs all the same.
 STORY_SECONDS_MAX = 120
 
 
 def smack_command():
     jar = BUILT / "smack" / "smack-client-1.jar"
     if not (shutil.which("java") and jar.exists()):
-        pytest.skip("no Java or no Maven here: Smack was not tried")
-    # Nothing runs long enough to be worth the second compiler.
+        pytest.skip("Smack is not tested: it needs a JDK and Maven")
+    # The stories are too short for the second compiler to pay off.
     return ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jar}:{jar.parent}/dependency/*", "kim.clients.Main"]
 
 
 def go_xmpp_command():
     program = BUILT / "go-xmpp"
     if not program.exists():
-        pytest.skip("no Go here: go-xmpp was not tried")
+        pytest.skip("go-xmpp is not tested: it needs a recent Go")
     return [str(program)]
 
 
 def stanza_command():
     if not (shutil.which("node") and (STANZA / "node_modules").exists()):
-        pytest.skip("no Node.js here: stanza was not tried")
+        pytest.skip("stanza is not tested: it needs Node.js")
     return ["node", str(STANZA / "client.mjs")]
 
 
@@ -91,7 +91,7 @@ class Program:
 
 
 class Smack:
-    """Smack, which plays whole stories with people of its own; one Java machine for all of them."""
+    """Plays whole stories with Smack; one Java process serves all of them."""
 
     def __init__(self):
         OUTPUT.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ packages() {
     command -v npm >/dev/null || missing+=(npm)
     # The browser tests run in a real one; the fonts are for the pages in Chinese.
     has_chromium || missing+=(chromium fonts-dejavu-core fonts-noto-cjk)
-    # For Smack. Elsewhere than on Debian its tests are skipped without them.
+    # For Smack. On other systems its tests are skipped without them.
     if command -v apt-get >/dev/null; then
         command -v javac >/dev/null || missing+=(default-jdk-headless)
         command -v mvn >/dev/null || missing+=(maven)
@@ -67,7 +67,7 @@ deny() {
     rm -rf .cache/tools-build
 }
 
-# made_of NAME FILE…: whether NAME was built from these files as they are; `built_of` says so from then on.
+# made_of NAME FILE…: whether NAME was built from these files as they are now; `built_of` records that.
 made_of() { cat "${@:2}" | cmp -s - ".cache/clients/$1.made-of"; }
 built_of() { cat "${@:2}" >".cache/clients/$1.made-of"; }
 
@@ -83,12 +83,12 @@ clients() {
             built_of smack "${sources[@]}"
         fi
     else
-        echo "tools: no Java with Maven here: Smack is not tried"
+        echo "tools: Smack is not tested: it needs a JDK and Maven"
     fi
     if ! command -v go >/dev/null; then
-        echo "tools: no Go here: go-xmpp is not tried"
+        echo "tools: go-xmpp is not tested: it needs Go"
     elif ! go_is_new_enough; then
-        echo "tools: this Go is older than go-xmpp wants: it is not tried"
+        echo "tools: go-xmpp is not tested: it needs a newer Go"
     else
         sources=($from/go_xmpp/{go.mod,go.sum,main.go})
         if [ ! -x "$to/go-xmpp" ] || ! made_of go-xmpp "${sources[@]}"; then
@@ -105,7 +105,7 @@ clients() {
     fi
 }
 
-# What stands in go.mod; without a download of another Go.
+# The version that go.mod names, without downloading another Go.
 go_is_new_enough() {
     local wanted
     wanted=$(sed -n 's/^go //p' tests/clients/go_xmpp/go.mod)

@@ -42,8 +42,10 @@ public final class Main {
             for (int at = 3; at + 1 < words.length; at += 2) {
                 accounts.add(new Account(words[at], words[at + 1]));
             }
-            try (House house = new House(Integer.parseInt(words[1]), words[2], accounts)) {
-                STORIES.get(words[0]).play(house);
+            try {
+                try (House house = new House(Integer.parseInt(words[1]), words[2], accounts)) {
+                    STORIES.get(words[0]).play(house);
+                }
                 System.out.println("passed");
             } catch (Exception | AssertionError problem) {
                 problem.printStackTrace(System.out);
