@@ -7,7 +7,7 @@ mod connection;
 mod features;
 mod guesses;
 mod handover;
-mod link;
+pub mod link;
 pub mod listener;
 mod login;
 mod negotiate;

@@ -57,7 +57,7 @@ async fn post(web: Arc<Web>, client: Client, request: Request) -> Response {
     };
     // Which limits hold is known only when it is known whose it is: the wrapper is looked at with the larger ones, within
     // the bytes above, and judged again below.
-    let Ok(body) = parse(&bytes, web.door.wire_after_login()) else {
+    let Some(body) = parse(&bytes, web.door.wire_after_login()) else {
         return xml(terminal(Some("bad-request"), ""));
     };
     let shared = match body.attr("sid") {
@@ -132,14 +132,16 @@ fn begin(web: &Arc<Web>, client: Client, body: &Element) -> Result<Arc<Shared>, 
     Ok(shared)
 }
 
-fn parse(bytes: &Bytes, limits: wire::Limits) -> Result<Element, ()> {
-    let text = std::str::from_utf8(bytes).map_err(|_| ())?;
+/// Reads the content of a request: one element and nothing else. `limits` are those of a stanza in it; the wrapper has
+/// its own bytes and depth beside them.
+pub fn parse(bytes: &[u8], limits: wire::Limits) -> Option<Element> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let limits = wire::Limits {
         stanza_bytes_max: limits.stanza_bytes_max + WRAPPER_BYTES_MAX,
         depth_max: limits.depth_max + 1,
         ..limits
     };
-    Element::parse_within(text.trim(), limits).map_err(|_| ())
+    Element::parse_within(text.trim(), limits).ok()
 }
 
 /// The whole content of a request, if it comes and is not too long.

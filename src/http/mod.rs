@@ -4,7 +4,7 @@
 //! HTTP/1.1 alone: WebSocket needs it, browsers are content with it, and what it can make a server keep is easy to bound.
 
 mod answer;
-mod bosh;
+pub mod bosh;
 mod client;
 mod health;
 mod host_meta;
@@ -12,8 +12,8 @@ mod io;
 pub mod listener;
 mod metrics;
 pub mod pages;
-mod proxy;
-mod rest;
+pub mod proxy;
+pub mod rest;
 pub mod upload;
 mod websocket;
 

@@ -19,7 +19,7 @@ const SECONDS_MAX: u64 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A header: its length, and the client's address unless the proxy speaks for itself.
-type Header = (usize, Option<IpAddr>);
+pub type Header = (usize, Option<IpAddr>);
 
 /// Takes the header from a connection. `None`: the proxy speaks for itself.
 pub(super) async fn read(tcp: &mut TcpStream) -> io::Result<Option<IpAddr>> {
@@ -48,8 +48,9 @@ fn wrong() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no header of the PROXY protocol")
 }
 
-/// Reads a header; `None` while it is not whole.
-fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
+/// Reads the header at the beginning of what a connection has sent; `None` while it is not whole. What stands behind the
+/// header changes nothing, and no part of a header that is accepted is refused.
+pub fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
     let common = V2_SIGNATURE.len().min(bytes.len());
     if bytes.get(..common) == V2_SIGNATURE.get(..common) {
         return parse_v2(bytes);

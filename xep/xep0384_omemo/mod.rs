@@ -17,15 +17,15 @@ use kim_core::section;
 use crate::xep0060_pubsub::api::{Configuring, NodeDefaults, NotThere, Published, Publishing};
 
 pub mod api;
-mod bundle;
-mod devices;
-mod flaw;
+pub mod bundle;
+pub mod devices;
+pub mod flaw;
 mod guard;
 mod keyring;
 mod news;
-mod nodes;
+pub mod nodes;
 mod races;
-mod signature;
+pub mod signature;
 mod store;
 #[cfg(test)]
 mod tests;

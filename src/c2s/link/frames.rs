@@ -9,7 +9,7 @@ const CONTROL_BYTES_MAX: usize = 125;
 
 /// What the parser found next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub enum Piece {
     /// Content of a text message was appended to the output; `true` if the message ends there.
     Text(bool),
     /// The client wants this back.
@@ -22,7 +22,7 @@ pub(super) enum Piece {
 
 /// A breach of the protocol, as the code that closes for it (RFC 6455 §7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Breach(pub u16);
+pub struct Breach(pub u16);
 
 /// Not what the standard allows.
 const PROTOCOL: Breach = Breach(1002);
@@ -31,7 +31,7 @@ const UNSUPPORTED: Breach = Breach(1003);
 
 /// Where in a client's frames the parser is.
 #[derive(Default)]
-pub(super) struct Parser {
+pub struct Parser {
     /// Bytes of the data frame under way that have not come.
     left: u64,
     mask: [u8; 4],
@@ -45,6 +45,9 @@ pub(super) struct Parser {
 
 impl Parser {
     /// Takes the next piece from `raw`; what is text goes to `text`. `None`: more must come.
+    ///
+    /// How the bytes are cut into reads changes nothing but where the text is cut. While more must come, `raw` keeps
+    /// less than one control frame (131 bytes): content of a message never waits in it. After a breach the parser is done.
     pub fn next(&mut self, raw: &mut BytesMut, text: &mut BytesMut) -> Result<Option<Piece>, Breach> {
         if self.left > 0 {
             return Ok(self.content(raw, text));
@@ -162,7 +165,7 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4], turn: usize) {
 }
 
 /// Appends the header of one whole message or control frame of so many bytes.
-pub(super) fn begin(out: &mut Vec<u8>, opcode: u8, bytes: usize) {
+pub fn begin(out: &mut Vec<u8>, opcode: u8, bytes: usize) {
     out.push(0x80 | opcode);
     match (u8::try_from(bytes), u16::try_from(bytes)) {
         (Ok(short), _) if short < 126 => out.push(short),
@@ -177,11 +180,14 @@ pub(super) fn begin(out: &mut Vec<u8>, opcode: u8, bytes: usize) {
     }
 }
 
-/// Text, close, ping and pong.
-pub(super) const TEXT: u8 = 0x1;
-pub(super) const CLOSE: u8 = 0x8;
-pub(super) const PING: u8 = 0x9;
-pub(super) const PONG: u8 = 0xA;
+/// The opcode of a text message.
+pub const TEXT: u8 = 0x1;
+/// The opcode that closes.
+pub const CLOSE: u8 = 0x8;
+/// The opcode that asks whether the other end is there.
+pub const PING: u8 = 0x9;
+/// The opcode of the answer to a ping.
+pub const PONG: u8 = 0xA;
 
 #[cfg(test)]
 mod tests {

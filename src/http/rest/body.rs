@@ -20,7 +20,7 @@ use crate::http::Web;
 /// The longest body (docs/security.md, row 32).
 const BODY_BYTES_MAX: usize = 1_048_576;
 /// How deep arrays and objects may lie in each other.
-const DEPTH_MAX: usize = 64;
+pub const DEPTH_MAX: usize = 64;
 /// How long a body may take to come.
 const BODY_SECONDS_MAX: u64 = 30;
 const STRANGE: &str = "there are characters in it that no message and no address can have";
@@ -37,9 +37,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for Given<T> {
         if let Some(caller) = parts.extensions.get::<Caller>() {
             web.paces.pay(&caller.account, bytes.len(), Instant::now());
         }
-        let wrong = |error| Problem::bad(format!("the body is not as expected: {error}"));
-        serde_json::from_slice::<Sayable>(&bytes).map_err(wrong)?;
-        serde_json::from_slice(&bytes).map(Given).map_err(wrong)
+        let given = parse(&bytes).map_err(|error| Problem::bad(error.to_string()))?;
+        Ok(Given(given))
     }
 }
 
@@ -94,16 +93,31 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Problem> 
             "the body took too long to come",
         )
     })?;
-    let bytes = read
-        .map_err(|error| match error.is::<LengthLimitError>() {
-            true => Problem::too_long(),
-            false => Problem::bad("the body ended early"),
-        })?
-        .to_bytes();
-    match is_too_deep(&bytes) {
-        true => Err(Problem::bad("the body is nested too deeply")),
-        false => Ok(bytes),
+    let read = read.map_err(|error| match error.is::<LengthLimitError>() {
+        true => Problem::too_long(),
+        false => Problem::bad("the body ended early"),
+    })?;
+    Ok(read.to_bytes())
+}
+
+/// Why a body is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Arrays and objects lie too deep in each other.
+    #[error("the body is nested too deeply")]
+    TooDeep,
+    /// It is no JSON, not what the endpoint expects, or holds text that XML cannot say.
+    #[error("the body is not as expected: {0}")]
+    Unexpected(#[from] serde_json::Error),
+}
+
+/// Reads JSON. Whatever is accepted nests at most [`DEPTH_MAX`] deep, and XML can say every name and every text in it.
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
+    if is_too_deep(json) {
+        return Err(Refusal::TooDeep);
     }
+    serde_json::from_slice::<Sayable>(json)?;
+    Ok(serde_json::from_slice(json)?)
 }
 
 /// Counts brackets outside of strings, before anything is built of them.

@@ -5,14 +5,14 @@
 
 mod accounts;
 mod archive;
-mod body;
+pub mod body;
 mod drain;
 mod events;
 mod files;
 mod guard;
 mod history;
-mod keys;
-mod message;
+pub mod keys;
+pub mod message;
 mod nodes;
 mod pace;
 mod problem;

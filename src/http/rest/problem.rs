@@ -11,7 +11,7 @@ use crate::http::answer;
 
 /// An error as the API tells it: `{"error": {"code": …, "message": …}}`.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     status: StatusCode,
     code: String,
     message: String,

@@ -18,7 +18,7 @@ pub(crate) const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
 
 /// A request that cannot be understood; the terminal condition `bad-request` (XEP-0124 §17.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadRequest;
+pub struct BadRequest;
 
 /// The id of a request.
 pub(super) fn rid(body: &Element) -> Result<u64, BadRequest> {

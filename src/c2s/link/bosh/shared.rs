@@ -24,7 +24,7 @@ const UNREAD_STANZAS: usize = 2;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub struct Terms {
     /// The longest that a request is held.
     pub wait: Duration,
     /// How long a client may have no request here.
@@ -32,7 +32,7 @@ pub(crate) struct Terms {
 }
 
 /// What becomes of a request.
-pub(crate) enum Answer {
+pub enum Answer {
     /// It is answered.
     Now(Bytes),
     /// It is held.
@@ -86,7 +86,7 @@ struct State {
 }
 
 /// A session, as its requests see it.
-pub(crate) struct Shared {
+pub struct Shared {
     sid: String,
     wait: Duration,
     hold: u64,
@@ -280,6 +280,7 @@ impl Shared {
         silent.then(|| state.silent_since + state.pause.unwrap_or(self.inactivity))
     }
 
+    /// How much of anything is taken from here on.
     pub fn set_limits(&self, limits: wire::Limits) {
         self.lock().limits = limits;
     }
