@@ -59,7 +59,9 @@ pub fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
     if bytes.get(..common) != b"PROXY ".get(..common) {
         return Err(wrong());
     }
-    let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else {
+    // Looked for only where the line may end, or it would depend on the reads whether a longer one is taken.
+    let line = bytes.get(..V1_BYTES_MAX).unwrap_or(bytes);
+    let Some(end) = line.windows(2).position(|pair| pair == b"\r\n") else {
         return if bytes.len() < V1_BYTES_MAX {
             Ok(None)
         } else {
@@ -73,7 +75,8 @@ pub fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
     let mut words = line.split(' ').skip(1);
     let address = match (words.next(), words.next()) {
         (Some("UNKNOWN"), _) => None,
-        (Some("TCP4" | "TCP6"), Some(source)) => Some(source.parse().map_err(|_| wrong())?),
+        (Some("TCP4"), Some(source)) => Some(IpAddr::V4(source.parse().map_err(|_| wrong())?)),
+        (Some("TCP6"), Some(source)) => Some(IpAddr::V6(source.parse().map_err(|_| wrong())?)),
         _ => return Err(wrong()),
     };
     Ok(Some((end + 2, address)))
@@ -136,9 +139,13 @@ mod tests {
         let v6 = address(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n").unwrap();
         assert_eq!(v6, Some(Some("2001:db8::1".to_owned())));
         let endless = [b"PROXY ".as_slice(), &[b'x'; 200]].concat();
+        let long = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 100], b"\r\n"].concat();
         for wrong in [
             b"GET / HTTP/1.1\r\n".as_slice(),
             b"PROXY TCP4 x\r\n",
+            b"PROXY TCP4 ::1 ::1 1 2\r\n",
+            b"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
+            &long,
             b"PROXY \r\n",
             &endless,
         ] {
