@@ -10,8 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// 0000-01-01T00:00:00Z. The profile has four digits for a year and no sign (XEP-0082 §3.1).
+const YEAR_0: i64 = -62_167_219_200_000_000;
+
 impl Timestamp {
-    /// Reads the XEP-0082 DateTime profile. What is finer than a microsecond is cut off.
+    /// Reads the XEP-0082 DateTime profile. What is finer than a microsecond is cut off, and what a zone moves before the
+    /// year 0000 is its beginning: whatever is read can be written and read again.
     pub fn parse(text: &str) -> Option<Timestamp> {
         // The reader takes more forms than the profile has.
         let profile = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
@@ -19,7 +23,7 @@ impl Timestamp {
             return None;
         }
         let stamp: jiff::Timestamp = text.parse().ok()?;
-        Some(Timestamp(stamp.as_microsecond()))
+        Some(Timestamp(stamp.as_microsecond().max(YEAR_0)))
     }
 
     /// Whole seconds from `earlier` to `self`, never negative.
@@ -31,7 +35,7 @@ impl Timestamp {
 impl std::fmt::Display for Timestamp {
     /// The XEP-0082 DateTime profile in UTC: `2026-01-31T12:00:00.000001Z`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
+        match jiff::Timestamp::from_microsecond(self.0.max(YEAR_0)) {
             Ok(stamp) => write!(f, "{stamp:.6}"),
             Err(_) => f.write_str("1970-01-01T00:00:00.000000Z"),
         }
@@ -126,6 +130,18 @@ mod tests {
         for text in wrong {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn years_have_four_digits() {
+        let first = "0000-01-01T00:00:00.000000Z";
+        let moved = Timestamp::parse("0000-01-01T00:00:00+12:00").map(|stamp| stamp.to_string());
+        assert_eq!(moved.as_deref(), Some(first));
+        assert_eq!(
+            Timestamp::parse(first).map(|stamp| stamp.to_string()).as_deref(),
+            Some(first)
+        );
+        assert_eq!(Timestamp(YEAR_0 - 1).to_string(), first);
     }
 
     #[test]
