@@ -349,8 +349,15 @@ impl Shared {
             .get_or_insert(body::terminal(Some("item-not-found"), ""));
         state.settle(self.hold, self.requests());
         state.over();
+        // A request that came before its turn would wait for ever: the one before it is not coming any more.
+        for open in state.open.drain(..) {
+            let _ = open
+                .answer
+                .send(body::terminal(Some("item-not-found"), "").into());
+        }
     }
 
+    /// Whether something waits to leave with an answer.
     pub fn has_unwritten(&self) -> bool {
         self.lock().has_unwritten()
     }

@@ -94,6 +94,17 @@ fn next(shared: &Shared) -> Option<String> {
 }
 
 #[test]
+fn a_request_that_came_before_its_turn_does_not_outlive_the_session() {
+    let shared = session();
+    let (mut second, mut fourth) = (ask(&shared, 2, ""), ask(&shared, 4, ""));
+    shared.due(4);
+    assert!(fourth.is_held(), "the third may still come");
+    shared.abandon();
+    assert!(second.answer().contains("condition='item-not-found'"));
+    assert!(fourth.answer().contains("condition='item-not-found'"));
+}
+
+#[test]
 fn a_request_is_held_until_there_is_something_to_say() {
     let shared = session();
     let mut first = ask(&shared, 2, "<presence xmlns='jabber:client'/>");
