@@ -11,13 +11,14 @@ use kim_core::cluster::Solo;
 use kim_core::config::{Config, Sources};
 use kim_core::jid::BareJid;
 use kim_core::module::Entry;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
+use crate::component::Listener as ComponentListener;
 use crate::cli::{App, Failure, invitation_shown};
 use crate::control::{Control, ControlSocket, Direct, InviteWanted};
 use crate::house::House;
@@ -43,6 +44,7 @@ pub struct Server {
     certificates: Arc<Certificates>,
     addresses: Vec<(Security, SocketAddr)>,
     web_addresses: Vec<(Speaks, SocketAddr)>,
+    component_addresses: Vec<SocketAddr>,
     upload: Option<Arc<Upload>>,
     web: Arc<Web>,
     tasks: Vec<JoinHandle<()>>,
@@ -81,6 +83,15 @@ impl Server {
                 web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
+        let mut component_listeners = Vec::new();
+        if !config.components.is_empty() {
+            let addresses = &config.listen.component;
+            for address in addresses {
+                let bound = ComponentListener::bind(*address, addresses);
+                component_listeners
+                    .push(bound.map_err(|error| Failure::listen("component", *address, &error))?);
+            }
+        }
         let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
         let door = Door::new(house.router.clone(), certificates.clone());
         let addresses = listeners
@@ -97,6 +108,12 @@ impl Server {
             .iter()
             .map(|listener| (listener.speaks(), listener.address()))
             .collect();
+        let component_addresses = component_listeners.iter().map(ComponentListener::address).collect();
+        tasks.extend(
+            component_listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.serve(door.clone()))),
+        );
         let upload = Upload::open(&house.router, house.router.config())?;
         if let Some(upload) = &upload {
             let upload = upload.clone();
@@ -116,6 +133,7 @@ impl Server {
             certificates,
             addresses,
             web_addresses,
+            component_addresses,
             upload,
             web,
             tasks,
@@ -130,6 +148,11 @@ impl Server {
     /// Where browsers can connect.
     pub fn web_addresses(&self) -> &[(Speaks, SocketAddr)] {
         &self.web_addresses
+    }
+
+    /// Where external components can connect.
+    pub fn component_addresses(&self) -> &[SocketAddr] {
+        &self.component_addresses
     }
 
     /// The house behind the doors.
@@ -284,6 +307,9 @@ async fn greet(server: &Server) {
         };
         text.push_str(&format!("  web          {address} ({how})\n"));
     }
+    for address in &server.component_addresses {
+        text.push_str(&format!("  components   {address}\n"));
+    }
     for pair in server.certificates.current().pairs() {
         let made = if pair.is_self_signed { " (self-signed)" } else { "" };
         text.push_str(&format!("  certificate  {}{made}\n", pair.path.display()));
@@ -310,7 +336,7 @@ async fn first_invitation(server: &Server) -> String {
     let router = &server.house.router;
     let config = router.config();
     let domain = config.main_domain();
-    let is_ours = |admin: &&BareJid| router.host(admin.domain()) == Some(Host::Users);
+    let is_ours = |admin: &&BareJid| router.destination(admin.domain()) == Destination::Users;
     let Some(admin) = config.server.admins.iter().find(is_ours) else {
         return format!("There is no account yet. Make one with: kim user add NAME@{domain}\n");
     };

@@ -12,7 +12,7 @@ use kim_core::clock::Timestamp;
 use kim_core::config::Limits;
 use kim_core::jid::BareJid;
 use kim_core::ns;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 use quick_cache::sync::Cache;
@@ -245,7 +245,7 @@ impl Notice {
     pub fn send(self, router: &Arc<Router>) {
         let router = router.clone();
         tokio::spawn(async move {
-            let is_ours = router.host(self.account.domain()) == Some(Host::Users);
+            let is_ours = router.destination(self.account.domain()) == Destination::Users;
             if !is_ours || !router.accounts().exists(&self.account).await.unwrap_or(false) {
                 return;
             }

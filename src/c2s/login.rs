@@ -7,7 +7,7 @@ use kim_core::events::{BeforeLogin, Early};
 use kim_core::jid::BareJid;
 use kim_core::ns;
 use kim_core::random;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
 use kim_core::wire::{Element, Writer};
 
@@ -65,7 +65,7 @@ impl Secured {
         let router = &stream.door.router;
         let conditions = Conditions {
             encrypted: stream.link.is_secure(),
-            guests: router.host(domain.as_str()) == Some(Host::Guests),
+            guests: router.destination(domain.as_str()) == Destination::Guests,
             plain: router.config().c2s.plain,
             sha1: true,
             downgrade_hash: true,

@@ -125,7 +125,7 @@ impl Stream {
         self.claimed = opening.from.as_deref().and_then(|from| BareJid::parse(from).ok());
         self.lang = lang(&opening);
         let to = opening.to.as_deref().and_then(|to| BareJid::parse(to).ok());
-        let served = to.filter(|to| to.is_domain() && self.door.router.host(to.domain()).is_some());
+        let served = to.filter(|to| to.is_domain() && self.door.router.destination(to.domain()).is_served());
         let Some(domain) = served else {
             return Err(StreamCondition::HostUnknown.into());
         };

@@ -9,7 +9,7 @@ use kim_core::accounts::{AccountError, Tombstone};
 use kim_core::db::BoxFuture;
 use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_xep::xep0384_omemo::api::Devices;
 use kim_xep::xep0401_invites::api::{InviteError, Invites, Wanted};
 
@@ -45,7 +45,7 @@ impl Direct {
                 "an account needs a name before the @".to_owned(),
             ));
         }
-        if self.router.host(account.domain()) == Some(Host::Users) {
+        if self.router.destination(account.domain()) == Destination::Users {
             return Ok(());
         }
         let served = self.router.config().server.domains.iter().map(|domain| &**domain);

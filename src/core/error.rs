@@ -330,6 +330,8 @@ stream_conditions! {
     HostGone "host-gone";
     /// The domain is not served here.
     HostUnknown "host-unknown";
+    /// A stanza between servers or from a component without `to` or `from`.
+    ImproperAddressing "improper-addressing";
     /// We failed.
     InternalServerError "internal-server-error";
     /// A `from` that is not the sender's.

@@ -9,6 +9,7 @@ use crate::error::StanzaError;
 use crate::facts::Facts;
 use crate::hook::Event;
 use crate::jid::{BareJid, Jid};
+use crate::router::Destination;
 use crate::session::Session;
 use crate::stanza::Stanza;
 use crate::wire::Element;
@@ -74,6 +75,20 @@ pub struct ServiceArrival {
 
 impl Event for ServiceArrival {
     const NAME: &'static str = "service-arrival";
+}
+
+/// A stanza leaves this server: it is for an external component or for somebody on another server. Whatever goes out passes
+/// here, be it sent by a session ([`Departure`] was raised before) or by the server in an account's name. `Done` means that
+/// it goes nowhere.
+pub struct Leaving {
+    /// The stanza.
+    pub stanza: Stanza,
+    /// Which way out: [`Destination::Component`] or [`Destination::Remote`].
+    pub to: Destination,
+}
+
+impl Event for Leaving {
+    const NAME: &'static str = "leaving";
 }
 
 /// A message found no session at a local account. The first hook that keeps it answers `Done`; if none does, the

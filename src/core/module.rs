@@ -112,6 +112,9 @@ pub enum Startup {
     /// A module needs one that is disabled or comes later in the list.
     #[error("module {0} needs {1}, which is disabled (set enabled = true in [{1}])")]
     Needs(&'static str, &'static str),
+    /// The domain of a component is one that this server answers for itself.
+    #[error("[[component]] jid {0:?} is a domain that this server answers for itself; choose another one")]
+    Component(String),
 }
 
 /// Whose requests a handler answers.

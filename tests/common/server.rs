@@ -81,7 +81,7 @@ impl TestServer {
         if !toml.contains("c2s_tls =") {
             sources = sources.flag("--c2s-tls", "listen", "c2s_tls", "127.0.0.1:0");
         }
-        for (key, flag) in [("https", "--https"), ("http", "--http")] {
+        for (key, flag) in [("https", "--https"), ("http", "--http"), ("component", "--component")] {
             if !toml.contains(&format!("{key} =")) {
                 sources = sources.flag(flag, "listen", key, "127.0.0.1:0");
             }

@@ -20,6 +20,8 @@ packages() {
     has_venv || missing+=(python3-venv)
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v npm >/dev/null || missing+=(npm)
+    # A gateway that is connected as an external component.
+    command -v biboumi >/dev/null || missing+=(biboumi)
     # The browser tests run in a real one; the fonts are for the pages in Chinese.
     has_chromium || missing+=(chromium fonts-dejavu-core fonts-noto-cjk)
     [ ${#missing[@]} -eq 0 ] && return 0

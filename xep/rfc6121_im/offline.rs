@@ -18,7 +18,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::Undelivered;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::seal::{self, Seals};
 use kim_core::session::{Presence, Session};
 use kim_core::stanza::{self, Stanza};
@@ -296,7 +296,7 @@ pub struct Keep {
 impl On<Undelivered> for Keep {
     async fn on(&self, event: &mut Undelivered, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router().clone();
-        if self.offline.messages_max() == 0 || router.host(event.account.domain()) != Some(Host::Users) {
+        if self.offline.messages_max() == 0 || router.destination(event.account.domain()) != Destination::Users {
             return Ok(Flow::Next);
         }
         match worth::of(&event.stanza) {

@@ -9,7 +9,7 @@ use kim_core::events::{Departure, SessionEnded};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::session::{Presence, Session};
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 
@@ -229,7 +229,7 @@ async fn audience<'a>(
 ) -> Result<Vec<BareJid>, Fault> {
     let is_away = |contact: &BareJid| {
         router.is_alone()
-            && router.host(contact.domain()) == Some(Host::Users)
+            && router.destination(contact.domain()) == Destination::Users
             && router.sessions().of(contact).is_empty()
     };
     let mut audience = Audience::new(session, subscribers.filter(|contact| !is_away(contact)));

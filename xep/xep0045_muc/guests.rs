@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 
 use super::enter::{MEMBERS_ONLY, PASSWORD_PROTECTED};
 use super::fields::{Field, RoomConfig, Shape};
@@ -25,7 +25,7 @@ pub const GUESTS: Field = Field {
 
 /// Whether somebody is a guest.
 pub fn is_guest(user: &BareJid, router: &Arc<Router>) -> bool {
-    router.host(user.domain()) == Some(Host::Guests)
+    router.destination(user.domain()) == Destination::Guests
 }
 
 /// A guest may enter what is public, open and without a password.

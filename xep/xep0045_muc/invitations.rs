@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::{El, Writer};
 
@@ -71,9 +71,9 @@ pub async fn handle(
 
 /// Whether an address can be somebody's whom one can invite.
 async fn check_invitee(to: &Jid, router: &Arc<Router>) -> Result<(), Fault> {
-    match router.host(to.domain()) {
+    match router.destination(to.domain()) {
         // Guests have been found already, or nowhere.
-        Some(Host::Service(_) | Host::Guests) => Err(Condition::NotAllowed.into()),
+        Destination::Service(_) | Destination::Guests => Err(Condition::NotAllowed.into()),
         // Whether an account exists is nobody's business (RFC 6121 §8.5.1 is the same for both): what is sent to nobody
         // comes back as from somebody who is away.
         _ if to.local().is_none() => Err(Condition::JidMalformed.into()),

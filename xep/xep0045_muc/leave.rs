@@ -101,7 +101,7 @@ pub async fn sweep(registry: &Arc<Registry>, room: &BareJid, cx: &mut Cx) -> Res
     };
     let mut absent: Vec<Jid> = Vec::new();
     for session in held.seats.keys() {
-        let is_ours = router.host(session.domain()).is_some();
+        let is_ours = router.destination(session.domain()).is_served();
         if is_ours
             && !router
                 .sessions_of(&session.bare())

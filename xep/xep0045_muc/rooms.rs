@@ -12,7 +12,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::seal::Seals;
 use kim_core::stanza::Stanza;
 use smallvec::SmallVec;
@@ -151,7 +151,7 @@ impl Registry {
 
     /// A room that exists, held.
     pub async fn hold(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<Held>, Fault> {
-        if jid.local().is_none() || router.host(jid.domain()) != Some(Host::Service(SERVICE)) {
+        if jid.local().is_none() || router.destination(jid.domain()) != Destination::Service(SERVICE) {
             return Ok(None);
         }
         loop {

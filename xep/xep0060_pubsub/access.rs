@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 
 use super::config::{AccessModel, PublishModel};
 use super::engine::Engine;
@@ -122,7 +122,7 @@ impl Engine {
                 .affiliations
                 .iter()
                 .filter(|(_, what)| **what == Affiliation::Owner);
-            let here = owners.filter(|(jid, _)| router.host(jid.domain()) == Some(Host::Users));
+            let here = owners.filter(|(jid, _)| router.destination(jid.domain()) == Destination::Users);
             here.map(|(jid, _)| jid).collect()
         };
         let mut verdict = Err(Denied::NoPresence);
@@ -235,7 +235,7 @@ impl Engine {
 
     /// Whether somebody may make nodes: an account its own; at the service, accounts of this server.
     pub fn may_create(&self, router: &Router, owner: &BareJid, who: &BareJid) -> Result<(), Fault> {
-        let is_user = router.host(who.domain()) == Some(Host::Users) && who.local().is_some();
+        let is_user = router.destination(who.domain()) == Destination::Users && who.local().is_some();
         if is_user && (who == owner || !is_account(owner)) {
             return Ok(());
         }

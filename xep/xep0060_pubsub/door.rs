@@ -6,7 +6,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::module::{At, HandleIq, Registrar, Reply, Request};
 use kim_core::random;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
 
@@ -57,7 +57,7 @@ impl Door {
 impl HandleIq for Door {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let to_nobody_here = matches!(iq.at, At::Account | At::Nobody) && iq.is_to_full();
-        let to_guest = iq.at == At::Own && cx.router().host(iq.account.domain()) == Some(Host::Guests);
+        let to_guest = iq.at == At::Own && cx.router().destination(iq.account.domain()) == Destination::Guests;
         if to_nobody_here || to_guest {
             return Err(Condition::ServiceUnavailable.into());
         }

@@ -7,7 +7,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 use kim_core::wire::Writer;
 
@@ -183,8 +183,8 @@ impl Engine {
 
 /// Whether somebody of this server is available; of others nobody knows, so that they are told.
 async fn is_available(router: &Router, jid: &Jid) -> bool {
-    match router.host(jid.domain()) {
-        Some(Host::Users | Host::Guests) => {
+    match router.destination(jid.domain()) {
+        Destination::Users | Destination::Guests => {
             let sessions = router.sessions_of(&jid.bare()).await;
             let mut sessions = sessions.iter().filter(|session| session.priority().is_some());
             sessions.any(|session| jid.is_bare() || session.jid == *jid)

@@ -7,7 +7,7 @@ use kim_core::error::{Condition, Fault};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Reply;
 use kim_core::random;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::wire::{El, Writer};
 
 use super::access::{Denied, is_account};
@@ -44,7 +44,7 @@ impl Engine {
         let name = request.attr("node").ok_or_else(errors::node_required)?;
         let jid = Engine::subscriber(asker, request)?;
         let who = asker.bare();
-        if router.host(who.domain()) == Some(Host::Guests) {
+        if router.destination(who.domain()) == Destination::Guests {
             // §6.1.3.6
             return Err(Condition::Forbidden.into());
         }

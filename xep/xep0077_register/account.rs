@@ -7,7 +7,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::module::{HandleIq, Reply, Request};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::Writer;
 
@@ -17,7 +17,7 @@ use super::{NS, field};
 fn owner(iq: &Request<'_>, cx: &Cx) -> Result<BareJid, Fault> {
     let account = iq.from.bare();
     let served = iq.account.as_str() == account.as_str() || iq.account.as_str() == account.domain();
-    if served && cx.router().host(account.domain()) == Some(Host::Users) {
+    if served && cx.router().destination(account.domain()) == Destination::Users {
         Ok(account)
     } else {
         Err(Condition::NotAllowed.into())

@@ -16,7 +16,7 @@ use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::events::BeforeLogin;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::{El, Writer};
 
@@ -143,7 +143,7 @@ impl Newcomer {
             account,
             invitation: None,
         };
-        if cx.router().host(&event.domain) != Some(Host::Users) {
+        if cx.router().destination(&event.domain) != Destination::Users {
             return Err(closed());
         }
         let router = cx.router().clone();

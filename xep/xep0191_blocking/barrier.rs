@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
+use kim_core::events::{AccountRemoved, Arrival, Departure, Leaving, Verdict};
 use kim_core::hook::{Flow, On};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind, PresenceType};
 
 use super::list::BlockLists;
@@ -47,6 +47,30 @@ impl On<Audience> for Unseen {
     }
 }
 
+/// What the server sends out in an account's name, such as an event of one of its nodes, does not reach whom the account has
+/// blocked. Going away is what they may see.
+pub(super) struct Unheard(pub Arc<BlockLists>);
+
+impl On<Leaving> for Unheard {
+    async fn on(&self, leaving: &mut Leaving, cx: &mut Cx) -> Result<Flow, Fault> {
+        let stanza = &leaving.stanza;
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else {
+            return Ok(Flow::Next);
+        };
+        let tells = match stanza.kind {
+            Kind::Presence(kind) => kind != PresenceType::Unavailable,
+            Kind::Message(_) => true,
+            Kind::Iq(_) => false,
+        };
+        let is_account =
+            from.local().is_some() && cx.router().destination(from.domain()) == Destination::Users;
+        if tells && is_account && self.0.of(&from.bare()).await?.blocks(to) {
+            return Ok(Flow::Done);
+        }
+        Ok(Flow::Next)
+    }
+}
+
 /// What the blocked send does not arrive; neither does what the server sends them in the account's name.
 pub(super) struct Incoming(pub Arc<BlockLists>);
 
@@ -60,7 +84,7 @@ impl On<Arrival> for Incoming {
         else {
             return Ok(Flow::Next);
         };
-        let is_user = |domain: &str| cx.router().host(domain) == Some(Host::Users);
+        let is_user = |domain: &str| cx.router().destination(domain) == Destination::Users;
         if is_user(arrival.account.domain()) && self.0.of(&arrival.account).await?.blocks(from) {
             arrival.verdict = match stanza.kind {
                 Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) if !stanza.kind.is_error() => {

@@ -8,7 +8,7 @@ use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::Jid;
-use kim_core::router::{Host, Redelivered};
+use kim_core::router::{Destination, Redelivered};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
 use super::archive::{Archives, Entry, Put};
@@ -40,7 +40,7 @@ impl On<Departure> for Departing {
         if to.bare_str() == account.as_str()
             || event.session.guest
             || !worth::is_worth(stanza)
-            || cx.router().host(account.domain()) != Some(Host::Users)
+            || cx.router().destination(account.domain()) != Destination::Users
         {
             return Ok(Flow::Next);
         }
@@ -63,7 +63,7 @@ impl On<Departure> for Departing {
             }),
             // Its recipient has it, or it waits there: whoever lives here got it in the same commit. Of somebody
             // elsewhere that is not known, so it goes there again.
-            Put::AgainStored if cx.router().host(to.domain()).is_some() => {
+            Put::AgainStored if cx.router().destination(to.domain()).is_served() => {
                 tracing::debug!(event = "message_sent_again", %account);
                 return Ok(Flow::Done);
             }
@@ -86,7 +86,7 @@ impl On<Arrival> for Arriving {
         if !accepted
             || !worth::is_worth(&event.stanza)
             || cx.fact::<Redelivered>().is_some()
-            || router.host(event.account.domain()) != Some(Host::Users)
+            || router.destination(event.account.domain()) != Destination::Users
             || is_for_nobody(&event.stanza, cx).await
         {
             return Ok(Flow::Next);

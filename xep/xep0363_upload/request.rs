@@ -6,7 +6,7 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::module::{HandleIq, Reply, Request};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::wire::{El, Writer};
 
 use super::api::{Purpose, Refusal, Uploads, Wish};
@@ -24,9 +24,9 @@ impl HandleIq for Requests {
                 .into());
         };
         let account = iq.from.bare();
-        let is_guest = match cx.router().host(account.domain()) {
-            Some(Host::Users) if !account.is_domain() => false,
-            Some(Host::Guests) => true,
+        let is_guest = match cx.router().destination(account.domain()) {
+            Destination::Users if !account.is_domain() => false,
+            Destination::Guests => true,
             _ => return Err(Condition::Forbidden.into()),
         };
         let media_type = iq.payload.attr("content-type");

@@ -13,7 +13,7 @@ use kim_core::error::Fault;
 use kim_core::events::{Arrival, BeforeLogin};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::section;
 use kim_core::wire::Writer;
 
@@ -119,7 +119,7 @@ impl Module for Invitations {
         house.on::<Admission>(Stage::Admit, preauth::Invited(invites));
         let is_open = house.config.registration.open;
         house.stream_feature(Offer::BeforeLogin, move |router, domain| {
-            (router.host(domain) == Some(Host::Users)).then(|| stream_features(is_open))
+            (router.destination(domain) == Destination::Users).then(|| stream_features(is_open))
         });
         Ok(())
     }

@@ -78,6 +78,8 @@ section! {
         pub resources_per_account_max: usize = 10, in 1..=1_000;
         /// Bytes waiting to be written to one client. (row 29)
         pub outbox_bytes_max: usize = 1_048_576, in 65_536..=268_435_456;
+        /// Bytes waiting to be written to one external component.
+        pub component_outbox_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
         /// Seconds a client may leave them unread before it is closed. (row 29)
         pub slow_reader_seconds_max: u64 = 60, in 1..=3_600;
         /// Stanzas of one client that may wait for the database; further ones are not read until then.
@@ -125,6 +127,7 @@ impl Limits {
             guest_rate_percent: 100,
             resources_per_account_max: MANY,
             outbox_bytes_max: 268_435_456,
+            component_outbox_bytes_max: 1_073_741_824,
             slow_reader_seconds_max: 3_600,
             pending_commits_per_stream_max: 10_000,
             roster_items_max: MANY,

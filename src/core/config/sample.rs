@@ -28,7 +28,10 @@ pub fn sample(modules: &[Schema]) -> String {
         for line in schema.docs {
             comment(&mut text, line.trim());
         }
-        let _ = writeln!(text, "[{}]", schema.name);
+        let _ = match schema.is_repeated {
+            true => writeln!(text, "# [[{}]]", schema.name),
+            false => writeln!(text, "[{}]", schema.name),
+        };
         for field in schema.fields() {
             write_field(&mut text, &field);
         }

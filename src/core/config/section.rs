@@ -58,6 +58,8 @@ pub struct Schema {
     pub docs: &'static [&'static str],
     /// Whether it belongs to a module, and so has the key `enabled`.
     pub is_module: bool,
+    /// Whether it stands in double brackets, as often as there is something to say.
+    pub is_repeated: bool,
     pub(super) fields: fn() -> Vec<Field>,
     pub(super) check: fn(&mut SectionReader<'_>),
 }
@@ -71,6 +73,14 @@ impl Schema {
         }
     }
 
+    /// A section in double brackets.
+    pub(super) fn repeated<T: Section>(name: &'static str) -> Schema {
+        Schema {
+            is_repeated: true,
+            ..Schema::core::<T>(name)
+        }
+    }
+
     pub(super) fn core<T: Section>(name: &'static str) -> Schema {
         let check = |reader: &mut SectionReader<'_>| {
             T::read(reader);
@@ -79,6 +89,7 @@ impl Schema {
             name,
             docs: T::DOCS,
             is_module: false,
+            is_repeated: false,
             fields: T::fields,
             check,
         }

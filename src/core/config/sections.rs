@@ -33,6 +33,9 @@ section! {
         /// The same without TLS, for a reverse proxy on this machine or in [http] trusted_proxies; health and metrics are
         /// only here, so it should not face the world.
         pub http: Vec<SocketAddr> = vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 5280))];
+        /// For external components (XEP-0114). The protocol has no encryption, so this should not face the world. Nothing
+        /// listens there while there is no [[component]].
+        pub component: Vec<SocketAddr> = vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 5347))];
         /// Where the web part is reached from outside: what links to uploads and rooms begin with. Not set: https, the main
         /// domain and the port of "https".
         pub public_url: Option<WebOrigin> = None, example r#""https://chat.example.org""#;

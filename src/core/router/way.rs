@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::cx::{Cx, Origin, Outcome};
+use crate::cx::{Cx, Origin, Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
 use crate::events::{Answer, Arrival, Bounce, Departure, Nonza, ServiceArrival, Undelivered, Verdict};
 use crate::hook::Flow;
@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::wire::Element;
 
-use super::{Host, Router};
+use super::{Destination, Router};
 
 /// The most stanzas that one stanza may cause. It bounds loops between rooms; a presence broadcast to the largest
 /// roster stays well below.
@@ -61,10 +61,16 @@ impl Router {
                 self.refuse(&departure.stanza, fault, &mut cx).await;
             }
         }
+        self.settle(cx, Recipient::Session(session.clone()), asked).await
+    }
+
+    /// Routes what the hooks requested and starts the commits. Should they fail, `asker` hears of it instead of what the
+    /// stanza would have caused.
+    pub(super) async fn settle(&self, mut cx: Cx, asker: Recipient, asked: Stanza) -> Outcome {
         self.drain(&mut cx).await;
         cx.flush();
         if !cx.outcome.is_settled() {
-            cx.outcome.asked = Some((session.clone(), asked));
+            cx.outcome.asked = Some((asker, asked));
             cx.outcome.hurry();
         }
         cx.outcome
@@ -105,7 +111,7 @@ impl Router {
         }
         stanza.from = Some(session.jid.clone());
         if let Some(answer) = error.answer(&stanza) {
-            outcome.deliveries.push((session.clone(), Arc::new(answer)));
+            outcome.deliver(Recipient::Session(session.clone()), Arc::new(answer));
         }
         outcome
     }
@@ -137,21 +143,21 @@ impl Router {
         }
     }
 
-    async fn try_route(&self, stanza: &mut Stanza, cx: &mut Cx) -> Result<(), Fault> {
+    pub(super) async fn try_route(&self, stanza: &mut Stanza, cx: &mut Cx) -> Result<(), Fault> {
         let Some(to) = stanza.to.clone() else {
             return Ok(());
         };
-        let Some(host) = self.host(to.domain()) else {
-            return Err(Condition::RemoteServerNotFound.into());
-        };
         let account = to.bare();
-        if let Host::Service(service) = host {
-            return self.at_service(stanza, service, to, cx).await;
+        let destination = self.destination(to.domain());
+        match destination {
+            Destination::Users | Destination::Guests => {}
+            Destination::Service(service) => return self.at_service(stanza, service, to, cx).await,
+            Destination::Component | Destination::Remote => return self.let_out(stanza, destination, cx).await,
         }
         if to.local().is_none() {
             return self.at_server(stanza, &account, cx).await;
         }
-        if !self.exists(host, &account).await? {
+        if !self.exists(destination, &account).await? {
             // The same answer as for an account that is there and away, or that sees a stranger (RFC 6121 §8.5.1, §4.3.2).
             return match stanza.kind {
                 Kind::Presence(PresenceType::Probe) => {
@@ -170,14 +176,14 @@ impl Router {
     }
 
     /// Whether an account can be sent to. A guest exists as long as its session.
-    async fn exists(&self, host: Host, account: &BareJid) -> Result<bool, Fault> {
+    async fn exists(&self, destination: Destination, account: &BareJid) -> Result<bool, Fault> {
         if !self.sessions.of(account).is_empty() {
             return Ok(true);
         }
-        match host {
-            Host::Guests => Ok(!self.sessions_of(account).await.is_empty()),
-            Host::Users => Ok(self.accounts.exists(account).await?),
-            Host::Service(_) => Ok(false),
+        match destination {
+            Destination::Guests => Ok(!self.sessions_of(account).await.is_empty()),
+            Destination::Users => Ok(self.accounts.exists(account).await?),
+            Destination::Service(_) | Destination::Component | Destination::Remote => Ok(false),
         }
     }
 
@@ -352,7 +358,7 @@ impl Router {
     }
 
     /// Turns a fault into what its sender gets. The one place where a failing chain becomes a stanza.
-    async fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
+    pub(super) async fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
         if let Fault::Us(cause) = &fault {
             tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
         }
@@ -377,12 +383,11 @@ impl Router {
     /// An answer goes straight to the session that asked: block lists are for what others send. What somebody
     /// else is to get, is routed.
     fn answer(&self, answer: Stanza, cx: &mut Cx) {
-        if let Origin::Session(session) = cx.origin.clone()
-            && answer.to.as_ref() == Some(&session.jid)
-        {
-            cx.deliver(&session, Arc::new(answer));
-        } else {
-            cx.send(answer);
+        match &cx.origin {
+            Origin::Session(session) if answer.to.as_ref() == Some(&session.jid) => {
+                cx.deliver(&session.clone(), Arc::new(answer));
+            }
+            _ => cx.send(answer),
         }
     }
 }

@@ -15,7 +15,7 @@ use kim_core::clock::Timestamp;
 use kim_core::events::BeforeLogin;
 use kim_core::facts::Facts;
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, Writer};
 use serde::{Deserialize, Deserializer};
@@ -100,7 +100,7 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
     let main = router.config().main_domain();
     let domain = BareJid::new(None, wanted.domain.as_deref().unwrap_or(main))
         .ok()
-        .filter(|domain| router.host(domain.as_str()) == Some(Host::Users))
+        .filter(|domain| router.destination(domain.as_str()) == Destination::Users)
         .ok_or_else(|| {
             Problem::new(
                 StatusCode::NOT_FOUND,
@@ -190,7 +190,7 @@ pub(super) async fn login(
         .ok_or_else(|| Problem::too_many("too many failed logins to this account; try again later"))?;
     // Takes the same for names that nobody has.
     let accounts = router.accounts();
-    if !accounts.verify(&account, &password).await? || router.host(account.domain()) != Some(Host::Users) {
+    if !accounts.verify(&account, &password).await? || router.destination(account.domain()) != Destination::Users {
         return Err(wrong(Some(turn)));
     }
     turn.succeeded();

@@ -18,7 +18,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use kim_core::config::Config;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_xep::xep0363_upload::api::{Refusal, Slot, Uploads};
 use tokio::sync::Semaphore;
 
@@ -64,7 +64,7 @@ impl Upload {
 
     /// Whether whoever got a slot is still there.
     async fn is_known(&self, slot: &Slot) -> Result<bool, Problem> {
-        if self.router.host(slot.account.domain()) == Some(Host::Guests) {
+        if self.router.destination(slot.account.domain()) == Destination::Guests {
             return Ok(true);
         }
         let known = self.router.accounts().exists(&slot.account).await;
