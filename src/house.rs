@@ -7,7 +7,7 @@ use kim_core::accounts::{Accounts, AccountsOptions};
 use kim_core::clock::Clock;
 use kim_core::cluster::Cluster;
 use kim_core::config::Config;
-use kim_core::db::{CORE_MIGRATIONS, Db, DbOptions, Migration};
+use kim_core::db::{CORE_MIGRATIONS, Db, DbOptions, Migration, Traces};
 use kim_core::module::{Entry, Startup};
 use kim_core::router::{Parts, Router};
 use kim_core::seal::{SealError, Seals};
@@ -57,6 +57,12 @@ impl House {
         db.migrate(&migrations(modules))
             .await
             .map_err(|error| broken(&error))?;
+        if !db.is_postgres() {
+            // What a process that was killed had deleted may still lie in its log.
+            if let Err(error) = db.scrub(Traces::Keys).await {
+                tracing::warn!(event = "traces_not_removed", %error);
+            }
+        }
         let accounts = Accounts::open(db.clone(), AccountsOptions::default()).await;
         let accounts = accounts.map_err(|error| broken(&error))?;
         let seals = if url == IN_MEMORY {

@@ -6,6 +6,7 @@
 
 pub mod c2s;
 pub mod cli;
+pub mod component;
 pub mod control;
 pub mod house;
 pub mod http;

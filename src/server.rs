@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use kim_core::cluster::Solo;
 use kim_core::config::{Config, Sources};
+use kim_core::db::Db;
 use kim_core::jid::BareJid;
 use kim_core::module::Entry;
-use kim_core::router::Host;
+use kim_core::router::{Destination, Router};
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
 use crate::cli::{App, Failure, invitation_shown};
+use crate::component::Listener as ComponentListener;
 use crate::control::{Control, ControlSocket, Direct, InviteWanted};
 use crate::house::House;
 use crate::http::Web;
@@ -43,6 +45,7 @@ pub struct Server {
     certificates: Arc<Certificates>,
     addresses: Vec<(Security, SocketAddr)>,
     web_addresses: Vec<(Speaks, SocketAddr)>,
+    component_addresses: Vec<SocketAddr>,
     upload: Option<Arc<Upload>>,
     web: Arc<Web>,
     tasks: Vec<JoinHandle<()>>,
@@ -73,6 +76,7 @@ impl Server {
         for (key, addresses, speaks) in [
             ("https", &config.listen.https, Speaks::Https),
             ("http", &config.listen.http, Speaks::Http),
+            ("metrics", &config.listen.metrics, Speaks::Monitoring),
         ] {
             for address in addresses {
                 let shared = speaks == Speaks::Https && is_shared(&config, address);
@@ -81,13 +85,25 @@ impl Server {
                 web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
+        let mut component_listeners = Vec::new();
+        if !config.components.is_empty() {
+            let addresses = &config.listen.component;
+            for address in addresses {
+                let bound = ComponentListener::bind(*address, addresses);
+                component_listeners
+                    .push(bound.map_err(|error| Failure::listen("component", *address, &error))?);
+            }
+        }
         let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
         let door = Door::new(house.router.clone(), certificates.clone());
         let addresses = listeners
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
-        let mut tasks = vec![tokio::spawn(keep_house(door.clone()))];
+        let mut tasks = vec![
+            tokio::spawn(keep_house(door.clone())),
+            tokio::spawn(tidy(house.router.clone(), house.db.clone())),
+        ];
         tasks.extend(
             listeners
                 .into_iter()
@@ -97,6 +113,15 @@ impl Server {
             .iter()
             .map(|listener| (listener.speaks(), listener.address()))
             .collect();
+        let component_addresses = component_listeners
+            .iter()
+            .map(ComponentListener::address)
+            .collect();
+        tasks.extend(
+            component_listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.serve(door.clone()))),
+        );
         let upload = Upload::open(&house.router, house.router.config())?;
         if let Some(upload) = &upload {
             let upload = upload.clone();
@@ -116,6 +141,7 @@ impl Server {
             certificates,
             addresses,
             web_addresses,
+            component_addresses,
             upload,
             web,
             tasks,
@@ -130,6 +156,11 @@ impl Server {
     /// Where browsers can connect.
     pub fn web_addresses(&self) -> &[(Speaks, SocketAddr)] {
         &self.web_addresses
+    }
+
+    /// Where external components can connect.
+    pub fn component_addresses(&self) -> &[SocketAddr] {
+        &self.component_addresses
     }
 
     /// The house behind the doors.
@@ -210,6 +241,25 @@ fn is_shared(config: &Config, address: &SocketAddr) -> bool {
     address.port() != 0 && listen.c2s_tls.contains(address) && listen.https.contains(address)
 }
 
+/// How long after the start what is over is looked for, and how long until the next time.
+const TIDY_FIRST: Duration = Duration::from_secs(90);
+const TIDY_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Deletes what is over, and gives the space back.
+async fn tidy(router: Arc<Router>, db: Db) {
+    let mut pause = TIDY_FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = TIDY_EVERY;
+        router.tidy().await;
+        match db.give_back_space().await {
+            Ok(0) => {}
+            Ok(pages) => tracing::info!(event = "space_given_back", pages),
+            Err(error) => tracing::error!(event = "space_not_given_back", %error),
+        }
+    }
+}
+
 /// What has to be done now and then.
 async fn keep_house(door: Arc<Door>) {
     door.keep_house().await;
@@ -281,8 +331,12 @@ async fn greet(server: &Server) {
             Speaks::Http => "HTTP",
             Speaks::Https => "HTTPS",
             Speaks::Both => "HTTPS and TLS",
+            Speaks::Monitoring => "HTTP, monitoring",
         };
         text.push_str(&format!("  web          {address} ({how})\n"));
+    }
+    for address in &server.component_addresses {
+        text.push_str(&format!("  components   {address}\n"));
     }
     for pair in server.certificates.current().pairs() {
         let made = if pair.is_self_signed { " (self-signed)" } else { "" };
@@ -310,7 +364,7 @@ async fn first_invitation(server: &Server) -> String {
     let router = &server.house.router;
     let config = router.config();
     let domain = config.main_domain();
-    let is_ours = |admin: &&BareJid| router.host(admin.domain()) == Some(Host::Users);
+    let is_ours = |admin: &&BareJid| router.destination(admin.domain()) == Destination::Users;
     let Some(admin) = config.server.admins.iter().find(is_ours) else {
         return format!("There is no account yet. Make one with: kim user add NAME@{domain}\n");
     };

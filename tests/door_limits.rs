@@ -85,6 +85,119 @@ async fn who_fails_too_often_waits_also_with_the_right_password() {
 }
 
 #[tokio::test]
+async fn only_a_wrong_password_is_a_guess() {
+    // slixmpp 1.8 to 1.10 try both -PLUS mechanisms without a binding before they log in.
+    let strict = "[limits]\nlogin_failures_burst = 2\nlogin_failure_refill_seconds = 3600\naccount_failures_burst = 1\n";
+    let server = TestServer::configured(strict).await;
+    server.account("alice@localhost").await;
+    server.account("bob@localhost").await;
+    for _ in 0..5 {
+        let mut client = server.secured("localhost").await;
+        for mechanism in ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"] {
+            let failure = client.auth(mechanism, Some(b"n,,n=alice,r=abcdefgh")).await;
+            assert_eq!(condition(&failure), "malformed-request");
+        }
+        client.login("alice", common::PASSWORD).await;
+    }
+    // Whatever fails before a proof: all of it, again and again.
+    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
+    for _ in 0..3 {
+        for (mechanism, initial, refused) in [
+            ("PLAIN", &b"\0alice\0guess"[..], "invalid-mechanism"),
+            ("SCRAM-SHA-256", &b"hello"[..], "malformed-request"),
+            // We did offer -PLUS (RFC 5802 §6), and this is a binding that nobody knows.
+            ("SCRAM-SHA-256", &b"y,,n=alice,r=abcdefgh"[..], "not-authorized"),
+            (
+                "SCRAM-SHA-256-PLUS",
+                &b"p=tls-unique,,n=alice,r=abcdefgh"[..],
+                "not-authorized",
+            ),
+            (
+                "SCRAM-SHA-256",
+                &b"n,a=bob,n=alice,r=abcdefgh"[..],
+                "invalid-authzid",
+            ),
+            ("SCRAM-SHA-256", &b"n,,n=al ice,r=abcdefgh"[..], "not-authorized"),
+        ] {
+            let mut client = server.secured("localhost").await;
+            assert_eq!(condition(&client.auth(mechanism, Some(initial)).await), refused);
+        }
+        for end in [
+            "<abort xmlns='{}'/>",
+            "<response xmlns='{}'>aGVsbG8=</response>",
+            "<response xmlns='{}'>!</response>",
+        ] {
+            let mut client = server.secured("localhost").await;
+            client.auth("SCRAM-SHA-256", Some(b"n,,n=alice,r=abcdefgh")).await;
+            client.send(end.replace("{}", sasl)).await;
+            assert_eq!(client.next().await.name(), "failure");
+        }
+        // The right password on another channel.
+        let mut client = server.secured("localhost").await;
+        let bound = Scram::new("alice", common::PASSWORD).plus("tls-exporter", &[0; 32]);
+        assert_eq!(condition(&client.scram(bound).await), "not-authorized");
+    }
+    let mut client = server.secured("localhost").await;
+    client.login("alice", common::PASSWORD).await;
+    // A mistake on the way to one's own account costs nothing.
+    for _ in 0..3 {
+        let mut client = server.secured("localhost").await;
+        let mistake = client.scram(Scram::new("alice", "secrte")).await;
+        assert_eq!(condition(&mistake), "not-authorized");
+        client.login("alice", common::PASSWORD).await;
+    }
+    // A guess at somebody else's costs one, also when the guesser has an account: known names and others alike.
+    for name in ["bob", "nobody"] {
+        let mut client = server.secured("localhost").await;
+        let guess = client.scram(Scram::new(name, "guess")).await;
+        assert_eq!(condition(&guess), "not-authorized");
+        if name == "bob" {
+            client.login("alice", common::PASSWORD).await;
+        }
+    }
+    let mut client = server.secured("localhost").await;
+    let refused = client.scram(Scram::new("alice", common::PASSWORD)).await;
+    assert_eq!(condition(&refused), "temporary-auth-failure");
+}
+
+#[tokio::test]
+async fn white_space_before_login_is_not_free() {
+    // Behind it nothing is looked at: the same however much of it comes.
+    let server = TestServer::start().await;
+    let flood = " \n".repeat(10_000);
+    let mut client = server.connect().await;
+    client.send(&flood).await;
+    client.read_header().await;
+    client.expect_stream_error("policy-violation").await;
+    let mut client = server.connect().await;
+    client.open("localhost").await;
+    client.send(&flood).await;
+    client.expect_stream_error("policy-violation").await;
+    let mut client = server.secured("localhost").await;
+    client.send(&flood).await;
+    client.expect_stream_error("policy-violation").await;
+    // Nor between login and binding.
+    server.account("alice@localhost").await;
+    let mut client = server.secured("localhost").await;
+    client.login("alice", common::PASSWORD).await;
+    client.send(&flood).await;
+    client.read_header().await;
+    client.expect_stream_error("policy-violation").await;
+    // A little of it, now and then, is no harm; after login it is as free as other bytes.
+    let mut client = server.secured("localhost").await;
+    client.send(" \n").await;
+    client.login("alice", common::PASSWORD).await;
+    client.open("localhost").await;
+    client.send(" ").await;
+    client.bind(None).await;
+    client.send(&flood).await;
+    client
+        .send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
+    assert_eq!(client.next().await.attr("type").as_deref(), Some("result"));
+}
+
+#[tokio::test]
 async fn there_is_a_limit_to_what_may_be_said_before_login() {
     let server = TestServer::start().await;
     let mut client = server.secured("localhost").await;

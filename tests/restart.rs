@@ -228,7 +228,11 @@ impl Sender {
         line.write(resume.as_bytes()).await.expect("open");
         let failed = line.element().await.expect("an answer");
         assert!(failed.is("failed", NS), "{}", failed.as_str());
-        number(&failed)
+        // Killed before anything was acknowledged, the server knows of no number.
+        match failed.attr("h") {
+            Some(_) => number(&failed),
+            None => 0,
+        }
     }
 }
 

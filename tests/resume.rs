@@ -471,3 +471,65 @@ async fn a_new_password_ends_sessions_that_wait() {
     let mut alice = logged_in(&server, "alice@localhost").await;
     assert_eq!(condition(&resume(&mut alice, &id, 0).await), "item-not-found");
 }
+
+/// RFC 6120 §4.9.3.12: a login is worth nothing once its password is another one, be the stream bound or not.
+#[tokio::test]
+async fn a_stream_that_proved_an_old_password_binds_and_resumes_nothing() {
+    use kim_core::accounts::scram::Password;
+    let server = TestServer::start().await;
+    let router = server.server().house().router.clone();
+    let (mut phone, id) = managed(&server, "alice@localhost/phone").await;
+    let account = phone.jid.as_ref().expect("bound").bare();
+    let binding = logged_in(&server, "alice@localhost").await;
+    let resuming = logged_in(&server, "alice@localhost").await;
+    server.account("bob@localhost").await;
+    let removed = logged_in(&server, "bob@localhost").await;
+    // The owner changes it from the phone, whose session stays.
+    let change =
+        "<query xmlns='jabber:iq:register'><username>alice</username><password>another</password></query>";
+    phone
+        .send(format!("<iq type='set' id='c' to='localhost'>{change}</iq>"))
+        .await;
+    assert_eq!(stanza(&mut phone).await.attr("type").as_deref(), Some("result"));
+
+    let mut binding = binding;
+    binding
+        .send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+        .await;
+    binding.expect_stream_error("not-authorized").await;
+    let mut resuming = resuming;
+    resuming
+        .send(format!("<resume xmlns='{NS}' previd='{id}' h='0'/>"))
+        .await;
+    resuming.expect_stream_error("not-authorized").await;
+    assert_eq!(router.sessions().all_of(&account).len(), 1, "the phone's");
+    phone
+        .send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
+    assert_eq!(
+        stanza(&mut phone).await.attr("id").as_deref(),
+        Some("p"),
+        "it is where it was"
+    );
+
+    // With the new password, both.
+    let mut again = server.secured("localhost").await;
+    again.login("alice", "another").await;
+    again.open("localhost").await;
+    let resumed = resume(&mut again, &id, 0).await;
+    assert!(resumed.is("resumed", NS), "{}", resumed.as_str());
+
+    // The same for an account that is gone, and for a new one of its name.
+    let bob = kim_core::jid::BareJid::parse("bob@localhost").expect("an address");
+    let accounts = router.accounts();
+    router.erase_account(&bob).await.expect("a removal");
+    let password = Password::prepare(PASSWORD).expect("a password");
+    let made = accounts.create(&bob, &password, kim_core::accounts::Tombstone::Override);
+    made.await.expect("another bob");
+    let mut removed = removed;
+    removed
+        .send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+        .await;
+    removed.expect_stream_error("not-authorized").await;
+    assert!(router.sessions().all_of(&bob).is_empty());
+}

@@ -1,11 +1,12 @@
 //! Rooms survive (XEP-0045 §10; security.md R5): the server is killed while people talk in a room and its owner changes who
 //! is what. Afterwards everything that somebody saw reflected is there, once and in one order for all; everything that was
-//! confirmed to the owner holds; and whoever was in the room is in it.
+//! confirmed to the owner holds; and whoever was in the room is in it. A stop with SIGTERM is no worse than a crash. And several
+//! people find one new room at the same moment.
 
 mod whole;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use kim_core::random;
@@ -48,6 +49,88 @@ async fn what_a_room_reflected_survives_a_crash() {
             "{database:?}: {SPEAKERS} people, {CRASHES} crashes, {seen} messages reflected, {} affiliations confirmed, none lost",
             members.len()
         );
+        kim.stop();
+    }
+}
+
+/// §10.1.1, §7.14: a temporary room has a last occupant when that one leaves, and nobody leaves because the server stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_stop_leaves_temporary_rooms_as_a_crash_does() {
+    const DEN: &str = "den@conference.localhost";
+    for database in Database::all() {
+        let mut kim = Kim::start_on(database, "rooms-stop", "[limits]\nenabled = false\n").await;
+        let enter = |nick: &str| {
+            format!("<presence to='{DEN}/{nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+        };
+        let mut alice = Person::online(&kim, "alice@localhost/desk").await;
+        let mut guest = Person::connect(&kim, "someone@guest.localhost/web").await;
+        alice.send(&enter("alice")).await;
+        let form = "<x xmlns='jabber:x:data' type='submit'><field var='muc#roomconfig_roomname'><value>Den</value></field></x>";
+        alice
+            .send(&format!(
+                "<iq id='c' to='{DEN}' type='set'><query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query></iq>"
+            ))
+            .await;
+        guest.send(&enter("guest")).await;
+        kim.stop_and_start_again().await;
+        drop((alice, guest));
+
+        // Nobody else becomes its owner by being the first to come back.
+        let mut mallory = Person::online(&kim, "mallory@localhost/x").await;
+        mallory.send(&enter("mallory")).await;
+        let seen = mallory.all().await.concat();
+        assert!(seen.contains("/alice'") && !seen.contains("code='201'"), "{seen}");
+        let mut alice = Person::online(&kim, "alice@localhost/desk").await;
+        alice.send(&enter("alice")).await;
+        let seen = alice.all().await.concat();
+        assert!(
+            seen.contains("affiliation='owner'") && !seen.contains("code='201'"),
+            "{seen}"
+        );
+        alice
+            .send(&format!(
+                "<iq id='d' to='{DEN}' type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+            ))
+            .await;
+        let info = alice.all().await.concat();
+        assert!(info.contains("name='Den'"), "its settings: {info}");
+        kim.stop();
+    }
+}
+
+/// Ten times, several ask for the same new room at once: one makes it, all are in it, and nobody waits for anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_enter_a_room_at_the_moment_one_of_them_makes_it() {
+    for database in Database::all() {
+        let kim = Kim::start_on(database, "rooms-together", "[limits]\nenabled = false\n").await;
+        let mut people = Vec::new();
+        for at in 0..5 {
+            people.push(Person::connect(&kim, &format!("person{at}@localhost/x")).await);
+        }
+        for round in 0..10 {
+            let room = format!("round{round}@conference.localhost");
+            let begun = Instant::now();
+            let entering = people.iter_mut().enumerate().map(|(at, person)| {
+                let xml = format!(
+                    "<presence to='{room}/n{at}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+                );
+                async move {
+                    person.send(&xml).await;
+                    person.all().await.concat()
+                }
+            });
+            let seen = join_all(entering).await;
+            for (at, seen) in seen.iter().enumerate() {
+                assert!(
+                    seen.contains("code='110'") && !seen.contains("type='error'"),
+                    "{at}: {seen}"
+                );
+            }
+            let made = seen.iter().filter(|seen| seen.contains("code='201'")).count();
+            assert_eq!(made, 1, "{seen:#?}");
+            // Far below the time for which a destroyed room is waited for.
+            assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+        }
         kim.stop();
     }
 }

@@ -5,13 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use kim_core::accounts::Epoch;
 use kim_core::cx::Outcome;
-use kim_core::error::{Condition, StanzaError, StreamCondition};
+use kim_core::error::{Condition, StanzaError, StreamCondition, StreamError};
 use kim_core::events::{Early, Unbound};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::random;
-use kim_core::router::Router;
+use kim_core::router::{NotStarted, Router};
 use kim_core::session::{Parcel, Session};
 use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
 use kim_core::wire::{Element, Writer};
@@ -26,7 +27,8 @@ pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A stream of which is known whose it is.
 pub struct Authenticated {
     account: BareJid,
-    guest: bool,
+    /// The password that was proved; guests prove none.
+    epoch: Option<Epoch>,
 }
 
 /// A stream with a registered session.
@@ -35,8 +37,21 @@ pub struct Bound {
 }
 
 impl Authenticated {
-    pub(super) fn new(account: BareJid, guest: bool) -> Authenticated {
-        Authenticated { account, guest }
+    pub(super) fn new(account: BareJid, epoch: Option<Epoch>) -> Authenticated {
+        Authenticated { account, epoch }
+    }
+
+    /// Ends the stream where its password was changed, or its account removed, after the login.
+    async fn check(&self, stream: &Stream) -> Result<(), End> {
+        match self.epoch {
+            Some(epoch) => Ok(stream
+                .door
+                .router
+                .check_epoch(&self.account, epoch)
+                .await
+                .map_err(outdated)?),
+            None => Ok(()),
+        }
     }
 
     /// Opens the new stream and serves it until a resource is bound.
@@ -76,6 +91,7 @@ impl Authenticated {
 
     /// Something that is no stanza: a session may be resumed instead of binding (XEP-0198 §5).
     async fn early(&self, stream: &mut Stream, element: Element) -> Result<Option<Bound>, End> {
+        self.check(stream).await?;
         let mut tries = 0;
         let registered = loop {
             let (session, h, otherwise) = match early(stream, Some(&self.account), element.clone()).await? {
@@ -103,6 +119,7 @@ impl Authenticated {
         let (registered, h) = registered;
         let session = registered.session().clone();
         // Should anything fail from here on, the session waits again.
+        self.check(stream).await?;
         let words = registered.router().resume(&session, h).await?;
         stream.send(&words).await?;
         tracing::info!(event = "session_resumed", session = session.id);
@@ -132,15 +149,30 @@ impl Authenticated {
             return Ok(Err(StanzaError::new(Condition::BadRequest)));
         };
         let outbox_bytes_max = stream.door.router.limits().outbox_bytes_max;
-        let session = Session::new(jid.clone(), self.guest, Some(stream.address), outbox_bytes_max);
-        let Some(registered) = Registered::start(&stream.door, session).await else {
+        let guest = self.epoch.is_none();
+        let session = Session::new(jid.clone(), guest, Some(stream.address), outbox_bytes_max);
+        let registered = match Registered::start(&stream.door, session, self.epoch).await {
+            Ok(registered) => registered,
             // RFC 6120 §7.6.2.1
-            let error =
-                StanzaError::new(Condition::ResourceConstraint).text("too many sessions of this account");
-            return Ok(Err(error));
+            Err(NotStarted::TooManyResources) => {
+                let error = StanzaError::new(Condition::ResourceConstraint);
+                return Ok(Err(error.text("too many sessions of this account")));
+            }
+            Err(refused) => return Err(outdated(refused).into()),
         };
         stream.send(&result(stanza, &jid).to_xml()).await?;
         Ok(Ok(Bound { registered }))
+    }
+}
+
+/// What ends a stream whose login is worth nothing any more.
+fn outdated(refused: NotStarted) -> StreamError {
+    match refused {
+        NotStarted::Unavailable => StreamCondition::InternalServerError.into(),
+        NotStarted::Outdated | NotStarted::TooManyResources => {
+            StreamError::new(StreamCondition::NotAuthorized)
+                .text("the password was changed or the account removed; sign in again")
+        }
     }
 }
 
@@ -199,13 +231,24 @@ impl Registered {
         }
     }
 
-    /// Registers a session; `None` where its account has too many.
-    pub async fn start(door: &Arc<Door>, session: Arc<Session>) -> Option<Registered> {
+    /// Registers a session. With the epoch of the password that let it in, unless it is a guest's.
+    pub async fn start(
+        door: &Arc<Door>,
+        session: Arc<Session>,
+        epoch: Option<Epoch>,
+    ) -> Result<Registered, NotStarted> {
         // Made first: should a room panic while it is told of the session, the session still ends.
         let mut registered = Registered::new(door, session);
-        let started = door.router.start(&registered.session).await;
+        let started = match epoch {
+            Some(epoch) => door.router.start_proved(&registered.session, epoch).await,
+            None => door
+                .router
+                .start(&registered.session)
+                .await
+                .map_err(NotStarted::from),
+        };
         registered.ended = started.is_err();
-        started.is_ok().then_some(registered)
+        started.map(|()| registered)
     }
 
     /// The session.

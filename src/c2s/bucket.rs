@@ -132,6 +132,15 @@ impl Failures {
             .take(1.0, rate, now);
     }
 
+    /// So many failures of an origin were its own mistakes: they are as if they had not been.
+    pub fn give_back(&self, origin: Origin, failures: u32) {
+        let rate = self.rate();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(&origin) {
+            bucket.level = (bucket.level + failures as f32).min(rate.burst);
+        }
+    }
+
     /// Forgets the origins whose buckets are full again.
     pub fn forget(&self, now: Instant) {
         let rate = self.rate();
@@ -170,6 +179,28 @@ mod tests {
         assert!(!failures.allows(origin, later), "not forgotten too early");
         failures.forget(start + Duration::from_secs(1_000));
         assert!(failures.buckets.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_given_back_is_free_again_and_never_more_than_all() {
+        let failures = Failures::new(2, 3_600);
+        let origin = Origin::of("192.0.2.1".parse().unwrap());
+        let start = Instant::now();
+        failures.give_back(origin, 5);
+        for _ in 0..2 {
+            assert!(failures.allows(origin, start));
+            failures.failed(origin, start);
+        }
+        assert!(!failures.allows(origin, start));
+        failures.give_back(origin, 1);
+        assert!(failures.allows(origin, start));
+        failures.failed(origin, start);
+        failures.give_back(origin, 100);
+        for _ in 0..2 {
+            assert!(failures.allows(origin, start));
+            failures.failed(origin, start);
+        }
+        assert!(!failures.allows(origin, start));
     }
 
     #[test]

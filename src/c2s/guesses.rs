@@ -12,7 +12,7 @@ use kim_core::clock::Timestamp;
 use kim_core::config::Limits;
 use kim_core::jid::BareJid;
 use kim_core::ns;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 use quick_cache::sync::Cache;
@@ -195,9 +195,26 @@ fn make_room(names: &mut HashMap<BareJid, Tried>, account: &BareJid, limits: &Li
 }
 
 impl Turn {
-    /// The password was right: the account is known here from now on.
-    pub fn succeeded(self) {
+    /// Whose password it is at.
+    pub fn account(&self) -> &BareJid {
+        &self.account
+    }
+
+    /// Where it is tried from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The password was right: the account is known here from now on. So many tries before it, on the same stream, were
+    /// wrong: they were the owner's own mistakes.
+    pub fn succeeded(self, mistakes: u32) {
         self.guesses.known.insert((self.account.clone(), self.origin), ());
+        if mistakes > 0
+            && let Some(tried) = self.guesses.lock().get_mut(&self.account)
+        {
+            tried.failures = tried.failures.saturating_sub(mistakes);
+            tried.untold = tried.untold.saturating_sub(mistakes);
+        }
     }
 
     /// It was wrong.
@@ -245,7 +262,7 @@ impl Notice {
     pub fn send(self, router: &Arc<Router>) {
         let router = router.clone();
         tokio::spawn(async move {
-            let is_ours = router.host(self.account.domain()) == Some(Host::Users);
+            let is_ours = router.destination(self.account.domain()) == Destination::Users;
             if !is_ours || !router.accounts().exists(&self.account).await.unwrap_or(false) {
                 return;
             }
@@ -330,7 +347,7 @@ mod tests {
     fn the_owner_never_waits_where_they_are_known() {
         let guesses = Guesses::new();
         let home = guesses.begin(&alice(), from(1), &Limits::default(), at(0));
-        home.unwrap().0.succeeded();
+        home.unwrap().0.succeeded(0);
         for _ in 0..20 {
             let _ = fail(&guesses, from(66), at(1));
         }
@@ -353,8 +370,29 @@ mod tests {
             .begin(&alice(), from(2), &Limits::default(), at(1))
             .unwrap();
         assert_eq!(delay.as_secs(), 10);
-        elsewhere.succeeded();
+        elsewhere.succeeded(0);
         assert_eq!(wait_of(&guesses, from(2), at(1)), 0);
+    }
+
+    #[test]
+    fn mistakes_before_a_success_are_forgiven_and_those_of_others_are_not() {
+        let guesses = Guesses::new();
+        for _ in 0..7 {
+            let _ = fail(&guesses, from(3), at(0));
+        }
+        for _ in 0..2 {
+            let _ = fail(&guesses, from(4), at(0));
+        }
+        let (turn, _) = guesses
+            .begin(&alice(), from(4), &Limits::default(), at(0))
+            .unwrap();
+        turn.succeeded(2);
+        assert_eq!(wait_of(&guesses, from(3), at(0)), 4, "as after seven");
+        // Nine were wrong, and two of them do not count: the owner hears after three more.
+        let told: Vec<bool> = (0..3)
+            .map(|_| fail(&guesses, from(3), at(0)).1.is_some())
+            .collect();
+        assert_eq!(told, [false, false, true]);
     }
 
     #[test]

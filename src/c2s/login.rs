@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use kim_core::accounts::Epoch;
 use kim_core::error::{StanzaError, StreamCondition, StreamError};
 use kim_core::events::{BeforeLogin, Early};
 use kim_core::jid::BareJid;
 use kim_core::ns;
 use kim_core::random;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
 use kim_core::wire::{Element, Writer};
 
@@ -21,8 +22,28 @@ use super::stream::{End, Stream};
 
 /// What one try led to.
 enum Try {
-    Success(Identity),
+    /// With the password that was proved; guests prove none.
+    Success(Identity, Option<Epoch>),
+    /// No password was looked at.
     Failure(SaslFailure),
+    /// The password of this account was guessed, and the guess is wrong.
+    Wrong(BareJid),
+}
+
+/// The tries of one stream that failed.
+#[derive(Default)]
+struct Tries {
+    failed: u32,
+    /// Whose passwords were guessed, once for each guess.
+    wrong: Vec<BareJid>,
+}
+
+impl Tries {
+    /// Wrong guesses at the password of an account.
+    fn wrong_at(&self, account: &BareJid) -> u32 {
+        let wrong = self.wrong.iter().filter(|wrong| *wrong == account).count();
+        u32::try_from(wrong).unwrap_or(u32::MAX)
+    }
 }
 
 impl Secured {
@@ -36,15 +57,22 @@ impl Secured {
                 offered.insert_str(0, &features::starttls(false));
             }
             stream.answer(&domain, &offered).await?;
-            let mut tries = 0;
+            let mut tries = Tries::default();
             loop {
                 let element = stream.element().await?;
                 if element.is("auth", ns::SASL) {
-                    match exchange(stream, &offer, &element).await? {
-                        Try::Success(identity) => return authenticated(stream, domain, identity).await,
+                    let wanted = wanted(&element);
+                    match exchange(stream, &offer, &element, &tries).await? {
+                        Try::Success(identity, epoch) => {
+                            return authenticated(stream, domain, identity, epoch).await;
+                        }
                         Try::Failure(failure) => {
-                            tries += 1;
-                            failed(stream, failure, tries).await?;
+                            stream.door.login_refused();
+                            failed(stream, failure, &wanted, &mut tries).await?;
+                        }
+                        Try::Wrong(account) => {
+                            tries.wrong.push(account);
+                            failed(stream, SaslFailure::NotAuthorized, &wanted, &mut tries).await?;
                         }
                     }
                 } else if element.is("starttls", ns::TLS) && stream.link.may_start_tls() {
@@ -52,8 +80,8 @@ impl Secured {
                     continue 'stream;
                 } else if element.ns() == ns::SASL {
                     // A response or an abort outside an exchange.
-                    tries += 1;
-                    failed(stream, SaslFailure::MalformedRequest, tries).await?;
+                    stream.door.login_refused();
+                    failed(stream, SaslFailure::MalformedRequest, "none", &mut tries).await?;
                 } else {
                     before_login(stream, &domain, element).await?;
                 }
@@ -65,7 +93,7 @@ impl Secured {
         let router = &stream.door.router;
         let conditions = Conditions {
             encrypted: stream.link.is_secure(),
-            guests: router.host(domain.as_str()) == Some(Host::Guests),
+            guests: router.destination(domain.as_str()) == Destination::Guests,
             plain: router.config().c2s.plain,
             sha1: true,
             downgrade_hash: true,
@@ -75,7 +103,7 @@ impl Secured {
 }
 
 /// One try, from `<auth/>` to its end.
-async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<Try, End> {
+async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element, tries: &Tries) -> Result<Try, End> {
     if !stream.door.failures.allows(stream.place.origin(), Instant::now()) {
         return Ok(Try::Failure(SaslFailure::TemporaryAuthFailure));
     }
@@ -84,17 +112,21 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
         Ok(initial) => offer.start(&mechanism, initial.as_ref().map(|bytes| bytes.as_slice())),
         Err(failure) => Step::Failure(failure),
     };
-    // What is judged, of which account.
-    let mut turn = None;
+    // What is judged, of which account, and by which password.
+    let (mut turn, mut epoch) = (None, None);
     loop {
         step = match step {
             Step::Challenge { data, then } => challenge(stream, &data, then, &mut turn).await?,
-            Step::NeedKeys(lookup) => keys(stream, lookup, &mut turn).await,
-            Step::Failure(failure) => {
-                if let Some(turn) = turn.take().filter(|_| failure == SaslFailure::NotAuthorized) {
-                    stream.door.guessed(turn);
-                }
-                return Ok(Try::Failure(failure));
+            Step::NeedKeys(lookup) => keys(stream, lookup, &mut turn, &mut epoch).await,
+            Step::Failure(failure) => return Ok(Try::Failure(failure)),
+            Step::Wrong => {
+                let Some(turn) = turn.take() else {
+                    // Nothing is judged without a turn.
+                    return Ok(Try::Failure(SaslFailure::TemporaryAuthFailure));
+                };
+                let account = turn.account().clone();
+                stream.door.guessed(turn, Instant::now());
+                return Ok(Try::Wrong(account));
             }
             Step::Success {
                 identity,
@@ -107,12 +139,24 @@ async fn exchange(stream: &mut Stream, offer: &Offer, auth: &Element) -> Result<
                 }
                 xml.end();
                 if let Some(turn) = turn.take() {
-                    turn.succeeded();
+                    // Nobody pays for mistakes made on the way to their own account.
+                    let mistakes = tries.wrong_at(turn.account());
+                    stream.door.failures.give_back(turn.origin(), mistakes);
+                    turn.succeeded(mistakes);
                 }
                 stream.send(&xml.finish_string()).await?;
-                return Ok(Try::Success(identity));
+                return Ok(Try::Success(identity, epoch));
             }
         }
+    }
+}
+
+/// The mechanism that a client wants, for the log: nothing is written there that could not be one (RFC 4422 §3.1).
+pub(super) fn wanted(auth: &Element) -> String {
+    let is_of_names = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    match auth.attr("mechanism") {
+        Some(name) if (1..=20).contains(&name.len()) && name.bytes().all(is_of_names) => name.into_owned(),
+        _ => "none".to_owned(),
     }
 }
 
@@ -157,7 +201,7 @@ async fn may_be_judged(stream: &Stream, account: &BareJid, turn: &mut Option<Tur
 
 /// Finds the keys of an account, or such as nobody can tell from real ones. What takes milliseconds of CPU is done
 /// elsewhere, and only so much of it at a time.
-async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>) -> Step {
+async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>, epoch: &mut Option<Epoch>) -> Step {
     let door = &stream.door;
     // With SCRAM nothing is judged yet.
     if lookup.is_heavy() && !may_be_judged(stream, lookup.account(), turn).await {
@@ -169,9 +213,12 @@ async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>) -> Step 
         .keys_or_fake(lookup.account(), lookup.hash())
         .await
     {
-        Ok(keys) => keys,
+        Ok((keys, of_keys)) => {
+            *epoch = Some(of_keys);
+            keys
+        }
         Err(error) => {
-            tracing::error!(event = "login_lookup_failed", %error);
+            tracing::error!(event = "login_lookup_failed", account = %lookup.account(), %error);
             return Step::Failure(SaslFailure::TemporaryAuthFailure);
         }
     };
@@ -186,25 +233,22 @@ async fn keys(stream: &Stream, lookup: Lookup, turn: &mut Option<Turn>) -> Step 
 }
 
 /// Tells the client that its try failed, and ends the stream when that were too many.
-async fn failed(stream: &mut Stream, failure: SaslFailure, tries: u32) -> Result<(), End> {
-    let door = stream.door.clone();
-    door.counters.login_failed();
+async fn failed(
+    stream: &mut Stream,
+    failure: SaslFailure,
+    wanted: &str,
+    tries: &mut Tries,
+) -> Result<(), End> {
+    tries.failed += 1;
     let from = short(stream.address);
-    tracing::info!(event = "login_failed", %from, reason = failure.condition(), tries);
-    // Who guesses pays for it; who gives up, or meets our own failure, does not.
-    if matches!(
-        failure,
-        SaslFailure::NotAuthorized | SaslFailure::InvalidAuthzid | SaslFailure::MalformedRequest
-    ) {
-        door.failures.failed(stream.place.origin(), Instant::now());
-    }
+    tracing::info!(event = "login_failed", %from, reason = failure.condition(), wanted, tries = tries.failed);
     let mut xml = Writer::new();
     xml.start("failure", ns::SASL)
         .start(failure.condition(), ns::SASL)
         .end()
         .end();
     stream.send(&xml.finish_string()).await?;
-    if tries >= door.router.limits().sasl_tries_per_stream_max {
+    if tries.failed >= stream.door.router.limits().sasl_tries_per_stream_max {
         return Err(StreamError::new(StreamCondition::PolicyViolation)
             .text("too many failed logins")
             .into());
@@ -217,19 +261,22 @@ async fn authenticated(
     stream: &mut Stream,
     domain: BareJid,
     identity: Identity,
+    epoch: Option<Epoch>,
 ) -> Result<Authenticated, End> {
-    let (account, guest) = match identity {
-        Identity::Account(account) => (account, false),
+    let (account, epoch) = match identity {
+        // Without keys there is no proof.
+        Identity::Account(account) => (account, Some(epoch.ok_or(StreamCondition::InternalServerError)?)),
         Identity::Guest => {
             let guest = BareJid::new(Some(&random::token()), domain.as_str());
-            (guest.map_err(|_| StreamCondition::InternalServerError)?, true)
+            (guest.map_err(|_| StreamCondition::InternalServerError)?, None)
         }
     };
+    let guest = epoch.is_none();
     stream.door.counters.logged_in();
     stream.place.authenticated();
     stream.restart();
     tracing::info!(event = "logged_in", %account, guest, from = %short(stream.address));
-    Ok(Authenticated::new(account, guest))
+    Ok(Authenticated::new(account, epoch))
 }
 
 /// Offers an early iq to the rooms (XEP-0077 §3); anything else ends the stream.
@@ -264,4 +311,26 @@ async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -
         return Err(StreamCondition::NotAuthorized.into());
     };
     stream.send(&reply.to_xml()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_the_mechanism_that_was_wanted_and_nothing_else() {
+        for (written, logged) in [
+            ("mechanism='PLAIN'", "PLAIN"),
+            ("mechanism='SCRAM-SHA-512-PLUS'", "SCRAM-SHA-512-PLUS"),
+            ("mechanism='X-OAUTH2'", "X-OAUTH2"),
+            ("", "none"),
+            ("mechanism=''", "none"),
+            ("mechanism='alice secret'", "none"),
+            ("mechanism='PLAIN&#10;event=logged_in'", "none"),
+            ("mechanism='ABCDEFGHIJKLMNOPQRSTU'", "none"),
+        ] {
+            let auth = Element::parse(&format!("<auth xmlns='{}' {written}/>", ns::SASL)).unwrap();
+            assert_eq!(wanted(&auth), logged, "{written}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod connection;
 mod features;
 mod guesses;
 mod handover;
-mod link;
+pub mod link;
 pub mod listener;
 mod login;
 mod negotiate;
@@ -232,10 +232,9 @@ impl Door {
         self.failures.allows(Origin::of(address), now)
     }
 
-    /// A password from an address was wrong.
-    pub(crate) fn login_failed(&self, address: IpAddr, now: Instant) {
+    /// A login failed before a password was looked at.
+    pub(crate) fn login_refused(&self) {
         self.counters.login_failed();
-        self.failures.failed(Origin::of(address), now);
     }
 
     /// A turn at an account's password, for which one may have to wait; `None`: too many others do.
@@ -251,8 +250,10 @@ impl Door {
         self.guesses.in_hand()
     }
 
-    /// What was tried was wrong.
-    pub(crate) fn guessed(&self, attempt: Turn) {
+    /// A password was looked at, and it is wrong: that costs the address, and the account's name.
+    pub(crate) fn guessed(&self, attempt: Turn, now: Instant) {
+        self.counters.login_failed();
+        self.failures.failed(attempt.origin(), now);
         if let Some(notice) = attempt.failed(self.router.clock().now()) {
             notice.send(&self.router);
         }
@@ -271,7 +272,10 @@ impl Door {
     /// How much of anything is read before login.
     pub(crate) fn wire_before_login(&self) -> wire::Limits {
         let limits = self.router.limits();
-        wire_limits(&limits, limits.stanza_bytes_before_login_max)
+        wire::Limits {
+            space_counts: true,
+            ..wire_limits(&limits, limits.stanza_bytes_before_login_max)
+        }
     }
 
     /// How much of anything is read after login.
@@ -301,6 +305,7 @@ impl Door {
     /// Sends every client away with `system-shutdown` and waits until all are gone. What they sent before is dealt
     /// with, and what waited for those without a connection is handed on. Listeners must have stopped.
     pub async fn close(&self) {
+        self.router.stop();
         self.stopping.send_replace(true);
         for session in self.router.sessions().all() {
             // Not closed from here: its answers to what is in hand are still to come.
@@ -343,5 +348,6 @@ fn wire_limits(limits: &Limits, stanza_bytes_max: usize) -> wire::Limits {
         namespaces_max: limits.namespaces_max,
         children_max: limits.children_max,
         header_bytes_max: limits.header_bytes_max,
+        space_counts: false,
     }
 }

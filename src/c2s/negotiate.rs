@@ -2,6 +2,7 @@
 //! value can only be made by the check that the earlier one stands for, so no path leads round one.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -11,10 +12,13 @@ use kim_core::ns;
 use kim_core::wire::Writer;
 
 use super::bind::Bound;
+use super::connection::short;
+use super::login::wanted;
 use super::sasl::{ChannelBindings, SaslFailure};
 use super::socket::Socket;
 use super::stream::{End, Stream};
 use super::{Door, features};
+use crate::tls::Witness;
 
 /// How a connection becomes secure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +89,9 @@ impl Fresh {
         }
         if element.is("auth", ns::SASL) {
             let failure = SaslFailure::EncryptionRequired.condition();
+            stream.door.login_refused();
+            let from = short(stream.address);
+            tracing::info!(event = "login_failed", %from, reason = failure, wanted = wanted(&element));
             let mut xml = Writer::new();
             xml.start("failure", ns::SASL)
                 .start(failure, ns::SASL)
@@ -138,25 +145,27 @@ impl Secured {
             return Err(End::Lost(io::ErrorKind::Unsupported.into()));
         };
         let (socket, input) = tcp.socket_and_input();
-        let bindings = Box::pin(handshake(&door, socket, input, protocols)).await?;
+        let witness = Box::pin(handshake(&door, socket, input, protocols)).await?;
         stream.mute = false;
-        Ok(Secured { bindings })
+        Ok(Secured {
+            bindings: witness.bindings(),
+        })
     }
 }
 
-/// Makes a TLS handshake within its time. What the client says right behind it goes to `input`.
+/// Makes a TLS handshake within its time, and gives what saw it. What the client says right behind it goes to `input`.
 pub(crate) async fn handshake(
     door: &Door,
     socket: &mut Socket,
     input: &mut BytesMut,
     protocols: &[&str],
-) -> io::Result<ChannelBindings> {
+) -> io::Result<Arc<Witness>> {
     let handshake = async {
         // Nothing is laid out for a client that says nothing.
         socket.readable().await?;
         let (config, witness) = door.certificates.current().for_connection(protocols);
         socket.handshake(config, &door.handshakes.now(), input).await?;
-        Ok(witness.bindings())
+        Ok(witness)
     };
     let seconds = door.router.limits().tls_handshake_seconds_max;
     tokio::time::timeout(Duration::from_secs(seconds), handshake)

@@ -255,7 +255,7 @@ impl Connection {
             self.registered.router().clone(),
             self.registered.session().clone(),
         );
-        let outcome = match Stanza::from_element(element) {
+        let mut outcome = match Stanza::from_element(element) {
             Ok(mut stanza) => {
                 if stanza.lang.is_none() {
                     stanza.lang = self.lang.clone();
@@ -277,6 +277,9 @@ impl Connection {
                 return Ok(());
             }
         };
+        if let Some(error) = outcome.closing.take() {
+            self.leaving.get_or_insert(End::Error(error));
+        }
         self.registered.pending.push_back(outcome);
         Ok(())
     }
@@ -481,7 +484,8 @@ impl Connection {
 /// request of RFC 3921 §3 succeeds.
 fn negotiated(router: &Router, session: &Arc<Session>, stanza: &Stanza) -> Option<Outcome> {
     let to_server = |to: &Jid| to.is_domain() && to.domain() == session.jid.domain();
-    if stanza.kind != Kind::Iq(IqType::Set) || !stanza.to.as_ref().is_none_or(to_server) {
+    let is_forged = !session.may_speak_as(stanza.from.as_ref());
+    if stanza.kind != Kind::Iq(IqType::Set) || !stanza.to.as_ref().is_none_or(to_server) || is_forged {
         return None;
     }
     let payload = stanza.payload()?;

@@ -75,6 +75,8 @@ pub struct Stream {
     /// The domain it asked for, once it is known to be one of ours.
     domain: Option<BareJid>,
     elements: u32,
+    /// Bytes read.
+    bytes: usize,
     /// What rooms have noted about it.
     pub(super) facts: Arc<Facts>,
 }
@@ -93,6 +95,7 @@ impl Stream {
             claimed: None,
             domain: None,
             elements: 0,
+            bytes: 0,
             facts: Arc::default(),
         }
     }
@@ -106,10 +109,21 @@ impl Stream {
             if self.link.has_unwritten() {
                 self.link.flush().await?;
             }
-            if self.link.read().await?.is_none() {
+            let Some(bytes) = self.link.read().await? else {
                 return Err(End::Lost(io::ErrorKind::UnexpectedEof.into()));
-            }
+            };
+            self.count(bytes)?;
         }
+    }
+
+    /// Counts everything that arrives before login, even if it is not an element: WebSocket pings, empty frames.
+    fn count(&mut self, bytes: usize) -> Result<(), End> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let element_bytes_max = self.door.router.limits().stanza_bytes_before_login_max;
+        if self.bytes > element_bytes_max.saturating_mul(ELEMENTS_BEFORE_LOGIN_MAX as usize) {
+            return Err(log_in_first());
+        }
+        Ok(())
     }
 
     /// Waits for the client's header and judges it (RFC 6120 §4.7): the namespaces, the version, and whether its `to` is
@@ -125,7 +139,7 @@ impl Stream {
         self.claimed = opening.from.as_deref().and_then(|from| BareJid::parse(from).ok());
         self.lang = lang(&opening);
         let to = opening.to.as_deref().and_then(|to| BareJid::parse(to).ok());
-        let served = to.filter(|to| to.is_domain() && self.door.router.host(to.domain()).is_some());
+        let served = to.filter(|to| to.is_domain() && self.door.router.destination(to.domain()).is_served());
         let Some(domain) = served else {
             return Err(StreamCondition::HostUnknown.into());
         };
@@ -158,9 +172,7 @@ impl Stream {
     pub async fn element(&mut self) -> Result<Element, End> {
         self.elements += 1;
         if self.elements > ELEMENTS_BEFORE_LOGIN_MAX {
-            return Err(StreamError::new(StreamCondition::PolicyViolation)
-                .text("log in first")
-                .into());
+            return Err(log_in_first());
         }
         match self.next().await? {
             Incoming::Element(element) => Ok(element),
@@ -218,6 +230,13 @@ impl Stream {
         }
         self.link.queue_end(Some(error))
     }
+}
+
+/// Too much was said by somebody who has not logged in.
+fn log_in_first() -> End {
+    StreamError::new(StreamCondition::PolicyViolation)
+        .text("log in first")
+        .into()
 }
 
 /// Version 1.0 or any later one whose major number is 1 or more (RFC 6120 §4.7.5).

@@ -9,6 +9,7 @@ mod modules;
 mod password;
 mod qr;
 mod serve;
+mod storage;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,11 @@ enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// Look after the database
+    Storage {
+        #[command(subcommand)]
+        command: StorageCommand,
+    },
     /// Look at the configuration, the data directory, the certificate, the ports and the database
     Check,
     /// Show the modules and who listens to what, in which order
@@ -98,6 +104,12 @@ enum Command {
 enum KeyCommand {
     /// Replace the sealing key by a new one; messages are not touched
     Rotate,
+}
+
+#[derive(Debug, Subcommand)]
+enum StorageCommand {
+    /// Give the space that deleted messages left back to the disk; nothing is stored until it is done
+    Compact,
 }
 
 #[derive(Debug, Subcommand)]
@@ -193,6 +205,7 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
         Command::User { command } => runtime()?.block_on(user::run(app, loaded?, command, terminal)),
         Command::Invite(arguments) => runtime()?.block_on(invite::run(app, loaded?, arguments, terminal)),
         Command::Key { command } => runtime()?.block_on(key::run(app, loaded?, command, terminal)),
+        Command::Storage { command } => runtime()?.block_on(storage::run(app, loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {
             let text = runtime()?.block_on(modules::show(app, loaded?))?;

@@ -12,7 +12,7 @@ use kim_core::jid::BareJid;
 use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{App, UserCommand, password, serve};
-use crate::control::{Control, ControlError, Direct, KeyDevice, LIST_ROWS_MAX, Remote, Secret, UserFacts};
+use crate::control::{Control, ControlError, Direct, KeyDevice, Remote, Secret, UserFacts};
 use crate::house::House;
 
 /// Runs one of them.
@@ -96,10 +96,10 @@ async fn list(control: &dyn Control, terminal: &mut Terminal<'_>) -> Result<(), 
                 return Ok(()); // the reader of a pipe has seen enough
             }
         }
-        let is_last = page.len() < LIST_ROWS_MAX as usize;
+        // A page with a damaged row in it is shorter, and not the last one for that.
         match page.into_iter().next_back() {
-            Some(last) if !is_last => after = Some(last.account),
-            _ => return Ok(()),
+            Some(last) => after = Some(last.account),
+            None => return Ok(()),
         }
     }
 }

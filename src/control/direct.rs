@@ -9,13 +9,13 @@ use kim_core::accounts::{AccountError, Tombstone};
 use kim_core::db::BoxFuture;
 use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_xep::xep0384_omemo::api::Devices;
 use kim_xep::xep0401_invites::api::{InviteError, Invites, Wanted};
 
 use super::{
-    Control, ControlError, Invite, InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online, Secret, User,
-    UserFacts,
+    Compacted, Control, ControlError, Invite, InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online,
+    Secret, User, UserFacts,
 };
 
 /// Works on the house directly.
@@ -45,7 +45,7 @@ impl Direct {
                 "an account needs a name before the @".to_owned(),
             ));
         }
-        if self.router.host(account.domain()) == Some(Host::Users) {
+        if self.router.destination(account.domain()) == Destination::Users {
             return Ok(());
         }
         let served = self.router.config().server.domains.iter().map(|domain| &**domain);
@@ -106,11 +106,7 @@ impl Control for Direct {
     ) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
             let password = prepare(password)?;
-            self.router.accounts().set_password(account, &password).await?;
-            // Whoever knew only the old one is out.
-            for session in self.router.sessions().of(account) {
-                session.close(StreamError::new(StreamCondition::Reset).text("the password was changed"));
-            }
+            self.router.change_password(account, &password, None).await?;
             tracing::info!(event = "password_changed", %account, by = "operator");
             Ok(())
         })
@@ -210,6 +206,18 @@ impl Control for Direct {
         })
     }
 
+    fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>> {
+        Box::pin(async move {
+            let db = self.router.db();
+            let freed = db.compact().await;
+            let freed = freed.map_err(|error| ControlError::Failed(error.to_string()))?;
+            tracing::info!(event = "storage_compacted", freed_bytes = freed);
+            Ok(Compacted {
+                freed_bytes: (!db.is_postgres()).then_some(freed),
+            })
+        })
+    }
+
     fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>> {
         Box::pin(async move {
             let rotation = self.router.seals().rotate().await;
@@ -234,8 +242,9 @@ impl From<AccountError> for ControlError {
             AccountError::Exists => ControlError::AccountExists,
             AccountError::Removed { .. } => ControlError::NameHeldBack,
             AccountError::NotFound => ControlError::NoSuchAccount,
+            AccountError::Lookalike => ControlError::BadRequest(error.to_string()),
             AccountError::NotAnAccount => ControlError::BadRequest(error.to_string()),
-            AccountError::NotMet(_) | AccountError::Busy | AccountError::Db(_) => {
+            AccountError::NotMet(_) | AccountError::Outdated | AccountError::Busy | AccountError::Db(_) => {
                 ControlError::Failed(error.to_string())
             }
         }

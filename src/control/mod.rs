@@ -60,6 +60,9 @@ pub trait Control: Send + Sync {
 
     /// Replaces the sealing key; what is sealed stays as it is.
     fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>>;
+
+    /// Writes the database anew, without the space that deleted rows left.
+    fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>>;
 }
 
 /// An account in a list.
@@ -154,6 +157,13 @@ pub struct KeyRotated {
     pub key: String,
     /// Data keys that are wrapped by it now.
     pub rewrapped: u64,
+}
+
+/// A database that was written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compacted {
+    /// By how many bytes its file became smaller; `None` where the database keeps its files to itself (PostgreSQL).
+    pub freed_bytes: Option<u64>,
 }
 
 /// Why something was not done.

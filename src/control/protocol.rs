@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
-use super::{ControlError, Invite, InviteWanted, KeyRotated, User, UserFacts};
+use super::{Compacted, ControlError, Invite, InviteWanted, KeyRotated, User, UserFacts};
 
 /// The longest request, in bytes with its line end.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -57,6 +57,8 @@ pub enum Request {
     Invite(InviteWanted),
     /// Replace the sealing key.
     KeyRotate {},
+    /// Write the database anew.
+    StorageCompact {},
 }
 
 /// What is answered.
@@ -73,6 +75,8 @@ pub enum Response {
     Invite(Invite),
     /// The new sealing key.
     KeyRotated(KeyRotated),
+    /// The database was written anew.
+    Compacted(Compacted),
     /// It was not done.
     Error(ControlError),
 }

@@ -12,10 +12,12 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
-use super::{Control, ControlError, Invite, InviteWanted, KeyRotated, Secret, User, UserFacts};
+use super::{Compacted, Control, ControlError, Invite, InviteWanted, KeyRotated, Secret, User, UserFacts};
 
 /// How long a server may take for an answer, in seconds; a removal erases a whole archive.
 const ANSWER_SECONDS_MAX: u64 = 120;
+/// The same where it writes the whole database anew.
+const COMPACT_SECONDS_MAX: u64 = 3_600;
 
 /// Asks the server that listens on a control socket.
 #[derive(Debug)]
@@ -55,6 +57,10 @@ impl Remote {
     }
 
     async fn ask(&self, request: &Request) -> Result<Response, ControlError> {
+        self.ask_within(request, ANSWER_SECONDS_MAX).await
+    }
+
+    async fn ask_within(&self, request: &Request, seconds_max: u64) -> Result<Response, ControlError> {
         let lost = |error: std::io::Error| {
             ControlError::Failed(format!(
                 "the server on {} went away: {error}",
@@ -78,11 +84,9 @@ impl Remote {
                 .await?;
             Ok(answer)
         };
-        let answer = tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), exchange)
+        let answer = tokio::time::timeout(Duration::from_secs(seconds_max), exchange)
             .await
-            .map_err(|_| {
-                ControlError::Failed(format!("the server did not answer in {ANSWER_SECONDS_MAX} s"))
-            })?
+            .map_err(|_| ControlError::Failed(format!("the server did not answer in {seconds_max} s")))?
             .map_err(lost)?;
         if answer.is_empty() {
             return Err(ControlError::Failed(
@@ -175,6 +179,16 @@ impl Control for Remote {
         Box::pin(async move {
             match self.ask(&request).await? {
                 Response::Invite(invite) => Ok(invite),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>> {
+        Box::pin(async move {
+            let request = Request::StorageCompact {};
+            match self.ask_within(&request, COMPACT_SECONDS_MAX).await? {
+                Response::Compacted(compacted) => Ok(compacted),
                 other => Err(unexpected(other)),
             }
         })

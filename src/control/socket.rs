@@ -212,6 +212,7 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
         Request::UserShow { account } => control.user_show(&account).await.map(Response::User),
         Request::UserDelete { account } => done(control.user_delete(&account).await),
         Request::Invite(wanted) => control.invite(&wanted).await.map(Response::Invite),
+        Request::StorageCompact {} => control.storage_compact().await.map(Response::Compacted),
         Request::KeyRotate {} => control.key_rotate().await.map(Response::KeyRotated),
     };
     result.unwrap_or_else(Response::Error)

@@ -10,16 +10,44 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// 0000-01-01T00:00:00Z. The profile has four digits for a year and no sign (XEP-0082 §3.1).
+const YEAR_0: i64 = -62_167_219_200_000_000;
+
 impl Timestamp {
-    /// Reads the XEP-0082 DateTime profile. What is finer than a microsecond is cut off.
+    /// The earliest and the latest stamp that can be written again.
+    fn edges() -> (i64, i64) {
+        (YEAR_0, jiff::Timestamp::MAX.as_second() * 1_000_000)
+    }
+
+    /// Reads the XEP-0082 DateTime profile. What is finer than a microsecond is cut off; a leap second is the second behind
+    /// it; what lies beyond the years that can be written is the nearest that can. So whatever is read can be written and
+    /// read again.
     pub fn parse(text: &str) -> Option<Timestamp> {
-        // The reader takes more forms than the profile has.
-        let profile = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
-        if !text.bytes().all(profile) || text.as_bytes().get(10) != Some(&b'T') {
+        let (date, time) = text.split_once('T')?;
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let zone_at = time.find(['Z', '+', '-'])?;
+        let (time, zone) = time.split_at_checked(zone_at)?;
+        let (time, fraction) = time
+            .split_once('.')
+            .map_or((time, None), |(time, rest)| (time, Some(rest)));
+        let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+        let date = jiff::civil::Date::new(
+            year.try_into().ok()?,
+            month.try_into().ok()?,
+            day.try_into().ok()?,
+        )
+        .ok()?;
+        if hour > 23 || minute > 59 || second > 60 {
             return None;
         }
-        let stamp: jiff::Timestamp = text.parse().ok()?;
-        Some(Timestamp(stamp.as_microsecond()))
+        let days = date.duration_since(jiff::civil::date(1970, 1, 1)).as_hours() / 24;
+        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset_seconds(zone)?;
+        let micros = match fraction {
+            Some(digits) => micros_of(digits)?,
+            None => 0,
+        };
+        let (first, last) = Timestamp::edges();
+        Some(Timestamp((seconds * 1_000_000 + micros).clamp(first, last)))
     }
 
     /// Whole seconds from `earlier` to `self`, never negative.
@@ -28,10 +56,52 @@ impl Timestamp {
     }
 }
 
+/// Numbers of so many digits with a separator between them.
+fn numbers(text: &str, separator: char, digits: [usize; 3]) -> Option<[i64; 3]> {
+    let mut parts = text.split(separator);
+    let mut found = [0; 3];
+    for (place, length) in found.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == length)?;
+        *place = digits_of(part)?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+fn digits_of(text: &str) -> Option<i64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
+}
+
+/// The microseconds of a fraction of a second, however many digits it has.
+fn micros_of(digits: &str) -> Option<i64> {
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits_of(&format!("{:0<6.6}", digits))
+}
+
+/// How far a zone is before UTC: `Z`, `+01:00`; without the colon, or without minutes, it is understood too.
+fn offset_seconds(zone: &str) -> Option<i64> {
+    if zone == "Z" {
+        return Some(0);
+    }
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let digits = zone.get(1..)?;
+    let hours = digits_of(digits.get(..2)?)?;
+    let rest = digits.get(2..)?;
+    let minutes = match rest.strip_prefix(':').unwrap_or(rest) {
+        "" if rest.is_empty() => 0,
+        minutes if minutes.len() == 2 => digits_of(minutes)?,
+        _ => return None,
+    };
+    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3_600 + minutes * 60))
+}
+
 impl std::fmt::Display for Timestamp {
     /// The XEP-0082 DateTime profile in UTC: `2026-01-31T12:00:00.000001Z`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
+        let (first, last) = Timestamp::edges();
+        match jiff::Timestamp::from_microsecond(self.0.clamp(first, last)) {
             Ok(stamp) => write!(f, "{stamp:.6}"),
             Err(_) => f.write_str("1970-01-01T00:00:00.000000Z"),
         }
@@ -112,6 +182,9 @@ mod tests {
             "2026-01-31T12:00:00.000Z",
             "2026-01-31T13:00:00+01:00",
             "2026-01-31T12:00:00.0000001Z",
+            "2026-01-31T12:00:00.00000000000000000000000000000000000000000000009Z",
+            "2026-01-30T23:30:00-12:30",
+            "2026-01-31T11:59:60Z",
         ] {
             assert_eq!(Timestamp::parse(text), noon, "{text}");
         }
@@ -121,11 +194,41 @@ mod tests {
             "2026-01-31T12:00:00",
             "2026-01-31 12:00:00Z",
             "2026-13-31T12:00:00Z",
+            "2026-02-29T12:00:00Z",
+            "2026-01-31T24:00:01Z",
+            "2026-01-31T12:60:00Z",
+            "2026-01-31T12:00:61Z",
+            "2026-01-31T12:00:00.Z",
+            "2026-01-31T12:00:00.1.1Z",
+            "2026-01-31T12:00:00+",
+            "2026-01-31T12:00:00+24:00",
+            "2026-01-31T12:00:00+01:",
+            "2026-01-31T12:00:00ZZ",
+            "-026-01-31T12:00:00Z",
+            "2026-01-31T+1:00:00Z",
             "1769860800",
         ];
         for text in wrong {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_lies_beyond_the_edge_is_the_edge() {
+        let read = |text| Timestamp::parse(text).unwrap();
+        let last = read("9999-12-31T23:59:59Z");
+        assert_eq!(last, read("9999-12-31T23:59:60.999999999-23:59"));
+        assert_eq!(last.to_string(), "9999-12-30T22:00:00.000000Z");
+        assert_eq!(Timestamp(i64::MAX).to_string(), last.to_string());
+        let first = read("0000-01-01T00:00:00Z");
+        assert_eq!(first.to_string(), "0000-01-01T00:00:00.000000Z");
+        assert_eq!(read("0000-01-01T00:00:00+12:00"), first);
+        assert_eq!(Timestamp(YEAR_0 - 1).to_string(), first.to_string());
+        assert_eq!(read("1969-12-31T23:59:59.5Z"), Timestamp(-500_000));
+        assert_eq!(
+            read("2024-02-29T12:00:00.25Z").to_string(),
+            "2024-02-29T12:00:00.250000Z"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
+use crate::component::Component;
 use crate::db::{DbError, Sink, SinkRow, Ticket, Unit};
 use crate::error::StreamError;
 use crate::router::Router;
@@ -20,8 +21,20 @@ use crate::stanza::Stanza;
 pub enum Origin {
     /// A local client's session.
     Session(Arc<Session>),
+    /// An external component (XEP-0114).
+    Component(Arc<Component>),
     /// The server itself: timers, operators, the end of a session.
     Server,
+}
+
+/// Where a stanza goes in the end. A session has an outbox with everything that its client may confirm; a component has
+/// the connection of a program, or none.
+#[derive(Clone, Debug)]
+pub enum Recipient {
+    /// A session of this node.
+    Session(Arc<Session>),
+    /// The program that is connected for a component.
+    Component(Arc<Component>),
 }
 
 /// The context of one chain and of everything it causes.
@@ -90,7 +103,7 @@ impl Cx {
 
     /// Requests that a session get a stanza as it is, after the chain (roster pushes).
     pub fn deliver(&mut self, session: &Arc<Session>, stanza: Arc<Stanza>) {
-        self.outcome.deliveries.push((session.clone(), stanza));
+        self.outcome.deliver(Recipient::Session(session.clone()), stanza);
     }
 
     /// Makes everything this chain causes wait for a commit.
@@ -99,9 +112,9 @@ impl Cx {
     }
 
     /// Requests that something be done once everything before this stanza, and this one, has been dealt with: after its
-    /// deliveries. It is told whether the commits were done.
+    /// deliveries. It is told whether the commits were done. Several are done in the order of their requests.
     pub fn afterwards(&mut self, then: impl FnOnce(Result<(), DbError>) + Send + Sync + 'static) {
-        self.outcome.afterwards = Some(Box::new(then));
+        self.outcome.afterwards.push(Box::new(then));
     }
 
     /// Stores a row together with all else that this stanza leaves behind: in one transaction, or not at all. The
@@ -144,15 +157,15 @@ pub struct Outcome {
     pub(crate) rows: Unit,
     tickets: SmallVec<[Ticket; 2]>,
     failure: Option<DbError>,
-    pub(crate) deliveries: Vec<(Arc<Session>, Arc<Stanza>)>,
+    pub(crate) deliveries: Vec<(Recipient, Arc<Stanza>)>,
     /// When what began it was received; nothing for an answer without a chain.
     pub(crate) received: Option<Timestamp>,
     /// The stanza that began it, to be answered with an error should its commit fail.
-    pub(crate) asked: Option<(Arc<Session>, Stanza)>,
+    pub(crate) asked: Option<(Recipient, Stanza)>,
     /// The session that counts this stanza as one of its client's once it has been dealt with.
     pub(crate) counted: Option<Arc<Session>>,
-    /// What is left to do then.
-    pub(crate) afterwards: Option<Afterwards>,
+    /// What is left to do then, in order.
+    pub(crate) afterwards: Vec<Afterwards>,
     /// The stream of the origin ends with this.
     pub closing: Option<StreamError>,
 }
@@ -161,8 +174,12 @@ impl Outcome {
     /// An answer to a session that needs neither chain nor commit, in its place among the others.
     pub fn answer(session: &Arc<Session>, answer: Stanza) -> Outcome {
         let mut outcome = Outcome::of_stanza(session);
-        outcome.deliveries.push((session.clone(), Arc::new(answer)));
+        outcome.deliver(Recipient::Session(session.clone()), Arc::new(answer));
         outcome
+    }
+
+    pub(crate) fn deliver(&mut self, to: Recipient, stanza: Arc<Stanza>) {
+        self.deliveries.push((to, stanza));
     }
 
     /// The outcome of a stanza that a session's client has just sent. Whether it counts is decided now: what came before the

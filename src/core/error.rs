@@ -76,13 +76,28 @@ impl From<crate::accounts::AccountError> for Fault {
     fn from(error: crate::accounts::AccountError) -> Fault {
         use crate::accounts::AccountError;
         match error {
-            AccountError::Exists | AccountError::Removed { .. } => Condition::Conflict.into(),
+            AccountError::Exists | AccountError::Removed { .. } => StanzaError::new(Condition::Conflict)
+                .text("this username is taken")
+                .into(),
+            AccountError::Lookalike => StanzaError::new(Condition::Conflict)
+                .text(error.to_string())
+                .into(),
+            AccountError::Outdated => Condition::NotAuthorized.into(),
             AccountError::NotFound => Condition::ItemNotFound.into(),
             AccountError::NotAnAccount => Condition::JidMalformed.into(),
             AccountError::NotMet(_) => Condition::NotAllowed.into(),
             AccountError::Busy => Condition::ResourceConstraint.into(),
             AccountError::Db(error) => error.into(),
         }
+    }
+}
+
+/// A password refused says why (XEP-0077 §3.1.1).
+impl From<crate::accounts::scram::PasswordError> for Fault {
+    fn from(error: crate::accounts::scram::PasswordError) -> Fault {
+        StanzaError::new(Condition::NotAcceptable)
+            .text(error.to_string())
+            .into()
     }
 }
 
@@ -330,6 +345,8 @@ stream_conditions! {
     HostGone "host-gone";
     /// The domain is not served here.
     HostUnknown "host-unknown";
+    /// A stanza between servers or from a component without `to` or `from`.
+    ImproperAddressing "improper-addressing";
     /// We failed.
     InternalServerError "internal-server-error";
     /// A `from` that is not the sender's.

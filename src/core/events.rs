@@ -9,6 +9,7 @@ use crate::error::StanzaError;
 use crate::facts::Facts;
 use crate::hook::Event;
 use crate::jid::{BareJid, Jid};
+use crate::router::Destination;
 use crate::session::Session;
 use crate::stanza::Stanza;
 use crate::wire::Element;
@@ -76,6 +77,20 @@ impl Event for ServiceArrival {
     const NAME: &'static str = "service-arrival";
 }
 
+/// A stanza leaves this server: it is for an external component or for somebody on another server. Whatever goes out passes
+/// here, be it sent by a session ([`Departure`] was raised before) or by the server in an account's name. `Done` means that
+/// it goes nowhere.
+pub struct Leaving {
+    /// The stanza.
+    pub stanza: Stanza,
+    /// Which way out: [`Destination::Component`] or [`Destination::Remote`].
+    pub to: Destination,
+}
+
+impl Event for Leaving {
+    const NAME: &'static str = "leaving";
+}
+
 /// A message found no session at a local account. The first hook that keeps it answers `Done`; if none does, the
 /// sender gets `service-unavailable` (RFC 6121 §8.5.2.2).
 pub struct Undelivered {
@@ -87,6 +102,19 @@ pub struct Undelivered {
 
 impl Event for Undelivered {
     const NAME: &'static str = "undelivered";
+}
+
+/// A message is for an account of this server that does not exist. The first hook that wants its sender to hear nothing
+/// answers `Done`; otherwise the sender gets `service-unavailable` (RFC 6121 §8.5.1).
+pub struct NoSuchAccount {
+    /// The message.
+    pub stanza: Stanza,
+    /// The address that no account has.
+    pub account: BareJid,
+}
+
+impl Event for NoSuchAccount {
+    const NAME: &'static str = "no-such-account";
 }
 
 /// A message of a session comes back from the house itself. The error goes straight to that session, which is not an
@@ -244,4 +272,14 @@ pub struct AccountRemoved {
 
 impl Event for AccountRemoved {
     const NAME: &'static str = "account-removed";
+}
+
+/// An account has been erased, with all its rows, in one transaction. Modules forget what they hold of it in memory.
+pub struct AccountErased {
+    /// The account.
+    pub account: BareJid,
+}
+
+impl Event for AccountErased {
+    const NAME: &'static str = "account-erased";
 }

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod clock;
 pub mod cluster;
+pub mod component;
 pub mod config;
 pub mod cx;
 pub mod db;

@@ -13,7 +13,7 @@ use crate::accounts::Eraser;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LimitsInForce, Schema, Section};
 use crate::cx::Cx;
-use crate::db::{Db, Migration};
+use crate::db::{Db, DbError, Migration};
 use crate::error::{Condition, Fault};
 use crate::hook::{Chain, Event, On, Stage};
 use crate::jid::{BareJid, Jid};
@@ -95,7 +95,7 @@ impl Entry {
                 let section = config.modules.section::<M::Config>(M::NAME)?;
                 M::register(section, house).map_err(|fault| Startup::Module(M::NAME, fault))
             },
-            schema: || Schema::module::<M::Config>(M::NAME),
+            schema: || Schema::module::<M::Config>(M::NAME, M::NEEDS),
         }
     }
 }
@@ -110,8 +110,13 @@ pub enum Startup {
     #[error("module {0} could not start: {1:?}")]
     Module(&'static str, Fault),
     /// A module needs one that is disabled or comes later in the list.
-    #[error("module {0} needs {1}, which is disabled (set enabled = true in [{1}])")]
+    #[error(
+        "the module {0} needs the module {1}, which is disabled: set enabled = true in [{1}], or enabled = false in [{0}]"
+    )]
     Needs(&'static str, &'static str),
+    /// The domain of a component is one that this server answers for itself.
+    #[error("[[component]] jid {0:?} is a domain that this server answers for itself; choose another one")]
+    Component(String),
 }
 
 /// Whose requests a handler answers.
@@ -264,8 +269,12 @@ pub(crate) struct Tables {
     pub erasers: Vec<Eraser>,
     pub facts: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     pub services: BTreeSet<&'static str>,
+    pub tidiers: Vec<(&'static str, Tidier)>,
     pub roll: Vec<Roll>,
 }
+
+/// Deletes what is over of a module's rows, a bounded number in each transaction; tells how many.
+pub type Tidier = Box<dyn Fn() -> BoxFuture<'static, Result<u64, DbError>> + Send + Sync>;
 
 /// What one module registered, for `kim modules`.
 #[derive(Clone, Debug)]
@@ -389,6 +398,17 @@ impl<'a> Registrar<'a> {
         {
             roll.features.push(feature);
         }
+    }
+
+    /// Deletes now and then what is over, also of those who never come back.
+    pub fn tidies<F>(&mut self, tidy: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<u64, DbError>> + Send + 'static,
+    {
+        let module = self.roll().map_or("kim", |roll| roll.name);
+        self.tables
+            .tidiers
+            .push((module, Box::new(move || Box::pin(tidy()))));
     }
 
     /// Serves the subdomain `name` of every domain of this server: `conference` of `localhost` is `conference.localhost`.

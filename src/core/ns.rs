@@ -12,5 +12,7 @@ pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 /// Data forms (XEP-0004).
 pub const DATA: &str = "jabber:x:data";
+/// Stanza ids (XEP-0359).
+pub const SID: &str = "urn:xmpp:sid:0";
 /// Delayed delivery (XEP-0203).
 pub const DELAY: &str = "urn:xmpp:delay";

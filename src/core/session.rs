@@ -118,6 +118,12 @@ impl Session {
         })
     }
 
+    /// Whether its client may say that a stanza is from there: any address of its account. Which of them is written is not
+    /// the client's choice (RFC 6120 §8.1.2.1).
+    pub fn may_speak_as(&self, from: Option<&Jid>) -> bool {
+        from.is_none_or(|from| from.bare_str() == self.account.as_str())
+    }
+
     /// The last broadcast presence, if the session is available.
     pub fn presence(&self) -> Option<Presence> {
         lock(&self.presence).clone()

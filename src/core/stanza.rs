@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 
 use crate::error::{Condition, Fault, StanzaError};
-use crate::jid::Jid;
+use crate::jid::{BareJid, Jid};
 use crate::ns;
 use crate::wire::{El, Element, Writer};
 
@@ -141,6 +141,9 @@ pub struct Stanza {
     pub id: Option<Box<str>>,
     /// `xml:lang`.
     pub lang: Option<Box<str>>,
+    /// What was written for an address and is none: the `to` of a stanza that is refused for it, and then the `from` of the
+    /// error, because clients match an answer by the address they asked (RFC 6120 §8.2.3).
+    unparsed: Option<Box<str>>,
     /// The element as read or built: only its children count, its opening tag is written from the fields above.
     element: Element,
 }
@@ -187,6 +190,10 @@ impl Stanza {
                 .ok()
         };
         let (from, to) = (address("from"), address("to"));
+        let unparsed = match to {
+            Some(_) => None,
+            None => element.attr("to").map(|to| to.into_owned().into_boxed_str()),
+        };
         let lang = element
             .attr("xml:lang")
             .map(|lang| lang.into_owned().into_boxed_str());
@@ -196,6 +203,7 @@ impl Stanza {
             to,
             id,
             lang,
+            unparsed,
             element,
         };
         match problem {
@@ -213,6 +221,7 @@ impl Stanza {
             to: None,
             id: None,
             lang: None,
+            unparsed: None,
             element: Element::around(kind.name(), payload),
         }
     }
@@ -241,8 +250,21 @@ impl Stanza {
             from: self.to.clone(),
             to: self.from.clone(),
             id: self.id.clone(),
+            unparsed: self.unparsed.clone(),
             ..Stanza::new(kind, payload)
         }
+    }
+
+    /// Whether it names no addressee, be it a malformed one: then it is for the sender's own account (RFC 6120 §10.3).
+    pub fn is_for_sender(&self) -> bool {
+        self.to.is_none() && self.unparsed.is_none()
+    }
+
+    /// Whether an account's archive has it: the id that the archive gave it says so (XEP-0359 §3).
+    pub fn is_archived_by(&self, account: &BareJid) -> bool {
+        self.children().any(|child| {
+            child.is("stanza-id", ns::SID) && child.attr("by").as_deref() == Some(account.as_str())
+        })
     }
 
     /// The stanza from its stored text, written by [`Stanza::to_xml`].
@@ -306,8 +328,9 @@ impl Stanza {
             crate::wire::escape_value(&mut head, value);
             head.push('\'');
         };
-        if let Some(from) = &self.from {
-            attr("from", from.as_str());
+        let from = self.from.as_ref().map(Jid::as_str);
+        if let Some(from) = from.or(self.unparsed.as_deref()) {
+            attr("from", from);
         }
         if let Some(to) = &self.to {
             attr("to", to.as_str());

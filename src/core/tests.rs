@@ -9,7 +9,7 @@ use crate::db::{BoxFuture, Db, DbError, DbOptions, Query, SinkRow, Tx};
 use crate::error::{Condition, Fault, StreamCondition};
 use crate::events::{Arrival, Delivery, Departure, Nonza, SessionEnded, Undelivered, Verdict};
 use crate::hook::{Event, Flow, On, Stage};
-use crate::module::{At, Coverage, Entry, HandleIq, Module, Registrar, Reply, Request, Spec};
+use crate::module::{At, Coverage, Entry, HandleIq, Module, Registrar, Reply, Request, Spec, Startup};
 use crate::stanza::{IqType, Kind, MessageType, Stanza};
 use crate::testing::House;
 
@@ -116,6 +116,15 @@ async fn a_module_that_needs_a_darkened_one_does_not_start() {
         House::configured(&[Entry::of::<First>(), Entry::of::<Needy>()], toml).await
     });
     assert!(started.await.is_err_and(|panic| panic.is_panic()));
+    let said = Startup::Needs(Needy::NAME, First::NAME).to_string();
+    assert!(
+        said.contains(Needy::NAME) && said.contains("enabled = true in [xep0001_first]"),
+        "{said}"
+    );
+    let schemas = [Entry::of::<First>(), Entry::of::<Needy>()].map(|entry| (entry.schema)());
+    assert!(
+        crate::config::sample(&schemas).contains("is advertised. Needed by xep0003_needy.\nenabled = true")
+    );
 }
 
 // ——— what is no stanza ———
@@ -170,7 +179,12 @@ async fn a_stanza_carries_the_full_jid_of_its_sender_whatever_it_claims() {
     let house = house(&[Entry::of::<Im>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let mut bob = house.connect("bob@localhost/laptop").await;
-    for honest in ["", "from='alice@localhost'", "from='alice@localhost/phone'"] {
+    for honest in [
+        "",
+        "from='alice@localhost'",
+        "from='alice@localhost/phone'",
+        "from='alice@localhost/other'",
+    ] {
         alice
             .send(&format!(
                 "<message {honest} to='bob@localhost'><body>hi</body></message>"
@@ -244,8 +258,18 @@ async fn malformed_stanzas_come_back_as_errors_and_harm_nobody() {
             answer.contains(&format!("<{condition} ")) && answer.contains("type='error'"),
             "{xml}: {answer}"
         );
+        // It comes from what was written for an address.
+        let from = xml
+            .split(" to=")
+            .nth(1)
+            .map_or("'alice@localhost'", |to| to.trim_end_matches("/>"));
+        assert!(answer.contains(&format!(" from={from} ")), "{xml}: {answer}");
     }
     assert_eq!(alice.closing(), None);
+    // Nobody is answered under another's name.
+    alice.send("<presence type='dance' from='bob@localhost'/>").await;
+    alice.expect_nothing();
+    assert!(alice.closing().is_some());
 }
 
 // ——— requests ———

@@ -48,6 +48,14 @@ pub(super) fn preflight(methods: &'static str, headers: &'static str) -> Respons
     for_everybody(response)
 }
 
+/// Later: somebody has too much under way.
+pub(super) fn too_many(words: &'static str) -> Response {
+    let mut response = text(StatusCode::TOO_MANY_REQUESTS, words);
+    let later = HeaderValue::from_static("10");
+    response.headers_mut().insert(header::RETRY_AFTER, later);
+    response
+}
+
 /// There is nothing here.
 pub(super) async fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "not found")

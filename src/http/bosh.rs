@@ -8,14 +8,12 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use bytes::Bytes;
-use http_body_util::BodyExt;
 use kim_core::wire::{self, Element};
 
-use super::Web;
-use super::answer;
+use super::body::{self, Unread};
 use super::client::Client;
 use super::websocket::unencrypted;
+use super::{Web, answer};
 use crate::c2s::bosh::{Answer, CONTENT_TYPE, Shared, Terms, terminal};
 use crate::c2s::{self, Link, Start};
 
@@ -23,6 +21,8 @@ use crate::c2s::{self, Link, Start};
 pub(super) const PATH: &str = "/http-bind";
 /// What the wrapper may take beside one stanza.
 const WRAPPER_BYTES_MAX: usize = 2_048;
+/// How the id of a session begins and ends in a wrapper.
+const SID: [(&[u8], u8); 2] = [(b"sid='", b'\''), (b"sid=\"", b'"')];
 
 /// Serves a request.
 pub(super) async fn serve(
@@ -49,15 +49,17 @@ async fn post(web: Arc<Web>, client: Client, request: Request) -> Response {
     let limits = web.router().limits();
     // More than one stanza may come in a body, but not more than one would be allowed to have.
     let bytes_max = limits.stanza_bytes_max + WRAPPER_BYTES_MAX;
-    let stall = Duration::from_secs(limits.http_stall_seconds_max);
-    let read = tokio::time::timeout(2 * stall, read(request.into_body(), bytes_max, stall));
-    let bytes = match read.await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
+    let strict = body::deadline_before_login(&limits);
+    let patience = |come: &[u8]| has_logged_in(&web, come).then(|| body::deadline_after_login(&limits));
+    let bytes = match body::read(request.into_body(), bytes_max, strict, patience).await {
         Ok(bytes) => bytes,
-        Err(status) => return answer::text(status, "the body is too long or did not come"),
+        Err(Unread::TooLong) => return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        Err(Unread::TooSlow) => return answer::text(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+        Err(Unread::Torn) => return answer::text(StatusCode::BAD_REQUEST, "the body ended early"),
     };
     // Which limits hold is known only when it is known whose it is: the wrapper is looked at with the larger ones, within
     // the bytes above, and judged again below.
-    let Ok(body) = parse(&bytes, web.door.wire_after_login()) else {
+    let Some(body) = parse(&bytes, web.door.wire_after_login()) else {
         return xml(terminal(Some("bad-request"), ""));
     };
     let shared = match body.attr("sid") {
@@ -92,6 +94,23 @@ async fn post(web: Arc<Web>, client: Client, request: Request) -> Response {
             }
         }
     }
+}
+
+/// Whether what has come of a body names a session that has logged in. Its id is a secret, so nobody gets time by guessing one.
+fn has_logged_in(web: &Web, come: &[u8]) -> bool {
+    let shared = session_in(come).and_then(|sid| web.bosh.get(sid));
+    shared.is_some_and(|shared| shared.has_logged_in())
+}
+
+/// What the beginning of a body says which session it is of, before it can be parsed.
+fn session_in(come: &[u8]) -> Option<&str> {
+    let beginning = come.get(..WRAPPER_BYTES_MAX).unwrap_or(come);
+    let sid = SID.iter().find_map(|(name, quote)| {
+        let at = memchr::memmem::find(beginning, name)? + name.len();
+        let rest = beginning.get(at..)?;
+        rest.get(..memchr::memchr(*quote, rest)?)
+    });
+    std::str::from_utf8(sid?).ok()
 }
 
 /// A request that is held; told should its connection go.
@@ -132,35 +151,38 @@ fn begin(web: &Arc<Web>, client: Client, body: &Element) -> Result<Arc<Shared>, 
     Ok(shared)
 }
 
-fn parse(bytes: &Bytes, limits: wire::Limits) -> Result<Element, ()> {
-    let text = std::str::from_utf8(bytes).map_err(|_| ())?;
+/// Reads the content of a request: one element and nothing else. `limits` are those of a stanza in it; the wrapper has
+/// its own bytes and depth beside them.
+pub fn parse(bytes: &[u8], limits: wire::Limits) -> Option<Element> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let limits = wire::Limits {
         stanza_bytes_max: limits.stanza_bytes_max + WRAPPER_BYTES_MAX,
         depth_max: limits.depth_max + 1,
         ..limits
     };
-    Element::parse_within(text.trim(), limits).map_err(|_| ())
-}
-
-/// The whole content of a request, if it comes and is not too long.
-pub(super) async fn read(mut body: Body, bytes_max: usize, stall: Duration) -> Result<Bytes, StatusCode> {
-    let mut all = bytes::BytesMut::new();
-    loop {
-        let frame = tokio::time::timeout(stall, body.frame()).await;
-        match frame.map_err(|_| StatusCode::REQUEST_TIMEOUT)? {
-            None => return Ok(all.freeze()),
-            Some(Err(_)) => return Err(StatusCode::BAD_REQUEST),
-            Some(Ok(frame)) => {
-                let data = frame.into_data().unwrap_or_default();
-                if all.len() + data.len() > bytes_max {
-                    return Err(StatusCode::PAYLOAD_TOO_LARGE);
-                }
-                all.extend_from_slice(&data);
-            }
-        }
-    }
+    Element::parse_within(text.trim(), limits).ok()
 }
 
 fn xml(body: impl Into<Body>) -> Response {
     answer::with_type(StatusCode::OK, CONTENT_TYPE, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_known_by_the_beginning_of_a_body() {
+        for (come, sid) in [
+            ("<body rid='1' sid='abc' xmlns='x'><mess", Some("abc")),
+            ("<body sid=\"abc\"", Some("abc")),
+            ("<body rid='1' sid='ab", None),
+            ("<body rid='1'>", None),
+            ("", None),
+        ] {
+            assert_eq!(session_in(come.as_bytes()), sid, "{come}");
+        }
+        let late = format!("<body>{}<x sid='abc'/>", " ".repeat(WRAPPER_BYTES_MAX));
+        assert_eq!(session_in(late.as_bytes()), None);
+    }
 }

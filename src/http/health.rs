@@ -1,5 +1,5 @@
-//! Whether the server lives and whether it can serve, for whatever watches it. On the listener without TLS alone, and not
-//! through a proxy: it is nobody else's business.
+//! Whether the server lives and whether it can serve, for whatever watches it. It is nobody else's business, so it is answered on
+//! the listener for monitoring, or on the one without TLS to the networks that may ask, and never through a proxy.
 
 use std::sync::Arc;
 

@@ -34,13 +34,15 @@ pub enum Speaks {
     Https,
     /// HTTPS, and XMPP for those who say so by ALPN (XEP-0368) or by their first byte.
     Both,
+    /// HTTP without TLS, for monitoring alone.
+    Monitoring,
 }
 
 impl Speaks {
     /// What is offered by ALPN.
     fn protocols(self) -> &'static [&'static str] {
         match self {
-            Speaks::Http => &[],
+            Speaks::Http | Speaks::Monitoring => &[],
             Speaks::Https => &["http/1.1"],
             Speaks::Both => &["xmpp-client", "http/1.1"],
         }
@@ -74,8 +76,11 @@ impl Listener {
 
     /// Accepts connections until the server stops.
     pub async fn serve(self, web: Arc<Web>) {
-        let routes = web.routes();
         let speaks = self.speaks;
+        let routes = match speaks {
+            Speaks::Monitoring => web.monitoring(),
+            Speaks::Http | Speaks::Https | Speaks::Both => web.routes(),
+        };
         let door = web.door.clone();
         self.acceptor
             .serve(&door, |tcp, from| accept(&web, &routes, tcp, from.ip(), speaks))
@@ -118,13 +123,16 @@ struct Arriving {
 
 impl Arriving {
     async fn begin(mut self, mut tcp: TcpStream, mut address: IpAddr) -> io::Result<()> {
+        let mut is_relayed = false;
         if self.is_proxy
+            && self.speaks != Speaks::Monitoring
             && self.web.router().config().http.proxy_protocol
             && let Some(client) = proxy::read(&mut tcp).await?
         {
             address = client;
-            // From here on it is as if the client had connected itself.
+            // From here on it is nearly as if the client had connected itself.
             self.is_proxy = false;
+            is_relayed = true;
             self.place = self.web.places.take(Origin::of(address));
             if self.place.is_none() {
                 self.web.door.counters.refused();
@@ -136,19 +144,24 @@ impl Arriving {
         let mut peer = Peer {
             address,
             is_loopback: socket.is_loopback(),
-            bindings: None,
+            is_tls: false,
+            is_certified: false,
             is_proxy: self.is_proxy,
-            is_inner: self.speaks == Speaks::Http,
+            is_relayed,
+            speaks: self.speaks,
         };
-        if self.speaks == Speaks::Http {
+        if matches!(self.speaks, Speaks::Http | Speaks::Monitoring) {
             return self.serve_http(socket, input, peer).await;
         }
-        let bindings =
+        let witness =
             c2s::handshake(&self.web.door, &mut socket, &mut input, self.speaks.protocols()).await?;
         if self.speaks == Speaks::Both && is_xmpp(&self.web, &mut socket, &mut input).await? {
-            return self.serve_xmpp(socket, input, address, Start::Secured(Box::new(bindings)));
+            let start = Start::Secured(Box::new(witness.bindings()));
+            return self.serve_xmpp(socket, input, address, start);
         }
-        peer.bindings = Some(Arc::new(bindings));
+        peer.is_tls = true;
+        peer.is_certified = witness.is_certified();
+        drop(witness);
         self.serve_http(socket, input, peer).await
     }
 

@@ -4,16 +4,19 @@
 //! HTTP/1.1 alone: WebSocket needs it, browsers are content with it, and what it can make a server keep is easy to bound.
 
 mod answer;
-mod bosh;
+mod body;
+pub mod bosh;
 mod client;
 mod health;
+mod host;
 mod host_meta;
 mod io;
 pub mod listener;
 mod metrics;
+mod origin;
 pub mod pages;
-mod proxy;
-mod rest;
+pub mod proxy;
+pub mod rest;
 pub mod upload;
 mod websocket;
 
@@ -27,14 +30,17 @@ use kim_core::config::{Limits, Network};
 use kim_core::db::Db;
 use kim_core::router::Router;
 
+use self::host::Hosts;
 use self::upload::Upload;
-use crate::c2s::{Door, Places, bosh as link};
+use crate::c2s::{Door, Place, Places, bosh as link};
 
 /// What all HTTP connections share.
 pub struct Web {
     door: Arc<Door>,
     db: Db,
-    /// HTTP connections, by the addresses they come from.
+    /// The names of this server.
+    hosts: Hosts,
+    /// HTTP connections by the addresses they come from, and requests that proxies make for others.
     places: Arc<Places>,
     bosh: Arc<link::Sessions>,
     /// Files, if they are switched on.
@@ -50,6 +56,7 @@ impl Web {
     pub fn new(door: Arc<Door>, db: Db, upload: Option<Arc<Upload>>) -> Arc<Web> {
         let connections_max = door.router().limits().http_connections_per_address_max;
         Arc::new(Web {
+            hosts: Hosts::of(door.router()),
             places: Places::new(connections_max, connections_max),
             bosh: Arc::default(),
             paces: rest::Paces::new(door.router().limits_in_force().clone()),
@@ -75,21 +82,35 @@ impl Web {
         &self.router().config().http.trusted_proxies
     }
 
-    /// Everything there is, by path. What is for operators is on the listener without TLS alone.
+    /// Everything there is, by path.
     fn routes(self: &Arc<Web>) -> Routes {
-        Routes::new()
+        let pages = pages::Pages::of(self.router()).routes();
+        watched()
             .route(websocket::PATH, any(websocket::upgrade))
             .route(bosh::PATH, any(bosh::serve))
             .route("/.well-known/host-meta", get(host_meta::xrd))
             .route("/.well-known/host-meta.json", get(host_meta::jrd))
             .route(upload::PATH, any(upload::serve))
-            .route("/health/live", get(health::live))
-            .route("/health/ready", get(health::ready))
-            .route("/metrics", get(metrics::page))
             .merge(rest::routes())
-            .merge(pages::Pages::of(self.router()).routes())
+            .merge(pages.layer(middleware::from_fn_with_state(self.clone(), client::in_private)))
             .fallback(answer::not_found)
             .layer(middleware::from_fn_with_state(self.clone(), client::tell))
             .with_state(self.clone())
     }
+
+    /// What monitoring may see, where nothing else is.
+    fn monitoring(self: &Arc<Web>) -> Routes {
+        watched()
+            .fallback(answer::not_found)
+            .layer(middleware::from_fn_with_state(self.clone(), client::tell))
+            .with_state(self.clone())
+    }
+}
+
+/// What is for operators alone; each looks who asks.
+fn watched() -> Routes<Arc<Web>> {
+    Routes::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::page))
 }

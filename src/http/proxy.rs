@@ -19,7 +19,7 @@ const SECONDS_MAX: u64 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A header: its length, and the client's address unless the proxy speaks for itself.
-type Header = (usize, Option<IpAddr>);
+pub type Header = (usize, Option<IpAddr>);
 
 /// Takes the header from a connection. `None`: the proxy speaks for itself.
 pub(super) async fn read(tcp: &mut TcpStream) -> io::Result<Option<IpAddr>> {
@@ -48,8 +48,9 @@ fn wrong() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no header of the PROXY protocol")
 }
 
-/// Reads a header; `None` while it is not whole.
-fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
+/// Reads the header at the beginning of what a connection has sent; `None` while it is not whole. What stands behind the
+/// header changes nothing, and no part of a header that is accepted is refused.
+pub fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
     let common = V2_SIGNATURE.len().min(bytes.len());
     if bytes.get(..common) == V2_SIGNATURE.get(..common) {
         return parse_v2(bytes);
@@ -58,7 +59,9 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
     if bytes.get(..common) != b"PROXY ".get(..common) {
         return Err(wrong());
     }
-    let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else {
+    // Looked for only where the line may end, or it would depend on the reads whether a longer one is taken.
+    let line = bytes.get(..V1_BYTES_MAX).unwrap_or(bytes);
+    let Some(end) = line.windows(2).position(|pair| pair == b"\r\n") else {
         return if bytes.len() < V1_BYTES_MAX {
             Ok(None)
         } else {
@@ -72,7 +75,8 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Header>> {
     let mut words = line.split(' ').skip(1);
     let address = match (words.next(), words.next()) {
         (Some("UNKNOWN"), _) => None,
-        (Some("TCP4" | "TCP6"), Some(source)) => Some(source.parse().map_err(|_| wrong())?),
+        (Some("TCP4"), Some(source)) => Some(IpAddr::V4(source.parse().map_err(|_| wrong())?)),
+        (Some("TCP6"), Some(source)) => Some(IpAddr::V6(source.parse().map_err(|_| wrong())?)),
         _ => return Err(wrong()),
     };
     Ok(Some((end + 2, address)))
@@ -135,9 +139,13 @@ mod tests {
         let v6 = address(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n").unwrap();
         assert_eq!(v6, Some(Some("2001:db8::1".to_owned())));
         let endless = [b"PROXY ".as_slice(), &[b'x'; 200]].concat();
+        let long = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 100], b"\r\n"].concat();
         for wrong in [
             b"GET / HTTP/1.1\r\n".as_slice(),
             b"PROXY TCP4 x\r\n",
+            b"PROXY TCP4 ::1 ::1 1 2\r\n",
+            b"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
+            &long,
             b"PROXY \r\n",
             &endless,
         ] {

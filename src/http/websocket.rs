@@ -90,16 +90,6 @@ fn judge(web: &Web, client: &Client, request: &Request) -> Result<HeaderValue, B
     if !has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
         return bad("the subprotocol is xmpp (RFC 7395)");
     }
-    if let Some(origin) = headers.get(header::ORIGIN)
-        && !is_welcome(web, origin, headers.get(header::HOST))
-    {
-        tracing::info!(event = "origin_refused", ?origin);
-        return Err(answer::text(
-            StatusCode::FORBIDDEN,
-            "this page may not connect here: see [http] origins",
-        )
-        .into());
-    }
     let is_plain_allowed = client.is_loopback && !web.router().config().c2s.require_tls;
     if !client.is_secure && !is_plain_allowed {
         return Err(unencrypted().into());
@@ -130,24 +120,6 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 
-/// Whether a page of this origin may connect: our own, one from the same host, or one the operator names.
-fn is_welcome(web: &Web, origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
-    let Ok(origin) = origin.to_str() else {
-        return false;
-    };
-    let config = web.router().config();
-    let same_host = || {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority.is_some() && authority == host.and_then(|host| host.to_str().ok())
-    };
-    let named = |name: &String| name == "*" || name.trim_end_matches('/').eq_ignore_ascii_case(origin);
-    same_host()
-        || config
-            .public_url()
-            .is_some_and(|own| own.as_str().eq_ignore_ascii_case(origin))
-        || config.http.origins.iter().any(named)
-}
-
 /// Takes the connection over from hyper and serves its stream.
 async fn serve(web: Arc<Web>, client: Client, place: Place, upgrade: OnUpgrade) {
     let Ok(upgraded) = upgrade.await else {
@@ -172,8 +144,8 @@ async fn serve(web: Arc<Web>, client: Client, place: Place, upgrade: OnUpgrade) 
         door.wire_before_login(),
         ping_every,
     );
-    let bindings = client.bindings.as_deref().cloned().unwrap_or_default();
-    let start = Start::Secured(Box::new(bindings));
+    // A browser shows its pages nothing of the TLS connection that a login could be bound to.
+    let start = Start::Secured(Box::default());
     // Its own task: nothing of the handshake stays.
     tokio::spawn(c2s::serve(
         door,

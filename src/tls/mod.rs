@@ -250,6 +250,14 @@ impl Witness {
     }
 }
 
+impl Witness {
+    /// Whether the client was shown a certificate that the operator has got, and not one that kIM made for itself.
+    pub fn is_certified(&self) -> bool {
+        let pair = self.chosen.get().and_then(|at| self.loaded.pairs.get(*at));
+        pair.is_some_and(|pair| !pair.is_self_signed)
+    }
+}
+
 impl std::fmt::Debug for Witness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Witness(***)")

@@ -72,5 +72,5 @@ async def test_a_taken_name_is_told(open_tab, people):
     tab = await open_tab("newcomer")
     await tab.open("/register")
     await tab.register(name, "a few words to remember")
-    await tab.sees("This username is taken.")
+    await tab.sees("This username is taken, or looks like one that is. Please choose another.")
     await tab.shot("taken")

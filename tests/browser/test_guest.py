@@ -30,6 +30,9 @@ async def test_a_guest_opens_the_lobby_and_talks_with_a_member(open_tab, people)
     assert heard["from"] == f"{room}/Wanda"
     mira.send_message(room, "welcome, Wanda", mtype="groupchat")
     await tab.hears("welcome, Wanda")
+    # Guests may not upload, so nothing offers it to them.
+    await tab.page.locator(".toggle-emojis, converse-emoji-dropdown").first.wait_for()
+    assert await tab.page.locator(".fa-paperclip, input.fileupload").count() == 0
     await tab.shot("in the room")
 
     # The page again: still Wanda, nothing to fill in.

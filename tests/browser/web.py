@@ -18,11 +18,10 @@ class WebServer(clients.Server):
     """The server of the client tests with HTTPS on a port of its own."""
 
     def __init__(self, name, home, **settings):
-        super().__init__(name, home)
+        super().__init__(name, home, **settings)
         self.port_https, self.port_http = clients.free_ports(2)
         # Not `localhost`: there Converse fetches encrypted files without TLS.
         self.url = f"https://127.0.0.1:{self.port_https}"
-        self.settings = settings
 
     def environment(self):
         return {
@@ -30,7 +29,6 @@ class WebServer(clients.Server):
             "KIM__LISTEN__HTTPS": f"127.0.0.1:{self.port_https}",
             "KIM__LISTEN__HTTP": f"127.0.0.1:{self.port_http}",
             "KIM__LISTEN__PUBLIC_URL": self.url,
-            **self.settings,
         }
 
 
@@ -48,13 +46,15 @@ class Tab:
     def __init__(self, name, server, context, page):
         self.name, self.server, self.context, self.page = name, server, context, page
         self.foreign, self.errors, self.shots = [], [], 0
+        # Whom the page may ask: where addresses begin.
+        self.known = (server.url, "data:", "blob:")
         page.set_default_timeout(PATIENCE_MILLISECONDS)
         page.on("request", self._on_request)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
 
     def _on_request(self, request):
-        if not request.url.startswith((self.server.url, "data:", "blob:")):
+        if not request.url.startswith(self.known):
             self.foreign.append(request.url)
 
     def _on_console(self, message):

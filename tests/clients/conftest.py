@@ -35,10 +35,10 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def make_server(database, tmp_path_factory):
-    """A function that makes a server of its own on a new database; the server is not started yet."""
+    """A function that makes a server of its own on a new database, with KIM__… variables; it is not started yet."""
     made = []
 
-    def make():
+    def make(**settings):
         name = f"clients-{database}-{next(_numbers)}"
         url = None
         if database == "postgres":
@@ -46,7 +46,7 @@ def make_server(database, tmp_path_factory):
             if not admin:
                 pytest.skip("KIM_TEST_POSTGRES is not set")
             url = new_postgres_database(admin, f"kim_{name.replace('-', '_')}_{secrets.token_hex(4)}")
-        server = Server(name, tmp_path_factory.mktemp(name), url)
+        server = Server(name, tmp_path_factory.mktemp(name), url, **settings)
         made.append(server)
         return server
 

@@ -33,7 +33,9 @@ class Server:
     domain = DOMAIN
     guest_domain = GUEST_DOMAIN
 
-    def __init__(self, name, home, storage_url=None):
+    def __init__(self, name, home, storage_url=None, **settings):
+        """`settings` are KIM__… variables of this server alone."""
+        self.settings = settings
         self.home = pathlib.Path(home)
         self.data = self.home / "data"
         self.certificate = self.data / CERTIFICATE
@@ -59,6 +61,7 @@ class Server:
             "KIM__REGISTRATION__OPEN": "true",
             # All tests come from one address and sign in wrongly on purpose more often than one person would.
             "KIM__LIMITS__LOGIN_FAILURES_BURST": "1000",
+            **self.settings,
         }
 
     def command(self):

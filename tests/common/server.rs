@@ -81,7 +81,11 @@ impl TestServer {
         if !toml.contains("c2s_tls =") {
             sources = sources.flag("--c2s-tls", "listen", "c2s_tls", "127.0.0.1:0");
         }
-        for (key, flag) in [("https", "--https"), ("http", "--http")] {
+        for (key, flag) in [
+            ("https", "--https"),
+            ("http", "--http"),
+            ("component", "--component"),
+        ] {
             if !toml.contains(&format!("{key} =")) {
                 sources = sources.flag(flag, "listen", key, "127.0.0.1:0");
             }
@@ -116,7 +120,7 @@ impl TestServer {
                 .expect("a listener")
         };
         TestServer {
-            https: web(|speaks| speaks != Speaks::Http),
+            https: web(|speaks| matches!(speaks, Speaks::Https | Speaks::Both)),
             http: web(|speaks| speaks == Speaks::Http),
             tcp: address(Security::StartTls),
             direct: address(Security::DirectTls),

@@ -209,7 +209,8 @@ async fn what_is_no_stanza_ends_the_stream() {
             "<iq type='get' id='1' from='localhost'><ping xmlns='urn:xmpp:ping'/></iq>",
             "invalid-from",
         ),
-        ("<presence from='mallory@localhost/other'/>", "invalid-from"),
+        ("<presence from='bob@localhost/other'/>", "invalid-from"),
+        ("<iq type='ask' id='1' from='bob@localhost'/>", "invalid-from"),
     ] {
         let mut mallory = Person::connect(&kim, "mallory@localhost/lair").await;
         mallory.say(xml).await;

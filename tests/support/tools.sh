@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is not there yet: tools.sh [packages|python|deny]…   (no argument: all three)
-# Debian packages only when a command is missing; Python packages in .venv; cargo-deny in .cache/tools.
+# Installs what the tests need and is not there yet: tools.sh [packages|python|deny|clients]…   (no argument: all four)
+# Debian packages only when a command is missing; Python packages in .venv; cargo-deny in .cache/tools; the programs of the
+# client tests in .cache/clients.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,8 +21,15 @@ packages() {
     has_venv || missing+=(python3-venv)
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v npm >/dev/null || missing+=(npm)
+    # A gateway that is connected as an external component.
+    command -v biboumi >/dev/null || missing+=(biboumi)
     # The browser tests run in a real one; the fonts are for the pages in Chinese.
     has_chromium || missing+=(chromium fonts-dejavu-core fonts-noto-cjk)
+    # For Smack. On other systems its tests are skipped without them.
+    if command -v apt-get >/dev/null; then
+        command -v javac >/dev/null || missing+=(default-jdk-headless)
+        command -v mvn >/dev/null || missing+=(maven)
+    fi
     [ ${#missing[@]} -eq 0 ] && return 0
 
     if ! command -v apt-get >/dev/null; then
@@ -61,10 +69,55 @@ deny() {
     rm -rf .cache/tools-build
 }
 
-[ $# -gt 0 ] || set -- packages python deny
+# made_of NAME FILE…: whether NAME was built from these files as they are now; `built_of` records that.
+made_of() { cat "${@:2}" | cmp -s - ".cache/clients/$1.made-of"; }
+built_of() { cat "${@:2}" >".cache/clients/$1.made-of"; }
+
+clients() {
+    local from=tests/clients to=$PWD/.cache/clients sources
+    mkdir -p "$to"
+    if command -v javac >/dev/null && command -v mvn >/dev/null; then
+        mapfile -t sources < <(find $from/smack -name pom.xml -o -name '*.java' | sort)
+        if [ ! -f "$to/smack/smack-client-1.jar" ] || ! made_of smack "${sources[@]}"; then
+            echo "tools: building the client on Smack"
+            rm -rf "$to/smack"
+            mvn --quiet --batch-mode -Dstyle.color=never --file $from/smack/pom.xml package
+            built_of smack "${sources[@]}"
+        fi
+    else
+        echo "tools: Smack is not tested: it needs a JDK and Maven"
+    fi
+    if ! command -v go >/dev/null; then
+        echo "tools: go-xmpp is not tested: it needs Go"
+    elif ! go_is_new_enough; then
+        echo "tools: go-xmpp is not tested: it needs a newer Go"
+    else
+        sources=($from/go_xmpp/{go.mod,go.sum,main.go})
+        if [ ! -x "$to/go-xmpp" ] || ! made_of go-xmpp "${sources[@]}"; then
+            echo "tools: building the client on go-xmpp"
+            (cd $from/go_xmpp && go build -o "$to/go-xmpp" .)
+            built_of go-xmpp "${sources[@]}"
+        fi
+    fi
+    sources=($from/stanza/package{,-lock}.json)
+    if [ ! -d $from/stanza/node_modules ] || ! made_of stanza "${sources[@]}"; then
+        echo "tools: installing stanza"
+        (cd $from/stanza && npm ci --silent)
+        built_of stanza "${sources[@]}"
+    fi
+}
+
+# The version that go.mod names, without downloading another Go.
+go_is_new_enough() {
+    local wanted
+    wanted=$(sed -n 's/^go //p' tests/clients/go_xmpp/go.mod)
+    printf '%s\n' "$wanted" "$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')" | sort -CV
+}
+
+[ $# -gt 0 ] || set -- packages python deny clients
 for part in "$@"; do
     case "$part" in
-        packages | python | deny) "$part" ;;
+        packages | python | deny | clients) "$part" ;;
         *) echo "tools: unknown part '$part'" >&2; exit 2 ;;
     esac
 done

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use kim_core::wire::Element;
 
-use crate::common::TestServer;
+use crate::common::{PASSWORD, Scram, TestServer};
 use crate::http::{self, Answer, Http};
 use crate::session::Carrier;
 
@@ -20,6 +20,8 @@ pub struct Bosh {
     created: Option<Element>,
     /// The last request and its answer, for the test of repeating.
     last: (String, String),
+    /// Says no more than it must: a restart names no domain, a stanza no namespace.
+    is_terse: bool,
 }
 
 impl Bosh {
@@ -31,6 +33,7 @@ impl Bosh {
             inbox: VecDeque::new(),
             created: None,
             last: Default::default(),
+            is_terse: false,
         }
     }
 
@@ -70,13 +73,21 @@ impl Carrier for Bosh {
             self.sid = created.attr("sid").map(|sid| sid.into_owned());
             self.created = Some(created);
         } else {
-            self.post(&format!("to='{domain}' xmpp:restart='true'"), "").await;
+            let to = if self.is_terse {
+                String::new()
+            } else {
+                format!("to='{domain}'")
+            };
+            self.post(&format!("{to} xmpp:restart='true'"), "").await;
         }
         self.next().await
     }
 
     async fn send(&mut self, xml: &str) {
-        self.post("", xml).await;
+        match self.is_terse {
+            true => self.post("", &xml.replace(" xmlns='jabber:client'", "")).await,
+            false => self.post("", xml).await,
+        };
     }
 
     async fn next(&mut self) -> Element {
@@ -131,6 +142,42 @@ async fn a_session_in_requests() {
     assert_eq!(end.attr("type").as_deref(), Some("terminate"));
     let gone = alice.post("", "").await;
     assert_eq!(gone.attr("condition").as_deref(), Some("item-not-found"));
+}
+
+#[tokio::test]
+async fn a_client_may_say_no_more_than_it_must() {
+    // XEP-0206 §2: stanzas without a namespace of their own; §5: a restart without a domain.
+    let server = TestServer::start().await;
+    server.account("alice@localhost").await;
+    let mut bob = server.session("bob@localhost/phone").await;
+    let mut alice = Bosh::connect(&server).await;
+    alice.is_terse = true;
+    alice.session("alice@localhost/web").await;
+    alice
+        .send("<message to='bob@localhost/phone' type='chat'><body>terse</body><x xmlns='urn:x'><y/></x></message>")
+        .await;
+    let heard = bob.next_text().await;
+    assert!(
+        heard.contains("<body>terse</body><x xmlns='urn:x'><y/></x>") && !heard.contains(NS),
+        "{heard}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_offered_to_bind_a_login_to() {
+    let server = TestServer::start().await;
+    server.account("alice@localhost").await;
+    let mut alice = Bosh::connect(&server).await;
+    let features = alice.open("localhost").await;
+    let offered = features.as_str();
+    assert!(
+        offered.contains("SCRAM-SHA-256<") && !offered.contains("-PLUS"),
+        "{offered}"
+    );
+    assert!(!offered.contains("urn:xmpp:sasl-cb:0"), "{offered}");
+    alice
+        .log_in_with(Scram::new("alice", PASSWORD).flag("y"), "localhost")
+        .await;
 }
 
 #[tokio::test]
@@ -206,7 +253,7 @@ async fn what_is_no_request_is_refused() {
     let options = http::ask(
         &server,
         "OPTIONS /http-bind",
-        "Origin: https://a.example\r\n",
+        "Origin: https://localhost\r\n",
         b"",
     )
     .await;

@@ -119,7 +119,7 @@ async fn a_proxy_that_is_trusted_is_believed() {
     let with = async |header: &'static str| {
         let mut http = Http::plain(server.http).await;
         http.send(header).await;
-        http.send("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        http.send("GET /.well-known/host-meta HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await;
         let answer = http.answer(false).await.map(|answer| answer.status);
         (http, answer)
@@ -132,6 +132,10 @@ async fn a_proxy_that_is_trusted_is_believed() {
     assert_eq!(answer, Some(200));
     let (_third, answer) = with("").await;
     assert_eq!(answer, None, "no header, no service");
+    // Its client is not on this machine, whatever the connection looks like.
+    let mut http = Http::plain(server.http).await;
+    http.send("PROXY TCP4 192.0.2.3 198.51.100.1 1 2\r\n").await;
+    assert_eq!(http.ask("GET /metrics", "", b"").await.status, 404);
 }
 
 #[tokio::test]

@@ -319,6 +319,45 @@ async fn two_at_once_make_one_file(server: Files) {
 }
 
 #[tokio::test]
+async fn an_account_uploads_a_few_files_at_once_and_hinders_nobody() {
+    let server = TestServer::start().await;
+    let mut alice = server.session("alice@localhost/phone").await;
+    let mut bob = server.session("bob@localhost/phone").await;
+    let file = content(1_000);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let (path, _) = slot(&mut alice, "a.bin", file.len(), "").await;
+        let mut slow = Http::tls(server.https).await;
+        slow.send(format!(
+            "PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        ))
+        .await;
+        held.push(slow);
+    }
+    let refused = async {
+        loop {
+            let (path, _) = slot(&mut alice, "b.bin", file.len(), "").await;
+            let answer = put(&server, &path, "", &file).await;
+            if answer.status == 429 {
+                assert!(answer.header("retry-after").is_some(), "{}", answer.head);
+                return;
+            }
+            assert_eq!(answer.status, 201, "until the others have got their turns");
+        }
+    };
+    tokio::time::timeout(crate::common::PATIENCE, refused)
+        .await
+        .expect("no fifth at once");
+    let (path, _) = slot(&mut bob, "c.bin", file.len(), "").await;
+    assert_eq!(put(&server, &path, "", &file).await.status, 201);
+    // Those that wait come to their end.
+    for mut slow in held {
+        slow.send(&file).await;
+        assert_eq!(slow.answer(false).await.expect("an answer").status, 201);
+    }
+}
+
+#[tokio::test]
 async fn pages_from_elsewhere_may_upload() {
     // §8
     let server = TestServer::start().await;

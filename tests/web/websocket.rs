@@ -1,5 +1,7 @@
 //! RFC 7395 over RFC 6455.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use kim_core::wire::Element;
 use tokio::net::TcpStream;
@@ -8,16 +10,15 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use crate::common::{ChannelBinding, PATIENCE, Scram, TestServer, TlsOptions};
+use crate::common::{PASSWORD, PATIENCE, Scram, TestServer, TlsOptions, decoded};
 use crate::http::{self, Http, Io};
-use crate::session::{Carrier, STREAMS};
+use crate::session::{Carrier, SASL, STREAMS};
 
 const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
 
 /// A WebSocket.
 pub struct Ws {
     socket: WebSocketStream<Box<dyn Io>>,
-    binding: ChannelBinding,
     /// The server's last `<open/>`.
     opened: Option<Element>,
 }
@@ -27,11 +28,10 @@ impl Ws {
         let tcp = TcpStream::connect(server.https).await.expect("a connection");
         let tls = TlsOptions::default().alpn("http/1.1").connect(tcp).await;
         let tls = tls.expect("a handshake");
-        let binding = ChannelBinding::of(tls.get_ref().1);
-        Ws::over(Box::new(tls), binding).await
+        Ws::over(Box::new(tls)).await
     }
 
-    async fn over(io: Box<dyn Io>, binding: ChannelBinding) -> Ws {
+    async fn over(io: Box<dyn Io>) -> Ws {
         let mut request = "ws://localhost/xmpp-websocket"
             .into_client_request()
             .expect("a request");
@@ -42,11 +42,7 @@ impl Ws {
             .await
             .expect("an upgrade");
         assert_eq!(response.headers()["sec-websocket-protocol"], "xmpp");
-        Ws {
-            socket,
-            binding,
-            opened: None,
-        }
+        Ws { socket, opened: None }
     }
 
     async fn online(server: &TestServer, jid: &str) -> Ws {
@@ -77,7 +73,12 @@ impl Ws {
                     }
                 }
                 Message::Close(frame) => {
-                    assert_eq!(u16::from(frame.expect("a code").code), 1000);
+                    // RFC 6455 §7.4.1: a message that is too big has a code of its own.
+                    let code = match condition.as_deref() {
+                        Some("policy-violation") => 1009,
+                        _ => 1000,
+                    };
+                    assert_eq!(u16::from(frame.expect("a code").code), code);
                     return condition;
                 }
                 other => panic!("{other:?}"),
@@ -138,19 +139,18 @@ async fn a_browser_and_a_phone_talk() {
 }
 
 #[tokio::test]
-async fn a_login_can_be_bound_to_our_own_tls() {
+async fn nothing_is_offered_that_a_browser_cannot_bind_a_login_to() {
     let server = TestServer::start().await;
     server.account("alice@localhost").await;
     let mut alice = Ws::connect(&server).await;
     let features = alice.open("localhost").await;
-    assert!(
-        features.as_str().contains("SCRAM-SHA-256-PLUS"),
-        "{}",
-        features.as_str()
-    );
-    assert!(!features.as_str().contains("starttls"), "{}", features.as_str());
-    let exporter = alice.binding.exporter.clone();
-    let scram = Scram::new("alice", crate::common::PASSWORD).plus("tls-exporter", &exporter);
+    let offered = features.as_str();
+    assert!(offered.contains("SCRAM-SHA-256<"), "{offered}");
+    for not_offered in ["-PLUS", "urn:xmpp:sasl-cb:0", "starttls"] {
+        assert!(!offered.contains(not_offered), "{offered}");
+    }
+    // RFC 5802 §6: a client that could bind says so, and nobody has hidden an offer from it.
+    let scram = Scram::new("alice", crate::common::PASSWORD).flag("y");
     alice.log_in_with(scram, "localhost").await;
     alice.bind("web").await;
 }
@@ -257,13 +257,84 @@ async fn a_message_holds_one_element() {
 }
 
 #[tokio::test]
+async fn white_space_around_an_element_is_nobody_s() {
+    let server = TestServer::start().await;
+    server.account("alice@localhost").await;
+    for space in ["\n", " \r\n"] {
+        let open = format!("{space}<open xmlns='{FRAMING}' to='localhost' version='1.0'/>{space}");
+        let mut ws = Ws::connect(&server).await;
+        ws.send(&open).await;
+        assert!(ws.next().await.is("open", FRAMING));
+        ws.next().await;
+        let mut scram = Scram::new("alice", PASSWORD);
+        let first = STANDARD.encode(scram.first());
+        ws.send(&format!(
+            "{space}<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{first}</auth>{space}"
+        ))
+        .await;
+        let answer = STANDARD.encode(scram.answer(&decoded(&ws.next().await)));
+        ws.send(&format!(
+            "{space}<response xmlns='{SASL}'>{answer}</response>{space}"
+        ))
+        .await;
+        assert!(ws.next().await.is("success", SASL));
+        // A declaration may stand before the opening, and white space before it.
+        ws.send(&format!("{space}<?xml version='1.0'?>{open}")).await;
+        assert!(ws.next().await.is("open", FRAMING));
+        ws.next().await;
+        ws.bind("web").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_element_counts_before_login_too() {
+    let server = TestServer::configured("[limits]\nlogin_seconds_max = 600\n").await;
+    let mut ws = Ws::connect(&server).await;
+    ws.open("localhost").await;
+    ws.send(&" ".repeat(20_000)).await;
+    assert_eq!(ws.end().await.as_deref(), Some("policy-violation"));
+    // Pings, answered or not: a hundred elements' worth of them, and then it is enough.
+    let mut ws = Ws::connect(&server).await;
+    ws.open("localhost").await;
+    let mut sent = 0;
+    while sent < 10_000
+        && ws
+            .socket
+            .send(Message::Ping(vec![0_u8; 120].into()))
+            .await
+            .is_ok()
+    {
+        sent += 1;
+        // Its answer is read, so that it is not unread answers that end it.
+        match ws.message().await {
+            Message::Pong(_) => {}
+            Message::Text(text) => {
+                assert!(text.contains("policy-violation"), "{text}");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1_000..9_999).contains(&sent), "{sent}");
+}
+
+#[tokio::test]
 async fn breaches_of_the_protocol_end_the_connection() {
-    // RFC 6455 §5: no mask, reserved bits, binary. The code of the closing frame says what it was.
+    // RFC 6455 §5 and §7.4.1: no mask, reserved bits, opcodes, control frames, binary, text that is none. The code of the
+    // closing frame says what it was.
     let server = TestServer::start().await;
     for (bytes, code) in [
         (vec![0x81, 1, b'x'], 1002_u16),
         (vec![0xC1, 0x81, 0, 0, 0, 0, b'x'], 1002),
+        (vec![0x83, 0x81, 0, 0, 0, 0, b'x'], 1002),
+        (vec![0x09, 0x80, 0, 0, 0, 0], 1002),
+        (vec![0x80, 0x81, 0, 0, 0, 0, b'x'], 1002),
+        (vec![0x88, 0x81, 0, 0, 0, 0, 3], 1002),
+        (vec![0x88, 0x82, 0, 0, 0, 0, 3, 237], 1002),
         (vec![0x82, 0x81, 0, 0, 0, 0, b'x'], 1003),
+        (vec![0x81, 0x81, 0, 0, 0, 0, 0xFF], 1007),
+        (vec![0x81, 0x83, 0, 0, 0, 0, b'<', b'a', 0xC3], 1007),
+        (vec![0x88, 0x83, 0, 0, 0, 0, 3, 232, 0xFF], 1007),
     ] {
         let mut http = Http::tls(server.https).await;
         let answer = http.ask("GET /xmpp-websocket", HANDSHAKE, b"").await;
@@ -346,7 +417,7 @@ async fn without_tls_only_behind_a_trusted_proxy() {
     let server = TestServer::configured("[c2s]\nrequire_tls = false").await;
     server.account("alice@localhost").await;
     let tcp = TcpStream::connect(server.http).await.expect("a connection");
-    let mut alice = Ws::over(Box::new(tcp), ChannelBinding::default()).await;
+    let mut alice = Ws::over(Box::new(tcp)).await;
     alice.session("alice@localhost/web").await;
 }
 

@@ -210,6 +210,18 @@ impl Kim {
     pub async fn crash_and_start_again(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
+        self.start_again().await;
+    }
+
+    /// Ends it as an operator does (SIGTERM), and starts it again on the same data.
+    pub async fn stop_and_start_again(&mut self) {
+        if let Err(why) = self.try_stop() {
+            panic!("{why}");
+        }
+        self.start_again().await;
+    }
+
+    async fn start_again(&mut self) {
         self.starts += 1;
         self.log.set_extension(format!("{}.log", self.starts));
         let mut starting = Starting(Some(spawn(&self.folder, &self.log)));

@@ -1,6 +1,7 @@
 // Brings the chat client into a page: signs in, registers, or enters a room as a guest. What is to be done stands in the
 // page, in the attribute data-page of <body>; nothing here is decided by the address bar.
 
+import { sayWhenAway } from './away.js';
 import { encryptWhenPossible } from './encrypt.js';
 import { opensWebSocket } from './reach.js';
 import { RegistrationError, register } from './register.js';
@@ -48,7 +49,6 @@ const settings = {
 
 let client = null;
 let wake = null;
-let earlier;
 
 // Behind our own form Converse keeps one of its own ready, with a footer that fetches its sponsors' logos.
 customElements.define('converse-footer', class extends HTMLElement {});
@@ -82,8 +82,8 @@ async function start(more) {
         initialize() {
             inner = this._converse;
             const { api } = inner;
-            if (earlier) keepAddress(inner, earlier);
             encryptWhenPossible(inner);
+            sayWhenAway(inner, words);
             // Converse has just noted whose session to go on with: at once, since the page may be left at any moment.
             api.listen.on('afterResourceBinding', keepAccount);
             for (const event of ['connected', 'reconnected']) {
@@ -219,30 +219,6 @@ async function makeAccount({ name, password, again, trusted }) {
     if (page.room) await client.api.rooms.open(page.room, { nick: jid.split('@')[0] });
 }
 
-/** The address with resource that this tab had before it was loaded anew, if its session may still wait at the server. */
-function earlierAddress(bare) {
-    const id = `converse.session-${bare}`;
-    const kept = sessionStorage.getItem(`converse-session/${id}-${id}`);
-    const { jid, smacks_stream_id: stream } = JSON.parse(kept ?? '{}');
-    return stream && jid?.startsWith(`${bare}/`) ? jid : undefined;
-}
-
-/**
- * Converse makes up a new resource when the page is loaded anew, also where it then resumes the session of the old one: the
- * server would take what it sends for somebody else's. It names itself more than once before it is signed in.
- */
-function keepAddress(inner, jid) {
-    const resource = jid.slice(jid.indexOf('/') + 1);
-    let signingIn = true;
-    inner.api.listen.once('connected', () => { signingIn = false; });
-    inner.api.listen.on('setUserJID', () => {
-        if (!signingIn || inner.session.get('jid') === jid) return;
-        inner.session.save({ jid, resource });
-        Object.assign(inner, { jid, resource });
-        inner.api.connection.get().jid = jid;
-    });
-}
-
 /**
  * Writes down what the next page goes on with. Converse does so too, but only when it was quiet for a moment: a page that is
  * left before has forgotten it.
@@ -261,7 +237,6 @@ async function keepKeys({ state }) {
 /** Goes on with the session that this browser had. */
 async function goOn(bare) {
     document.documentElement.classList.add('starting');
-    earlier = earlierAddress(bare);
     const inner = await start({});
     const connection = inner.api.connection.get();
     const { Status } = window.converse.env.Strophe;

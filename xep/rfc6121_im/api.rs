@@ -6,7 +6,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Event;
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::Router;
+use kim_core::router::{Destination, Router};
 use kim_core::session::Session;
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 
@@ -15,6 +15,7 @@ use super::directed::Directed;
 use super::follow;
 pub use super::item::{Item, Roster};
 use super::offline::Offline;
+pub use super::pace::Pace;
 pub use super::rosters::Interested;
 use super::rosters::Rosters;
 use super::store::roster_change::Changed;
@@ -89,7 +90,8 @@ impl Subscriptions {
             .map(drop)
     }
 
-    /// Asks a contact for its presence in an account's name (RFC 6121 §3.1).
+    /// Asks a contact for its presence in an account's name (RFC 6121 §3.1). Of a contact whose server cannot be reached no
+    /// answer would come, so nothing is done.
     pub async fn request(
         &self,
         router: &Arc<Router>,
@@ -97,6 +99,9 @@ impl Subscriptions {
         contact: &BareJid,
         cx: &mut Cx,
     ) -> Result<(), Fault> {
+        if router.destination(contact.domain()) == Destination::Remote {
+            return Ok(());
+        }
         let edit = Edit::Outbound(Act::Subscribe);
         self.rosters.change(router, account, contact, edit).await?;
         let kind = Kind::Presence(PresenceType::Subscribe);

@@ -22,6 +22,8 @@ pub enum Edit {
     },
     /// A client removed the item (§2.5).
     Remove,
+    /// The contact's server cannot be reached: no answer to a request will come (§3.1.3).
+    Unreachable,
     /// Both sides have agreed elsewhere: each sees the other (XEP-0401 §5.5).
     Befriend,
 }
@@ -91,6 +93,16 @@ pub fn apply(before: Option<&Item>, contact: &BareJid, edit: &Edit) -> Option<Ou
                 ..Item::new(contact.clone())
             };
             farewell(was)
+        }
+        Edit::Unreachable => {
+            if item.state.outgoing == Half::Asked {
+                item.state.outgoing = Half::No;
+            }
+            Follow {
+                pass: false,
+                send: Vec::new(),
+                tell: Tell::Nothing,
+            }
         }
         Edit::Befriend => {
             let tell = if item.state.is_from() {

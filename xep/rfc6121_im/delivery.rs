@@ -32,7 +32,7 @@ impl On<Arrival> for Messages {
 }
 
 /// §8.5.2 for the bare JID, §8.5.3 for a full one.
-fn choose(kind: MessageType, to: &Jid, sessions: Several) -> Verdict {
+pub fn choose(kind: MessageType, to: &Jid, sessions: Several) -> Verdict {
     if !to.is_bare()
         && let Some(session) = sessions.iter().find(|session| session.jid == *to)
     {

@@ -41,5 +41,5 @@ pub fn is_our_delay(router: &Router, child: &El<'_>) -> bool {
         && child
             .attr("from")
             .and_then(|from| Jid::parse(&from).ok())
-            .is_some_and(|from| from.is_domain() && router.host(from.domain()).is_some())
+            .is_some_and(|from| from.is_domain() && router.destination(from.domain()).is_served())
 }

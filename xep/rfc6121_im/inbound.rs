@@ -6,7 +6,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Arrival, Verdict};
 use kim_core::hook::{Flow, On};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::session::Session;
 use kim_core::stanza::{Kind, PresenceType};
 use smallvec::SmallVec;
@@ -59,7 +59,7 @@ impl Incoming {
         let Some(contact) = event.stanza.from.as_ref().map(|from| from.bare()) else {
             return Ok(Verdict::Dropped);
         };
-        if contact == account || router.host(account.domain()) != Some(Host::Users) {
+        if contact == account || router.destination(account.domain()) != Destination::Users {
             return Ok(Verdict::Dropped);
         }
         event.stanza.from = Some(contact.clone().into());

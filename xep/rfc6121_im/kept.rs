@@ -1,5 +1,6 @@
 //! The one place where a stanza becomes the bytes that are stored, and a stanza again.
 
+use kim_core::jid::BareJid;
 use kim_core::seal;
 use kim_core::stanza::Stanza;
 
@@ -8,14 +9,14 @@ pub fn to_bytes(stanza: &Stanza) -> Vec<u8> {
     stanza.to_xml().into_bytes()
 }
 
-/// The stanza of a stored form. What cannot be read is logged and left out: a damaged row must not keep an account from
-/// signing in.
-pub fn from_bytes(bytes: &[u8]) -> Option<Stanza> {
+/// The stanza of a stored form that belongs to an account. What cannot be read is logged and left out: a damaged row must
+/// not keep the account from signing in.
+pub fn from_bytes(account: &BareJid, bytes: &[u8]) -> Option<Stanza> {
     let stanza = std::str::from_utf8(bytes)
         .ok()
         .and_then(|xml| Stanza::parse(xml).ok());
     if stanza.is_none() {
-        tracing::error!(event = "stored_stanza_unreadable", bytes = bytes.len());
+        tracing::error!(event = "stored_stanza_unreadable", %account, bytes = bytes.len());
     }
     stanza
 }
@@ -27,12 +28,12 @@ pub fn seal(stanza: &Stanza, key: &seal::Key, place: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// The stanza of a sealed form; what cannot be opened is left out like what cannot be read.
-pub fn open(sealed: &[u8], key: &seal::Key, place: &[Vec<u8>]) -> Option<Stanza> {
+pub fn open(account: &BareJid, sealed: &[u8], key: &seal::Key, place: &[Vec<u8>]) -> Option<Stanza> {
     let aad: Vec<&[u8]> = place.iter().map(Vec::as_slice).collect();
     match key.open(&aad, sealed) {
-        Ok(bytes) => from_bytes(&bytes),
+        Ok(bytes) => from_bytes(account, &bytes),
         Err(error) => {
-            tracing::error!(event = "stored_stanza_unreadable", bytes = sealed.len(), %error);
+            tracing::error!(event = "stored_stanza_unreadable", %account, bytes = sealed.len(), %error);
             None
         }
     }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
-use kim_core::events::{AccountRemoved, Arrival, Departure, SessionEnded, Undelivered};
+use kim_core::events::{
+    AccountErased, AccountRemoved, Arrival, Departure, NoSuchAccount, SessionEnded, Undelivered,
+};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
@@ -27,8 +29,10 @@ mod inbound;
 mod item;
 mod kept;
 mod locks;
+mod nobody;
 mod offline;
 mod outbound;
+mod pace;
 mod presence;
 mod probe;
 mod removal;
@@ -127,21 +131,18 @@ impl Module for Im {
                 rosters: rosters.clone(),
             },
         );
-        house.on::<Departure>(
-            Stage::Deliver,
-            presence::Outgoing {
-                rosters: rosters.clone(),
-                offline: offline.clone(),
-            },
-        );
-        house.on::<SessionEnded>(
-            Stage::Deliver,
-            presence::Outgoing {
-                rosters: rosters.clone(),
-                offline: offline.clone(),
-            },
-        );
-        house.on::<AccountRemoved>(Stage::Deliver, removal::Farewell { rosters, offline });
+        house.on::<NoSuchAccount>(Stage::Deliver, nobody::NotHere::new(offline.clone()));
+        let requests = Arc::new(outbound::Requests::new());
+        let outgoing = || presence::Outgoing {
+            rosters: rosters.clone(),
+            offline: offline.clone(),
+            requests: requests.clone(),
+        };
+        house.on::<Departure>(Stage::Deliver, outgoing());
+        house.on::<SessionEnded>(Stage::Deliver, outgoing());
+        let farewell = removal::Farewell { rosters, offline };
+        house.on::<AccountRemoved>(Stage::Deliver, farewell.clone());
+        house.on::<AccountErased>(Stage::Deliver, farewell);
 
         let feature = |xml: &'static str| move |_: &_, _: &str| Some(xml.to_owned());
         house.stream_feature(

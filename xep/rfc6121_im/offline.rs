@@ -18,7 +18,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::Undelivered;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::seal::{self, Seals};
 use kim_core::session::{Presence, Session};
 use kim_core::stanza::{self, Stanza};
@@ -37,7 +37,7 @@ const BATCH_BYTES_MAX: usize = 262_144;
 const LOOK_MS: u64 = 20;
 /// Accounts whose usage is remembered.
 const USAGES_MAX: usize = 10_000;
-/// Messages counted in memory before the database is asked again: other nodes keep messages too.
+/// Messages judged by what is counted in memory before the database is asked again: other nodes keep messages too.
 const COUNTED_MESSAGES_MAX: usize = 64;
 
 /// A session that is being handed messages that waited; it takes no live ones yet.
@@ -57,7 +57,7 @@ impl Catching {
     }
 }
 
-/// How much an account is known to have waiting, and how many messages were counted since the database was asked.
+/// How much an account is known to have waiting, and how many messages were judged by that since the database was asked.
 #[derive(Clone, Copy)]
 struct Counted {
     usage: Usage,
@@ -92,7 +92,12 @@ impl Offline {
         self.limits.now().offline_messages_max
     }
 
-    /// Forgets everything that waits for an account: its client has it from elsewhere, or the account goes.
+    /// Whether messages wait here at all.
+    pub fn is_kept(&self) -> bool {
+        self.messages_max() > 0
+    }
+
+    /// Forgets everything that waits for an account: its client has it from elsewhere.
     pub async fn clear(&self, account: &BareJid) -> Result<(), Fault> {
         let _held = self.locks.hold(account).await;
         self.forget_usage(account);
@@ -117,49 +122,46 @@ impl Offline {
             // XEP-0160 §2: the queue is full.
             return Err(Condition::ServiceUnavailable.into());
         }
-        self.count(account, usage, sealed.len());
+        self.count(account, sealed.len());
         cx.store(&self.store.sink, Waiting::new(account, key, sealed));
         // Under the lock that its caller holds: whoever comes next must find it in the queue.
         cx.flush();
         Ok(())
     }
 
+    /// How much waits for an account, committed or not. Its caller holds the account's lock.
     async fn usage(&self, account: &BareJid) -> Result<Usage, Fault> {
-        let known = self
-            .usages
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(account)
-            .copied();
-        match known {
-            Some(Counted { usage, since })
-                if since < COUNTED_MESSAGES_MAX
-                    && usage.messages < self.messages_max()
-                    && usage.bytes < self.bytes_max =>
-            {
-                Ok(usage)
-            }
-            _ => {
-                self.forget_usage(account);
-                Ok(self.store.usage(account).await?)
-            }
+        if let Some(usage) = self.known_usage(account) {
+            return Ok(usage);
         }
-    }
-
-    fn count(&self, account: &BareJid, usage: Usage, bytes: usize) {
+        let usage = self.store.usage(account).await?;
         let mut usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
         if usages.len() >= USAGES_MAX && !usages.contains_key(account) {
             usages.clear();
         }
-        let since = usages.get(account).map_or(0, |counted| counted.since) + 1;
-        let usage = Usage {
-            messages: usage.messages + 1,
-            bytes: usage.bytes + bytes,
-        };
-        usages.insert(account.clone(), Counted { usage, since });
+        usages.insert(account.clone(), Counted { usage, since: 0 });
+        Ok(usage)
     }
 
-    fn forget_usage(&self, account: &BareJid) {
+    fn known_usage(&self, account: &BareJid) -> Option<Usage> {
+        let mut usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = usages
+            .get_mut(account)
+            .filter(|counted| counted.since < COUNTED_MESSAGES_MAX)?;
+        counted.since += 1;
+        Some(counted.usage)
+    }
+
+    /// One more waits.
+    fn count(&self, account: &BareJid, bytes: usize) {
+        let mut usages = self.usages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = usages.get_mut(account) {
+            counted.usage.messages += 1;
+            counted.usage.bytes += bytes;
+        }
+    }
+
+    pub(super) fn forget_usage(&self, account: &BareJid) {
         self.usages
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -219,6 +221,7 @@ impl Offline {
                 cx.deliver(session, Arc::new(stanza));
             }
             router.finish(cx).await;
+            let _held = self.locks.hold(&session.account).await;
             self.store.delete(&session.account, keys).await?;
             self.forget_usage(&session.account);
         }
@@ -241,7 +244,7 @@ impl Offline {
             }
             queued_bytes += bytes.len();
             keys.push(key);
-            let stanza = kept::open(&bytes, sealing, &aad(&session.account, key));
+            let stanza = kept::open(&session.account, &bytes, sealing, &aad(&session.account, key));
             stanzas.extend(stanza.map(|stanza| stamped(router, session, stanza, key)));
         }
         (keys, stanzas)
@@ -296,7 +299,9 @@ pub struct Keep {
 impl On<Undelivered> for Keep {
     async fn on(&self, event: &mut Undelivered, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router().clone();
-        if self.offline.messages_max() == 0 || router.host(event.account.domain()) != Some(Host::Users) {
+        if self.offline.messages_max() == 0
+            || router.destination(event.account.domain()) != Destination::Users
+        {
             return Ok(Flow::Next);
         }
         match worth::of(&event.stanza) {

@@ -2,17 +2,51 @@
 
 use std::sync::Arc;
 
+use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
-use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::BareJid;
-use kim_core::router::Router;
+use kim_core::router::{Destination, Router};
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 
 use super::change::Edit;
 use super::follow;
+use super::pace::Pace;
 use super::presence::Outgoing;
 use super::subscription::Act;
+
+/// Requests to one contact that may leave at once, and seconds until another may: each of them is shown to somebody.
+const TO_ONE: (u32, u32) = (5, 300);
+/// The same for all requests of an account.
+const TO_ALL: (u32, u32) = (100, 60);
+
+/// How often accounts may ask for others' presence.
+pub struct Requests {
+    to_one: Pace<(BareJid, BareJid)>,
+    to_all: Pace<BareJid>,
+}
+
+impl Requests {
+    /// Nobody has asked yet.
+    pub fn new() -> Requests {
+        Requests {
+            to_one: Pace::new(TO_ONE.0, TO_ONE.1),
+            to_all: Pace::new(TO_ALL.0, TO_ALL.1),
+        }
+    }
+
+    fn take(&self, account: &BareJid, contact: &BareJid, now: Timestamp) -> Result<(), Fault> {
+        let pair = (account.clone(), contact.clone());
+        if self.to_one.take(&pair, now) && self.to_all.take(account, now) {
+            return Ok(());
+        }
+        Err(StanzaError::new(Condition::PolicyViolation)
+            .kind(ErrorType::Wait)
+            .text("you are sending subscription requests too quickly; try again in a few minutes")
+            .into())
+    }
+}
 
 impl Outgoing {
     /// Both addresses are made bare (§3.1.2). Nobody can subscribe to himself, and a guest to nobody.
@@ -29,6 +63,16 @@ impl Outgoing {
             return Err(StanzaError::new(Condition::NotAllowed).into());
         }
         let account = &session.account;
+        if act == Act::Subscribe {
+            if router.destination(contact.domain()) == Destination::Remote {
+                // Nobody can ever answer: the roster must not say that an answer is awaited.
+                self.rosters
+                    .change(router, account, contact, Edit::Unreachable)
+                    .await?;
+                return Err(Condition::RemoteServerNotFound.into());
+            }
+            self.requests.take(account, contact, cx.received)?;
+        }
         let changed = self
             .rosters
             .change(router, account, contact, Edit::Outbound(act))

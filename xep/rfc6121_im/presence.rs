@@ -9,7 +9,7 @@ use kim_core::events::{Departure, SessionEnded};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::session::{Presence, Session};
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 
@@ -17,6 +17,7 @@ use super::api::{Audience, PresenceChanged};
 use super::directed::Directed;
 use super::item::Roster;
 use super::offline::Offline;
+use super::outbound::Requests;
 use super::rosters::Rosters;
 use super::{follow, kept, probe};
 
@@ -29,6 +30,8 @@ pub struct Outgoing {
     pub rosters: Arc<Rosters>,
     /// Messages that wait.
     pub offline: Arc<Offline>,
+    /// How often accounts may ask for others' presence.
+    pub requests: Arc<Requests>,
 }
 
 impl On<Departure> for Outgoing {
@@ -155,7 +158,7 @@ impl Outgoing {
         }
         for (contact, request) in self.rosters.store().requests(&session.account).await? {
             let request = request
-                .and_then(|bytes| kept::from_bytes(&bytes))
+                .and_then(|bytes| kept::from_bytes(&session.account, &bytes))
                 .unwrap_or_else(|| Stanza::new(Kind::Presence(PresenceType::Subscribe), ""));
             cx.deliver(
                 session,
@@ -229,7 +232,7 @@ async fn audience<'a>(
 ) -> Result<Vec<BareJid>, Fault> {
     let is_away = |contact: &BareJid| {
         router.is_alone()
-            && router.host(contact.domain()) == Some(Host::Users)
+            && router.destination(contact.domain()) == Destination::Users
             && router.sessions().of(contact).is_empty()
     };
     let mut audience = Audience::new(session, subscribers.filter(|contact| !is_away(contact)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::events::AccountRemoved;
+use kim_core::events::{AccountErased, AccountRemoved};
 use kim_core::hook::{Flow, On};
 
 use super::change::farewell;
@@ -14,6 +14,7 @@ use super::offline::Offline;
 use super::rosters::Rosters;
 
 /// Says goodbye for an account.
+#[derive(Clone)]
 pub struct Farewell {
     /// The rosters.
     pub rosters: Arc<Rosters>,
@@ -35,8 +36,15 @@ impl On<AccountRemoved> for Farewell {
             // Its end has nobody left to be told.
             session.set_presence(None, router.clock().now());
         }
-        self.rosters.erase(&event.account).await?;
-        self.offline.clear(&event.account).await?;
+        // The rows go in one transaction with the account's: the erasers of this module.
+        Ok(Flow::Next)
+    }
+}
+
+impl On<AccountErased> for Farewell {
+    async fn on(&self, event: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
+        self.rosters.forget(&event.account);
+        self.offline.forget_usage(&event.account);
         Ok(Flow::Next)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kim_core::config::LimitsInForce;
-use kim_core::db::{Db, DbError};
+use kim_core::db::Db;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
 use kim_core::random;
@@ -189,12 +189,9 @@ impl Rosters {
         router.finish(cx).await;
     }
 
-    /// Forgets an account's roster, in memory and in the database.
-    pub async fn erase(&self, account: &BareJid) -> Result<(), DbError> {
-        let _held = self.hold(account).await;
-        let erased = self.store.erase(account).await;
+    /// Drops the copy in memory of a roster whose rows are gone.
+    pub fn forget(&self, account: &BareJid) {
         self.cache.forget(account);
-        erased
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plays every room's dialogues in memory, each in a fresh house with all rooms. The same files are played over TLS
 //! by `tests/dialogues.rs` of the server.
 
+mod components;
 mod second_opinion;
 
 use std::path::Path;

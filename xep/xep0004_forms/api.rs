@@ -4,6 +4,8 @@ use kim_core::error::{Condition, StanzaError};
 use kim_core::ns::DATA;
 use kim_core::wire::{El, Writer};
 
+/// XEP-0122
+const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// Fields that are read of one form.
 const FIELDS_MAX: usize = 256;
 /// Values that are read of one form.
@@ -121,6 +123,8 @@ pub struct Sheet {
     typed: bool,
     /// The next field has to be filled in.
     requires: bool,
+    /// The next field is a number of at most this.
+    range_max: Option<u32>,
 }
 
 impl Sheet {
@@ -139,6 +143,7 @@ impl Sheet {
             form_type: Some(form_type.to_owned()),
             typed: kind == FormKind::Form,
             requires: false,
+            range_max: None,
         }
     }
 
@@ -175,6 +180,18 @@ impl Sheet {
         self.line(var, label, &value.to_string())
     }
 
+    /// A number up to a maximum, with the validation of XEP-0122 §3.2.3.
+    pub fn integer(mut self, var: &str, label: &str, value: &str, max: u32) -> Sheet {
+        self.range_max = Some(max);
+        self.line(var, label, value)
+    }
+
+    /// Tells the types of the fields in a form of any kind: some clients drop a result that has none.
+    pub fn typed(mut self) -> Sheet {
+        self.typed = true;
+        self
+    }
+
     /// Several lines of text.
     pub fn lines(self, var: &str, label: &str, text: &str) -> Sheet {
         let lines: Vec<&str> = text.lines().collect();
@@ -187,14 +204,28 @@ impl Sheet {
         self.field(var, "jid-multi", label, &jids)
     }
 
-    /// One of several values, each with a label.
+    /// One of several values, each with a label. An empty value that no option has stands for none chosen yet.
     pub fn choice(self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Sheet {
-        self.write(var, "list-single", label, &[value], options)
+        let is_offered = options.iter().any(|(own, _)| *own == value);
+        let is_none = self.typed && value.is_empty() && !is_offered;
+        let values: &[&str] = if is_none { &[] } else { &[value] };
+        self.list(var, "list-single", label, values, options)
     }
 
     /// Any of several values, each with a label.
     pub fn several(self, var: &str, label: &str, values: &[&str], options: &[(&str, &str)]) -> Sheet {
-        self.write(var, "list-multi", label, values, options)
+        self.list(var, "list-multi", label, values, options)
+    }
+
+    /// The values of a list are among its options (§3.3): clients drop the whole form otherwise.
+    fn list(self, var: &str, kind: &str, label: &str, values: &[&str], options: &[(&str, &str)]) -> Sheet {
+        let is_offered = |value: &&str| options.iter().any(|(own, _)| own == value);
+        let others = values.iter().copied().filter(|value| !is_offered(value));
+        let all: Vec<(&str, &str)> = others
+            .map(|value| (value, value))
+            .chain(options.iter().copied())
+            .collect();
+        self.write(var, kind, label, values, &all)
     }
 
     /// A field of any type of §3.3.
@@ -211,14 +242,16 @@ impl Sheet {
         options: &[(&str, &str)],
     ) -> Sheet {
         if let Some(form_type) = self.form_type.take() {
-            let requires = std::mem::take(&mut self.requires);
+            let (requires, range_max) = (std::mem::take(&mut self.requires), self.range_max.take());
             self = self.write("FORM_TYPE", "hidden", "", &[&form_type], &[]);
-            self.requires = requires;
+            (self.requires, self.range_max) = (requires, range_max);
         }
         let requires = std::mem::take(&mut self.requires);
+        let range_max = self.range_max.take();
         let xml = &mut self.xml;
         xml.start("field", DATA).attr("var", var);
-        if self.typed || kind == "hidden" {
+        // Without its type a field is taken for one with a single value (§3.2), also in a result.
+        if self.typed || kind == "hidden" || kind.ends_with("-multi") {
             xml.attr("type", kind);
         }
         if !label.is_empty() {
@@ -226,6 +259,13 @@ impl Sheet {
         }
         if requires {
             xml.start("required", DATA).end();
+        }
+        if let Some(max) = range_max.filter(|_| self.typed) {
+            xml.start("validate", VALIDATE).attr("datatype", "xs:integer");
+            xml.start("range", VALIDATE)
+                .attr("min", "0")
+                .attr("max", &max.to_string());
+            xml.end().end();
         }
         for value in values {
             xml.start("value", DATA).text(value).end();

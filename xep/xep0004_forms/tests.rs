@@ -58,6 +58,51 @@ fn a_form_without_end_is_refused() {
 }
 
 #[test]
+fn fields_with_several_values_say_so_in_results_too() {
+    // Without a type a field has one value (§3.2), and Smack drops what is around it.
+    let xml = Sheet::new(FormKind::Result, "urn:settings")
+        .field("abuse-addresses", "list-multi", "", &["a", "b"])
+        .lines("about", "", "one\ntwo")
+        .jids("owners", "", ["a@b", "c@d"])
+        .line("name", "", "x")
+        .xml();
+    for (var, kind) in [("abuse-addresses", "list"), ("about", "text"), ("owners", "jid")] {
+        assert!(
+            xml.contains(&format!("<field var='{var}' type='{kind}-multi'>")),
+            "{xml}"
+        );
+    }
+    assert!(
+        xml.contains("<field var='name'><value>x</value></field>"),
+        "{xml}"
+    );
+}
+
+#[test]
+fn the_values_of_a_list_are_among_its_options() {
+    let options = [("a", "A"), ("b", "B")];
+    let sheet = |value| {
+        Sheet::new(FormKind::Form, "urn:settings")
+            .choice("who", "Who", value, &options)
+            .xml()
+    };
+    let head = "<field var='who' type='list-single' label='Who'>";
+    let offered =
+        "<option label='A'><value>a</value></option><option label='B'><value>b</value></option></field>";
+    assert!(sheet("b").contains(&format!("{head}<value>b</value>{offered}")));
+    assert!(sheet("").contains(&format!("{head}{offered}")));
+    let own = "<option label='c'><value>c</value></option>";
+    assert!(sheet("c").contains(&format!("{head}<value>c</value>{own}{offered}")));
+    let several = Sheet::new(FormKind::Form, "urn:settings")
+        .several("who", "Who", &["b", "c"], &options)
+        .xml();
+    assert!(
+        several.contains(&format!("<value>b</value><value>c</value>{own}{offered}")),
+        "{several}"
+    );
+}
+
+#[test]
 fn what_is_shown_can_be_read_again() {
     let xml = Sheet::new(FormKind::Form, "urn:settings")
         .title("Settings <1>")

@@ -82,7 +82,8 @@ impl On<PresenceChanged> for Note {
             let mut status = status.unwrap_or_default();
             status.truncate(status.floor_char_boundary(STATUS_BYTES_MAX));
             let left = cx.router().clock().now();
-            cx.await_ticket(self.0.put(&event.session.account, left, status));
+            let ticket = self.0.put(&event.session.account, left, &status).await?;
+            cx.await_ticket(ticket);
         }
         Ok(Flow::Next)
     }

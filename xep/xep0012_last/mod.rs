@@ -37,16 +37,23 @@ impl Module for LastActivity {
         coverage: Coverage::Complete,
     }];
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
-    const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0012_last",
-        name: "0001_last",
-        sql: include_str!("migrations/0001_last.sql"),
-    }];
+    const MIGRATIONS: &'static [Migration] = &[
+        Migration {
+            room: "xep0012_last",
+            name: "0001_last",
+            sql: include_str!("migrations/0001_last.sql"),
+        },
+        Migration {
+            room: "xep0012_last",
+            name: "0002_sealed",
+            sql: include_str!("migrations/0002_sealed.sql"),
+        },
+    ];
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let subscriptions = house.needed()?;
-        let seen = Arc::new(store::Seen::new(house.db.clone()));
+        let seen = Arc::new(store::Seen::new(house.db.clone(), house.seals.clone()));
         let tell = account::Tell {
             seen: seen.clone(),
             subscriptions: Arc::clone(&subscriptions),

@@ -130,3 +130,21 @@ async fn long_words_are_cut_and_nothing_stays_of_an_account_that_goes() {
         .unwrap();
     assert!(rows.is_empty());
 }
+
+#[tokio::test]
+async fn the_words_are_sealed_and_damaged_ones_cost_only_themselves() {
+    let (house, mut alice, mut bob) = friends().await;
+    alice
+        .send("<presence type='unavailable'><status>Heading home</status></presence>")
+        .await;
+    let kept = Query::new("SELECT status, sealed FROM last_activity");
+    let row = house.db.fetch_optional(kept).await.unwrap().unwrap();
+    let mut sealed = row.bytes(1).unwrap();
+    assert_eq!(row.text(0).unwrap(), "");
+    assert!(!sealed.windows(7).any(|window| window == b"Heading"));
+    ask(&mut bob, &last(0, "Heading home")).await;
+    sealed[30] ^= 1;
+    let damage = Query::new("UPDATE last_activity SET sealed = $1").bind(&sealed);
+    house.db.execute(damage).await.unwrap();
+    ask(&mut bob, &last(0, "")).await;
+}

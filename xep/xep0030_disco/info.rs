@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::module::{At, HandleIq, Reply, Request};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 
 use super::api::{ITEMS, Info, InfoAsked};
 use crate::rfc6121_im::api::Subscriptions;
@@ -22,7 +22,7 @@ impl HandleIq for TellInfo {
         if at == At::Account && iq.is_to_full() {
             return Err(Condition::ServiceUnavailable.into());
         }
-        if at == At::Own && node.is_none() && router.host(iq.account.domain()) == Some(Host::Guests) {
+        if at == At::Own && node.is_none() && router.destination(iq.account.domain()) == Destination::Guests {
             return Ok(guest().write(None).into());
         }
         if at == At::Account

@@ -7,7 +7,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::jid::Jid;
 use kim_core::module::{At, HandleIq, Reply, Request};
-use kim_core::router::Router;
+use kim_core::router::{Destination, Router};
 use kim_core::wire::Writer;
 
 use super::api::{ITEMS, Item, ItemsAsked};
@@ -37,7 +37,7 @@ impl HandleIq for TellItems {
         }
         let items = match (at, &node) {
             (At::Within(_), _) | (_, Some(_)) => None,
-            (At::Server, None) => Some(services(&router, iq.account.domain())),
+            (At::Server, None) => Some(services(&router, iq)),
             (_, None) => Some(Vec::new()),
         };
         let mut asked = ItemsAsked {
@@ -63,18 +63,46 @@ impl HandleIq for TellItems {
     }
 }
 
-/// The services of a domain. Guests use those of the domain that they are guests of.
-fn services(router: &Router, domain: &str) -> Vec<Item> {
+/// The services of a domain, those of external components included (XEP-0114). Guests use the services of the domain that
+/// they are guests of; components are closed to them.
+fn services(router: &Router, iq: &Request<'_>) -> Vec<Item> {
+    let domain = iq.account.domain();
     let domain = router.parent(domain).unwrap_or(domain);
-    router
-        .services()
-        .filter_map(|name| Jid::parse(&format!("{name}.{domain}")).ok())
+    let mut own: Vec<String> = router.services().map(|name| format!("{name}.{domain}")).collect();
+    if router.destination(iq.from.domain()) != Destination::Guests {
+        own.extend(components(router, domain));
+    }
+    own.iter()
+        .filter_map(|address| Jid::parse(address).ok())
         .map(|jid| Item {
             jid,
             node: None,
             name: None,
         })
         .collect()
+}
+
+/// The components that belong to a domain: those below it. The main domain has those too that are below none.
+fn components(router: &Router, domain: &str) -> Vec<String> {
+    let config = router.config();
+    let is_below = |component: &str, domain: &str| {
+        component
+            .strip_suffix(domain)
+            .is_some_and(|rest| rest.ends_with('.'))
+    };
+    let belongs = |component: &str| {
+        let is_below_any = config
+            .server
+            .domains
+            .iter()
+            .any(|other| is_below(component, other));
+        is_below(component, domain) || (!is_below_any && domain == config.main_domain())
+    };
+    let all = config
+        .components
+        .iter()
+        .map(|component| component.jid.to_string());
+    all.filter(|component| belongs(component)).collect()
 }
 
 fn write(node: Option<&str>, items: &[Item], given: Option<&Given>) -> Reply {

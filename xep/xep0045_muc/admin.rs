@@ -151,6 +151,7 @@ struct NewAffiliation {
 /// All items are judged before the first one is done: what is not allowed as a whole changes nothing (§9.2).
 async fn set(registry: &Arc<Registry>, held: Held, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
     let mut turn = Turn::new(registry, held, cx);
+    turn.by = Some(iq.from.bare());
     let items: Vec<El<'_>> = iq
         .payload
         .children()

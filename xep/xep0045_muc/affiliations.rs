@@ -12,9 +12,9 @@ use super::api::{AffiliationChange, AffiliationsChanged, USER};
 use super::fields::write_text;
 use super::presence::News;
 use super::privileges::{Affiliation, role_after};
-use super::room::{Member, Occupant, Phase, State};
+use super::room::{Looks, Member, Occupant, Phase, State};
 use super::rooms::{Registry, Turn};
-use super::{enter, invitations, listed, privacy, roles, saved, voice};
+use super::{enter, invitations, listed, nick, privacy, roles, saved, voice};
 
 /// A change that was judged and is allowed.
 pub struct Decided<'a> {
@@ -136,7 +136,7 @@ pub async fn change(
             to > Affiliation::None && from <= Affiliation::None && members_only && !jid.is_domain();
         if is_invited && renamed.is_none() {
             // §9.5
-            invitations::from_room(turn, &jid);
+            invitations::from_room(turn, &jid).await?;
         }
         announce(turn, &jid, to, reason, |room, one| {
             privacy::sees_addresses(&room.config, one)
@@ -239,6 +239,9 @@ pub fn check_nick(turn: &Turn, user: &BareJid, nick: &str) -> Result<(), Fault> 
     let key = nickname_key(nick).ok_or(Condition::NotAcceptable)?;
     if turn.held.is_reserved_from(&key, user) {
         return Err(Condition::Conflict.into());
+    }
+    if turn.held.looks_reserved(&Looks::of(nick), user) {
+        return Err(nick::lookalike());
     }
     Ok(())
 }

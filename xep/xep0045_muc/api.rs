@@ -22,10 +22,13 @@ pub use super::fields::{Field, ROOMCONFIG, RoomConfig, Shape};
 pub use super::history::ARCHIVE;
 pub use super::invitations::MAY_INVITE;
 pub use super::life::{DESCRIPTION, LANGUAGE, NAME, PERSISTENT, PUBLIC};
+pub use super::limits::{Bucket, Rate};
 pub use super::privacy::is_non_anonymous;
 pub use super::privileges::{Affiliation, Privilege, Right, Role, Standing, affiliation_allows, role_allows};
+pub use super::public::PublicRoom;
 use super::room::Member;
 use super::rooms::Registry;
+pub use super::settled::once as once_settled;
 use crate::xep0030_disco::api::Info;
 
 /// The name of the service: `conference.DOMAIN`.
@@ -123,6 +126,8 @@ pub struct Entering {
     pub affiliation: Affiliation,
     /// Whether they have no account (XEP-0175).
     pub is_guest: bool,
+    /// The lists of the room, for hooks that go by what somebody else is there.
+    pub lists: Lists,
 }
 
 impl Event for Entering {
@@ -300,7 +305,7 @@ impl Rooms {
         Ok(self.0.hold(room, cx.router()).await?.map(|held| held.view()))
     }
 
-    /// Whether the room is there and open to its owner only, because it was not configured yet.
+    /// Whether the room is there and closed to guests, because it was not configured yet.
     pub async fn is_locked(&self, room: &BareJid, cx: &Cx) -> Result<bool, Fault> {
         let held = self.0.hold(room, cx.router()).await?;
         Ok(held.is_some_and(|held| held.is_locked(cx.router().clock().now())))
@@ -398,6 +403,20 @@ impl Rooms {
     ) -> Result<Vec<Listed>, Fault> {
         super::defaults::make_all(&self.0, service, router).await?;
         Ok(self.0.store.listed(service, after, rooms_max).await?)
+    }
+
+    /// What the public rooms of a service say of themselves, by address. No room is read or held for it.
+    pub async fn public(&self, service: &str, router: &Arc<Router>) -> Result<Vec<Arc<PublicRoom>>, Fault> {
+        super::defaults::make_all(&self.0, service, router).await?;
+        let mut all = self.0.public.all(&self.0).await?;
+        all.retain(|room| room.jid.domain() == service);
+        Ok(all)
+    }
+
+    /// How many rooms are in memory.
+    #[cfg(test)]
+    pub fn loaded(&self) -> usize {
+        self.0.loaded()
     }
 
     /// The rooms that somebody has an affiliation in, and which.

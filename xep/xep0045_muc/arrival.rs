@@ -6,14 +6,16 @@ use kim_core::cx::{Cx, Origin};
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::ServiceArrival;
 use kim_core::hook::{Flow, On};
-use kim_core::jid::Jid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
 
 use super::api::{MUC, SERVICE};
 use super::presence::News;
 use super::rooms::{Registry, Turn};
-use super::{enter, farewell, invitations, leave, message, nick, private, registration, relay, voice};
+use super::{
+    enter, farewell, ghosts, invitations, leave, message, nick, private, registration, relay, voice,
+};
 
 /// Hears all of it.
 pub struct Arrivals(pub Arc<Registry>);
@@ -97,7 +99,7 @@ impl Arrivals {
         };
         let held = self.0.hold(&to.bare(), cx.router()).await?;
         let Some(held) = held.filter(|held| held.at(from).is_some()) else {
-            enter::lost(from, to, cx);
+            enter::lost(from, to, stanza, cx);
             return Ok(());
         };
         let mut turn = Turn::new(&self.0, held, cx);
@@ -113,15 +115,14 @@ impl Arrivals {
 
     async fn message(&self, kind: MessageType, event: &ServiceArrival, cx: &mut Cx) -> Result<(), Fault> {
         let ServiceArrival { stanza, from, to, .. } = event;
-        if kind == MessageType::Error && is_ghostly(stanza) {
-            return self.ghost(from, to, cx).await;
+        let room = to.bare();
+        if kind == MessageType::Error {
+            return self.error(event, &room, cx).await;
         }
         if !to.is_bare() {
             return private::write(&self.0, from, to, stanza, cx).await;
         }
-        let room = to.bare();
         match kind {
-            MessageType::Error => Ok(()),
             MessageType::Groupchat => message::speak(&self.0, from, &room, stanza, cx).await,
             _ if invitations::is_one(stanza) => invitations::handle(&self.0, from, &room, stanza, cx).await,
             _ => {
@@ -136,6 +137,19 @@ impl Arrivals {
                 Err(Condition::BadRequest.into())
             }
         }
+    }
+
+    /// Something the room sent comes back. Only the author of a private message hears of it: the author of a message to all
+    /// cannot help it, and must not learn of a block (XEP-0191 §3.3).
+    async fn error(&self, event: &ServiceArrival, room: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        let ServiceArrival { stanza, from, to, .. } = event;
+        if ghosts::hear(&self.0, room, from, cx).await? {
+            return Ok(());
+        }
+        if is_ghostly(stanza) {
+            return self.ghost(from, to, cx).await;
+        }
+        private::come_back(&self.0, from, to, stanza, cx).await
     }
 
     /// §18.1.2: nothing reaches this session any more.

@@ -94,7 +94,7 @@ async fn submit(
     let was = turn.held.config.clone();
     let mut config = RoomConfig::clone(&was);
     let fields = registry.fields();
-    let mut changed = config.submit(&fields, &form)?;
+    let changed = config.submit(&fields, &form)?;
     if is_new && is_private(&config) {
         config.make_private(&fields, &form);
     }
@@ -108,7 +108,6 @@ async fn submit(
     turn.held.config = Arc::new(config);
     if is_new {
         open(&mut turn).await?;
-        changed.clear();
     } else {
         saved::room(&mut turn).await?;
     }
@@ -127,8 +126,8 @@ async fn submit(
         };
         affiliations::change(&mut turn, decided, |_| ()).await?;
     }
-    if !changed.is_empty() {
-        after(&mut turn, &was).await?;
+    if is_new || !changed.is_empty() {
+        after(&mut turn, &was, is_new, &changed).await?;
     }
     turn.close(cx);
     Ok(Reply::Empty)
@@ -193,24 +192,30 @@ pub async fn open(turn: &mut Turn) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What follows from a change of the settings for those who are there.
-async fn after(turn: &mut Turn, was: &RoomConfig) -> Result<(), Fault> {
-    let config = turn.held.config.clone();
-    // §10.2.1
+/// What the occupants are told of a change of the settings (§10.2.1). With the first configuration logging begins.
+fn codes(was: &RoomConfig, config: &RoomConfig, is_new: bool, changed: &[&str]) -> Vec<u16> {
     let mut codes = Vec::new();
-    match (was.is(&ARCHIVE), config.is(&ARCHIVE)) {
+    let is_other = |var: &&str| *var != ARCHIVE.var && *var != WHOIS.var;
+    if changed.iter().any(is_other) {
+        codes.push(104);
+    }
+    match (was.is(&ARCHIVE) && !is_new, config.is(&ARCHIVE)) {
         (false, true) => codes.push(170),
-        (true, false) => codes.push(171),
+        (_, false) if was.is(&ARCHIVE) => codes.push(171),
         _ => {}
     }
-    match (privacy::is_non_anonymous(was), privacy::is_non_anonymous(&config)) {
+    match (privacy::is_non_anonymous(was), privacy::is_non_anonymous(config)) {
         (false, true) => codes.push(172),
         (true, false) => codes.push(173),
         _ => {}
     }
-    if codes.is_empty() {
-        codes.push(104);
-    }
+    codes
+}
+
+/// What a change of the settings means for the occupants.
+async fn after(turn: &mut Turn, was: &RoomConfig, is_new: bool, changed: &[&str]) -> Result<(), Fault> {
+    let config = turn.held.config.clone();
+    let codes = codes(was, &config, is_new, changed);
     if was.is(&ARCHIVE) != config.is(&ARCHIVE) {
         turn.held.ring = None;
     }

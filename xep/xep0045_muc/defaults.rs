@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use dashmap::DashSet;
 use kim_core::config::RoomName;
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
@@ -10,6 +11,7 @@ use kim_core::random;
 use kim_core::router::Router;
 
 use super::privileges::Affiliation;
+use super::public::PublicRoom;
 use super::room::{Member, Phase, State};
 use super::rooms::Registry;
 use super::store::Change;
@@ -21,6 +23,8 @@ pub struct Defaults {
     pub names: Vec<RoomName>,
     /// The owners.
     pub admins: Vec<BareJid>,
+    /// The services whose rooms were all made.
+    pub made: DashSet<String>,
 }
 
 impl Defaults {
@@ -62,16 +66,29 @@ pub async fn make(registry: &Registry, room: &BareJid, router: &Arc<Router>) -> 
     }
     cx.store(sink, Change::Default(room.clone()));
     cx.committed().await?;
+    registry
+        .public
+        .put(room, Some(PublicRoom::of(room, &state.config)));
     tracing::info!(event = "default_room_made", %room);
     Ok(Some(state))
 }
 
 /// Makes all default rooms of a service that were not made yet.
 pub async fn make_all(registry: &Registry, service: &str, router: &Arc<Router>) -> Result<(), Fault> {
-    for name in &registry.defaults.names {
+    let defaults = &registry.defaults;
+    if defaults.made.contains(service) {
+        return Ok(());
+    }
+    for name in &defaults.names {
         if let Ok(room) = BareJid::new(Some(name.as_str()), service) {
-            registry.hold(&room, router).await?;
+            match registry.hold(&room, router).await {
+                Err(fault) if saved::is_damage(&fault) => {
+                    tracing::warn!(event = "default_room_damaged", %room, ?fault);
+                }
+                held => drop(held?),
+            }
         }
     }
+    defaults.made.insert(service.to_owned());
     Ok(())
 }

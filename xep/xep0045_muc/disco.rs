@@ -10,10 +10,11 @@ use kim_core::module::{At, HandleIq, Reply, Request};
 use kim_core::wire::Writer;
 
 use super::api::{Listed, RoomAsked, SERVICE};
+use super::fields::Field;
 use super::history::{ARCHIVE, HISTORY_MAX};
-use super::life;
 use super::privileges::Affiliation;
 use super::rooms::{Held, Registry};
+use super::{guests, life};
 use crate::xep0004_forms::api::{FormKind, Sheet};
 use crate::xep0030_disco::api::{ITEMS, Info, InfoAsked, Item, ItemsAsked};
 use crate::xep0059_rsm::api::{Asked, Given};
@@ -22,6 +23,8 @@ use crate::xep0059_rsm::api::{Asked, Given};
 const RESERVED_NICK: &str = "x-roomuser-item";
 /// §18.1.1
 const TRAFFIC: &str = "http://jabber.org/protocol/muc#traffic";
+/// §6.7
+const ROOMS: &str = "http://jabber.org/protocol/muc#rooms";
 /// Rooms in one page.
 const PAGE_ROOMS_MAX: usize = 250;
 
@@ -30,6 +33,14 @@ pub struct TellInfo(pub Arc<Registry>);
 
 impl On<InfoAsked> for TellInfo {
     async fn on(&self, asked: &mut InfoAsked, cx: &mut Cx) -> Result<Flow, Fault> {
+        if asked.at == At::Service(SERVICE) {
+            return match asked.node.as_deref() {
+                Some(TRAFFIC) => Err(Condition::ServiceUnavailable.into()),
+                // Nicknames are reserved in rooms, not with the service.
+                Some(RESERVED_NICK) => Err(Condition::FeatureNotImplemented.into()),
+                _ => Ok(Flow::Next),
+            };
+        }
         if asked.at != At::Within(SERVICE) {
             return Ok(Flow::Next);
         }
@@ -37,8 +48,8 @@ impl On<InfoAsked> for TellInfo {
         let Some(held) = self.0.hold(&asked.account, &router).await? else {
             return Ok(Flow::Next);
         };
-        if held.is_locked(router.clock().now()) && held.affiliation(&asked.asker.bare()) < Affiliation::Owner
-        {
+        let is_guest = guests::is_guest(&asked.asker.bare(), &router);
+        if is_guest && held.is_locked(router.clock().now()) {
             return Ok(Flow::Next);
         }
         match asked.node.as_deref() {
@@ -142,13 +153,23 @@ async fn tell(registry: &Registry, held: Held, asker: &Jid, cx: &mut Cx) -> Resu
     };
     router.raise(&mut event, cx).await?;
     drop(held);
-    let mut sheet = Sheet::new(FormKind::Result, "http://jabber.org/protocol/muc#roominfo");
+    let mut sheet = Sheet::new(FormKind::Result, "http://jabber.org/protocol/muc#roominfo").typed();
     for (var, label, values) in &event.form {
+        let known = fields.iter().find(|field| field.var == var);
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        sheet = sheet.field(var, "", label, &values);
+        sheet = sheet.field(var, known.map_or_else(|| kind(var), Field::kind), label, &values);
     }
     event.info.form(sheet.xml());
     Ok(event.info)
+}
+
+/// The type of a field that is no setting (§15.5.4).
+fn kind(var: &str) -> &'static str {
+    match var {
+        "muc#roominfo_contactjid" => "jid-multi",
+        "muc#roominfo_subjectmod" => "boolean",
+        _ => "text-single",
+    }
 }
 
 /// Says who is in a room, to those who are in it too (§6.5: "turn off such information sharing by default").
@@ -156,6 +177,11 @@ pub struct TellItems(pub Arc<Registry>);
 
 impl On<ItemsAsked> for TellItems {
     async fn on(&self, asked: &mut ItemsAsked, cx: &mut Cx) -> Result<Flow, Fault> {
+        if matches!(asked.at, At::Own | At::Account) && asked.node.as_deref() == Some(ROOMS) {
+            // §6.7: "If this information is private".
+            asked.items = Some(Vec::new());
+            return Ok(Flow::Next);
+        }
         if asked.at != At::Within(SERVICE) || asked.node.is_some() {
             return Ok(Flow::Next);
         }

@@ -31,7 +31,7 @@ pub const POLICY: Field = Field {
 };
 
 /// What holds encrypted content: XEP-0384 in both forms, XEP-0373, XEP-0420.
-const ENCRYPTED: &[(&str, &str)] = &[
+pub const ENCRYPTED: &[(&str, &str)] = &[
     ("encrypted", "eu.siacs.conversations.axolotl"),
     ("encrypted", "urn:xmpp:omemo:2"),
     ("encrypted", "urn:xmpp:omemo:1"),
@@ -39,7 +39,7 @@ const ENCRYPTED: &[(&str, &str)] = &[
     ("x", "jabber:x:encrypted"),
 ];
 /// What a human would read if it were not.
-const READABLE: &[(&str, &str)] = &[
+pub const READABLE: &[(&str, &str)] = &[
     ("body", ns::CLIENT),
     ("x", "jabber:x:oob"),
     ("file-sharing", "urn:xmpp:sfs:0"),

@@ -8,16 +8,17 @@ use kim_core::jid::{BareJid, Jid, nickname_key};
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::Writer;
 use smallvec::{SmallVec, smallvec};
-use subtle::ConstantTimeEq;
 
 use super::api::{Entering, Lists, MUC, OccupantsChanged, USER, Welcoming};
-use super::fields::{Field, Shape};
+use super::fields::{Field, RoomConfig, Shape};
 use super::limits::Bucket;
 use super::presence::{self, News};
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
-use super::room::{Member, Occupant, Phase, Seat};
+use super::room::{Looks, Member, Occupant, Phase, Seat};
 use super::rooms::{Held, Registry, Turn};
-use super::{affiliations, configuration, guests, history, listed, message, nick, privacy, saved, subject};
+use super::{
+    affiliations, configuration, guests, history, listed, message, nick, passwords, privacy, saved, subject,
+};
 
 /// Members only or open (§7.2.6).
 pub const MEMBERS_ONLY: Field = Field {
@@ -62,14 +63,16 @@ pub const OCCUPANTS_MAX: Field = Field {
     words: &[("none", "0"), ("", "0")],
     ..Field::new(
         "muc#roomconfig_maxusers",
-        "Most occupants (0: no limit)",
-        Shape::Number(1_000_000),
+        "Most occupants",
+        Shape::Most(1_000_000),
         &["0"],
     )
 };
 
 /// Admins and owners find a place in a full room (§7.2.9).
 const EXTRA_OCCUPANTS_MAX: usize = 20;
+/// Attempts to find or make a room that others make and leave at the same moment.
+const TRIES_MAX: usize = 5;
 /// Sessions of one user in one room.
 const SEATS_MAX: usize = 20;
 
@@ -102,22 +105,8 @@ pub async fn enter(
         stanza,
         nick,
     };
-    let held = match registry.hold(&room, &router).await? {
-        Some(held) => held,
-        None => match make(registry, &room, &asking, cx).await? {
-            Some(held) => {
-                let mut turn = Turn::new(registry, held, cx);
-                let made = become_owner(&mut turn, &asking).await;
-                if let Err(fault) = made {
-                    turn.is_change = true;
-                    return Err(fault);
-                }
-                turn.close(cx);
-                return Ok(());
-            }
-            // Somebody else was faster.
-            None => registry.held(&room, &router).await?,
-        },
+    let Some(held) = find_or_make(registry, &room, &asking, cx).await? else {
+        return Ok(());
     };
     let mut turn = Turn::new(registry, held, cx);
     if turn.held.at(from).is_some() {
@@ -126,23 +115,46 @@ pub async fn enter(
         return Ok(());
     }
     turn.has_room()?;
-    come_in(&mut turn, &asking).await?;
+    come_in(&mut turn, &asking, cx).await?;
     turn.close(cx);
     Ok(())
 }
 
 // ——— making a room ———
 
+/// The room, held; `None` if there was none and it has been made and entered.
+async fn find_or_make(
+    registry: &Arc<Registry>,
+    room: &BareJid,
+    asking: &Guest<'_>,
+    cx: &mut Cx,
+) -> Result<Option<Held>, Fault> {
+    let router = cx.router().clone();
+    for _ in 0..TRIES_MAX {
+        if let Some(held) = registry.hold(room, &router).await? {
+            return Ok(Some(held));
+        }
+        if make(registry, room, asking, cx).await? {
+            return Ok(None);
+        }
+        // Somebody else was faster.
+    }
+    Err(Condition::ResourceConstraint.into())
+}
+
+/// Makes a room with its owner in it; `false` if it is there by now.
 async fn make(
     registry: &Arc<Registry>,
     room: &BareJid,
     asking: &Guest<'_>,
-    cx: &Cx,
-) -> Result<Option<Held>, Fault> {
+    cx: &mut Cx,
+) -> Result<bool, Fault> {
     if asking.is_guest || room.local().is_none() {
         // §10.1.1; guests may only enter what is there.
         return Err(Condition::NotAllowed.into());
     }
+    // An account makes one room at a time, and holds this until the room is stored. Otherwise a burst would not be counted.
+    let making = registry.maker(&asking.user).lock_owned().await;
     if registry.store.created_by(&asking.user).await? >= registry.config.rooms_per_account_max {
         return Err(StanzaError::new(Condition::ResourceConstraint)
             .kind(ErrorType::Wait)
@@ -151,10 +163,22 @@ async fn make(
     }
     presence::clean(asking.stanza, registry.config.presence_bytes_max)?;
     nickname_key(asking.nick).ok_or(Condition::JidMalformed)?;
-    registry.make(room, &asking.user, cx.router().clock().now()).await
+    let now = cx.router().clock().now();
+    let Some(held) = registry.make(room, &asking.user, now).await? else {
+        return Ok(false);
+    };
+    let mut turn = Turn::new(registry, held, cx);
+    if let Err(fault) = become_owner(&mut turn, asking).await {
+        turn.is_change = true;
+        return Err(fault);
+    }
+    turn.then(move |_| drop(making));
+    turn.close(cx);
+    Ok(true)
 }
 
-/// §10.1.1: who makes a room owns it, and is alone in it until it is configured.
+/// §10.1.1: the creator owns the room. Until it is configured it is in no list, but others may enter by its address: some
+/// clients never configure the rooms they create, and invite people at once.
 async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     let owner = Member {
         affiliation: Affiliation::Owner,
@@ -165,12 +189,14 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
     turn.held.set_member(&asking.user, Some(owner));
     saved::room(turn).await?;
     saved::member(turn, &asking.user.clone()).await?;
-    sit_down(turn, asking, Role::Moderator, asking.nick, &[201]).await
+    let mut codes = warnings(&turn.held.config);
+    codes.push(201);
+    sit_down(turn, asking, Role::Moderator, asking.nick, &codes).await
 }
 
 // ——— entering ———
 
-async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(), Fault> {
     let now = turn.cx.received;
     let mut event = Entering {
         room: turn.held.view(),
@@ -178,11 +204,13 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
         from: asking.from.clone(),
         affiliation: turn.held.affiliation(&asking.user),
         is_guest: asking.is_guest,
+        lists: Lists(turn.held.members.clone()),
     };
     let router = turn.cx.router().clone();
     router.raise(&mut event, &mut turn.cx).await?;
     let affiliation = event.affiliation;
-    if turn.held.is_locked(now) && !affiliation_allows(affiliation, Right::Own) {
+    drop(event);
+    if turn.held.is_locked(now) && asking.is_guest {
         // §7.2.10
         return Err(Condition::ItemNotFound.into());
     }
@@ -201,7 +229,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     if asking.is_guest {
         guests::may_enter(&config)?;
     }
-    check_password(turn, asking, affiliation)?;
+    check_password(turn, asking, affiliation, cx)?;
     check_places(turn, asking, affiliation)?;
     presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
     let (name, rewritten) = nick::on_entering(&turn.held, &asking.user, asking.nick)?;
@@ -215,20 +243,31 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
             affiliations::announce(turn, &asking.user, affiliation, "", listed::sees);
         }
     }
-    let mut codes: SmallVec<[u16; 4]> = smallvec![];
-    if privacy::is_non_anonymous(&config) {
-        codes.push(100);
-    }
-    if config.is(&history::ARCHIVE) {
-        codes.push(170);
-    }
+    let mut codes = warnings(&config);
     if rewritten {
         codes.push(210);
     }
     sit_down(turn, asking, role, &name, &codes).await
 }
 
-fn check_password(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
+/// The codes that warn a new occupant (§7.2.3, §7.2.12).
+fn warnings(config: &RoomConfig) -> SmallVec<[u16; 4]> {
+    let mut codes = smallvec![];
+    if privacy::is_non_anonymous(config) {
+        codes.push(100);
+    }
+    if config.is(&history::ARCHIVE) {
+        codes.push(170);
+    }
+    codes
+}
+
+fn check_password(
+    turn: &Turn,
+    asking: &Guest<'_>,
+    affiliation: Affiliation,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
     let config = &turn.held.config;
     if !config.is(&PASSWORD_PROTECTED) || affiliation_allows(affiliation, Right::Own) {
         return Ok(());
@@ -237,13 +276,7 @@ fn check_password(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> 
         let x = asking.stanza.child("x", ns)?;
         Some(x.child("password", ns)?.text().into_owned())
     });
-    let wanted = config.text(&PASSWORD);
-    let fits = given.is_some_and(|given| given.as_bytes().ct_eq(wanted.as_bytes()).into());
-    if fits {
-        Ok(())
-    } else {
-        Err(Condition::NotAuthorized.into())
-    }
+    passwords::check(turn, &asking.user, given.as_deref(), cx)
 }
 
 fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
@@ -290,6 +323,7 @@ async fn sit_down(
     if is_new {
         let one = Occupant {
             address,
+            looks: Looks::of(nick),
             user: asking.user.clone(),
             role,
             seats: smallvec![],
@@ -436,19 +470,13 @@ async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     );
     saved::occupant(turn, &key).await?;
     presence::dress(turn, &key).await?;
-    let mut codes: SmallVec<[u16; 4]> = smallvec![];
-    if privacy::is_non_anonymous(&turn.held.config) {
-        codes.push(100);
-    }
-    if turn.held.config.is(&history::ARCHIVE) {
-        codes.push(170);
-    }
+    let codes = warnings(&turn.held.config);
     welcome(turn, &key, asking, &codes).await
 }
 
 /// §7.2.18: presence without the `<x/>` from a session that is not in the room is the presence of one that has lost it
 /// without knowing.
-pub fn lost(from: &Jid, to: &Jid, cx: &mut Cx) {
+pub fn lost(from: &Jid, to: &Jid, stanza: &Stanza, cx: &mut Cx) {
     let mut xml = Writer::new();
     xml.start("x", USER);
     xml.start("item", USER)
@@ -459,6 +487,7 @@ pub fn lost(from: &Jid, to: &Jid, cx: &mut Cx) {
         xml.start("status", USER).attr("code", code).end();
     }
     xml.end();
-    let kicked = Stanza::new(Kind::Presence(PresenceType::Unavailable), &xml.finish_string());
+    let mut kicked = Stanza::new(Kind::Presence(PresenceType::Unavailable), &xml.finish_string());
+    kicked.id = stanza.id.clone();
     cx.send(kicked.from(to.clone()).to(from.clone()));
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kim_core::cx::Cx;
-use kim_core::error::{Fault, StreamCondition};
+use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, SessionEnded, SessionStarted};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
@@ -12,11 +12,11 @@ use kim_core::router::Router;
 
 use super::affiliations;
 use super::destroy::{self, Farewell};
-use super::leave;
 use super::presence::News;
 use super::privileges::Affiliation;
 use super::room::State;
 use super::rooms::{Registry, Turn};
+use super::{leave, saved};
 
 /// Rooms out of use for so long are put out of memory, in seconds.
 const IDLE_SECONDS: u64 = 600;
@@ -30,15 +30,14 @@ const PAGE_ROOMS: usize = 100;
 /// The server stops: its sessions end, but nobody leaves.
 struct Stopping;
 
-/// A session leaves the rooms it is in when it ends. If the server stops it stays: it comes back, and finds itself there.
+/// A session leaves the rooms it is in when it ends. If the server stops it keeps its seats, as after a crash: it comes back,
+/// and finds itself there. So no temporary room is destroyed because everybody was sent away. Guests come back as others; the
+/// sweep after the next start closes what they leave empty.
 pub struct EndOfSession(pub Arc<Registry>);
 
 impl On<SessionEnded> for EndOfSession {
     async fn on(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<Flow, Fault> {
-        let closing = event.session.outbox.closing();
-        if closing.is_some_and(|error| error.condition == StreamCondition::SystemShutdown)
-            && !event.session.guest
-        {
+        if cx.router().is_stopping() {
             cx.learn(Stopping);
             return Ok(Flow::Next);
         }
@@ -65,7 +64,13 @@ pub struct EndOfAccount(pub Arc<Registry>);
 impl On<AccountRemoved> for EndOfAccount {
     async fn on(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
         for (room, _) in self.0.store.rooms_of(&event.account).await? {
-            self.remove(&room, &event.account, cx).await?;
+            match self.remove(&room, &event.account, cx).await {
+                // Its rows go with the account's all the same.
+                Err(fault) if saved::is_damage(&fault) => {
+                    tracing::warn!(event = "account_not_removed_from_room", %room, ?fault);
+                }
+                removed => removed?,
+            }
         }
         Ok(Flow::Next)
     }
@@ -126,7 +131,10 @@ pub async fn sweep(registry: &Arc<Registry>, router: &Arc<Router>) -> Result<(),
         after = last.as_str().to_owned();
         for room in page {
             let Some(mut cx) = router.cx() else { return Ok(()) };
-            leave::sweep(registry, &room, &mut cx).await?;
+            if let Err(fault) = leave::sweep(registry, &room, &mut cx).await {
+                // One room that cannot be read keeps no other from being looked at.
+                tracing::warn!(event = "room_not_swept", %room, ?fault);
+            }
             router.finish(cx).await;
         }
     }

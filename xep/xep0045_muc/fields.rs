@@ -18,12 +18,15 @@ pub enum Shape {
     Boolean,
     /// One line of at most so many characters.
     Line(usize),
-    /// Several lines of at most so many characters together.
-    Lines(usize),
+    /// A text of at most so many characters. Clients that send it line by line are understood.
+    Text(usize),
     /// A password.
     Secret(usize),
     /// A number up to this one.
     Number(u32),
+    /// The most there may be of something, up to this; 0 for no limit. Offered as a list, because clients that go by the
+    /// registry (§15.5.3) drop a form that has it otherwise.
+    Most(u32),
     /// One of these; each with its label.
     Choice(&'static [(&'static str, &'static str)]),
     /// Any of these.
@@ -96,9 +99,9 @@ impl Field {
                 "0" | "false" | "" => Ok(one("0".into())),
                 _ => Err(wrong(format!("{} is 1 or 0", self.var))),
             },
-            Shape::Line(max) | Shape::Secret(max) | Shape::Lines(max) => {
+            Shape::Line(max) | Shape::Secret(max) | Shape::Text(max) => {
                 let text = match self.shape {
-                    Shape::Lines(_) => values.join("\n"),
+                    Shape::Text(_) => values.join("\n"),
                     _ => values.first().cloned().unwrap_or_default(),
                 };
                 if text.chars().count() > max {
@@ -106,7 +109,7 @@ impl Field {
                 }
                 Ok(one(text))
             }
-            Shape::Number(max) => {
+            Shape::Number(max) | Shape::Most(max) => {
                 let text = first();
                 match text.parse::<u32>() {
                     Ok(number) => Ok(one(number.min(max).to_string())),
@@ -135,18 +138,45 @@ impl Field {
         }
     }
 
+    /// The type that the field has in forms (XEP-0004 §3.3).
+    pub fn kind(&self) -> &'static str {
+        match self.shape {
+            Shape::Boolean => "boolean",
+            Shape::Line(_) | Shape::Text(_) | Shape::Number(_) => "text-single",
+            Shape::Secret(_) => "text-private",
+            Shape::Most(_) | Shape::Choice(_) => "list-single",
+            Shape::Several(_) => "list-multi",
+        }
+    }
+
     fn write(&self, sheet: Sheet, values: &[Box<str>]) -> Sheet {
         let values: Vec<&str> = values.iter().map(|value| &**value).collect();
         let first = values.first().copied().unwrap_or_default();
         match self.shape {
             Shape::Boolean => sheet.boolean(self.var, self.label, first == "1"),
-            Shape::Line(_) | Shape::Number(_) => sheet.line(self.var, self.label, first),
-            Shape::Lines(_) => sheet.lines(self.var, self.label, first),
+            Shape::Line(_) | Shape::Text(_) => sheet.line(self.var, self.label, first),
+            Shape::Number(max) => sheet.integer(self.var, self.label, first, max),
+            Shape::Most(max) => write_most(sheet, self.var, self.label, first, max),
             Shape::Secret(_) => sheet.field(self.var, "text-private", self.label, &[first]),
             Shape::Choice(options) => sheet.choice(self.var, self.label, first, options),
             Shape::Several(options) => sheet.several(self.var, self.label, &values, options),
         }
     }
+}
+
+/// What a list offers beside the value in force.
+const OFFERED: [u32; 9] = [10, 20, 30, 50, 100, 200, 500, 1_000, 5_000];
+
+fn write_most(sheet: Sheet, var: &str, label: &str, value: &str, max: u32) -> Sheet {
+    let own = value.parse::<u32>().ok().filter(|own| *own > 0);
+    let mut offered: Vec<u32> = OFFERED.into_iter().chain(own).filter(|one| *one <= max).collect();
+    offered.sort_unstable();
+    offered.dedup();
+    let offered: Vec<String> = offered.iter().map(u32::to_string).collect();
+    let mut options: Vec<(&str, &str)> = offered.iter().map(|one| (&**one, &**one)).collect();
+    options.push(("none", "No limit"));
+    let own = own.map_or("none".to_owned(), |own| own.to_string());
+    sheet.choice(var, label, &own, &options)
 }
 
 /// Every setting there is: this room's own, and what other rooms add while the house is put together.

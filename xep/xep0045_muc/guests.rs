@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
+use kim_core::stanza::Stanza;
 
+use super::api::USER;
 use super::enter::{MEMBERS_ONLY, PASSWORD_PROTECTED};
 use super::fields::{Field, RoomConfig, Shape};
 use super::life;
@@ -25,7 +27,7 @@ pub const GUESTS: Field = Field {
 
 /// Whether somebody is a guest.
 pub fn is_guest(user: &BareJid, router: &Arc<Router>) -> bool {
-    router.host(user.domain()) == Some(Host::Guests)
+    router.destination(user.domain()) == Destination::Guests
 }
 
 /// A guest may enter what is public, open and without a password.
@@ -47,4 +49,16 @@ pub fn refuse(user: &BareJid, router: &Arc<Router>) -> Result<(), Fault> {
             .into());
     }
     Ok(())
+}
+
+/// XEP-0249
+const DIRECT_INVITATION: &str = "jabber:x:conference";
+
+/// Refuses an invitation by a guest, direct or mediated, in any kind of message.
+pub fn refuse_invitation(stanza: &Stanza, user: &BareJid, router: &Arc<Router>) -> Result<(), Fault> {
+    let invites = stanza.has("x", DIRECT_INVITATION)
+        || stanza
+            .child("x", USER)
+            .is_some_and(|x| x.child("invite", USER).is_some());
+    if invites { refuse(user, router) } else { Ok(()) }
 }

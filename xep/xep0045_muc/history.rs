@@ -7,6 +7,7 @@ use kim_core::error::{Condition, Fault};
 use kim_core::stanza::{Stanza, delay};
 use kim_core::wire::El;
 
+use super::e2ee;
 use super::fields::{Field, Shape};
 use super::room::Past;
 use super::rooms::Turn;
@@ -34,6 +35,28 @@ pub const HISTORY_MAX: Field = Field {
     )
 };
 
+/// Reactions, markers, corrections and the like that are held beside the messages they are about, for each of those.
+const OTHERS_PER_TEXT: usize = 4;
+
+/// What is about another message, even if it has a body for clients that do not know it (XEP-0428).
+const ABOUT_ANOTHER: &[(&str, &str)] = &[
+    ("reactions", "urn:xmpp:reactions:0"),
+    ("replace", "urn:xmpp:message-correct:0"),
+    ("retract", "urn:xmpp:message-retract:1"),
+    ("apply-to", "urn:xmpp:fasten:0"),
+    ("received", "urn:xmpp:receipts"),
+    ("received", "urn:xmpp:chat-markers:0"),
+    ("displayed", "urn:xmpp:chat-markers:0"),
+    ("acknowledged", "urn:xmpp:chat-markers:0"),
+];
+
+/// Whether a message says something itself. Only such messages count towards the size of the history: otherwise
+/// twenty reactions would be all that a newcomer sees.
+fn is_text(stanza: &Stanza) -> bool {
+    let has = |list: &[(&str, &str)]| list.iter().any(|(name, ns)| stanza.has(name, ns));
+    (has(e2ee::READABLE) || has(e2ee::ENCRYPTED)) && !has(ABOUT_ANOTHER)
+}
+
 /// Reads the end of the archive into memory, once.
 pub async fn prepare(turn: &mut Turn) -> Result<(), Fault> {
     if turn.held.ring.is_some() {
@@ -43,7 +66,9 @@ pub async fn prepare(turn: &mut Turn) -> Result<(), Fault> {
     if turn.held.config.is(&ARCHIVE) {
         let room = turn.held.jid.clone();
         let max = turn.registry.config.history_messages_max;
-        for (stamp, stanza) in turn.registry.archives.last_of_room(&room, max).await? {
+        let rows_max = max.saturating_mul(1 + OTHERS_PER_TEXT);
+        let archives = turn.registry.archives.clone();
+        for (stamp, stanza) in archives.last_of_room(&room, max, rows_max, is_text).await? {
             ring.push_back(past(turn, stamp, stanza));
         }
     }
@@ -52,10 +77,15 @@ pub async fn prepare(turn: &mut Turn) -> Result<(), Fault> {
 }
 
 fn past(turn: &Turn, stamp: Timestamp, mut stanza: Stanza) -> Past {
+    let is_text = is_text(&stanza);
     // §7.2.13: "The 'from' attribute MUST be set to the JID of the room itself."
     stanza.append(&delay(turn.held.jid.as_str(), stamp));
     stanza.to = None;
-    Past { stamp, stanza }
+    Past {
+        stamp,
+        stanza,
+        is_text,
+    }
 }
 
 /// Keeps a message in memory for those who come.
@@ -68,12 +98,26 @@ pub fn remember(turn: &mut Turn, stanza: &Stanza) {
     let past = past(turn, stamp, stanza.clone());
     let max = turn.registry.config.history_messages_max;
     if let Some(ring) = &mut turn.held.ring {
-        while ring.len() >= max.max(1) {
-            ring.pop_front();
-        }
+        make_place(ring, past.is_text, max);
         if max > 0 {
             ring.push_back(past);
         }
+    }
+}
+
+/// Drops what is oldest: messages make place for messages, and what is about them for its own kind.
+fn make_place(ring: &mut VecDeque<Past>, is_text: bool, texts_max: usize) {
+    let max = if is_text {
+        texts_max
+    } else {
+        texts_max.saturating_mul(OTHERS_PER_TEXT)
+    };
+    let mut held = ring.iter().filter(|past| past.is_text == is_text).count();
+    while held >= max.max(1)
+        && let Some(oldest) = ring.iter().position(|past| past.is_text == is_text)
+    {
+        ring.remove(oldest);
+        held -= 1;
     }
 }
 
@@ -90,13 +134,15 @@ impl Wish {
         let Some(asked) = asked else {
             return Ok(Wish::default());
         };
+        // More than fits is as much as fits.
         let number = |name| match asked.attr(name) {
             None => Ok(None),
-            Some(text) => text
-                .trim()
-                .parse::<u32>()
-                .map(Some)
-                .map_err(|_| Fault::from(Condition::BadRequest)),
+            Some(text) => match text.trim() {
+                digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    Ok(Some(digits.parse::<u32>().unwrap_or(u32::MAX)))
+                }
+                _ => Err(Fault::from(Condition::BadRequest)),
+            },
         };
         let seconds = number("seconds")?.map(|seconds| Timestamp(now.0 - i64::from(seconds) * 1_000_000));
         let since = match asked.attr("since") {
@@ -111,36 +157,62 @@ impl Wish {
     }
 }
 
+/// What a newcomer may still be sent.
+struct Left {
+    stanzas: usize,
+    chars: Option<usize>,
+}
+
+impl Left {
+    /// Takes a message out of it; false if it does not fit.
+    fn take(&mut self, past: &Past) -> bool {
+        // "the characters of the complete XML stanzas"
+        let chars = self
+            .chars
+            .map(|left| (left, past.stanza.to_xml().chars().count()));
+        if self.stanzas == 0 || chars.is_some_and(|(left, chars)| chars > left) {
+            return false;
+        }
+        self.stanzas -= 1;
+        self.chars = chars.map(|(left, chars)| left - chars);
+        true
+    }
+}
+
 /// The messages for somebody who enters, oldest first: the least that meets all that was asked for and what the room and the
-/// service allow.
+/// service allow. Messages come first; what is about them (reactions, corrections, markers) comes along where it fits.
 pub fn for_newcomer(turn: &Turn, asked: Option<El<'_>>) -> Result<Vec<Stanza>, Fault> {
     let wish = Wish::read(asked, turn.cx.received)?;
     let Some(ring) = &turn.held.ring else {
         return Ok(Vec::new());
     };
-    let max = turn
-        .held
-        .config
-        .number(&HISTORY_MAX)
-        .min(wish.stanzas.unwrap_or(usize::MAX));
-    let mut chars_left = wish.chars.unwrap_or(usize::MAX);
-    let mut chosen = Vec::new();
-    for past in ring.iter().rev().take(max) {
-        if wish.since.is_some_and(|since| past.stamp < since) {
-            break;
-        }
-        if wish.chars.is_some() {
-            // "the characters of the complete XML stanzas"
-            let chars = past.stanza.to_xml().chars().count();
-            if chars > chars_left {
-                break;
-            }
-            chars_left -= chars;
-        }
-        chosen.push(past.stanza.clone());
-    }
-    chosen.reverse();
-    Ok(chosen)
+    let texts_max = turn.held.config.number(&HISTORY_MAX);
+    Ok(choose(ring, &wish, texts_max))
+}
+
+fn choose(ring: &VecDeque<Past>, wish: &Wish, texts_max: usize) -> Vec<Stanza> {
+    let mut left = Left {
+        stanzas: wish.stanzas.unwrap_or(usize::MAX),
+        chars: wish.chars,
+    };
+    let recent = |past: &Past| wish.since.is_none_or(|since| past.stamp >= since);
+    let newest = ring.iter().enumerate().rev();
+    let texts = newest.clone().filter(|(_, past)| past.is_text).take(texts_max);
+    let mut chosen: Vec<usize> = texts
+        .take_while(|(_, past)| recent(past) && left.take(past))
+        .map(|(at, _)| at)
+        .collect();
+    // What is about messages that are left out means nothing to the newcomer. If none is left out, what is about messages
+    // that are gone comes along too: a retraction is for those who have the message from an earlier visit.
+    let is_whole = texts_max > 0 && chosen.len() == ring.iter().filter(|past| past.is_text).count();
+    let oldest = chosen.last().copied();
+    let others =
+        newest.filter(|(at, past)| !past.is_text && (is_whole || oldest.is_some_and(|oldest| *at > oldest)));
+    let others = others.take_while(|(_, past)| recent(past) && left.take(past));
+    chosen.extend(others.map(|(at, _)| at));
+    chosen.sort_unstable();
+    let chosen = chosen.into_iter().filter_map(|at| ring.get(at));
+    chosen.map(|past| past.stanza.clone()).collect()
 }
 
 #[cfg(test)]
@@ -176,12 +248,9 @@ mod tests {
             wish("since='2020-01-31T12:00:00Z' seconds='0'").unwrap().since,
             noon
         );
-        for wrong in [
-            "maxchars='-1'",
-            "seconds='x'",
-            "since='yesterday'",
-            "maxstanzas='99999999999'",
-        ] {
+        let many = wish("maxstanzas='99999999999' seconds='99999999999'").unwrap();
+        assert_eq!(many.stanzas, Some(u32::MAX as usize));
+        for wrong in ["maxchars='-1'", "maxchars=''", "seconds='x'", "since='yesterday'"] {
             assert!(wish(wrong).is_err(), "{wrong}");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::{El, Writer};
 
@@ -55,7 +55,7 @@ pub async fn handle(
         return Ok(());
     };
     if let Some(decline) = x.child("decline", USER) {
-        refuse(&mut turn, from, decline)?;
+        refuse(&mut turn, from, decline).await?;
     } else {
         for invite in x
             .children()
@@ -71,9 +71,9 @@ pub async fn handle(
 
 /// Whether an address can be somebody's whom one can invite.
 async fn check_invitee(to: &Jid, router: &Arc<Router>) -> Result<(), Fault> {
-    match router.host(to.domain()) {
+    match router.destination(to.domain()) {
         // Guests have been found already, or nowhere.
-        Some(Host::Service(_) | Host::Guests) => Err(Condition::NotAllowed.into()),
+        Destination::Service(_) | Destination::Guests => Err(Condition::NotAllowed.into()),
         // Whether an account exists is nobody's business (RFC 6121 §8.5.1 is the same for both): what is sent to nobody
         // comes back as from somebody who is away.
         _ if to.local().is_none() => Err(Condition::JidMalformed.into()),
@@ -107,6 +107,8 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
             .into());
     }
     message::may_speak(turn, from, &user)?;
+    let registry = turn.registry.clone();
+    registry.errands.may_invite(&user, &invitee, turn.cx.received)?;
     if matches!(turn.held.phase, Phase::Locked { .. }) {
         configuration::open(turn).await?;
     }
@@ -114,14 +116,17 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
     let Some(inviter) = turn.held.at(from) else {
         return Ok(());
     };
+    let address = inviter.address.clone();
     let shown = if super::privacy::is_non_anonymous(&config) {
-        user.as_str().to_owned()
+        Jid::from(user.clone())
     } else {
-        inviter.address.as_str().to_owned()
+        address.clone()
     };
     let nick = inviter.nick().to_owned();
     let mut xml = Writer::new();
-    xml.start("x", USER).start("invite", USER).attr("from", &shown);
+    xml.start("x", USER)
+        .start("invite", USER)
+        .attr("from", shown.as_str());
     if let Some(reason) = invite.child("reason", USER) {
         write_text(&mut xml, "reason", USER, &reason.text());
     }
@@ -142,7 +147,7 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
     if members_only && known < Affiliation::Member {
         // §9.5: "any invitation sent SHOULD automatically trigger the addition of the invitee to the member list".
         let decided = Decided {
-            jid: invitee,
+            jid: invitee.clone(),
             to: Affiliation::Member,
             // The invitation that follows is the one; no second one by the room.
             nick: Some(Box::from("")),
@@ -151,7 +156,13 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
         };
         affiliations::change(turn, decided, |_| ()).await?;
     }
-    turn.send(invitation);
+    // The inviter is told nothing of a block, as of everything else that becomes of an invitation.
+    let author = [from, &address];
+    if !registry.errands.is_blocked(&invitee, &author, &router).await? {
+        let room = &turn.held.jid;
+        registry.errands.invited(room, &invitee, shown, &user);
+        turn.send(invitation);
+    }
     Ok(())
 }
 
@@ -161,8 +172,17 @@ fn write_password(xml: &mut Writer, room: &State) {
     }
 }
 
-/// The room invites a new member itself (§9.5).
-pub fn from_room(turn: &mut Turn, to: &BareJid) {
+/// The room itself invites a new member (§9.5). If an admin made them a member, that admin's rate and their block list count;
+/// beyond the rate they are a member without an invitation.
+pub async fn from_room(turn: &mut Turn, to: &BareJid) -> Result<(), Fault> {
+    if let Some(admin) = turn.by.clone() {
+        let errands = &turn.registry.errands;
+        let author = Jid::from(admin.clone());
+        let is_blocked = errands.is_blocked(to, &[&author], turn.cx.router()).await?;
+        if is_blocked || errands.may_invite(&admin, to, turn.cx.received).is_err() {
+            return Ok(());
+        }
+    }
     let mut xml = Writer::new();
     xml.start("x", USER);
     xml.start("invite", USER)
@@ -173,23 +193,34 @@ pub fn from_room(turn: &mut Turn, to: &BareJid) {
     let invitation = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
     let invitation = invitation.from(turn.held.jid.clone()).to(to.clone());
     turn.send(invitation);
+    Ok(())
 }
 
-/// Somebody declines; the one who invited hears of it, by whichever address the invitation named.
-fn refuse(turn: &mut Turn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
+/// Somebody declines. The inviter hears of it, in the room or outside, if there was an invitation to decline. The answer is
+/// the same in every case, so that it tells nothing about the occupants, and one invitation carries one refusal.
+async fn refuse(turn: &mut Turn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
     let to = decline.attr("to").ok_or(Condition::BadRequest)?;
     let to = Jid::parse(&to)?;
-    // Only those who may be here, and only to those who are: nobody becomes a relay for strangers.
     if turn.held.affiliation(&from.bare()) == Affiliation::Outcast {
         return Err(Condition::Forbidden.into());
     }
     guests::refuse(&from.bare(), turn.cx.router())?;
-    let inviter = if to.bare() == turn.held.jid {
-        to.resource().and_then(|nick| turn.held.named(nick))
+    let user = from.bare();
+    let registry = turn.registry.clone();
+    registry.errands.may_ask(&user, turn.cx.received)?;
+    // The address by which the invitation named the inviter.
+    let shown = if to.bare() == turn.held.jid {
+        to
     } else {
-        turn.held.occupants.values().find(|one| one.user == to.bare())
+        to.bare().into()
     };
-    let inviter = inviter.ok_or(Condition::ItemNotFound)?;
+    let Some(inviter) = registry.errands.refused(&turn.held.jid, &user, shown) else {
+        return Ok(());
+    };
+    let router = turn.cx.router().clone();
+    if registry.errands.is_blocked(&inviter, &[from], &router).await? {
+        return Ok(());
+    }
     let mut xml = Writer::new();
     xml.start("x", USER);
     xml.start("decline", USER).attr("from", from.bare_str());
@@ -198,7 +229,11 @@ fn refuse(turn: &mut Turn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
     }
     let declined = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
     let declined = declined.from(turn.held.jid.clone());
-    let sessions: Arc<[Jid]> = inviter.seats.iter().map(|seat| seat.jid.clone()).collect();
-    turn.send_all(declined, sessions);
+    let sessions = turn.held.sessions_where(|one| one.user == inviter);
+    if sessions.is_empty() {
+        turn.send(declined.to(inviter));
+    } else {
+        turn.send_all(declined, sessions);
+    }
     Ok(())
 }

@@ -42,6 +42,10 @@ pub async fn leave(
     if last {
         if let Some(one) = turn.held.take_out(&key) {
             nick::forget(&mut turn, session);
+            let news = match stanza {
+                Some(stanza) => news.answers(session, stanza),
+                None => news,
+            };
             presence::tell_gone(&mut turn, &one, &said, &news, |_| ());
             left(&mut turn, &one).await?;
         }
@@ -53,6 +57,7 @@ pub async fn leave(
         let (full, veiled) = presence::gone(&turn, &key, &said, &News::codes(&[110]));
         let mut own = if sees { full } else { veiled };
         own.to = Some(session.clone());
+        own.id = stanza.and_then(|stanza| stanza.id.clone());
         let spoke = turn
             .held
             .occupants
@@ -101,7 +106,7 @@ pub async fn sweep(registry: &Arc<Registry>, room: &BareJid, cx: &mut Cx) -> Res
     };
     let mut absent: Vec<Jid> = Vec::new();
     for session in held.seats.keys() {
-        let is_ours = router.host(session.domain()).is_some();
+        let is_ours = router.destination(session.domain()).is_served();
         if is_ours
             && !router
                 .sessions_of(&session.bare())

@@ -10,7 +10,7 @@ pub const NAME: Field = Field {
 };
 
 /// What it is about.
-pub const DESCRIPTION: Field = Field::new("muc#roomconfig_roomdesc", "Description", Shape::Lines(2_000), &[]);
+pub const DESCRIPTION: Field = Field::new("muc#roomconfig_roomdesc", "Description", Shape::Text(2_000), &[]);
 
 /// The language that is spoken there.
 pub const LANGUAGE: Field = Field::new("muc#roomconfig_lang", "Language", Shape::Line(40), &[]);

@@ -30,16 +30,38 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// How much of it is used up.
+    pub fn spent(&self, rate: Rate, now: Timestamp) -> f32 {
+        let seconds = (now.0 - self.at).max(0) as f32 / 1_000_000.0;
+        (self.spent - seconds * rate.per_second).max(0.0)
+    }
+
+    /// Whether there is one left.
+    pub fn has(&self, rate: Rate, now: Timestamp) -> bool {
+        self.spent(rate, now) + 1.0 <= rate.burst
+    }
+
     /// Takes one; false if there is none.
     pub fn take(&mut self, rate: Rate, now: Timestamp) -> bool {
-        let seconds = (now.0 - self.at).max(0) as f32 / 1_000_000.0;
+        self.spent = self.spent(rate, now);
         self.at = now.0;
-        self.spent = (self.spent - seconds * rate.per_second).max(0.0);
         if self.spent + 1.0 > rate.burst {
             return false;
         }
         self.spent += 1.0;
         true
+    }
+
+    /// Whole seconds until there is one again.
+    pub fn wait_seconds(&self, rate: Rate) -> u32 {
+        let missing = (self.spent + 1.0 - rate.burst).max(0.0);
+        (missing / rate.per_second).ceil() as u32
+    }
+
+    /// Whether nothing is taken from it any more.
+    pub fn is_full(&self, rate: Rate, now: Timestamp) -> bool {
+        let seconds = (now.0 - self.at).max(0) as f32 / 1_000_000.0;
+        self.spent <= seconds * rate.per_second
     }
 }
 

@@ -6,18 +6,14 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::ns;
 use kim_core::random;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
-use super::api::{HistoryChanged, MUC, OCCUPANT_ID, RoomMessage, USER};
+use super::api::{HistoryChanged, RoomMessage};
 use super::privileges::{Privilege, role_allows};
 use super::rooms::{Registry, Turn};
-use super::{configuration, guests, history, presence, subject};
+use super::{configuration, forged, guests, history, presence, subject};
 use crate::xep0313_mam::api::{self as mam, InRoom, MessageArchives};
-
-/// The namespace of stanza ids (XEP-0359).
-const SID: &str = "urn:xmpp:sid:0";
 
 /// A groupchat message to the room.
 pub async fn speak(
@@ -40,6 +36,7 @@ pub async fn speak(
         .into());
     };
     let (role, user) = (one.role, one.user.clone());
+    guests::refuse_invitation(stanza, &user, turn.cx.router())?;
     let changes_subject = subject::is_change(stanza);
     if !changes_subject && !role_allows(role, Privilege::Speak) {
         return Err(Condition::Forbidden.into());
@@ -107,20 +104,11 @@ async fn accept(turn: &mut Turn) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Takes out what only the room says (§17.3, XEP-0359 §3, XEP-0421 §4), and to whom it was.
+/// Takes out the addressee and all that only the room may say.
 pub fn clean(turn: &Turn, stanza: &Stanza) -> Stanza {
-    let room = &turn.held.jid;
-    let is_room = |text: Option<std::borrow::Cow<'_, str>>| {
-        text.is_some_and(|text| Jid::parse(&text).is_ok_and(|jid| jid.bare_str() == room.as_str()))
-    };
+    let room = turn.held.jid.as_str();
     let mut clean = stanza.clone();
-    clean.remove(|child| {
-        child.ns() == USER
-            || child.ns() == MUC
-            || child.is("occupant-id", OCCUPANT_ID)
-            || (child.is("stanza-id", SID) && is_room(child.attr("by")))
-            || (child.is("delay", ns::DELAY) && is_room(child.attr("from")))
-    });
+    clean.remove(|child| forged::is_forged(child, room));
     clean.to = None;
     clean
 }
@@ -183,7 +171,9 @@ impl On<RoomMessage> for Keep {
             .put_in_room(&event.room.jid, &event.stanza, Some(&author), cx);
         match archived.await? {
             InRoom::Stored(id) => event.stanza.append(&mam::stanza_id(&event.room.jid, &id)),
-            InRoom::SaidBefore => {
+            InRoom::SaidBefore(id) => {
+                // What its author gets again is the same message under the same id (XEP-0359 §3).
+                event.stanza.append(&mam::stanza_id(&event.room.jid, &id));
                 cx.learn(SaidBefore);
                 return Ok(Flow::Done);
             }

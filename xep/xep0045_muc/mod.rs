@@ -30,8 +30,11 @@ mod destroy;
 mod disco;
 mod e2ee;
 mod enter;
+mod errands;
 mod farewell;
 mod fields;
+mod forged;
+mod ghosts;
 mod guests;
 mod history;
 mod invitations;
@@ -41,17 +44,20 @@ mod limits;
 mod listed;
 mod message;
 mod nick;
+mod passwords;
 mod post;
 mod presence;
 mod privacy;
 mod private;
 mod privileges;
+mod public;
 mod registration;
 mod relay;
 mod roles;
 mod room;
 mod rooms;
 mod saved;
+mod settled;
 mod shown;
 mod store;
 mod subject;
@@ -141,7 +147,12 @@ impl Module for Muc {
     type Config = MucConfig;
     const NAME: &'static str = "xep0045_muc";
     const SPECS: &'static [Spec] = &[
-        spec("XEP-0045", "Multi-User Chat", "1.35.5"),
+        Spec {
+            id: "XEP-0045",
+            title: "Multi-User Chat",
+            version: "1.35.5",
+            coverage: Coverage::Partial("new rooms are not locked until they are configured, only unlisted"),
+        },
         spec("XEP-0249", "Direct MUC Invitations", "1.2"),
         spec("XEP-0410", "MUC Self-Ping (Schrödinger's Chat)", "1.1.0"),
         spec(
@@ -150,7 +161,13 @@ impl Module for Muc {
             "1.0.1",
         ),
     ];
-    const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco", "xep0059_rsm", "xep0313_mam"];
+    const NEEDS: &'static [&'static str] = &[
+        "xep0004_forms",
+        "xep0030_disco",
+        "xep0059_rsm",
+        "xep0191_blocking",
+        "xep0313_mam",
+    ];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0045_muc",
         name: "0001_rooms",
@@ -164,10 +181,12 @@ impl Module for Muc {
             config: config.effective(house.config.limits.enabled),
             seals: house.seals.clone(),
             archives: house.needed()?,
+            errands: errands::Errands::new(house.needed()?, house.config.limits.enabled),
             guest_rate_percent: house.config.limits.effective().guest_rate_percent,
             defaults: defaults::Defaults {
                 names: house.config.rooms.default.clone(),
                 admins: house.config.server.admins.clone(),
+                made: dashmap::DashSet::new(),
             },
         }));
         for field in FIELDS {

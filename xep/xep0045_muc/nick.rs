@@ -1,6 +1,6 @@
 //! Nicknames: who may have which (§7.2.8, §7.10, §7.12), and changing them (§7.6).
 
-use kim_core::error::{Condition, Fault};
+use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid, nickname_key};
 use kim_core::stanza::Stanza;
 use smallvec::smallvec;
@@ -9,7 +9,7 @@ use super::fields::{Field, Shape};
 use super::limits::Bucket;
 use super::presence::{self, News};
 use super::privileges::{Privilege, role_allows};
-use super::room::{Occupant, Seat, State};
+use super::room::{Looks, Occupant, Seat, State};
 use super::rooms::Turn;
 use super::store::Change;
 use super::{privacy, saved};
@@ -31,7 +31,7 @@ pub fn on_entering(room: &State, user: &BareJid, wanted: &str) -> Result<(Box<st
     {
         return Ok((reserved.into(), reserved != wanted));
     }
-    free(room, user, &key)?;
+    free(room, user, &key, wanted)?;
     // Another session of the same user: one occupant, spelled as it is already.
     let known = room.occupants.get(key.as_str()).map(Occupant::nick);
     let nick = known.unwrap_or(wanted);
@@ -39,12 +39,23 @@ pub fn on_entering(room: &State, user: &BareJid, wanted: &str) -> Result<(Box<st
 }
 
 /// §7.2.8: a nickname belongs to whoever is there under it, and to whoever has reserved it.
-pub fn free(room: &State, user: &BareJid, key: &str) -> Result<(), Fault> {
+/// Nor may one be taken that people could take for it.
+pub fn free(room: &State, user: &BareJid, key: &str, nick: &str) -> Result<(), Fault> {
     let taken = room.occupants.get(key).is_some_and(|one| one.user != *user);
     if taken || room.is_reserved_from(key, user) {
         return Err(Condition::Conflict.into());
     }
+    if room.is_lookalike(nick, user) {
+        return Err(lookalike());
+    }
     Ok(())
+}
+
+/// What somebody is told whose nickname looks like another's.
+pub fn lookalike() -> Fault {
+    StanzaError::new(Condition::Conflict)
+        .text("this nickname looks like another person's in this room; choose another one")
+        .into()
 }
 
 /// §7.6: presence to another nickname. All sessions of the occupant go along, for they are one occupant.
@@ -66,7 +77,7 @@ pub async fn change(turn: &mut Turn, session: &Jid, wanted: &str, stanza: &Stanz
         // §7.6, "locked down"
         return Err(Condition::NotAcceptable.into());
     }
-    free(&turn.held, &user, &new)?;
+    free(&turn.held, &user, &new, wanted)?;
     let address = turn.held.jid.with_resource(wanted)?;
     super::message::may_change_presence(turn, session)?;
 
@@ -85,7 +96,9 @@ pub async fn change(turn: &mut Turn, session: &Jid, wanted: &str, stanza: &Stanz
                 ..news.clone()
             };
             let (full, veiled) = presence::gone_of(turn, &one, "", &own_news);
-            turn.send_all(if sees { full } else { veiled }, mine.into());
+            let gone = if sees { full } else { veiled };
+            let asked = stanza.id.as_deref().map(|id| (session, id));
+            presence::send_own(turn, gone, mine.into(), asked);
             if privacy::is_broadcast(&turn.held.config, one.role) {
                 let (full, veiled) = presence::gone_of(turn, &one, "", &news);
                 let (see, do_not) = presence::audience(turn, &one.address);
@@ -96,6 +109,7 @@ pub async fn change(turn: &mut Turn, session: &Jid, wanted: &str, stanza: &Stanz
             if !joins {
                 let renamed = Occupant {
                     address,
+                    looks: Looks::of(wanted),
                     speech: one.speech,
                     changes: one.changes,
                     ..fresh(&one)
@@ -114,13 +128,15 @@ pub async fn change(turn: &mut Turn, session: &Jid, wanted: &str, stanza: &Stanz
     }
     saved::occupant(turn, &new).await?;
     presence::dress(turn, &new).await?;
-    presence::tell(turn, &new, &News::default(), &[], None);
+    let news = News::default().answers(session, stanza);
+    presence::tell(turn, &new, &news, &[], None);
     Ok(())
 }
 
 fn fresh(one: &Occupant) -> Occupant {
     Occupant {
         address: one.address.clone(),
+        looks: one.looks.clone(),
         user: one.user.clone(),
         role: one.role,
         seats: smallvec![],
@@ -145,7 +161,8 @@ pub async fn update(turn: &mut Turn, session: &Jid, stanza: &Stanza) -> Result<(
     turn.held.sit(&key, seat);
     saved::occupant(turn, &key).await?;
     presence::dress(turn, &key).await?;
-    presence::tell(turn, &key, &News::default(), &[], None);
+    let news = News::default().answers(session, stanza);
+    presence::tell(turn, &key, &news, &[], None);
     Ok(())
 }
 

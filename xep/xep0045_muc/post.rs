@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kim_core::cx::Cx;
 use kim_core::db::{DbError, Promise, Ticket};
 use kim_core::jid::Jid;
+use kim_core::router::Redelivered;
 use kim_core::stanza::Stanza;
 
 use super::rooms::{Registry, Room};
+use crate::xep0313_mam::api::KeptOnce;
 
 /// What a recipient costs in the queue beside the stanza, in bytes, about.
 const RECIPIENT_BYTES: usize = 64;
@@ -31,15 +33,17 @@ pub enum Post {
     One(Stanza),
     /// To each of these.
     All(Stanza, Arc<[Jid]>),
-    /// To its addressee, as another copy of what was archived for the same account before.
-    Copy(Stanza),
+    /// To each of these sessions of one account, whose archive has it once.
+    Copies(Stanza, Arc<[Jid]>),
 }
 
 impl Post {
     fn bytes(&self) -> usize {
         match self {
-            Post::One(stanza) | Post::Copy(stanza) => stanza.weight_bytes(),
-            Post::All(stanza, to) => stanza.weight_bytes() + to.len() * RECIPIENT_BYTES,
+            Post::One(stanza) => stanza.weight_bytes(),
+            Post::All(stanza, to) | Post::Copies(stanza, to) => {
+                stanza.weight_bytes() + to.len() * RECIPIENT_BYTES
+            }
         }
     }
 }
@@ -163,11 +167,17 @@ async fn perform(registry: &Arc<Registry>, room: &Arc<Room>, mut batch: Batch) -
                         }
                     }
                 }
-                Post::Copy(stanza) => {
+                Post::Copies(stanza, to) => {
                     batch.cx = turn(&router, batch.cx).await;
-                    batch.cx.learn(kim_core::router::Redelivered);
-                    batch.cx.send(stanza);
-                    batch.cx = turn(&router, batch.cx).await;
+                    let kept = KeptOnce::default();
+                    for (at, to) in to.iter().enumerate() {
+                        batch.cx.learn(kept.clone());
+                        if at > 0 {
+                            batch.cx.learn(Redelivered);
+                        }
+                        batch.cx.send(stanza.clone().to(to.clone()));
+                        batch.cx = turn(&router, batch.cx).await;
+                    }
                 }
             }
             if sent >= SENDS_PER_TURN {

@@ -10,13 +10,13 @@ use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::{El, Writer};
 use smallvec::SmallVec;
 
-use super::api::{MUC, OCCUPANT_ID, OccupantPresence, USER};
+use super::api::{OCCUPANT_ID, OccupantPresence, USER};
 use super::fields::write_text;
-use super::listed;
 use super::privacy;
 use super::privileges::{Affiliation, Role};
 use super::room::{Occupant, Shown};
 use super::rooms::{Registry, Turn};
+use super::{forged, listed};
 
 /// Text of a `<status/>` in rooms, in bytes (§14.6: "using long nicknames to route around lack of voice" holds for it too).
 const STATUS_BYTES_MAX: usize = 1_024;
@@ -34,9 +34,12 @@ pub struct News<'a> {
     pub reason: &'a str,
     /// Canonical XML beside the item for those who may see the lists.
     pub listed: &'a str,
+    /// The session whose request this answers, and the id of the request: clients wait for it ("for tracking purposes",
+    /// §7.2.2).
+    pub asked: Option<(&'a Jid, &'a str)>,
 }
 
-impl News<'_> {
+impl<'a> News<'a> {
     /// Only codes.
     pub fn codes(codes: &[u16]) -> News<'static> {
         News {
@@ -45,10 +48,20 @@ impl News<'_> {
         }
     }
 
+    /// The same as the answer to a session's presence.
+    pub fn answers(self, session: &'a Jid, stanza: &'a Stanza) -> News<'a> {
+        News {
+            asked: stanza.id.as_deref().map(|id| (session, id)),
+            ..self
+        }
+    }
+
     fn and(&self, codes: &[u16]) -> Self {
         let mut news = self.clone();
         news.codes.extend(codes.iter().copied());
-        news.codes.sort_unstable();
+        // 100 behind 170: where a client shows only the last one, it is that addresses are visible.
+        news.codes
+            .sort_unstable_by_key(|code| if *code == 100 { 175 } else { *code });
         news.codes.dedup();
         news
     }
@@ -57,10 +70,9 @@ impl News<'_> {
 /// What a client sent, without what only rooms say (§17.3) and what only they need.
 pub fn clean(stanza: &Stanza, bytes_max: usize) -> Result<Stanza, Fault> {
     let mut presence = stanza.clone();
+    let room = stanza.to.as_ref().map_or("", Jid::bare_str);
     presence.remove(|child| {
-        child.ns() == MUC
-            || child.ns() == USER
-            || child.is("occupant-id", OCCUPANT_ID)
+        forged::is_forged(child, room)
             || (child.is("status", ns::CLIENT) && child.text().len() > STATUS_BYTES_MAX)
     });
     presence.from = None;
@@ -236,6 +248,23 @@ pub fn own(seen: &Stanza, codes: &[u16], listed: &str) -> Stanza {
     with_news(seen, &news.and(&[110]))
 }
 
+/// Sends an occupant's sessions their own presence; the one that asked finds the id of its request in it.
+pub fn send_own(turn: &mut Turn, presence: Stanza, sessions: Arc<[Jid]>, asked: Option<(&Jid, &str)>) {
+    let Some((session, id)) = asked.filter(|(session, _)| sessions.contains(session)) else {
+        turn.send_all(presence, sessions);
+        return;
+    };
+    let others: Vec<Jid> = sessions
+        .iter()
+        .filter(|other| *other != session)
+        .cloned()
+        .collect();
+    let mut reply = presence.clone().to(session.clone());
+    reply.id = Some(id.into());
+    turn.send(reply);
+    turn.send_all(presence, others.into());
+}
+
 /// Tells everybody an occupant's presence: others first, then the occupant's own sessions, with 110 and `own` (§7.2.2). A role
 /// that is not told of is seen by its occupant alone; `was` is the role before, so that those who saw it see it go.
 pub fn tell(turn: &mut Turn, key: &str, news: &News<'_>, own: &[u16], was: Option<Role>) {
@@ -252,7 +281,8 @@ pub fn tell(turn: &mut Turn, key: &str, news: &News<'_>, own: &[u16], was: Optio
         if news.listed.is_empty() || version.is_empty() {
             news.listed = &version;
         }
-        turn.send_all(with_news(&seen, &news), sessions);
+        let asked = news.asked;
+        send_own(turn, with_news(&seen, &news), sessions, asked);
     }
 }
 
@@ -353,7 +383,7 @@ pub fn tell_gone(
         ..news.and(&[110])
     };
     let (full, veiled) = gone_of(turn, one, said, &told);
-    turn.send_all(if sees { full } else { veiled }, own);
+    send_own(turn, if sees { full } else { veiled }, own, news.asked);
     between(turn);
     if privacy::is_broadcast(&turn.held.config, one.role) {
         let (see, do_not) = audience(turn, &one.address);

@@ -65,12 +65,12 @@ pub fn sees_addresses(config: &RoomConfig, one: &Occupant) -> bool {
     is_non_anonymous(config) || one.role == Role::Moderator
 }
 
-/// What somebody finds at a room; nothing at one that is not open yet and not theirs.
+/// What somebody finds at a room; guests find nothing at one that was not configured yet.
 pub fn visitor(held: &State, session: &Jid, cx: &Cx) -> Option<Visitor> {
     let (user, config) = (session.bare(), &held.config);
     let affiliation = held.affiliation(&user);
     let owns = affiliation_allows(affiliation, Right::Own);
-    if held.is_locked(cx.router().clock().now()) && !owns {
+    if held.is_locked(cx.router().clock().now()) && guests::is_guest(&user, cx.router()) {
         return None;
     }
     let one = held.at(session);

@@ -1,12 +1,14 @@
 //! Writing to one occupant (§7.5).
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::jid::Jid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
+use quick_cache::sync::Cache;
 
 use super::api::USER;
 use super::fields::{Field, Shape};
@@ -14,7 +16,7 @@ use super::post::Post;
 use super::privileges::{Privilege, Role, role_allows};
 use super::room::Occupant;
 use super::rooms::{Registry, Turn};
-use super::{message, presence};
+use super::{ghosts, guests, message, presence};
 
 /// Who may.
 pub const MAY_WRITE: Field = Field {
@@ -39,6 +41,32 @@ pub const MAY_WRITE: Field = Field {
     )
 };
 
+/// Private messages that are remembered until they come back.
+const WRITTEN_MAX: usize = 50_000;
+
+/// Private messages written lately. An error that a client sends to an occupant's address belongs to one of them, or to
+/// a message to all, and then it goes no further.
+pub struct Written {
+    messages: Cache<u64, ()>,
+    hasher: RandomState,
+}
+
+impl Default for Written {
+    fn default() -> Written {
+        Written {
+            messages: Cache::new(WRITTEN_MAX),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Written {
+    fn key(&self, room: &BareJid, author: &BareJid, reader: &BareJid, id: Option<&str>) -> u64 {
+        self.hasher
+            .hash_one((room.as_str(), author.as_str(), reader.as_str(), id))
+    }
+}
+
 /// A message to an occupant's address.
 pub async fn write(
     registry: &Arc<Registry>,
@@ -48,8 +76,12 @@ pub async fn write(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(&to.bare(), cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    if held.at(from).is_none() {
+        return Err(Condition::NotAcceptable.into());
+    }
     let nick = to.resource().unwrap_or_default();
+    let held = ghosts::without(registry, held, nick, cx).await?;
+    let mut turn = Turn::new(registry, held, cx);
     let Some(sender) = turn.held.at(from) else {
         return Err(Condition::NotAcceptable.into());
     };
@@ -59,40 +91,63 @@ pub async fn write(
     if stanza.kind == Kind::Message(MessageType::Groupchat) {
         return Err(Condition::BadRequest.into());
     }
-    let is_error = stanza.kind == Kind::Message(MessageType::Error);
-    if !is_error {
-        if !may(&turn, sender, target) {
-            return Err(Condition::Forbidden.into());
-        }
-        if stanza.weight_bytes() > registry.config.message_bytes_max {
-            return Err(StanzaError::new(Condition::PolicyViolation)
-                .text("this message is too large for a room")
-                .into());
-        }
-        let user = sender.user.clone();
-        message::may_speak(&mut turn, from, &user)?;
-        turn.has_room()?;
+    if !may(&turn, sender, target) {
+        return Err(Condition::Forbidden.into());
     }
+    if stanza.weight_bytes() > registry.config.message_bytes_max {
+        return Err(StanzaError::new(Condition::PolicyViolation)
+            .text("this message is too large for a room")
+            .into());
+    }
+    let user = sender.user.clone();
+    guests::refuse_invitation(stanza, &user, cx.router())?;
+    message::may_speak(&mut turn, from, &user)?;
+    turn.has_room()?;
     let (Some(sender), Some(target)) = (turn.held.at(from), turn.held.named(nick)) else {
         return Ok(());
     };
     let mut private = message::clean(&turn, stanza).from(sender.address.clone());
-    if !is_error {
-        let mut xml = Writer::new();
-        xml.start("x", USER).end();
-        private.append(&xml.finish_string());
-    }
+    let mut xml = Writer::new();
+    xml.start("x", USER).end();
+    private.append(&xml.finish_string());
     private.append(&presence::occupant_id(&sender.id));
+    let written = &registry.written;
+    let key = written.key(&turn.held.jid, &user, &target.user, stanza.id.as_deref());
+    written.messages.insert(key, ());
     // §7.2.8: to all of the occupant's sessions; the account's archive has it once.
-    let sessions: Vec<Jid> = target.seats.iter().map(|seat| seat.jid.clone()).collect();
-    for (at, session) in sessions.into_iter().enumerate() {
-        let copy = private.clone().to(session);
-        turn.posts.push(if at == 0 {
-            Post::One(copy)
-        } else {
-            Post::Copy(copy)
-        });
+    let sessions = target.seats.iter().map(|seat| seat.jid.clone()).collect();
+    turn.posts.push(Post::Copies(private, sessions));
+    turn.close(cx);
+    Ok(())
+}
+
+/// An error comes back from an occupant. It goes on, once, to the author of the private message it is about.
+pub async fn come_back(
+    registry: &Arc<Registry>,
+    from: &Jid,
+    to: &Jid,
+    stanza: &Stanza,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let Some(nick) = to.resource() else {
+        return Ok(());
+    };
+    let Some(held) = registry.hold(&to.bare(), cx.router()).await? else {
+        return Ok(());
+    };
+    let mut turn = Turn::new(registry, held, cx);
+    let (Some(reader), Some(author)) = (turn.held.at(from), turn.held.named(nick)) else {
+        return Ok(());
+    };
+    let written = &registry.written;
+    let key = written.key(&turn.held.jid, &author.user, &reader.user, stanza.id.as_deref());
+    if written.messages.remove(&key).is_none() {
+        return Ok(());
     }
+    let mut error = message::clean(&turn, stanza).from(reader.address.clone());
+    error.append(&presence::occupant_id(&reader.id));
+    let sessions = author.seats.iter().map(|seat| seat.jid.clone()).collect();
+    turn.send_all(error, sessions);
     turn.close(cx);
     Ok(())
 }

@@ -12,6 +12,7 @@ use kim_core::wire::Writer;
 
 use super::affiliations::{self, Decided};
 use super::enter::MEMBERS_ONLY;
+use super::errands::Request as Asked;
 use super::fields::{Field, Shape};
 use super::guests;
 use super::privileges::{Affiliation, Right, affiliation_allows};
@@ -126,10 +127,26 @@ async fn submit(
         &turn.held,
         &user,
         &kim_core::jid::nickname_key(nick).unwrap_or_default(),
+        nick,
     )?;
     let known = turn.held.affiliation(&user);
     if known < Affiliation::Member && how(&turn.held) == "approval" {
-        ask_admins(&mut turn, &user, nick);
+        let now = turn.cx.received;
+        match registry.errands.asks(&turn.held.jid, &user, nick, now) {
+            Asked::New => {
+                if let Err(fault) = registry.errands.may_ask(&user, now) {
+                    registry.errands.settled(&turn.held.jid, &user);
+                    return Err(fault);
+                }
+                ask_admins(&mut turn, from, nick).await?;
+            }
+            Asked::Known => {}
+            Asked::Other => {
+                return Err(StanzaError::new(Condition::UnexpectedRequest)
+                    .text("another request of yours waits for an admin")
+                    .into());
+            }
+        }
         turn.close(cx);
         return Ok(Reply::Empty);
     }
@@ -156,6 +173,7 @@ async fn remove(registry: &Arc<Registry>, held: Held, from: &Jid, cx: &mut Cx) -
         return Err(Condition::RegistrationRequired.into());
     }
     let mut turn = Turn::new(registry, held, cx);
+    registry.errands.settled(&turn.held.jid, &user);
     let known = turn.held.affiliation(&user);
     let to = if known == Affiliation::Member {
         Affiliation::None
@@ -175,7 +193,8 @@ async fn remove(registry: &Arc<Registry>, held: Held, from: &Jid, cx: &mut Cx) -
 }
 
 /// §9.9: those who may approve are asked, where they are.
-fn ask_admins(turn: &mut Turn, user: &BareJid, nick: &str) {
+async fn ask_admins(turn: &mut Turn, from: &Jid, nick: &str) -> Result<(), Fault> {
+    let user = from.bare();
     let sheet = Sheet::new(FormKind::Form, REGISTER)
         .title("Registration request")
         .instructions("To approve this registration request, select the checkbox and submit.")
@@ -195,9 +214,13 @@ fn ask_admins(turn: &mut Turn, user: &BareJid, nick: &str) {
         .map(|(jid, _)| jid.clone())
         .collect();
     let request = Stanza::new(Kind::Message(MessageType::Normal), &sheet.xml()).from(room);
+    let router = turn.cx.router().clone();
     for admin in admins {
-        turn.send(request.clone().to(admin));
+        if !turn.registry.errands.is_blocked(&admin, &[from], &router).await? {
+            turn.send(request.clone().to(admin));
+        }
     }
+    Ok(())
 }
 
 /// The form of an admin's answer in a message.
@@ -231,6 +254,7 @@ pub async fn approve(
     }
     affiliations::check_nick(&turn, &user, nick)?;
     register(&mut turn, &user, nick).await?;
+    registry.errands.settled(room, &user);
     turn.close(cx);
     Ok(())
 }

@@ -12,8 +12,8 @@ use kim_core::error::{Condition, Fault};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::{IqType, Kind, Stanza};
 
-use super::guests;
 use super::rooms::{Held, Registry, Turn};
+use super::{ghosts, guests};
 
 /// The namespace of pings (XEP-0199).
 const PING: &str = "urn:xmpp:ping";
@@ -62,6 +62,9 @@ pub async fn pass(
         return Ok(());
     }
     guests::refuse(&asker.user, cx.router())?;
+    let held = ghosts::without(registry, held, nick, cx).await?;
+    let asker = held.at(from).ok_or(Condition::NotAcceptable)?;
+    let target = held.named(nick).ok_or(Condition::ItemNotFound)?;
     let of_account = stanza
         .payload()
         .is_some_and(|payload| OF_THE_ACCOUNT.contains(&payload.ns()));

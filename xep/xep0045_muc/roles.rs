@@ -40,7 +40,7 @@ pub async fn give(turn: &mut Turn, key: &str, role: Role, actor: &str, reason: &
     Ok(())
 }
 
-/// In a semi-anonymous room a new moderator learns who is who.
+/// In a semi-anonymous room a new moderator is shown real addresses, of the occupants whose presence the room broadcasts.
 async fn show_addresses(turn: &mut Turn, key: &str) -> Result<(), Fault> {
     let config = turn.held.config.clone();
     let Some(observer) = turn.held.occupants.get(key) else {
@@ -53,9 +53,9 @@ async fn show_addresses(turn: &mut Turn, key: &str) -> Result<(), Fault> {
     let seen: Vec<_> = turn
         .held
         .occupants
-        .keys()
-        .filter(|other| ***other != *key)
-        .filter_map(|other| presence::as_seen_by(turn, other, observer))
+        .iter()
+        .filter(|(other, one)| ***other != *key && super::privacy::is_broadcast(&config, one.role))
+        .filter_map(|(other, _)| presence::as_seen_by(turn, other, observer))
         .collect();
     for presence in seen {
         turn.send_all(presence, sessions.clone());

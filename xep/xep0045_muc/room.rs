@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use kim_core::clock::Timestamp;
-use kim_core::jid::{BareJid, Jid, nickname_key};
+use kim_core::jid::{BareJid, Jid, nickname_key, skeleton};
 use kim_core::seal::Key;
 use kim_core::stanza::Stanza;
 use smallvec::SmallVec;
@@ -24,7 +24,7 @@ pub const SECRET_BYTES: usize = 32;
 /// Where a room is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Made, and not configured yet (§10.1.1).
+    /// Made, and not configured yet (§10.1.1): it stands in no list and is closed to guests.
     Locked {
         /// When it was made.
         since: Timestamp,
@@ -67,10 +67,44 @@ pub struct Shown {
     pub veiled: Stanza,
 }
 
+/// What a nickname looks like (UTS 39 §4): as it is spelled, and in lower case where that is another. Both count, because `I`
+/// looks like `l` and `i` does not.
+#[derive(Clone, Debug)]
+pub struct Looks {
+    spelled: Box<str>,
+    lower: Option<Box<str>>,
+}
+
+impl Looks {
+    /// Of a nickname.
+    pub fn of(nick: &str) -> Looks {
+        let spelled = skeleton(nick).into_boxed_str();
+        let lower = skeleton(&nick.to_lowercase()).into_boxed_str();
+        Looks {
+            lower: Some(lower).filter(|lower| *lower != spelled),
+            spelled,
+        }
+    }
+
+    fn lower(&self) -> &str {
+        self.lower.as_deref().unwrap_or(&self.spelled)
+    }
+
+    /// Whether people could take one for the other.
+    pub fn is_like(&self, other: &Looks) -> bool {
+        self.spelled == other.spelled
+            || *self.spelled == *other.lower()
+            || *self.lower() == *other.spelled
+            || self.lower() == other.lower()
+    }
+}
+
 /// An occupant: one user under one nickname, with one or several sessions (§7.2.8).
 pub struct Occupant {
     /// `room/nickname`.
     pub address: Jid,
+    /// What its nickname looks like.
+    pub looks: Looks,
     /// The account or guest.
     pub user: BareJid,
     /// The role.
@@ -110,6 +144,8 @@ pub struct Past {
     pub stamp: Timestamp,
     /// The message with its delay.
     pub stanza: Stanza,
+    /// Whether it says something itself, and not something about another message.
+    pub is_text: bool,
 }
 
 /// A room's state.
@@ -179,7 +215,7 @@ impl State {
         }
     }
 
-    /// Whether only its owner may be there.
+    /// Whether its owner may still be about to configure it.
     pub fn is_locked(&self, now: Timestamp) -> bool {
         matches!(self.phase, Phase::Locked { since } if now.seconds_since(since) < LOCKED_SECONDS_MAX)
     }
@@ -251,6 +287,21 @@ impl State {
         self.members.iter().any(|(jid, member)| {
             let nick = member.nick.as_deref().and_then(nickname_key);
             jid != user && nick.as_deref() == Some(key)
+        })
+    }
+
+    /// Whether a nickname looks like one that somebody else has, or has reserved.
+    pub fn is_lookalike(&self, nick: &str, user: &BareJid) -> bool {
+        let looks = Looks::of(nick);
+        let is_there = |one: &Occupant| one.user != *user && one.looks.is_like(&looks);
+        self.occupants.values().any(is_there) || self.looks_reserved(&looks, user)
+    }
+
+    /// Whether a nickname looks like one that somebody else has reserved.
+    pub fn looks_reserved(&self, looks: &Looks, user: &BareJid) -> bool {
+        self.members.iter().any(|(jid, member)| {
+            let nick = member.nick.as_deref().filter(|_| jid != user);
+            nick.is_some_and(|nick| Looks::of(nick).is_like(looks))
         })
     }
 

@@ -12,22 +12,23 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::seal::Seals;
 use kim_core::stanza::Stanza;
 use smallvec::SmallVec;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
-use super::MucConfig;
 use super::api::SERVICE;
-use super::defaults;
+use super::errands::Errands;
 use super::fields::{Field, Fields};
 use super::limits::Rate;
+use super::passwords::Guesses;
 use super::post::{self, Batch, Outgoing, Post, Then};
-use super::privileges::{Right, affiliation_allows};
+use super::private::Written;
+use super::public::PublicRooms;
 use super::room::{Phase, SECRET_BYTES, State};
-use super::saved;
 use super::store::{Change, Store};
+use super::{MucConfig, defaults, guests, saved, settled};
 use crate::xep0313_mam::api::MessageArchives;
 
 /// Locks for reading a room from the database once, by its address.
@@ -44,6 +45,17 @@ pub struct Room {
     pub outgoing: Outgoing,
     /// Told when a destroyed room is gone.
     gone: Notify,
+}
+
+impl Room {
+    fn new(jid: &BareJid, state: State) -> Arc<Room> {
+        Arc::new(Room {
+            jid: jid.clone(),
+            state: Arc::new(Mutex::new(state)),
+            outgoing: Outgoing::default(),
+            gone: Notify::new(),
+        })
+    }
 }
 
 /// A room, held: nobody else sees or changes it meanwhile.
@@ -79,14 +91,23 @@ pub struct Registry {
     pub seals: Seals,
     /// The archives of rooms.
     pub archives: Arc<MessageArchives>,
+    /// What rooms did for people lately.
+    pub errands: Errands,
+    /// Wrong passwords.
+    pub guesses: Guesses,
+    /// Private messages that may come back.
+    pub written: Written,
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
     pub defaults: defaults::Defaults,
+    /// What public rooms say of themselves.
+    pub public: PublicRooms,
     rooms: DashMap<BareJid, Arc<Room>>,
     /// In which rooms a session is.
     seats: DashMap<Jid, SmallVec<[BareJid; 2]>>,
     doors: [Mutex<()>; DOORS],
+    makers: [Arc<Mutex<()>>; DOORS],
     hasher: RandomState,
 }
 
@@ -100,6 +121,8 @@ pub struct Parts {
     pub seals: Seals,
     /// The archives of rooms.
     pub archives: Arc<MessageArchives>,
+    /// What rooms do for people.
+    pub errands: Errands,
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
@@ -115,11 +138,16 @@ impl Registry {
             config: parts.config,
             seals: parts.seals,
             archives: parts.archives,
+            errands: parts.errands,
+            guesses: Guesses::default(),
+            written: Written::default(),
             guest_rate_percent: parts.guest_rate_percent,
             defaults: parts.defaults,
+            public: PublicRooms::default(),
             rooms: DashMap::new(),
             seats: DashMap::new(),
             doors: std::array::from_fn(|_| Mutex::default()),
+            makers: std::array::from_fn(|_| Arc::default()),
             hasher: RandomState::new(),
         }
     }
@@ -129,11 +157,22 @@ impl Registry {
         self.fields.all()
     }
 
-    fn door(&self, jid: &BareJid) -> &Mutex<()> {
+    fn place(&self, jid: &BareJid) -> usize {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(jid.as_str().as_bytes());
-        let at = hasher.finish() as usize % DOORS;
-        self.doors.get(at).unwrap_or(&self.doors[0])
+        hasher.finish() as usize % DOORS
+    }
+
+    fn door(&self, jid: &BareJid) -> &Mutex<()> {
+        self.doors.get(self.place(jid)).unwrap_or(&self.doors[0])
+    }
+
+    /// The lock held while an account makes a room.
+    pub fn maker(&self, account: &BareJid) -> Arc<Mutex<()>> {
+        self.makers
+            .get(self.place(account))
+            .unwrap_or(&self.makers[0])
+            .clone()
     }
 
     /// The rate of messages, or of changes of presence, of somebody.
@@ -151,7 +190,7 @@ impl Registry {
 
     /// A room that exists, held.
     pub async fn hold(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<Held>, Fault> {
-        if jid.local().is_none() || router.host(jid.domain()) != Some(Host::Service(SERVICE)) {
+        if jid.local().is_none() || router.destination(jid.domain()) != Destination::Service(SERVICE) {
             return Ok(None);
         }
         loop {
@@ -176,11 +215,10 @@ impl Registry {
         held.ok_or_else(|| Condition::ItemNotFound.into())
     }
 
-    /// The same for somebody's request: a room that is not open yet is there for its owner alone (§7.2.10).
+    /// The same for somebody's request: for guests, a room that was not configured yet is not there (§7.2.10).
     pub async fn open_to(&self, asker: &Jid, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
         let held = self.held(jid, router).await?;
-        let is_theirs = affiliation_allows(held.affiliation(&asker.bare()), Right::Own);
-        if held.is_locked(router.clock().now()) && !is_theirs {
+        if held.is_locked(router.clock().now()) && guests::is_guest(&asker.bare(), router) {
             return Err(Condition::ItemNotFound.into());
         }
         Ok(held)
@@ -205,21 +243,12 @@ impl Registry {
                 None => return Ok(None),
             },
         };
-        Ok(Some(self.keep(jid, state)))
-    }
-
-    fn keep(&self, jid: &BareJid, state: State) -> Arc<Room> {
         for session in state.seats.keys() {
             self.sat_down(session, jid);
         }
-        let room = Arc::new(Room {
-            jid: jid.clone(),
-            state: Arc::new(Mutex::new(state)),
-            outgoing: Outgoing::default(),
-            gone: Notify::new(),
-        });
+        let room = Room::new(jid, state);
         self.rooms.insert(jid.clone(), room.clone());
-        room
+        Ok(Some(room))
     }
 
     /// Makes a room that is in nobody's way, held; `None` if there is one by now.
@@ -235,11 +264,14 @@ impl Registry {
             return Ok(None);
         }
         let secret: [u8; SECRET_BYTES] = random::bytes();
-        let room = self.keep(jid, State::new(jid.clone(), creator, secret, now));
+        let room = Room::new(jid, State::new(jid.clone(), creator, secret, now));
+        // Held before anybody finds it: until it has an owner it is nobody's to enter.
         let state = room.state.clone().lock_owned().await;
+        self.rooms.insert(jid.clone(), room.clone());
         Ok(Some(Held { room, state }))
     }
 
+    /// Waits for the end of a destroyed room. One that stays is nothing to wait for: somebody has just made it.
     async fn wait_until_gone(&self, jid: &BareJid) -> Result<(), Fault> {
         let Some(room) = self.in_memory(jid) else {
             return Ok(());
@@ -248,7 +280,9 @@ impl Registry {
         let mut gone = std::pin::pin!(gone);
         // Told before it is looked at again, so that nothing is missed between the two.
         gone.as_mut().enable();
-        if self.in_memory(jid).is_none() {
+        let is_going = room.state.lock().await.phase == Phase::Destroyed;
+        let is_there = self.in_memory(jid).is_some_and(|now| Arc::ptr_eq(&now, &room));
+        if !is_going || !is_there {
             return Ok(());
         }
         let wait = tokio::time::timeout(Duration::from_secs(GONE_SECONDS_MAX), gone);
@@ -269,6 +303,7 @@ impl Registry {
     pub fn bury(&self, room: &Arc<Room>) {
         self.seals.forget(room.jid.as_str());
         self.archives.forget(&room.jid);
+        self.public.put(&room.jid, None);
         self.rooms
             .remove_if(&room.jid, |_, known| Arc::ptr_eq(known, room));
         room.gone.notify_waiters();
@@ -287,6 +322,7 @@ impl Registry {
         }
         self.rooms
             .remove_if(&room.jid, |_, known| Arc::ptr_eq(known, room));
+        room.gone.notify_waiters();
     }
 
     /// Puts rooms out of memory in which nobody is and that nobody has asked for lately.
@@ -373,6 +409,8 @@ pub struct Turn {
     pub is_change: bool,
     /// What other rooms put beside the item that tells of a changed affiliation.
     pub beside: String,
+    /// The admin whose request this is.
+    pub by: Option<BareJid>,
     then: Option<Then>,
     is_closed: bool,
 }
@@ -380,7 +418,13 @@ pub struct Turn {
 impl Drop for Turn {
     /// A turn that fails half way has changed the room in memory and stores nothing of it: the room is read again.
     fn drop(&mut self) {
-        if self.is_change && !self.is_closed {
+        if self.is_closed {
+            return;
+        }
+        if let Some(then) = settled::take(&self.cx, self.then.take()) {
+            then(false);
+        }
+        if self.is_change {
             self.held.phase = Phase::Unloaded;
             let room = self.held.room.clone();
             self.registry.forget(&room, &self.held);
@@ -398,6 +442,7 @@ impl Turn {
             posts: Vec::new(),
             is_change: false,
             beside: String::new(),
+            by: None,
             then: None,
             is_closed: false,
         }
@@ -433,12 +478,13 @@ impl Turn {
     /// Puts everything into the room's order and lets the room go.
     pub fn close(mut self, cause: &mut Cx) {
         self.is_closed = true;
+        let then = settled::take(&self.cx, self.then.take());
         let fresh = self.cx.fresh();
         let batch = Batch {
             cx: std::mem::replace(&mut self.cx, fresh),
             posts: std::mem::take(&mut self.posts),
             is_change: self.is_change,
-            then: self.then.take(),
+            then,
         };
         post::put(&self.registry, &self.held.room, batch, cause);
     }

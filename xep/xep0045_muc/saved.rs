@@ -13,12 +13,13 @@ use kim_core::wire::{Element, Writer};
 use smallvec::smallvec;
 
 use super::fields::RoomConfig;
-use super::life;
 use super::limits::Bucket;
 use super::privileges::Role;
-use super::room::{Member, Occupant, Phase, SECRET_BYTES, Seat, State, Subject};
+use super::public::PublicRoom;
+use super::room::{Looks, Member, Occupant, Phase, SECRET_BYTES, Seat, State, Subject};
 use super::rooms::{Registry, Turn};
 use super::store::{Change, MemberRow, OccupantRow, RoomRow, Stored};
+use super::{life, settled};
 
 /// The namespace of what only the database sees.
 const NS: &str = "urn:kim:room";
@@ -27,8 +28,16 @@ fn aad<'a>(what: &'a str, room: &'a BareJid, more: &'a str) -> [&'a [u8]; 3] {
     [what.as_bytes(), room.as_str().as_bytes(), more.as_bytes()]
 }
 
-fn broken(what: &str) -> Fault {
-    Fault::Us(format!("a stored room is not whole: {what}").into())
+/// A room of which so much is damaged that it cannot be opened. All other rooms go on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the room {0} cannot be opened: its stored settings are damaged; restore its row in muc_rooms from a backup"
+)]
+pub struct Damaged(BareJid);
+
+/// Whether a fault is about one damaged room.
+pub fn is_damage(fault: &Fault) -> bool {
+    matches!(fault, Fault::Us(error) if error.is::<Damaged>())
 }
 
 /// The row of a room.
@@ -55,7 +64,19 @@ pub async fn room_row(registry: &Registry, held: &State) -> Result<RoomRow, Faul
 /// The whole room, when it is made and when its settings change.
 pub async fn room(turn: &mut Turn) -> Result<(), Fault> {
     let row = room_row(&turn.registry, &turn.held).await?;
+    let shown = row
+        .listed
+        .is_some()
+        .then(|| PublicRoom::of(&turn.held.jid, &turn.held.config));
+    let (registry, jid) = (turn.registry.clone(), turn.held.jid.clone());
     turn.store(Change::Room(Box::new(row)));
+    settled::once(&mut turn.cx, move |is_stored| {
+        if is_stored {
+            registry.public.put(&jid, shown);
+        } else {
+            registry.public.forget();
+        }
+    });
     Ok(())
 }
 
@@ -145,7 +166,8 @@ pub async fn occupant(turn: &mut Turn, key: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Reads a room.
+/// Reads a room. What is damaged beside its settings is left empty, and the log says so once: a ban without its reason is a
+/// ban all the same, and a room without its subject can be given another.
 pub async fn open(
     registry: &Registry,
     jid: &BareJid,
@@ -153,20 +175,18 @@ pub async fn open(
     now: Timestamp,
 ) -> Result<State, Fault> {
     let key = registry.seals.key(jid.as_str()).await?;
-    let text = opened(&key, &aad("room state", jid, ""), &stored.state)?;
-    let xml = Element::parse(&text).map_err(|_| broken("its state"))?;
+    let damaged = || Fault::Us(Box::new(Damaged(jid.clone())));
+    let xml = state_of(&key, jid, &stored.state).ok_or_else(damaged)?;
+    let mut lost: Vec<&'static str> = Vec::new();
     let mut secret = [0; SECRET_BYTES];
     let told = xml.attr("secret").unwrap_or_default();
     let bytes = HEXLOWER.decode(told.as_bytes()).unwrap_or_default();
     if bytes.len() != SECRET_BYTES {
-        return Err(broken("its secret"));
+        return Err(damaged());
     }
     secret.copy_from_slice(&bytes);
     let since = xml.attr("locked").and_then(|since| since.parse().ok());
-    let config = xml
-        .child("x", kim_core::ns::DATA)
-        .map(|x| RoomConfig::stored(&registry.fields(), x))
-        .unwrap_or_default();
+    let config = config_of(registry, &xml);
     let mut state = State {
         phase: since.map_or(Phase::Open, |since| Phase::Locked {
             since: Timestamp(since),
@@ -188,19 +208,29 @@ pub async fn open(
         jid: jid.clone(),
     };
     if let Some(sealed) = &stored.subject {
-        let text = opened(&key, &aad("room subject", jid, ""), sealed)?;
-        state.subject = Stanza::parse(&text).ok().map(|stanza| Subject {
-            text: super::subject::text(&stanza).unwrap_or_default().into(),
-            stanza,
-        });
+        let text = opened(&key, &aad("room subject", jid, ""), sealed);
+        match text.and_then(|text| Stanza::parse(&text).ok()) {
+            Some(stanza) => {
+                state.subject = Some(Subject {
+                    text: super::subject::text(&stanza).unwrap_or_default().into(),
+                    stanza,
+                });
+            }
+            None => lost.push("subject"),
+        }
     }
     for (who, affiliation, since, note) in stored.members {
         let (mut nick, mut reason) = (None, None);
         if let Some(note) = note {
-            let text = opened(&key, &aad("room member", jid, who.as_str()), &note)?;
-            let xml = Element::parse(&text).map_err(|_| broken("a member"))?;
-            nick = xml.attr("nick").map(|nick| nick.into_owned().into_boxed_str());
-            reason = Some(xml.text().into_owned().into_boxed_str()).filter(|reason| !reason.is_empty());
+            let text = opened(&key, &aad("room member", jid, who.as_str()), &note);
+            match text.and_then(|text| Element::parse(&text).ok()) {
+                Some(xml) => {
+                    nick = xml.attr("nick").map(|nick| nick.into_owned().into_boxed_str());
+                    reason =
+                        Some(xml.text().into_owned().into_boxed_str()).filter(|reason| !reason.is_empty());
+                }
+                None => lost.push("nickname or reason"),
+            }
         }
         let member = Member {
             affiliation,
@@ -211,10 +241,39 @@ pub async fn open(
         state.set_member(&who, Some(member));
     }
     for (session, sealed) in stored.occupants {
-        let text = opened(&key, &aad("room occupant", jid, session.as_str()), &sealed)?;
-        seat(&mut state, session, Stanza::parse(&text)?);
+        let text = opened(&key, &aad("room occupant", jid, session.as_str()), &sealed);
+        match text.and_then(|text| Stanza::parse(&text).ok()) {
+            Some(presence) => seat(&mut state, session, presence),
+            None => lost.push("occupant"),
+        }
+    }
+    if !lost.is_empty() {
+        let fields = lost.len();
+        lost.sort_unstable();
+        lost.dedup();
+        let what = lost.join(", ");
+        tracing::warn!(event = "room_damaged", room = %jid, fields, what, "the room goes on without them");
     }
     Ok(state)
+}
+
+/// The settings of a room, and nothing else of it.
+pub async fn settings(registry: &Registry, jid: &BareJid, sealed: &[u8]) -> Result<RoomConfig, Fault> {
+    let key = registry.seals.key(jid.as_str()).await?;
+    let damaged = || Fault::Us(Box::new(Damaged(jid.clone())));
+    let xml = state_of(&key, jid, sealed).ok_or_else(damaged)?;
+    Ok(config_of(registry, &xml))
+}
+
+fn state_of(key: &Key, jid: &BareJid, sealed: &[u8]) -> Option<Element> {
+    Element::parse(&opened(key, &aad("room state", jid, ""), sealed)?).ok()
+}
+
+fn config_of(registry: &Registry, state: &Element) -> RoomConfig {
+    state
+        .child("x", kim_core::ns::DATA)
+        .map(|x| RoomConfig::stored(&registry.fields(), x))
+        .unwrap_or_default()
 }
 
 fn seat(state: &mut State, session: Jid, mut presence: Stanza) {
@@ -235,6 +294,7 @@ fn seat(state: &mut State, session: Jid, mut presence: Stanza) {
         .occupants
         .entry(key.as_str().into())
         .or_insert_with(|| Occupant {
+            looks: Looks::of(address.resource().unwrap_or_default()),
             address,
             user,
             role,
@@ -254,7 +314,6 @@ fn seat(state: &mut State, session: Jid, mut presence: Stanza) {
     );
 }
 
-fn opened(key: &Key, aad: &[&[u8]], sealed: &[u8]) -> Result<String, Fault> {
-    let bytes = key.open(aad, sealed).map_err(kim_core::seal::SealError::from)?;
-    String::from_utf8(bytes).map_err(|_| broken("a text"))
+fn opened(key: &Key, aad: &[&[u8]], sealed: &[u8]) -> Option<String> {
+    String::from_utf8(key.open(aad, sealed).ok()?).ok()
 }

@@ -105,6 +105,8 @@ const LISTED: &str = "SELECT room, listed FROM muc_rooms WHERE service = $1 AND 
      ORDER BY room LIMIT $3";
 const LISTED_BACK: &str = "SELECT room, listed FROM muc_rooms WHERE service = $1 AND room < $2 AND listed IS NOT NULL \
      ORDER BY room DESC LIMIT $3";
+const PUBLIC: &str =
+    "SELECT room, state FROM muc_rooms WHERE room > $1 AND listed IS NOT NULL ORDER BY room LIMIT $2";
 const LISTED_COUNT: &str = "SELECT COUNT(*) FROM muc_rooms WHERE service = $1 AND listed IS NOT NULL";
 const ROOMS_OF: &str = "SELECT room, affiliation FROM muc_affiliations WHERE jid = $1 ORDER BY room";
 const LEFT_BEHIND: &str = "SELECT room FROM (SELECT room FROM muc_rooms WHERE persistent = 0 \
@@ -275,6 +277,17 @@ impl Store {
         Ok(page)
     }
 
+    /// Public rooms of all services behind an address, with their sealed state.
+    pub async fn public(&self, after: &str, rooms_max: usize) -> Result<Vec<(BareJid, Vec<u8>)>, DbError> {
+        let mut rooms = Vec::new();
+        for row in self.db.fetch_all(public_query(after, rooms_max)).await? {
+            if let Ok(jid) = BareJid::parse(&row.text(0)?) {
+                rooms.push((jid, row.bytes(1)?));
+            }
+        }
+        Ok(rooms)
+    }
+
     /// How many public rooms a service has.
     pub async fn listed_count(&self, service: &str) -> Result<usize, DbError> {
         self.count(Query::new(LISTED_COUNT).bind(service)).await
@@ -312,6 +325,12 @@ impl Store {
         }
         Ok(rooms)
     }
+}
+
+/// Public rooms of all services behind an address.
+pub fn public_query(after: &str, rooms_max: usize) -> Query {
+    let max = i64::try_from(rooms_max).unwrap_or(i64::MAX);
+    Query::new(PUBLIC).bind(after).bind(max)
 }
 
 /// Erases an account from all rooms.

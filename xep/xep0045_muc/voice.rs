@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kim_core::cx::Cx;
-use kim_core::error::{Condition, Fault};
+use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza};
@@ -40,7 +40,8 @@ pub fn form(stanza: &Stanza) -> Option<Form> {
     (form.value("FORM_TYPE") == Some(REQUEST) && form.kind == FormKind::Submit).then_some(form)
 }
 
-/// A request (§7.13), or a moderator's answer to one (§8.6), which names a nickname.
+/// A request (§7.13), which every visitor may make: in a moderated room, or where a moderator has taken voice away. Or a
+/// moderator's answer to one (§8.6), which names a nickname.
 pub async fn handle(
     registry: &Arc<Registry>,
     from: &Jid,
@@ -55,23 +56,25 @@ pub async fn handle(
     };
     match form.value("muc#roomnick") {
         Some(nick) if one.role == Role::Moderator => approve(&mut turn, from, nick, form).await?,
-        _ => ask(&mut turn, from, form)?,
+        _ => ask(&mut turn, from, form).await?,
     }
     turn.close(cx);
     Ok(())
 }
 
-fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
+async fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
     let Some(one) = turn.held.at(from) else {
         return Ok(());
     };
     if form.value("muc#role") != Some("participant") {
         return Err(Condition::BadRequest.into());
     }
-    if !turn.held.config.is(&MODERATED) || one.role != Role::Visitor {
-        return Err(Condition::NotAllowed.into());
+    if one.role != Role::Visitor {
+        return Err(StanzaError::new(Condition::NotAllowed)
+            .text("you have voice already")
+            .into());
     }
-    let user = one.user.clone();
+    let (user, address) = (one.user.clone(), one.address.clone());
     let sheet = Sheet::new(FormKind::Form, REQUEST)
         .title("Voice request")
         .instructions("To approve this request for voice, select the checkbox and submit.")
@@ -85,9 +88,18 @@ fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
         .line("muc#roomnick", "Room nickname", one.nick())
         .boolean("muc#request_allow", "Grant voice to this person?", false);
     message::may_speak(turn, from, &user)?;
-    let moderators = turn.held.sessions_where(|one| one.role == Role::Moderator);
+    let registry = turn.registry.clone();
+    registry.errands.may_ask(&user, turn.cx.received)?;
+    let router = turn.cx.router().clone();
+    let mut moderators: Vec<Jid> = Vec::new();
+    for one in turn.held.occupants.values() {
+        let author = [from, &address];
+        if one.role == Role::Moderator && !registry.errands.is_blocked(&one.user, &author, &router).await? {
+            moderators.extend(one.seats.iter().map(|seat| seat.jid.clone()));
+        }
+    }
     let request = Stanza::new(Kind::Message(MessageType::Normal), &sheet.xml()).from(turn.held.jid.clone());
-    turn.send_all(request, moderators);
+    turn.send_all(request, moderators.into());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::hook::Flow;
 use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::ns;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
 
@@ -71,7 +71,7 @@ struct Keeper(Private);
 
 impl HandleIq for Keeper {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        if cx.router().host(iq.account.domain()) != Some(Host::Users) {
+        if cx.router().destination(iq.account.domain()) != Destination::Users {
             return Err(Condition::ServiceUnavailable.into());
         }
         let elements: Vec<El<'_>> = iq.payload.children().take(ELEMENTS_MAX + 1).collect();

@@ -9,7 +9,7 @@ use kim_core::db::BoxFuture;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::At;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 
 use crate::xep0004_forms::api::Form;
 
@@ -159,7 +159,7 @@ impl Commands {
     /// Whether somebody may use what is for these.
     pub fn may(&self, router: &Router, asker: &Jid, who: Who) -> bool {
         let account = asker.bare();
-        let is_ours = account.local().is_some() && router.host(account.domain()) == Some(Host::Users);
+        let is_ours = account.local().is_some() && router.destination(account.domain()) == Destination::Users;
         is_ours && (who == Who::Accounts || self.admins.contains(&account))
     }
 

@@ -6,7 +6,7 @@ use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::module::{HandleIq, Reply, Request};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 
 use super::api::{Photo, PhotoChanged};
 use super::avatar;
@@ -35,7 +35,7 @@ pub(super) struct Change {
 impl HandleIq for Change {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let router = cx.router().clone();
-        if router.host(iq.account.domain()) != Some(Host::Users) {
+        if router.destination(iq.account.domain()) != Destination::Users {
             return Err(Condition::ServiceUnavailable.into());
         }
         let is_empty = iq.payload.children().next().is_none();

@@ -1,6 +1,6 @@
 //! XEP-0059 Result Set Management: which page is asked for.
 
-use kim_core::error::{Condition, Fault};
+use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::wire::{El, Writer};
 
 /// The namespace.
@@ -30,7 +30,7 @@ impl Asked {
         let text = |name| set.child(name, NS).map(|child| child.text().trim().to_owned());
         let max = match text("max") {
             None => None,
-            Some(max) => Some(max.parse::<u32>().map_err(|_| Condition::BadRequest)? as usize),
+            Some(max) => Some(number(&max)?),
         };
         Ok(Asked {
             max,
@@ -38,6 +38,18 @@ impl Asked {
             before: text("before"),
         })
     }
+}
+
+/// Reads how many items are requested. A number too large for the machine means as many as there are; anything that is not a
+/// number is `bad-request`.
+pub fn number(text: &str) -> Result<usize, Fault> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let error = StanzaError::new(Condition::BadRequest);
+        return Err(error
+            .text("a maximum must be a number that is not negative")
+            .into());
+    }
+    Ok(text.parse().unwrap_or(usize::MAX))
 }
 
 /// A page that is given: the ids of its ends, and how many there are in all, if that is known.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 
 use super::config::{AccessModel, PublishModel};
 use super::engine::Engine;
@@ -122,16 +122,19 @@ impl Engine {
                 .affiliations
                 .iter()
                 .filter(|(_, what)| **what == Affiliation::Owner);
-            let here = owners.filter(|(jid, _)| router.host(jid.domain()) == Some(Host::Users));
+            let here = owners.filter(|(jid, _)| router.destination(jid.domain()) == Destination::Users);
             here.map(|(jid, _)| jid).collect()
         };
         let mut verdict = Err(Denied::NoPresence);
-        for owner in owners {
-            let item = match known.take().filter(|_| is_account(owner)) {
-                Some(item) => item,
-                None => self.subscriptions.item(router, owner, who).await?,
+        for roster in owners {
+            // What is known is from the account's own roster; at the service each owner has another.
+            let item = match known.as_ref().filter(|_| is_account(owner)) {
+                Some(item) => item.clone(),
+                None => self.subscriptions.item(router, roster, who).await?,
             };
-            *known = Some(item.clone());
+            if is_account(owner) {
+                *known = Some(item.clone());
+            }
             let Some(item) = item else {
                 continue;
             };
@@ -235,7 +238,7 @@ impl Engine {
 
     /// Whether somebody may make nodes: an account its own; at the service, accounts of this server.
     pub fn may_create(&self, router: &Router, owner: &BareJid, who: &BareJid) -> Result<(), Fault> {
-        let is_user = router.host(who.domain()) == Some(Host::Users) && who.local().is_some();
+        let is_user = router.destination(who.domain()) == Destination::Users && who.local().is_some();
         if is_user && (who == owner || !is_account(owner)) {
             return Ok(());
         }

@@ -145,6 +145,21 @@ impl Event for Published {
     const NAME: &'static str = "pubsub-published";
 }
 
+/// Items or a node have been removed, and it is about to be decided who is told. `notify` is what the node's configuration
+/// says; modules whose readers must not miss it set it.
+pub struct Removing {
+    /// Whose node.
+    pub owner: BareJid,
+    /// Its name.
+    pub node: String,
+    /// Whether those concerned are told.
+    pub notify: bool,
+}
+
+impl Event for Removing {
+    const NAME: &'static str = "pubsub-removing";
+}
+
 /// Items were removed by somebody (not those that made room for others); that is committed.
 pub struct Retracted {
     /// Whose node.
@@ -179,14 +194,14 @@ impl Event for NodeDeleted {
     const NAME: &'static str = "pubsub-node-deleted";
 }
 
-/// Somebody may see a node and asked for what is not there: the node itself (then no ids are given), items of these ids, or
-/// any item at all. Raised before the answer is made.
+/// Somebody may see a node and asked for what is not there: the node itself, items of these ids, or any item at all. Raised
+/// before the answer is made.
 pub struct NotThere {
     /// Whose node.
     pub owner: BareJid,
     /// Its name.
     pub node: String,
-    /// The ids that nothing was found for; empty where no id was asked for or there is no node.
+    /// The ids that nothing was found for; empty where no id was asked for.
     pub ids: Vec<String>,
     /// Who asked.
     pub by: Jid,

@@ -12,6 +12,39 @@ use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 const TEXT_BYTES_MAX: usize = 4_096;
 /// Roster groups that a node may name.
 const GROUPS_MAX: usize = 64;
+/// Languages that the form offers; any other may be submitted.
+const LANGUAGES: &[(&str, &str)] = &[
+    ("ar", "Arabic"),
+    ("bn", "Bengali"),
+    ("cs", "Czech"),
+    ("da", "Danish"),
+    ("de", "German"),
+    ("el", "Greek"),
+    ("en", "English"),
+    ("es", "Spanish"),
+    ("fa", "Persian"),
+    ("fi", "Finnish"),
+    ("fr", "French"),
+    ("he", "Hebrew"),
+    ("hi", "Hindi"),
+    ("hu", "Hungarian"),
+    ("id", "Indonesian"),
+    ("it", "Italian"),
+    ("ja", "Japanese"),
+    ("ko", "Korean"),
+    ("nl", "Dutch"),
+    ("no", "Norwegian"),
+    ("pl", "Polish"),
+    ("pt", "Portuguese"),
+    ("ro", "Romanian"),
+    ("ru", "Russian"),
+    ("sv", "Swedish"),
+    ("th", "Thai"),
+    ("tr", "Turkish"),
+    ("uk", "Ukrainian"),
+    ("vi", "Vietnamese"),
+    ("zh", "Chinese"),
+];
 
 /// How a node behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +134,17 @@ impl NodeConfig {
             notify_delete: true,
             presence_based_delivery: false,
             ..NodeConfig::of_account()
+        }
+    }
+
+    /// What a node is whose stored configuration cannot be read: closed but to its owners, and nothing of it expires until one
+    /// of them configures it anew.
+    pub(super) fn unreadable(base: NodeConfig) -> NodeConfig {
+        NodeConfig {
+            access: AccessModel::Whitelist,
+            publish: PublishModel::Publishers,
+            max_items: Most::Max,
+            ..base
         }
     }
 
@@ -212,28 +256,35 @@ impl NodeConfig {
         Ok(true)
     }
 
-    /// The form that shows it: to be filled in, or as it is stored.
-    pub fn sheet(&self, kind: FormKind) -> Sheet {
-        let groups: Vec<&str> = self.groups.iter().map(String::as_str).collect();
+    /// The form that shows it: to be filled in, or as it is stored. The types of the fields are those of the registry
+    /// (§16.4.4). `groups` are those of the roster of whoever fills it in.
+    pub fn sheet(&self, kind: FormKind, groups: &[String]) -> Sheet {
+        let chosen: Vec<&str> = self.groups.iter().map(String::as_str).collect();
+        let groups: Vec<(&str, &str)> = groups.iter().map(|group| (&**group, &**group)).collect();
         Sheet::new(kind, NODE_CONFIG)
             .line("pubsub#title", "A short name for the node", &self.title)
-            .lines(
+            .line(
                 "pubsub#description",
                 "A description of the node",
                 &self.description,
             )
             .line("pubsub#type", "The namespace of the payloads", &self.kind)
-            .line("pubsub#language", "The language of the payloads", &self.language)
+            .choice(
+                "pubsub#language",
+                "The language of the payloads",
+                &self.language,
+                LANGUAGES,
+            )
             .choice_of(
                 "pubsub#access_model",
                 "Who may subscribe and retrieve items",
                 self.access.as_str(),
                 AccessModel::WORDS,
             )
-            .field(
+            .several(
                 "pubsub#roster_groups_allowed",
-                "text-multi",
                 "The roster groups that may",
+                &chosen,
                 &groups,
             )
             .choice_of(
@@ -316,7 +367,7 @@ impl NodeConfig {
 
     /// The form as it is stored.
     pub(super) fn to_stored(&self) -> String {
-        self.sheet(FormKind::Result).xml()
+        self.sheet(FormKind::Result, &[]).xml()
     }
 
     /// Reads what was stored; an option that it does not have is as in `defaults`.

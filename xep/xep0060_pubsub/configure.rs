@@ -1,5 +1,6 @@
 //! Making nodes (§8.1), configuring them (§8.2), and what they are by default (§8.3).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kim_core::cx::Cx;
@@ -7,6 +8,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Reply;
 use kim_core::random;
+use kim_core::router::{Destination, Router};
 use kim_core::wire::{El, Writer};
 
 use super::access::is_account;
@@ -19,6 +21,9 @@ use super::sealed::seal_config;
 use super::store::Change;
 use super::{NODE_CONFIG, NODE_NAME_BYTES_MAX, errors};
 use crate::xep0004_forms::api::{Form, FormKind};
+
+/// Roster groups that a form offers.
+const GROUPS_OFFERED_MAX: usize = 200;
 
 impl Engine {
     /// Answers `<create/>`, with its `<configure/>`.
@@ -97,13 +102,29 @@ impl Engine {
     }
 
     /// Answers an owner's `<configure/>`.
-    pub fn show_config(node: &Node) -> Reply {
+    pub async fn show_config(&self, router: &Router, node: &Node, asker: &Jid) -> Result<Reply, Fault> {
+        let groups = self.groups_of(router, &asker.bare()).await?;
         let mut xml = Writer::new();
         xml.start("pubsub", OWNER)
             .start("configure", OWNER)
             .attr("node", &node.name);
-        xml.raw(&node.config.sheet(FormKind::Form).xml());
-        xml.into()
+        xml.raw(&node.config.sheet(FormKind::Form, &groups).xml());
+        Ok(xml.into())
+    }
+
+    /// The groups of somebody's roster, as far as a form offers them.
+    async fn groups_of(&self, router: &Router, who: &BareJid) -> Result<Vec<String>, Fault> {
+        if router.destination(who.domain()) != Destination::Users {
+            return Ok(Vec::new());
+        }
+        let roster = self.subscriptions.roster(router, who).await?;
+        let groups = roster.listed().flat_map(|item| item.groups.iter());
+        let sorted: BTreeSet<&str> = groups.map(|group| &**group).collect();
+        Ok(sorted
+            .into_iter()
+            .take(GROUPS_OFFERED_MAX)
+            .map(str::to_owned)
+            .collect())
     }
 
     /// Takes an owner's `<configure/>`.
@@ -138,7 +159,7 @@ impl Engine {
             let stanza = notification(owner, &node.config, |xml| {
                 xml.start("configuration", EVENT).attr("node", &node.name);
                 if node.config.deliver_payloads {
-                    xml.raw(&node.config.sheet(FormKind::Result).xml());
+                    xml.raw(&node.config.sheet(FormKind::Result, &[]).xml());
                 }
                 xml.end();
             });
@@ -204,11 +225,12 @@ impl Engine {
     }
 
     /// Answers `<default/>` (§8.3).
-    pub fn show_default(owner: &BareJid) -> Reply {
+    pub async fn show_default(&self, router: &Router, owner: &BareJid, asker: &Jid) -> Result<Reply, Fault> {
+        let groups = self.groups_of(router, &asker.bare()).await?;
         let mut xml = Writer::new();
         xml.start("pubsub", OWNER).start("default", OWNER);
-        xml.raw(&Engine::base_config(owner).sheet(FormKind::Form).xml());
-        xml.into()
+        xml.raw(&Engine::base_config(owner).sheet(FormKind::Form, &groups).xml());
+        Ok(xml.into())
     }
 }
 

@@ -83,7 +83,7 @@ fn meta_data(owner: &BareJid, node: &Node, sees: bool) -> String {
     }
     let mut sheet = Sheet::new(FormKind::Result, META_DATA)
         .line("pubsub#title", "", &config.title)
-        .lines("pubsub#description", "", &config.description)
+        .line("pubsub#description", "", &config.description)
         .line("pubsub#type", "", &config.kind)
         .line("pubsub#access_model", "", config.access.as_str())
         .line("pubsub#publish_model", "", config.publish.as_str());

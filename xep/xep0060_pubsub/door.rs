@@ -6,7 +6,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::module::{At, HandleIq, Registrar, Reply, Request};
 use kim_core::random;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
 
@@ -57,7 +57,8 @@ impl Door {
 impl HandleIq for Door {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let to_nobody_here = matches!(iq.at, At::Account | At::Nobody) && iq.is_to_full();
-        let to_guest = iq.at == At::Own && cx.router().host(iq.account.domain()) == Some(Host::Guests);
+        let to_guest =
+            iq.at == At::Own && cx.router().destination(iq.account.domain()) == Destination::Guests;
         if to_nobody_here || to_guest {
             return Err(Condition::ServiceUnavailable.into());
         }
@@ -103,11 +104,11 @@ impl Door {
         let (engine, owner) = (&self.0, iq.account);
         if request.name() == "default" {
             engine.may_create(cx.router(), owner, &iq.from.bare())?;
-            return Ok(Engine::show_default(owner));
+            return engine.show_default(cx.router(), owner, iq.from).await;
         }
         let node = self.owned(iq, request, cx).await?;
         match request.name() {
-            "configure" => Ok(Engine::show_config(&node)),
+            "configure" => engine.show_config(cx.router(), &node, iq.from).await,
             "subscriptions" => Ok(Engine::show_subscriptions(&node)),
             "affiliations" => Ok(Engine::show_affiliations(owner, &node)),
             _ => Err(Condition::BadRequest.into()),
@@ -175,9 +176,6 @@ impl Door {
             drafts.retain(|earlier| earlier.id != draft.id);
             drafts.push(draft);
         }
-        if drafts.is_empty() {
-            return Err(errors::item_required().into());
-        }
         let publication = Publication {
             owner: iq.account,
             node: &name,
@@ -209,8 +207,11 @@ impl Door {
                 .ok_or_else(errors::item_required)?;
             ids.push(id.into_owned());
         }
-        if ids.is_empty() || ids.len() > ITEMS_PER_REQUEST_MAX {
+        if ids.is_empty() {
             return Err(errors::item_required().into());
+        }
+        if ids.len() > ITEMS_PER_REQUEST_MAX {
+            return Err(errors::max_items_exceeded().into());
         }
         let who = iq.from.bare();
         let node = engine.home(&router, owner).await?.node(&name);

@@ -20,9 +20,17 @@ use super::api::Item;
 use super::config::{Most, NodeConfig};
 use super::home::{Affiliation, Home, Homes, Locks, Node, State, Subscription};
 use super::sealed::{open_config, open_item, tag};
-use super::store::{Loaded, Page, Store};
-use crate::rfc6121_im::api::Subscriptions;
+use super::store::{Found, Loaded, Page, Store};
+use crate::rfc6121_im::api::{Pace, Subscriptions};
 use crate::xep0191_blocking::api::Blocks;
+
+/// Rows read at once in search of items that can be read.
+const SPARE_ROWS: usize = 32;
+
+/// Requests of one subscriber at one node that may be put before its owners at once: each of them is a message to them.
+const PETITIONS_BURST: u32 = 5;
+/// Seconds until another one may.
+const PETITION_SECONDS: u32 = 300;
 
 /// Which item of a node is the last: an owner and a node.
 type LastKey = (BareJid, Box<str>);
@@ -51,6 +59,8 @@ pub struct Engine {
     /// Held while a node's items are changed.
     pub(super) node_locks: Locks,
     last: Cache<LastKey, Option<Arc<Item>>, ByBytes>,
+    /// How often somebody may ask the owners of a node to let them in.
+    pub(super) petitions: Pace<(BareJid, LastKey)>,
 }
 
 impl Engine {
@@ -77,6 +87,7 @@ impl Engine {
                 settings.last_item_cache_bytes_max as u64,
                 ByBytes,
             ),
+            petitions: Pace::new(PETITIONS_BURST, PETITION_SECONDS),
             settings,
         }
     }
@@ -117,7 +128,10 @@ impl Engine {
         if !loaded.nodes.is_empty() {
             let key = self.key(owner).await?;
             for row in &loaded.nodes {
-                let config = open_config(&key, owner, &row.node, &row.config)?;
+                let config = open_config(&key, owner, &row.node, &row.config).unwrap_or_else(|fault| {
+                    tracing::error!(event = "pubsub_config_unreadable", account = %owner, node = %row.node, ?fault);
+                    NodeConfig::unreadable(Engine::base_config(owner))
+                });
                 nodes.insert(row.node.as_str().into(), Node::new(&row.node, config));
             }
         }
@@ -202,14 +216,28 @@ impl Engine {
         max: usize,
     ) -> Result<Vec<Arc<Item>>, Fault> {
         let not_before = self.not_before(&node.config);
-        let rows = self.store.page(owner, &node.name, page, not_before, max).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
+        let (mut page, mut items, mut wanted) = (page, Vec::new(), max);
+        loop {
+            let rows = self
+                .store
+                .page(owner, &node.name, page, not_before, wanted)
+                .await?;
+            let Some(end) = rows.last().map(|row| row.place) else {
+                return Ok(items);
+            };
+            let key = self.key(owner).await?;
+            items.extend(rows.iter().filter_map(|row| readable(&key, owner, node, row)));
+            items.truncate(max);
+            if items.len() == max || rows.len() < wanted {
+                return Ok(items);
+            }
+            // Others are in the place of those that cannot be read.
+            wanted = (max - items.len()).max(SPARE_ROWS);
+            page = match page {
+                Page::Newest(_) => Page::Newest(end),
+                Page::Oldest(_) => Page::Oldest(end),
+            };
         }
-        let key = self.key(owner).await?;
-        rows.iter()
-            .map(|row| open_item(&key, owner, &node.name, row))
-            .collect()
     }
 
     /// One item.
@@ -220,9 +248,7 @@ impl Engine {
             .store
             .find(owner, &node.name, tag(&key, &node.name, id), not_before)
             .await?;
-        found
-            .map(|row| open_item(&key, owner, &node.name, &row))
-            .transpose()
+        Ok(found.and_then(|row| readable(&key, owner, node, &row)))
     }
 
     /// The item that was published last.
@@ -335,6 +361,17 @@ impl Engine {
             .await?
             .node(name)
             .map(|node| node.config.clone()))
+    }
+}
+
+/// The item in a row. One that cannot be opened is logged and left out: the others of its node are not to go with it.
+fn readable(key: &Key, owner: &BareJid, node: &Node, row: &Found) -> Option<Arc<Item>> {
+    match open_item(key, owner, &node.name, row) {
+        Ok(item) => Some(item),
+        Err(fault) => {
+            tracing::error!(event = "pubsub_item_unreadable", account = %owner, node = %node.name, ?fault);
+            None
+        }
     }
 }
 

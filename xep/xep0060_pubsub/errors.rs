@@ -69,6 +69,11 @@ pub fn item_required() -> StanzaError {
     with(Condition::BadRequest, "item-required")
 }
 
+/// §7.1.3.7: a node that neither keeps nor tells anything takes no item.
+pub fn item_forbidden() -> StanzaError {
+    with(Condition::BadRequest, "item-forbidden")
+}
+
 /// §7.1.3.6: not one payload.
 pub fn invalid_payload() -> StanzaError {
     with(Condition::BadRequest, "invalid-payload")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::events::AccountRemoved;
+use kim_core::events::{AccountErased, AccountRemoved};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
 
@@ -17,7 +17,6 @@ pub struct Forget(pub Arc<Engine>);
 impl On<AccountRemoved> for Forget {
     async fn on(&self, removed: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
         let account = &removed.account;
-        self.0.homes.forget(account);
         // What it holds elsewhere goes now, through the front door, so that memory and tables agree.
         for owner in self.0.store.owners_of(account).await? {
             match BareJid::parse(&owner) {
@@ -25,6 +24,13 @@ impl On<AccountRemoved> for Forget {
                 _ => {}
             }
         }
+        Ok(Flow::Next)
+    }
+}
+
+impl On<AccountErased> for Forget {
+    async fn on(&self, erased: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
+        self.0.homes.forget(&erased.account);
         Ok(Flow::Next)
     }
 }

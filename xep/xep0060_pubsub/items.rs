@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::errors;
 use super::home::Node;
 use super::store::Page;
-use crate::xep0059_rsm::api::{Asked, Given};
+use crate::xep0059_rsm::api::{Asked, Given, number};
 
 /// Items that one request may name.
 const IDS_MAX: usize = 256;
@@ -30,13 +30,6 @@ impl Engine {
     ) -> Result<Reply, Fault> {
         let name = request.attr("node").ok_or_else(errors::node_required)?;
         let router = cx.router().clone();
-        if self.home(&router, owner).await?.node(&name).is_none() {
-            self.tell_not_there(owner, &name, Vec::new(), asker, cx).await?;
-        }
-        let node = self.seen(&router, owner, &name, asker).await?;
-        if !node.config.persist_items {
-            return Err(errors::not_persistent().into());
-        }
         let ids: Vec<_> = request
             .children()
             .filter(|child| child.is("item", PUBSUB))
@@ -45,6 +38,14 @@ impl Engine {
             .collect();
         if ids.len() > IDS_MAX {
             return Err(Condition::PolicyViolation.into());
+        }
+        if self.home(&router, owner).await?.node(&name).is_none() {
+            let missing = ids.iter().flatten().cloned().collect();
+            self.tell_not_there(owner, &name, missing, asker, cx).await?;
+        }
+        let node = self.seen(&router, owner, &name, asker).await?;
+        if !node.config.persist_items {
+            return Err(errors::not_persistent().into());
         }
         if !ids.is_empty() {
             let (mut items, mut missing) = (Vec::new(), Vec::new());
@@ -65,7 +66,7 @@ impl Engine {
             return Ok(self.write(&node, items, None).into());
         }
         let max = match request.attr("max_items") {
-            Some(max) => Some(max.parse::<usize>().map_err(|_| Condition::BadRequest)?),
+            Some(max) => Some(number(max.trim())?),
             None => None,
         };
         if pubsub.child("set", crate::xep0059_rsm::api::NS).is_some() {

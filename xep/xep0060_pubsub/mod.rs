@@ -11,7 +11,7 @@ use std::sync::Arc;
 use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
-use kim_core::events::{AccountRemoved, ServiceArrival};
+use kim_core::events::{AccountErased, AccountRemoved, ServiceArrival};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
 
@@ -164,6 +164,7 @@ impl Module for PublishSubscribe {
             engine: engine.clone(),
         }));
         house.on::<AccountRemoved>(Stage::Store, gone::Forget(engine.clone()));
+        house.on::<AccountErased>(Stage::Store, gone::Forget(engine.clone()));
         if !has_service {
             return Ok(());
         }

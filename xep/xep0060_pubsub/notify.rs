@@ -7,7 +7,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 use kim_core::wire::Writer;
 
@@ -83,10 +83,8 @@ impl Engine {
         published: &Published,
         cx: &mut Cx,
     ) -> Result<(), Fault> {
+        // Without an item it is the publication itself that is told, by an empty `<items/>` (§4.3).
         let config = &published.config;
-        if published.items.is_empty() {
-            return Ok(());
-        }
         let stanza = of_items(&published.owner, &published.node, config, &published.items);
         self.tell(&published.owner, node, stanza, cx).await
     }
@@ -183,8 +181,8 @@ impl Engine {
 
 /// Whether somebody of this server is available; of others nobody knows, so that they are told.
 async fn is_available(router: &Router, jid: &Jid) -> bool {
-    match router.host(jid.domain()) {
-        Some(Host::Users | Host::Guests) => {
+    match router.destination(jid.domain()) {
+        Destination::Users | Destination::Guests => {
             let sessions = router.sessions_of(&jid.bare()).await;
             let mut sessions = sessions.iter().filter(|session| session.priority().is_some());
             sessions.any(|session| jid.is_bare() || session.jid == *jid)

@@ -113,12 +113,13 @@ impl Engine {
         if let (Some(node), Some(options)) = (&there, wanted.options) {
             self.check_options(node, options, &event, cx).await?;
         }
-        let items = self.items_of(&event);
-        let node = match &there {
-            Some(node) => self.put_into(cx, node, &event, &items).await?,
-            None => self.put_new(cx, &event, &items).await?,
+        // Hooks may have changed both.
+        self.check_drafts(&event)?;
+        let put = match &there {
+            Some(node) => self.put_into(cx, node, &event).await?,
+            None => self.put_new(cx, &event).await?,
         };
-        Ok(node.map(|node| {
+        Ok(put.map(|(node, items)| {
             let published = Published {
                 owner: event.owner,
                 node: event.node,
@@ -189,18 +190,26 @@ impl Engine {
         if event.items.len() > items_max {
             return Err(errors::max_items_exceeded().into());
         }
+        // §7.1.3.7, by the event type that §4.3 makes of the configuration.
+        let (keeps, tells_payloads) = (event.config.persist_items, event.config.deliver_payloads);
+        match (event.items.is_empty(), keeps || tells_payloads) {
+            (true, true) => return Err(errors::item_required().into()),
+            (false, false) => return Err(errors::item_forbidden().into()),
+            (true, false) | (false, true) => {}
+        }
         for draft in &event.items {
             let bytes = draft.payload.as_ref().map_or(0, |payload| payload.bytes().len());
             if bytes > bytes_max && !event.by_server {
                 return Err(errors::payload_too_big(bytes_max).into());
             }
-            if draft.payload.is_none() && event.config.deliver_payloads && event.config.persist_items {
+            if draft.payload.is_none() && tells_payloads {
                 return Err(errors::payload_required().into());
             }
         }
         Ok(())
     }
 
+    /// The items with their stamps. To be called by somebody who holds the node: what is committed later must be newer.
     fn items_of(&self, event: &Publishing) -> Vec<Arc<Item>> {
         let item = |draft: &Draft| Item {
             id: draft.id.as_str().into(),
@@ -263,8 +272,7 @@ impl Engine {
         cx: &Cx,
         node: &Arc<Node>,
         event: &Publishing,
-        items: &[Arc<Item>],
-    ) -> Result<Option<Arc<Node>>, Fault> {
+    ) -> Result<Option<(Arc<Node>, Vec<Arc<Item>>)>, Fault> {
         let owner = &event.owner;
         let configures = *node.config != event.config;
         let known = self.home(cx.router(), owner).await?;
@@ -277,7 +285,8 @@ impl Engine {
             true => self.home_held(cx.router(), owner).await?,
             false => known,
         };
-        let mut change = self.change(event, items, home.bytes()).await?;
+        let items = self.items_of(event);
+        let mut change = self.change(event, &items, home.bytes()).await?;
         if !configures {
             change.configure = None;
         } else if home.node(&event.node).is_none_or(|now| now.config != node.config) {
@@ -303,11 +312,11 @@ impl Engine {
             );
         }
         if !configures {
-            return Ok(Some(node.clone()));
+            return Ok(Some((node.clone(), items)));
         }
         let mut copy = home.node(&event.node).unwrap_or_else(|| node.clone()).copy();
         copy.config = Arc::new(event.config.clone());
-        Ok(Some(home.put(copy)))
+        Ok(Some((home.put(copy), items)))
     }
 
     /// Into a node that is made by this. None: somebody else has made it.
@@ -315,8 +324,7 @@ impl Engine {
         &self,
         cx: &Cx,
         event: &Publishing,
-        items: &[Arc<Item>],
-    ) -> Result<Option<Arc<Node>>, Fault> {
+    ) -> Result<Option<(Arc<Node>, Vec<Arc<Item>>)>, Fault> {
         let owner = &event.owner;
         let _held = self.home_locks.hold((owner, "")).await;
         let home = self.home_held(cx.router(), owner).await?;
@@ -326,7 +334,8 @@ impl Engine {
         if !event.by_server {
             self.check_room(owner, home.len())?;
         }
-        let change = self.change(event, items, home.bytes()).await?;
+        let items = self.items_of(event);
+        let change = self.change(event, &items, home.bytes()).await?;
         let Some(written) = self.store_change(change).await? else {
             return Ok(None);
         };
@@ -341,7 +350,7 @@ impl Engine {
             self.homes.keep(owner, &home);
         }
         self.note_last(owner, &event.node, None);
-        Ok(Some(node))
+        Ok(Some((node, items)))
     }
 
     /// Whether an owner with so many nodes may have another.

@@ -6,7 +6,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 
-use super::api::{EVENT, NodeDeleted, Retracted};
+use super::api::{EVENT, NodeDeleted, Removing, Retracted};
 use super::engine::Engine;
 use super::home::Node;
 use super::notify::notification;
@@ -71,7 +71,8 @@ impl Engine {
         if gone.is_empty() {
             return Ok(0);
         }
-        if notify == Some(true) || node.config.notify_retract {
+        let notify = notify == Some(true) || node.config.notify_retract;
+        if self.is_told(owner, node, notify, cx).await? {
             let stanza = notification(owner, &node.config, |xml| {
                 xml.start("items", EVENT).attr("node", &node.name);
                 for id in &gone {
@@ -94,6 +95,17 @@ impl Engine {
         Ok(count)
     }
 
+    /// Whether those concerned are told that something was removed.
+    async fn is_told(&self, owner: &BareJid, node: &Node, notify: bool, cx: &mut Cx) -> Result<bool, Fault> {
+        let mut event = Removing {
+            owner: owner.clone(),
+            node: node.name.to_string(),
+            notify,
+        };
+        cx.router().clone().raise(&mut event, cx).await?;
+        Ok(event.notify)
+    }
+
     /// Removes all items (§8.5).
     pub async fn purge(
         &self,
@@ -109,7 +121,7 @@ impl Engine {
         // How many bytes it were is counted when the home is loaded again.
         self.homes.forget(owner);
         drop((node_held, held));
-        if node.config.notify_retract {
+        if self.is_told(owner, node, node.config.notify_retract, cx).await? {
             let stanza = notification(owner, &node.config, |xml| {
                 xml.start("purge", EVENT).attr("node", &node.name).end();
             });
@@ -155,7 +167,7 @@ impl Engine {
         self.note_last(owner, &node.name, None);
         self.homes.forget(owner);
         drop((node_held, held));
-        if node.config.notify_delete {
+        if self.is_told(owner, node, node.config.notify_delete, cx).await? {
             let stanza = notification(owner, &node.config, |xml| {
                 xml.start("delete", EVENT).attr("node", &node.name);
                 if let Some(uri) = redirect {

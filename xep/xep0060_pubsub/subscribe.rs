@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use kim_core::cx::Cx;
-use kim_core::error::{Condition, Fault};
+use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Reply;
 use kim_core::random;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::wire::{El, Writer};
 
 use super::access::{Denied, is_account};
@@ -20,14 +20,14 @@ use super::notify;
 use super::store::SubscriptionRow;
 
 impl Engine {
-    /// The address that somebody wants to subscribe, which must be their own (§6.1.3.1).
-    fn subscriber(asker: &Jid, request: El<'_>) -> Result<Jid, Fault> {
+    /// The address that a request is about. If it is not the asker's own the request fails with `foreign`.
+    fn subscriber(asker: &Jid, request: El<'_>, foreign: fn() -> StanzaError) -> Result<Jid, Fault> {
         let jid = request
             .attr("jid")
             .and_then(|jid| Jid::parse(&jid).ok())
             .ok_or_else(errors::invalid_jid)?;
         if jid.bare_str() != asker.bare_str() {
-            return Err(errors::invalid_jid().into());
+            return Err(foreign().into());
         }
         Ok(jid)
     }
@@ -42,9 +42,10 @@ impl Engine {
     ) -> Result<Reply, Fault> {
         let router = cx.router().clone();
         let name = request.attr("node").ok_or_else(errors::node_required)?;
-        let jid = Engine::subscriber(asker, request)?;
+        // §6.1.3.1
+        let jid = Engine::subscriber(asker, request, errors::invalid_jid)?;
         let who = asker.bare();
-        if router.host(who.domain()) == Some(Host::Guests) {
+        if router.destination(who.domain()) == Destination::Guests {
             // §6.1.3.6
             return Err(Condition::Forbidden.into());
         }
@@ -80,6 +81,10 @@ impl Engine {
         {
             return Err(errors::too_many_subscriptions().into());
         }
+        let petition = (who.clone(), (owner.clone(), node.name.clone()));
+        if state == State::Pending && !self.petitions.take(&petition, cx.received) {
+            return Err(errors::too_many_subscriptions().into());
+        }
         let node = self
             .set_subscriptions(owner, &name, &[(subscription.clone(), Some(state))], cx)
             .await?;
@@ -113,7 +118,8 @@ impl Engine {
     ) -> Result<Reply, Fault> {
         let router = cx.router().clone();
         let name = request.attr("node").ok_or_else(errors::node_required)?;
-        let jid = Engine::subscriber(asker, request)?;
+        // §6.2.3.3
+        let jid = Engine::subscriber(asker, request, errors::forbidden)?;
         let who = asker.bare();
         let node = self
             .home(&router, owner)

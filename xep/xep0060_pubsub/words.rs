@@ -86,7 +86,11 @@ impl Most {
     pub(super) fn read(text: &str) -> Option<Most> {
         match text.trim() {
             "max" => Some(Most::Max),
-            number => number.parse().ok().map(Most::Count),
+            // More than a machine can count is as many as there may be.
+            number if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(number.parse().map_or(Most::Max, Most::Count))
+            }
+            _ => None,
         }
     }
 

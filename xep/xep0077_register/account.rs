@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use kim_core::accounts::scram::Password;
+use kim_core::accounts::scram::{Password, PasswordError};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::module::{HandleIq, Reply, Request};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::Writer;
 
@@ -17,7 +17,7 @@ use super::{NS, field};
 fn owner(iq: &Request<'_>, cx: &Cx) -> Result<BareJid, Fault> {
     let account = iq.from.bare();
     let served = iq.account.as_str() == account.as_str() || iq.account.as_str() == account.domain();
-    if served && cx.router().host(account.domain()) == Some(Host::Users) {
+    if served && cx.router().destination(account.domain()) == Destination::Users {
         Ok(account)
     } else {
         Err(Condition::NotAllowed.into())
@@ -84,19 +84,16 @@ async fn change_password(iq: &Request<'_>, account: BareJid, cx: &mut Cx) -> Res
     {
         return Err(Condition::Forbidden.into());
     }
-    let password = field(iq.payload, "password").filter(|password| !password.is_empty());
-    let Some(password) = password else {
-        return Err(Condition::BadRequest.into());
-    };
-    let password = Password::prepare(&password).map_err(|_| {
-        StanzaError::new(Condition::NotAcceptable).text("this password cannot be typed everywhere")
+    let password = field(iq.payload, "password").unwrap_or_default();
+    let password = Password::prepare(&password).map_err(|error| match error {
+        // §3.3: the request did not contain all it needs.
+        PasswordError::Empty => StanzaError::new(Condition::BadRequest)
+            .text(error.to_string())
+            .into(),
+        error => Fault::from(error),
     })?;
-    cx.router().accounts().set_password(&account, &password).await?;
-    for session in cx.router().sessions().of(&account) {
-        if session.jid != *iq.from {
-            session.close(StreamError::new(StreamCondition::Reset).text("the password was changed"));
-        }
-    }
+    let router = cx.router();
+    router.change_password(&account, &password, Some(iq.from)).await?;
     tracing::info!(event = "password_changed", %account);
     Ok(Reply::Empty)
 }

@@ -14,7 +14,7 @@ use kim_core::error::Fault;
 use kim_core::events::BeforeLogin;
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
 
@@ -47,7 +47,7 @@ impl Module for Register {
                 let mut xml = Writer::new();
                 xml.start("register", "http://jabber.org/features/iq-register")
                     .end();
-                (router.host(domain) == Some(Host::Users)).then(|| xml.finish_string())
+                (router.destination(domain) == Destination::Users).then(|| xml.finish_string())
             });
         }
         Ok(())

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use kim_core::accounts::Tombstone;
 use kim_core::accounts::scram::Password;
-use kim_core::accounts::{AccountError, Tombstone};
 use kim_core::config::{Config, LimitsInForce};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::events::BeforeLogin;
 use kim_core::hook::{Flow, On};
-use kim_core::jid::BareJid;
-use kim_core::router::Host;
+use kim_core::jid::{BareJid, skeleton};
+use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::{El, Writer};
 
@@ -42,18 +42,22 @@ const RESERVED: [&str; 12] = [
 /// After so many registrations the limiter forgets addresses that have been quiet.
 const TIDY_EVERY: usize = 256;
 
-/// Names that strangers cannot have: those that people take for the operator, and the administrators'.
+/// Names that strangers cannot have: those that people take for the operator, and the administrators'. Kept as skeletons, so
+/// that names which look like them are reserved too.
 pub struct Reserved(HashSet<String>);
 
 impl Reserved {
     pub(super) fn new(config: &Config) -> Reserved {
-        let admins = config.server.admins.iter().map(|admin| admin.to_string());
-        Reserved(RESERVED.map(str::to_owned).into_iter().chain(admins).collect())
+        let admins = config.server.admins.iter().map(|admin| skeleton(admin.as_str()));
+        Reserved(RESERVED.map(skeleton).into_iter().chain(admins).collect())
     }
 
-    /// Whether an account has such a name.
+    /// Whether an account has such a name, or one that looks like it.
     pub fn has(&self, account: &BareJid) -> bool {
-        self.0.contains(account.as_str()) || account.local().is_some_and(|name| self.0.contains(name))
+        self.0.contains(&skeleton(account.as_str()))
+            || account
+                .local()
+                .is_some_and(|name| self.0.contains(&skeleton(name)))
     }
 }
 
@@ -86,14 +90,11 @@ impl Newcomer {
 
     async fn register(&self, query: El<'_>, event: &BeforeLogin, cx: &mut Cx) -> Result<(), Fault> {
         let name = field(query, "username").filter(|name| !name.is_empty());
-        let password = field(query, "password").filter(|password| !password.is_empty());
-        let (Some(name), Some(password)) = (name, password) else {
-            return Err(refusal("a username and a password are needed"));
-        };
+        let name = name.ok_or_else(|| refusal("a username is needed"))?;
+        let password = field(query, "password").ok_or_else(|| refusal("a password is needed"))?;
         let account = BareJid::new(Some(&name), &event.domain)
             .map_err(|_| refusal("this username has characters that an address cannot have"))?;
-        let password = Password::prepare(&password)
-            .map_err(|_| refusal("this password has characters that cannot be typed everywhere"))?;
+        let password = Password::prepare(&password)?;
         let router = cx.router().clone();
         let invitation = self.admission(event, Some(account.clone()), cx).await?.invitation;
         match invitation.as_ref().and_then(|invitation| invitation.account()) {
@@ -111,23 +112,10 @@ impl Newcomer {
             return invitation.register(&router, &account, &password).await;
         }
         self.admit(event.address)?;
-        match cx
-            .router()
-            .accounts()
-            .create(&account, &password, Tombstone::Respect)
-            .await
-        {
-            Ok(()) => {
-                tracing::info!(event = "account_registered", %account);
-                Ok(())
-            }
-            Err(AccountError::Exists | AccountError::Removed { .. }) => {
-                Err(StanzaError::new(Condition::Conflict)
-                    .text("this username is taken")
-                    .into())
-            }
-            Err(other) => Err(other.into()),
-        }
+        let accounts = cx.router().accounts();
+        accounts.create(&account, &password, Tombstone::Respect).await?;
+        tracing::info!(event = "account_registered", %account);
+        Ok(())
     }
 
     /// Asks the other rooms whether they know this newcomer, and whether the name is to be had.
@@ -143,7 +131,7 @@ impl Newcomer {
             account,
             invitation: None,
         };
-        if cx.router().host(&event.domain) != Some(Host::Users) {
+        if cx.router().destination(&event.domain) != Destination::Users {
             return Err(closed());
         }
         let router = cx.router().clone();

@@ -245,3 +245,60 @@ async fn removing_an_account_ends_its_sessions_and_holds_its_name() {
             .contains("<conflict")
     );
 }
+
+/// §3.1.1, §3.3: each reason has a sentence of its own, the same at both doors.
+#[tokio::test]
+async fn a_password_refused_says_why() {
+    let house = house(OPEN).await;
+    let mut bill = house.connect("bill@localhost/phone").await;
+    for (password, why) in [
+        (String::new(), "the password is empty"),
+        (
+            "x".repeat(1_024),
+            "the password is too long; it can have 1023 bytes",
+        ),
+        (
+            "é".repeat(512),
+            "the password is too long; it can have 1023 bytes",
+        ),
+        (
+            "a\u{85}b".to_owned(),
+            "the password contains unsupported characters",
+        ),
+    ] {
+        let new = before_login(&house, "192.0.2.1", &set("anna", &password)).await;
+        assert!(new.contains("<not-acceptable") && new.contains(why), "{new}");
+        bill.send(&set("bill", &password)).await;
+        let change = bill.next().unwrap();
+        let condition = if password.is_empty() {
+            "<bad-request"
+        } else {
+            "<not-acceptable"
+        };
+        assert!(change.contains(condition) && change.contains(why), "{change}");
+    }
+    // As long as one may be.
+    let done = before_login(&house, "192.0.2.1", &set("anna", &"x".repeat(1_023))).await;
+    assert_eq!(done, "<iq id='r' type='result'/>");
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_another_is_refused() {
+    let house = house("[server]\nadmins = [\"chief@localhost\"]\n[registration]\nopen = true\n").await;
+    house.account("alice@localhost").await;
+    let refused = before_login(&house, "192.0.2.1", &set("\u{430}lice", "x")).await;
+    assert!(
+        refused.contains("type='cancel'")
+            && refused.contains("<conflict")
+            && refused.contains("looks like that of another account"),
+        "{refused}"
+    );
+    // Nor one like the operator's, or like a name that is reserved.
+    for name in ["\u{441}hief", "\u{430}dmin", "supp\u{3bf}rt"] {
+        let refused = before_login(&house, "192.0.2.1", &set(name, "x")).await;
+        assert!(
+            refused.contains("<conflict") && refused.contains("reserved"),
+            "{refused}"
+        );
+    }
+}

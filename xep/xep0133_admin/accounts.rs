@@ -33,7 +33,7 @@ impl Command for Add {
         let accounts = cx.router().accounts();
         match accounts.create(&account, &password, Tombstone::Respect).await {
             Ok(()) => {}
-            Err(error @ (AccountError::Exists | AccountError::Removed { .. })) => {
+            Err(error @ (AccountError::Exists | AccountError::Removed { .. } | AccountError::Lookalike)) => {
                 return Err(StanzaError::new(Condition::Conflict)
                     .text(error.to_string())
                     .into());
@@ -136,13 +136,11 @@ impl Command for ChangePassword {
         };
         let account = forms::existing(needed(form, "accountjid")?, cx).await?;
         let password = forms::password(form)?;
-        cx.router().accounts().set_password(&account, &password).await?;
-        for session in cx.router().sessions().of(&account) {
-            // The administrator's own answer has to reach them.
-            if session.jid != *turn.asker {
-                session.close(StreamError::new(StreamCondition::Reset).text("the password was changed"));
-            }
-        }
+        // The administrator's own answer has to reach them, where the account is theirs.
+        let router = cx.router();
+        router
+            .change_password(&account, &password, Some(turn.asker))
+            .await?;
         tracing::info!(event = "password_changed", %account, by = %turn.asker.bare());
         Ok(Step::Done(Outcome::default()))
     }

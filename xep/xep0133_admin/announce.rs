@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::ns;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
@@ -34,7 +34,7 @@ impl Command for Announce {
         for session in router.sessions().all() {
             // Available ones, on the domain that the command was given to.
             let is_meant = session.account.domain() == turn.account.domain()
-                && router.host(session.account.domain()) == Some(Host::Users);
+                && router.destination(session.account.domain()) == Destination::Users;
             if is_meant && session.priority().is_some() {
                 told += 1;
                 cx.deliver(&session, Arc::new(message.clone().to(session.jid.clone())));

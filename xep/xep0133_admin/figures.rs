@@ -8,7 +8,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 use kim_core::ns;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::wire::Writer;
 
 use super::forms::{self, FORM_TYPE, ask, result, sheet, told};
@@ -169,7 +169,7 @@ fn online(router: &Router) -> BTreeSet<BareJid> {
     let sessions = router.sessions().all();
     sessions
         .iter()
-        .filter(|session| router.host(session.account.domain()) == Some(Host::Users))
+        .filter(|session| router.destination(session.account.domain()) == Destination::Users)
         .map(|session| session.account.clone())
         .collect()
 }

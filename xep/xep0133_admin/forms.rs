@@ -4,7 +4,7 @@ use kim_core::accounts::scram::Password;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 use crate::xep0050_commands::api::{Outcome, Step, bad_payload};
@@ -43,7 +43,7 @@ pub(super) fn told(sheet: Sheet) -> Step {
 /// The address in a field: of an account of this server, if it exists or not.
 pub(super) fn address(text: &str, cx: &Cx) -> Result<Jid, Fault> {
     let jid = Jid::parse(text.trim()).map_err(|_| bad_payload("this is not an address"))?;
-    if jid.local().is_none() || cx.router().host(jid.domain()) != Some(Host::Users) {
+    if jid.local().is_none() || cx.router().destination(jid.domain()) != Destination::Users {
         return Err(StanzaError::new(Condition::NotAllowed)
             .text("this is not an account of this server")
             .into());
@@ -92,8 +92,8 @@ pub(super) fn several(form: &Form) -> Result<impl Iterator<Item = &str>, Fault> 
 
 /// The password in a field.
 pub(super) fn password(form: &Form) -> Result<Password, Fault> {
-    let text = form.value("password").filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| bad_payload("password is missing"))?;
-    Password::prepare(text)
-        .map_err(|_| bad_payload("this password has characters that cannot be typed everywhere"))
+    let text = form
+        .value("password")
+        .ok_or_else(|| bad_payload("password is missing"))?;
+    Password::prepare(text).map_err(|error| bad_payload(error.to_string()))
 }

@@ -32,11 +32,11 @@ async fn roles_with_addresses_are_shown() {
             "<iq id='1' type='result'><query xmlns='http://jabber.org/protocol/disco#info'>...
                <x xmlns='jabber:x:data' type='result'>
                  <field var='FORM_TYPE' type='hidden'><value>http://jabber.org/network/serverinfo</value></field>
-                 <field var='abuse-addresses'>
+                 <field var='abuse-addresses' type='list-multi'>
                    <value>mailto:abuse@shakespeare.lit</value>
                    <value>xmpp:abuse@shakespeare.lit</value>
                  </field>
-                 <field var='status-addresses'><value>https://status.shakespeare.lit/?a&amp;b</value></field>
+                 <field var='status-addresses' type='list-multi'><value>https://status.shakespeare.lit/?a&amp;b</value></field>
                </x></query></iq>",
         )
         .await;

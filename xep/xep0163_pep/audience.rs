@@ -5,7 +5,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 
 use super::Means;
 use crate::xep0060_pubsub::api::{AccessModel, Audience};
@@ -17,7 +17,7 @@ impl On<Audience> for Interested {
     async fn on(&self, audience: &mut Audience, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router().clone();
         let owner = audience.owner.clone();
-        if owner.local().is_none() || router.host(owner.domain()) != Some(Host::Users) {
+        if owner.local().is_none() || router.destination(owner.domain()) != Destination::Users {
             return Ok(Flow::Next);
         }
         let wanted = format!("{}+notify", audience.node);
@@ -25,7 +25,7 @@ impl On<Audience> for Interested {
         let roster = self.0.subscriptions.roster(&router, &owner).await?;
         for item in roster.all().iter().filter(|item| item.state.is_from()) {
             // Contacts who are away cost one look; only for the others it is asked what they may see.
-            if router.host(item.contact.domain()) != Some(Host::Users)
+            if router.destination(item.contact.domain()) != Destination::Users
                 || router.is_alone() && !is_here(&router, &item.contact)
             {
                 continue;

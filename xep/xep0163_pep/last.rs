@@ -8,7 +8,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::session::Session;
 
 use super::Means;
@@ -105,7 +105,9 @@ impl Means {
         let seen: Vec<BareJid> = roster
             .all()
             .iter()
-            .filter(|item| item.state.is_to() && router.host(item.contact.domain()) == Some(Host::Users))
+            .filter(|item| {
+                item.state.is_to() && router.destination(item.contact.domain()) == Destination::Users
+            })
             .map(|item| item.contact.clone())
             .collect();
         for owner in seen {

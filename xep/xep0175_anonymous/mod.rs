@@ -9,7 +9,7 @@ use kim_core::events::{Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::Jid;
 use kim_core::module::{Coverage, Module, Registrar, Spec};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind, Stanza};
 
 /// The module.
@@ -42,8 +42,8 @@ impl On<Departure> for KeepGuestsInside {
         let Some(to) = departure.stanza.to.as_ref().filter(|_| session.guest) else {
             return Ok(Flow::Next);
         };
-        let inside = cx.router().host(to.domain()).is_some();
-        if inside && (to.bare() == session.account || !is_person(to, cx.router())) {
+        let inside = cx.router().destination(to.domain()).is_served();
+        if inside && (to.bare() == session.account || !is_foreign(to, cx.router())) {
             return Ok(Flow::Next);
         }
         if inside && reads_items(&departure.stanza, to) {
@@ -62,13 +62,13 @@ struct KeepAccountsOutside;
 impl On<Arrival> for KeepAccountsOutside {
     async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router();
-        let to_guest = router.host(arrival.account.domain()) == Some(Host::Guests);
+        let to_guest = router.destination(arrival.account.domain()) == Destination::Guests;
         let foreign = arrival
             .stanza
             .from
             .as_ref()
             .filter(|from| from.bare() != arrival.account);
-        if !to_guest || !foreign.is_some_and(|from| is_person(from, router)) {
+        if !to_guest || !foreign.is_some_and(|from| is_foreign(from, router)) {
             return Ok(Flow::Next);
         }
         let to_bare = arrival.stanza.to.as_ref().is_some_and(|to| to.is_bare());
@@ -92,7 +92,12 @@ fn reads_items(stanza: &Stanza, to: &Jid) -> bool {
         && items.is_some_and(|items| items.is("items", pubsub))
 }
 
-/// Whether an address is an account's or a guest's rather than a service's.
-fn is_person(jid: &Jid, router: &Router) -> bool {
-    jid.local().is_some() && matches!(router.host(jid.domain()), Some(Host::Users | Host::Guests))
+/// Whether somebody or something other than this server and its services answers at an address. Components count: what
+/// they let a guest do is beyond this server's rules.
+fn is_foreign(jid: &Jid, router: &Router) -> bool {
+    match router.destination(jid.domain()) {
+        Destination::Users | Destination::Guests => jid.local().is_some(),
+        Destination::Service(_) => false,
+        Destination::Component | Destination::Remote => true,
+    }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
+use kim_core::events::{AccountErased, Arrival, Departure, Leaving, Verdict};
 use kim_core::hook::{Flow, On};
-use kim_core::router::Host;
-use kim_core::stanza::{IqType, Kind, PresenceType};
+use kim_core::router::Destination;
+use kim_core::stanza::{IqType, Kind, MessageType, PresenceType};
 
 use super::list::BlockLists;
 use crate::rfc6121_im::api::Audience;
@@ -47,6 +47,30 @@ impl On<Audience> for Unseen {
     }
 }
 
+/// What the server sends out in an account's name, such as an event of one of its nodes, does not reach whom the account has
+/// blocked. Going away is what they may see.
+pub(super) struct Unheard(pub Arc<BlockLists>);
+
+impl On<Leaving> for Unheard {
+    async fn on(&self, leaving: &mut Leaving, cx: &mut Cx) -> Result<Flow, Fault> {
+        let stanza = &leaving.stanza;
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else {
+            return Ok(Flow::Next);
+        };
+        let tells = match stanza.kind {
+            Kind::Presence(kind) => kind != PresenceType::Unavailable,
+            Kind::Message(_) => true,
+            Kind::Iq(_) => false,
+        };
+        let is_account =
+            from.local().is_some() && cx.router().destination(from.domain()) == Destination::Users;
+        if tells && is_account && self.0.of(&from.bare()).await?.blocks(to) {
+            return Ok(Flow::Done);
+        }
+        Ok(Flow::Next)
+    }
+}
+
 /// What the blocked send does not arrive; neither does what the server sends them in the account's name.
 pub(super) struct Incoming(pub Arc<BlockLists>);
 
@@ -60,14 +84,25 @@ impl On<Arrival> for Incoming {
         else {
             return Ok(Flow::Next);
         };
-        let is_user = |domain: &str| cx.router().host(domain) == Some(Host::Users);
+        let is_user = |domain: &str| cx.router().destination(domain) == Destination::Users;
         if is_user(arrival.account.domain()) && self.0.of(&arrival.account).await?.blocks(from) {
+            let is_elsewhere = !cx.router().destination(from.domain()).is_served();
             arrival.verdict = match stanza.kind {
+                // As for an account that is away: headlines are never answered (RFC 6121 §8.5).
+                Kind::Message(MessageType::Headline) => Verdict::Dropped,
+                // An error would put the account out of a room elsewhere. Our own rooms know better, and learn by it of
+                // sessions that are gone.
+                Kind::Message(MessageType::Groupchat) if is_elsewhere => Verdict::Dropped,
                 Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) if !stanza.kind.is_error() => {
                     Verdict::Bounced(StanzaError::new(Condition::ServiceUnavailable))
                 }
                 _ => Verdict::Dropped,
             };
+            // What a guest asks is answered by the router as for an account that does not exist.
+            let by_guest = cx.router().destination(from.domain()) == Destination::Guests;
+            if by_guest && matches!(stanza.kind, Kind::Iq(_)) {
+                return Ok(Flow::Next);
+            }
             return settle(arrival);
         }
         let hidden = match stanza.kind {
@@ -100,8 +135,8 @@ fn settle(arrival: &mut Arrival) -> Result<Flow, Fault> {
 /// A removed account's list leaves the memory; its rows go with the account.
 pub(super) struct Forget(pub Arc<BlockLists>);
 
-impl On<AccountRemoved> for Forget {
-    async fn on(&self, removed: &mut AccountRemoved, _: &mut Cx) -> Result<Flow, Fault> {
+impl On<AccountErased> for Forget {
+    async fn on(&self, removed: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
         self.0.forget(&removed.account);
         Ok(Flow::Next)
     }

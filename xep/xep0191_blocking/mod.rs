@@ -16,7 +16,7 @@ use kim_core::accounts::Eraser;
 use kim_core::config::NoSettings;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
-use kim_core::events::{AccountRemoved, Arrival, Departure};
+use kim_core::events::{AccountErased, Arrival, Departure, Leaving};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
@@ -78,9 +78,10 @@ impl Module for Blocking {
         house.feature(&[At::Server], NS);
 
         house.on::<Departure>(Stage::Admit, barrier::Outgoing(lists.clone()));
+        house.on::<Leaving>(Stage::Admit, barrier::Unheard(lists.clone()));
         house.on::<Arrival>(Stage::Admit, barrier::Incoming(lists.clone()));
         house.on::<Audience>(Stage::Filter, barrier::Unseen(lists.clone()));
-        house.on::<AccountRemoved>(Stage::Store, barrier::Forget(lists));
+        house.on::<AccountErased>(Stage::Store, barrier::Forget(lists));
         Ok(())
     }
 }

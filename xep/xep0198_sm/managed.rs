@@ -124,7 +124,8 @@ impl Managed {
     pub fn end(&self, session: &Session, ledger: &Ledger) {
         let handled = handled(session);
         if let Some(identity) = self.identity.get()
-            && self.lock().durable != handled
+            // That it was nothing is known only now.
+            && (handled == 0 || self.lock().durable != handled)
         {
             // Nobody waits for it: the client knows a lower number, or none.
             drop(

@@ -74,6 +74,11 @@ impl Module for StreamManagement {
             store: store::SmStore::new(house.db, config.remember_days),
             clock: house.clock.clone(),
         });
+        let tidied = ledger.clone();
+        house.tidies(move || {
+            let ledger = tidied.clone();
+            async move { ledger.store.tidy(ledger.clock.now()).await }
+        });
         house.on::<Nonza>(
             Stage::Deliver,
             commands::Commands {

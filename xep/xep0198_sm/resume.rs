@@ -48,7 +48,13 @@ impl Resume {
             match session.outbox.judge(h) {
                 Confirmation::TooHigh { sent } => return Err(words::too_high(h, sent).into()),
                 // Less than the client has confirmed itself: what is between is no longer there.
-                Confirmation::Stale => {}
+                Confirmation::Stale => {
+                    let handled = session.fact::<Managed>().make_durable(&session, &self.0).await?;
+                    return Ok(Early::Answered(words::failed(
+                        Condition::ItemNotFound,
+                        Some(handled),
+                    )));
+                }
                 Confirmation::Fits | Confirmation::Unasked => {
                     let otherwise = words::failed(Condition::ItemNotFound, None);
                     return Ok(Early::Resume {
@@ -59,7 +65,8 @@ impl Resume {
                 }
             }
         }
-        // §5: over, or of before a restart; what arrived is known all the same.
+        // §5: over, or of before a restart; what arrived is known all the same, unless the process was killed before
+        // anything was promised.
         let handled = self.0.store.get(&Key::of(previd), account).await?;
         Ok(Early::Answered(words::failed(Condition::ItemNotFound, handled)))
     }

@@ -9,8 +9,16 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Ticket, Tx};
 use kim_core::jid::BareJid;
 use sha2::{Digest, Sha256};
 
+/// Stands for a number that is not known: nothing was promised yet, and the session has not ended in order. Were the
+/// process killed then, more might have arrived than nothing.
+const UNKNOWN: i64 = -1;
 /// Sessions of one account that are remembered, the newest.
 const SESSIONS_MAX: i64 = 32;
+
+/// Rows looked at in one go where all are looked at.
+const PAGE_ROWS: i64 = 500;
+const WALK: &str = "SELECT id_hash, seen_at FROM sm_session WHERE id_hash > $1 ORDER BY id_hash LIMIT $2";
+const FORGET: &str = "DELETE FROM sm_session WHERE id_hash > $1 AND id_hash <= $2 AND seen_at < $3";
 
 /// How a session is named in the table: the hash of its id, so that reading the table lets nobody resume.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,10 +96,11 @@ impl SmStore {
             Box::pin(async move {
                 tx.execute(
                     Query::new(
-                        "INSERT INTO sm_session (id_hash, account, handled, seen_at) VALUES ($1, $2, 0, $3)",
+                        "INSERT INTO sm_session (id_hash, account, handled, seen_at) VALUES ($1, $2, $3, $4)",
                     )
                     .bind(key.0.as_str())
                     .bind(account.as_str())
+                    .bind(UNKNOWN)
                     .bind(now.0),
                 )
                 .await?;
@@ -115,8 +124,8 @@ impl SmStore {
         })
     }
 
-    /// How many stanzas of a session of this account are handled. Reads in the order of writing, so that what was put before
-    /// is seen.
+    /// How many stanzas of a session of this account are handled, where that is known. Reads in the order of writing, so that
+    /// what was put before is seen.
     pub async fn get(&self, key: &Key, account: &BareJid) -> Result<Option<u32>, DbError> {
         let (key, account) = (key.clone(), account.clone());
         let read = self.db.write(move |tx| {
@@ -125,6 +134,32 @@ impl SmStore {
             Box::pin(async move { tx.fetch_optional(query).await?.map(|row| row.i64(0)).transpose() })
         });
         Ok(read.await?.and_then(|handled| u32::try_from(handled).ok()))
+    }
+}
+
+impl SmStore {
+    /// Forgets the sessions of everybody that were not touched for too long. The table is walked by its key, a page in each
+    /// transaction: an index by age would have to be changed with every acknowledgement.
+    pub async fn tidy(&self, now: Timestamp) -> Result<u64, DbError> {
+        let too_old = now.0 - i64::from(self.remember_days) * 86_400 * 1_000_000;
+        let (mut after, mut forgotten) = (String::new(), 0);
+        loop {
+            let page = Query::new(WALK).bind(&after).bind(PAGE_ROWS);
+            let rows = self.db.fetch_all(page).await?;
+            let Some(last) = rows.last() else {
+                return Ok(forgotten);
+            };
+            let before = after;
+            after = last.text(0)?;
+            let mut is_any_old = false;
+            for row in &rows {
+                is_any_old |= row.i64(1)? < too_old;
+            }
+            if is_any_old {
+                let old = Query::new(FORGET).bind(&before).bind(&after).bind(too_old);
+                forgotten += self.db.execute(old).await?;
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::store::{Key, Span, With};
 
 pub use super::NS;
 pub use super::archive::Author;
+pub use super::hooks::KeptOnce;
 pub use super::page::Sight;
 pub use super::query::{Query, fields};
 pub use super::retract::NS as RETRACT;
@@ -71,8 +72,8 @@ impl Burial {
 pub enum InRoom {
     /// It has this id. It is stored when the other rows of its context are.
     Stored(String),
-    /// The same message is there already, for good: its sender did not know and sent it again.
-    SaidBefore,
+    /// The same message is there already under this id, for good: its sender did not know and sent it again.
+    SaidBefore(String),
 }
 
 impl MessageArchives {
@@ -116,7 +117,7 @@ impl MessageArchives {
         };
         Ok(match self.reader.archives.put(entry, cx).await? {
             Put::Stored(id) => InRoom::Stored(id),
-            Put::AgainStored => InRoom::SaidBefore,
+            Put::AgainStored(id) => InRoom::SaidBefore(id),
         })
     }
 
@@ -152,31 +153,45 @@ impl MessageArchives {
         })
     }
 
-    /// The last messages of a room, oldest first, each with its time and its id on it.
+    /// The last messages of a room, oldest first, each with its time and its id on it: as many as have `texts_max` among them
+    /// that are texts, but no more than `rows_max` in all.
     pub async fn last_of_room(
         &self,
         room: &BareJid,
-        messages_max: usize,
+        texts_max: usize,
+        rows_max: usize,
+        is_text: impl Fn(&Stanza) -> bool + Send,
     ) -> Result<Vec<(Timestamp, Stanza)>, Fault> {
-        if messages_max == 0 {
-            return Ok(Vec::new());
-        }
         let archives = &self.reader.archives;
         archives.settled(room).await;
         let key = archives.key(room).await?;
-        let whole = Span {
+        let mut span = Span {
             after: Key::START,
             before: Key::END,
             with: With::Everybody,
         };
         let mut last = Vec::new();
-        for row in archives.store.page(room, &whole, true, messages_max).await?.rows {
-            let kept = archive::open(&key, room, &row);
-            // XEP-0424 §5: what was retracted goes to nobody any more.
-            if let Some(mut stanza) = kept.filter(|stanza| !stanza.has("retracted", RETRACT)) {
-                archive::veil(&mut stanza);
-                stanza.append(&stanza_id(room, &ids::write(&key, row.key)));
-                last.push((Timestamp(row.key.stamp), stanza));
+        let (mut texts_left, mut rows_left) = (texts_max, rows_max);
+        while texts_left > 0 && rows_left > 0 {
+            let page_rows = texts_max.min(rows_left);
+            let page = archives.store.page(room, &span, true, page_rows).await?;
+            rows_left -= page_rows;
+            for row in page.rows {
+                if texts_left == 0 {
+                    break;
+                }
+                let kept = archive::open(&key, room, &row);
+                // XEP-0424 §5: what was retracted goes to nobody any more.
+                if let Some(mut stanza) = kept.filter(|stanza| !stanza.has("retracted", RETRACT)) {
+                    texts_left -= usize::from(is_text(&stanza));
+                    archive::veil(&mut stanza);
+                    stanza.append(&stanza_id(room, &ids::write(&key, row.key)));
+                    last.push((Timestamp(row.key.stamp), stanza));
+                }
+            }
+            match page.next {
+                Some(next) => span.before = next,
+                None => break,
             }
         }
         last.reverse();

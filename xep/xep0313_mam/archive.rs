@@ -50,8 +50,8 @@ impl Lifecycle<BareJid, Arc<Tail>> for InUse {
 pub enum Put {
     /// It has this id. It is stored when the stanza's other rows are.
     Stored(String),
-    /// The same message is there already, for good.
-    AgainStored,
+    /// The same message is there already under this id, for good.
+    AgainStored(String),
 }
 
 /// A message on its way into an archive.
@@ -159,8 +159,8 @@ impl Archives {
             && let Some(stamp) = tail.sent(tag, self.clock.now())
         {
             tail.settled().await;
-            if self.store.was_sent(owner, stamp, tag).await? {
-                return Ok(Put::AgainStored);
+            if let Some(place) = self.store.was_sent(owner, stamp, tag).await? {
+                return Ok(Put::AgainStored(ids::write(&key, place)));
             }
         }
         let under_way = tail.next(self.clock.now(), resend);

@@ -1,14 +1,14 @@
 //! Where messages pass by: those that leave and those that arrive are archived here, each in its account's archive, and
 //! both in the same commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::events::{AccountRemoved, Arrival, Departure, Verdict};
+use kim_core::events::{AccountErased, Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::Jid;
-use kim_core::router::{Host, Redelivered};
+use kim_core::router::{Destination, Redelivered};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
 use super::archive::{Archives, Entry, Put};
@@ -40,7 +40,7 @@ impl On<Departure> for Departing {
         if to.bare_str() == account.as_str()
             || event.session.guest
             || !worth::is_worth(stanza)
-            || cx.router().host(account.domain()) != Some(Host::Users)
+            || cx.router().destination(account.domain()) != Destination::Users
         {
             return Ok(Flow::Next);
         }
@@ -63,15 +63,20 @@ impl On<Departure> for Departing {
             }),
             // Its recipient has it, or it waits there: whoever lives here got it in the same commit. Of somebody
             // elsewhere that is not known, so it goes there again.
-            Put::AgainStored if cx.router().host(to.domain()).is_some() => {
+            Put::AgainStored(_) if cx.router().destination(to.domain()).is_served() => {
                 tracing::debug!(event = "message_sent_again", %account);
                 return Ok(Flow::Done);
             }
-            Put::AgainStored => cx.learn(Redelivered),
+            Put::AgainStored(_) => cx.learn(Redelivered),
         }
         Ok(Flow::Next)
     }
 }
+
+/// A fact for the contexts of several copies of one message to one account: the archive keeps it once, and all copies carry
+/// the id under which it does (XEP-0359 §3).
+#[derive(Clone, Default)]
+pub struct KeptOnce(Arc<OnceLock<SentId>>);
 
 /// Archives what arrives for an account, and tells its clients the id (§3.5).
 pub struct Arriving(pub Arc<Keeper>);
@@ -83,10 +88,16 @@ impl On<Arrival> for Arriving {
             return Ok(Flow::Next);
         };
         let router = cx.router().clone();
+        if let Some(id) = cx.fact::<KeptOnce>().and_then(|kept| kept.0.get())
+            && id.by == event.account
+        {
+            event.stanza.append(&id.to_xml());
+            return Ok(Flow::Next);
+        }
         if !accepted
             || !worth::is_worth(&event.stanza)
             || cx.fact::<Redelivered>().is_some()
-            || router.host(event.account.domain()) != Some(Host::Users)
+            || router.destination(event.account.domain()) != Destination::Users
             || is_for_nobody(&event.stanza, cx).await
         {
             return Ok(Flow::Next);
@@ -114,11 +125,14 @@ impl On<Arrival> for Arriving {
                     id: id.into(),
                 };
                 event.stanza.append(&id.to_xml());
+                if let Some(kept) = cx.fact::<KeptOnce>() {
+                    kept.0.get_or_init(|| id);
+                }
                 cx.learn(Archived {
                     account: event.account.clone(),
                 });
             }
-            Put::AgainStored => event.verdict = Verdict::Dropped,
+            Put::AgainStored(_) => event.verdict = Verdict::Dropped,
         }
         Ok(Flow::Next)
     }
@@ -166,8 +180,8 @@ impl On<Arrival> for NoForeignResults {
 /// Forgets what is in memory of an archive that goes.
 pub struct Farewell(pub Arc<Keeper>);
 
-impl On<AccountRemoved> for Farewell {
-    async fn on(&self, event: &mut AccountRemoved, _: &mut Cx) -> Result<Flow, Fault> {
+impl On<AccountErased> for Farewell {
+    async fn on(&self, event: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
         self.0.archives.forget(&event.account);
         self.0.preferences.forget(&event.account);
         Ok(Flow::Next)

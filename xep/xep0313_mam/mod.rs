@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kim_core::accounts::Eraser;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault};
-use kim_core::events::{AccountRemoved, Arrival, Departure};
+use kim_core::events::{AccountErased, Arrival, Departure};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::section;
@@ -75,7 +75,7 @@ impl Module for Mam {
         house.on::<Arrival>(Stage::Admit, hooks::NoForeignResults);
         house.on::<Departure>(Stage::Store, hooks::Departing(keeper.clone()));
         house.on::<Arrival>(Stage::Store, hooks::Arriving(keeper.clone()));
-        house.on::<AccountRemoved>(Stage::Deliver, hooks::Farewell(keeper.clone()));
+        house.on::<AccountErased>(Stage::Deliver, hooks::Farewell(keeper.clone()));
 
         let reader = Arc::new(page::Reader {
             archives: archives.clone(),

@@ -12,7 +12,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::ns;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::seal;
 use kim_core::session::Session;
 use kim_core::stanza::{Kind, MessageType, Stanza};
@@ -64,7 +64,7 @@ struct Page {
 
 impl HandleIq for QueryIq {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        if cx.router().host(iq.account.domain()) != Some(Host::Users) {
+        if cx.router().destination(iq.account.domain()) != Destination::Users {
             return Err(Condition::ServiceUnavailable.into());
         }
         if !iq.is_set() {
@@ -328,7 +328,7 @@ pub struct MetadataIq(pub Arc<Archives>);
 
 impl HandleIq for MetadataIq {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        if cx.router().host(iq.account.domain()) != Some(Host::Users) {
+        if cx.router().destination(iq.account.domain()) != Destination::Users {
             return Err(Condition::ServiceUnavailable.into());
         }
         Ok(Reply::Payload(metadata(&self.0, iq.account).await?))

@@ -6,7 +6,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::{HandleIq, Reply, Request};
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::wire::{El, Element, Writer};
 use quick_cache::sync::Cache;
 
@@ -196,7 +196,7 @@ pub struct PrefsIq(pub Arc<Keeper>);
 
 impl HandleIq for PrefsIq {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        if cx.router().host(iq.account.domain()) != Some(Host::Users) {
+        if cx.router().destination(iq.account.domain()) != Destination::Users {
             return Err(Condition::ServiceUnavailable.into());
         }
         let preferences = &self.0.preferences;

@@ -1,7 +1,7 @@
 //! Every SQL statement about archives. All of them walk an index from a known place, so what they cost depends on the
 //! rows they give and not on the rows there are.
 
-use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Tx};
+use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Traces, Tx};
 use kim_core::jid::BareJid;
 
 use super::tail::UnderWay;
@@ -121,6 +121,8 @@ fn replace<'a>(tx: &'a mut Tx, rows: &'a [Replaced]) -> BoxFuture<'a, Result<(),
                 .bind(row.stanza.clone());
             tx.execute(query).await?;
         }
+        // What was retracted opens with a key that is still there: the old row must not be found anywhere.
+        tx.leaves(Traces::Rows(&["mam_archive"]));
         Ok(())
     })
 }
@@ -193,7 +195,8 @@ const FIND: &str = "SELECT stamp, tie, stanza FROM mam_archive WHERE owner = $1 
 const IS_THERE: &str = "SELECT peer, peer_full FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const SENT_LAST: &str =
     "SELECT stamp, resend FROM mam_archive WHERE owner = $1 ORDER BY stamp DESC, tie DESC LIMIT $2";
-const WAS_SENT: &str = "SELECT 1 FROM mam_archive WHERE owner = $1 AND stamp = $2 AND resend = $3 LIMIT 1";
+const WAS_SENT: &str = "SELECT stamp, tie FROM mam_archive \
+     WHERE owner = $1 AND stamp = $2 AND resend = $3 LIMIT 1";
 const REFERRED: &str = "SELECT stamp, tie FROM (SELECT stamp, tie, reference FROM mam_archive \
      WHERE peer = $1 ORDER BY stamp DESC, tie DESC LIMIT $3) AS recent \
      WHERE reference = $2 ORDER BY stamp DESC, tie DESC LIMIT 4";
@@ -344,10 +347,10 @@ impl Store {
             .collect()
     }
 
-    /// Whether a message of the owner's with this tag is stored.
-    pub async fn was_sent(&self, owner: &BareJid, stamp: i64, resend: i64) -> Result<bool, DbError> {
+    /// The place of a message of the owner's with this tag, if it is stored.
+    pub async fn was_sent(&self, owner: &BareJid, stamp: i64, resend: i64) -> Result<Option<Key>, DbError> {
         let query = Query::new(WAS_SENT).bind(owner).bind(stamp).bind(resend);
-        Ok(self.db.fetch_optional(query).await?.is_some())
+        self.db.fetch_optional(query).await?.as_ref().map(key).transpose()
     }
 
     /// The places of the newest messages with a peer that have this reference, among the last `looked_at_max`.

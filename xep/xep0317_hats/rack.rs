@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::NS;
 use super::store::{Change, Store};
+use crate::xep0045_muc::api::once_settled;
 
 /// Rooms whose hats are remembered.
 const ROOMS_MAX: usize = 10_000;
@@ -184,7 +185,7 @@ fn write(xml: &mut Writer, uri: &str, hat: &Hat) {
 pub struct Racks {
     store: Store,
     seals: Seals,
-    rooms: Cache<BareJid, Arc<Rack>>,
+    rooms: Arc<Cache<BareJid, Arc<Rack>>>,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -199,7 +200,7 @@ impl Racks {
         Racks {
             store,
             seals,
-            rooms: Cache::new(ROOMS_MAX),
+            rooms: Arc::new(Cache::new(ROOMS_MAX)),
             changing: Mutex::new(()),
         }
     }
@@ -216,7 +217,7 @@ impl Racks {
                 .and_then(|text| String::from_utf8(text).ok())
                 .and_then(|text| Element::stored(&text));
             if xml.is_none() {
-                tracing::error!(event = "hats_unreadable", %room);
+                tracing::warn!(event = "hats_damaged", %room, "the room goes on without hats");
             }
             Ok(Arc::new(xml.map(|xml| Rack::read(xml.el())).unwrap_or_default()))
         };
@@ -239,12 +240,13 @@ impl Racks {
             state: Some(key.seal(&aad(room), rack.to_xml().as_bytes())),
         };
         cx.store(&self.store.sink, row);
-        self.rooms.insert(room.clone(), Arc::new(rack));
         // What follows is a room's own sending, which does not wait for this context.
         if let Err(error) = cx.committed().await {
+            // It may be there all the same; what is in the database is right.
             self.rooms.remove(room);
             return Err(error.into());
         }
+        self.rooms.insert(room.clone(), Arc::new(rack));
         Ok(outcome)
     }
 
@@ -266,11 +268,14 @@ impl Racks {
 
     /// A room is gone.
     pub fn forget(&self, room: &BareJid, cx: &mut Cx) {
-        self.rooms.remove(room);
         let gone = Change {
             room: room.clone(),
             state: None,
         };
         cx.store(&self.store.sink, gone);
+        let (rooms, room) = (self.rooms.clone(), room.clone());
+        once_settled(cx, move |_| {
+            rooms.remove(&room);
+        });
     }
 }

@@ -95,7 +95,7 @@ impl On<Arrival> for StripArriving {
 
 /// Whether an address is on a domain that is served here.
 fn is_ours(router: &Router, jid: &Jid) -> bool {
-    router.host(jid.domain()).is_some()
+    router.destination(jid.domain()).is_served()
 }
 
 /// Whether this is a stanza-id that must not stand: by somebody whom the sender may not speak for, compared after

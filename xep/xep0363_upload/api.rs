@@ -14,11 +14,14 @@ use kim_core::seal::{Key, SealError, Seals};
 use super::UploadConfig;
 use super::names;
 pub use super::names::{clean as clean_name, encode as encode_name};
+use super::pace::Pace;
 pub use super::slot::Slot;
 use super::store::{Row, Store};
 
 /// Whose data key seals the tokens of slots.
 const SLOT_KEY: &str = "upload slots";
+/// Whose data key seals what guests upload: one for all, since theirs would be left behind when they are gone.
+const GUESTS: &str = "upload guests";
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// How long an object may be there before its file is.
 const WRITING_MICROS: i64 = DAY_MICROS;
@@ -73,6 +76,11 @@ pub enum Refusal {
         /// When it has less by itself, if that helps.
         retry: Option<Timestamp>,
     },
+    /// The account asks for slots too fast.
+    TooFast {
+        /// When there is one again.
+        retry: Timestamp,
+    },
     /// Nobody like that may upload.
     NotAllowed,
     /// The request makes no sense.
@@ -81,13 +89,18 @@ pub enum Refusal {
     Unsupported,
     /// The slot was used.
     Used,
+    /// The database went away in the middle: it may have been done or not.
+    Unknown,
     /// Our own failure.
     Failed(Box<Fault>),
 }
 
 impl From<DbError> for Refusal {
     fn from(error: DbError) -> Refusal {
-        Refusal::Failed(Box::new(error.into()))
+        match error {
+            DbError::OutcomeUnknown => Refusal::Unknown,
+            error => Refusal::Failed(Box::new(error.into())),
+        }
     }
 }
 
@@ -132,20 +145,29 @@ impl std::fmt::Debug for ContentKey {
 pub struct Uploads {
     config: UploadConfig,
     origin: WebOrigin,
+    pace: Pace,
     store: Store,
     seals: Seals,
     clock: Clock,
+    guest_domains: Vec<String>,
 }
 
 impl Uploads {
     pub(super) fn new(config: UploadConfig, origin: WebOrigin, house: &Registrar<'_>) -> Uploads {
         Uploads {
+            pace: Pace::new(config.slots_per_minute),
             config,
             origin,
             store: Store::new(house.db.clone()),
             seals: house.seals.clone(),
             clock: house.clock.clone(),
+            guest_domains: house.config.guest_domains(),
         }
+    }
+
+    /// Where files are.
+    pub fn origin(&self) -> &WebOrigin {
+        &self.origin
     }
 
     /// The settings.
@@ -195,6 +217,9 @@ impl Uploads {
                 Some(usual.unwrap_or(i64::MAX).min(before.0))
             }
         };
+        self.pace
+            .take(account, now)
+            .map_err(|retry| Refusal::TooFast { retry })?;
         self.check_quota(account, wish.bytes).await?;
         let slot = Slot {
             id: random::token(),
@@ -269,7 +294,11 @@ impl Uploads {
             media_type: slot.media_type.clone(),
             key: key.cloned(),
         };
-        let sealing = self.seals.key(slot.account.as_str()).await?;
+        let owner = match self.is_guest(&slot.account) {
+            true => GUESTS,
+            false => slot.account.as_str(),
+        };
+        let sealing = self.seals.key(owner).await?;
         let row = Row {
             id: slot.id.clone(),
             account: slot.account.as_str().to_owned(),
@@ -301,9 +330,20 @@ impl Uploads {
         self.open(row).await.map(Some)
     }
 
+    /// Whether that is somebody without an account.
+    fn is_guest(&self, account: &BareJid) -> bool {
+        self.guest_domains.iter().any(|domain| domain == account.domain())
+    }
+
     async fn open(&self, row: Row) -> Result<File, Refusal> {
         let aad: [&[u8]; 2] = [b"upload", row.id.as_bytes()];
-        let meta = self.seals.open_sealed(&row.account, &aad, &row.meta).await?;
+        let is_guest = BareJid::parse(&row.account).is_ok_and(|account| self.is_guest(&account));
+        // A guest's file from before lies under a key of its own, until it is over.
+        let owner = match is_guest && self.seals.known_key(&row.account).await?.is_none() {
+            true => GUESTS,
+            false => &row.account,
+        };
+        let meta = self.seals.open_sealed(owner, &aad, &row.meta).await?;
         let meta =
             Meta::read(&meta).ok_or_else(|| Refusal::Failed(Box::new(Fault::Us("odd upload".into()))))?;
         Ok(File {
@@ -331,7 +371,15 @@ impl Uploads {
             .list(account, before.unwrap_or(i64::MAX), files_max)
             .await?
         {
-            files.push(self.open(row).await?);
+            let id = row.id.clone();
+            match self.open(row).await {
+                Ok(file) => files.push(file),
+                Err(Refusal::Failed(fault)) if !matches!(*fault, Fault::Stanza(_)) => {
+                    // What is sealed of this one is damaged; the others are there.
+                    tracing::error!(event = "upload_unreadable", %account, id, ?fault);
+                }
+                Err(refusal) => return Err(refusal),
+            }
         }
         Ok(files)
     }

@@ -9,14 +9,18 @@ use kim_core::accounts::Eraser;
 use kim_core::config::WebOrigin;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
+use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
 use crate::xep0004_forms::api::{FormKind, Sheet};
+use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};
 
 pub mod api;
+mod guests;
 mod names;
+mod pace;
 mod request;
 mod slot;
 mod store;
@@ -41,9 +45,11 @@ section! {
         pub days_kept: u32 = 30, in 0..=36_500;
         /// Files may be kept without end if their owner asks for it (purpose "permanent").
         pub permanent: bool = false;
+        /// Slots that one account may ask for in a minute, and at once.
+        pub slots_per_minute: u32 = 60, in 1..=1_000_000;
         /// Seconds a slot is good for.
         pub slot_seconds: u32 = 300, in 10..=86_400;
-        /// Guests may upload too; what they do is kept for a day.
+        /// Guests may upload too; what they do is kept for a day. false: they are not shown that there are uploads.
         pub guests: bool = false;
         /// Take only what is encrypted already, as OMEMO clients send it (XEP-0454): what is recognisably plain is refused.
         pub ciphertext_only: bool = false;
@@ -67,7 +73,7 @@ impl Module for Upload {
         version: "1.2.0",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0004_forms"];
+    const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0363_upload",
         name: "0001_upload",
@@ -111,6 +117,10 @@ impl Module for Upload {
         if config.permanent {
             house.feature(&[At::Service("upload")], purpose_feature("permanent"));
         }
+        if !config.guests {
+            house.on::<ItemsAsked>(Stage::Filter, guests::Hide);
+            house.on::<InfoAsked>(Stage::Admit, guests::Hide);
+        }
         let uploads = Arc::new(api::Uploads::new(config, origin, house));
         house.iq(
             &[At::Service("upload")],
@@ -129,6 +139,7 @@ impl UploadConfig {
     fn lifted(self) -> UploadConfig {
         const MANY: u64 = 1 << 50;
         UploadConfig {
+            slots_per_minute: 1_000_000,
             account_bytes_max: MANY,
             day_bytes_max: MANY,
             ..self

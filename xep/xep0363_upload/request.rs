@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
+use kim_core::db::DbError;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::module::{HandleIq, Reply, Request};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::wire::{El, Writer};
 
 use super::api::{Purpose, Refusal, Uploads, Wish};
@@ -24,9 +25,9 @@ impl HandleIq for Requests {
                 .into());
         };
         let account = iq.from.bare();
-        let is_guest = match cx.router().host(account.domain()) {
-            Some(Host::Users) if !account.is_domain() => false,
-            Some(Host::Guests) => true,
+        let is_guest = match cx.router().destination(account.domain()) {
+            Destination::Users if !account.is_domain() => false,
+            Destination::Guests => true,
             _ => return Err(Condition::Forbidden.into()),
         };
         let media_type = iq.payload.attr("content-type");
@@ -87,12 +88,15 @@ fn fault(refusal: Refusal) -> Fault {
                 .kind(ErrorType::Wait)
                 .text("Quota reached. Delete some files, or try again later");
             if let Some(retry) = retry {
-                let mut xml = Writer::new();
-                xml.start("retry", NS).attr("stamp", &retry.to_string()).end();
-                error = error.payload(xml);
+                error = error.payload(retry_at(retry));
             }
             error.into()
         }
+        Refusal::TooFast { retry } => StanzaError::new(Condition::ResourceConstraint)
+            .kind(ErrorType::Wait)
+            .text("Too many upload slots requested. Try again later")
+            .payload(retry_at(retry))
+            .into(),
         Refusal::NotAllowed => StanzaError::new(Condition::Forbidden)
             .kind(ErrorType::Auth)
             .text("Only accounts of this server may upload files")
@@ -100,6 +104,14 @@ fn fault(refusal: Refusal) -> Fault {
         Refusal::Impossible(why) => StanzaError::new(Condition::BadRequest).text(why).into(),
         Refusal::Unsupported => Condition::FeatureNotImplemented.into(),
         Refusal::Used => Condition::Conflict.into(),
+        Refusal::Unknown => DbError::OutcomeUnknown.into(),
         Refusal::Failed(fault) => *fault,
     }
+}
+
+/// When to ask again (§6).
+fn retry_at(time: Timestamp) -> Writer {
+    let mut xml = Writer::new();
+    xml.start("retry", NS).attr("stamp", &time.to_string()).end();
+    xml
 }

@@ -1,15 +1,26 @@
 //! Slots, quotas, expiry and erasure, without a web.
 
-use kim_core::db::Query;
+use kim_core::db::{DbError, Query};
 use kim_core::jid::BareJid;
 use kim_core::module::Entry;
 use kim_core::testing::House;
 
 use super::Upload;
 use super::api::{ContentKey, Purpose, Refusal, Uploads, Wish};
+use crate::rfc6121_im::Im;
 use crate::xep0004_forms::DataForms;
+use crate::xep0030_disco::Disco;
+use crate::xep0059_rsm::ResultSets;
+use crate::xep0359_ids::StanzaIds;
 
-const MODULES: &[Entry] = &[Entry::of::<DataForms>(), Entry::of::<Upload>()];
+const MODULES: &[Entry] = &[
+    Entry::of::<StanzaIds>(),
+    Entry::of::<Im>(),
+    Entry::of::<DataForms>(),
+    Entry::of::<ResultSets>(),
+    Entry::of::<Disco>(),
+    Entry::of::<Upload>(),
+];
 
 fn wish(bytes: u64) -> Wish<'static> {
     Wish {
@@ -217,6 +228,84 @@ async fn what_never_became_a_file_is_waste() {
 }
 
 #[tokio::test]
+async fn a_file_whose_commit_is_not_known_keeps_its_object() {
+    let house = House::new(MODULES).await;
+    let alice = house.account("alice@localhost").await;
+    let uploads = uploads(&house);
+    assert!(matches!(Refusal::from(DbError::OutcomeUnknown), Refusal::Unknown));
+    let mut objects = Vec::new();
+    for is_stored in [true, false] {
+        let offer = uploads.offer(&alice, wish(10)).await.unwrap();
+        let (id, name, token) = parts(&offer.put);
+        let slot = uploads.slot(&id, &name, &token).await.unwrap().unwrap();
+        objects.push(uploads.begin(&slot).await.unwrap());
+        if is_stored {
+            uploads.finish(&slot, &objects[0], None).await.unwrap();
+        }
+    }
+    // Nobody does anything about either: in a day the one without a file is waste, and the other is not.
+    house.clock.advance(86_401);
+    assert_eq!(uploads.waste(10).await.unwrap(), [objects[1].clone()]);
+}
+
+#[tokio::test]
+async fn slots_have_a_rate() {
+    // §6
+    let house = House::configured(MODULES, "[xep0363_upload]\nslots_per_minute = 2\n").await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    let mut bob = house.connect("bob@localhost/phone").await;
+    let request = "<iq id='u' type='get' to='upload.localhost'>\
+                   <request xmlns='urn:xmpp:http:upload:0' filename='a' size='1'/></iq>";
+    for is_given in [true, true, false] {
+        alice.send(request).await;
+        let answer = alice.next().unwrap();
+        assert_eq!(answer.contains("<slot"), is_given, "{answer}");
+        if !is_given {
+            for part in [
+                "<error type='wait'",
+                "<resource-constraint",
+                "<retry xmlns='urn:xmpp:http:upload:0' stamp='",
+            ] {
+                assert!(answer.contains(part), "{answer}");
+            }
+        }
+    }
+    bob.send(request).await;
+    assert!(bob.next().unwrap().contains("<slot"), "his own");
+    house.clock.advance(30);
+    alice.send(request).await;
+    assert!(alice.next().unwrap().contains("<slot"));
+}
+
+#[tokio::test]
+async fn guests_are_shown_uploads_where_they_may_upload() {
+    let items = |to: &str| {
+        format!(
+            "<iq id='i' type='get' to='{to}'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>"
+        )
+    };
+    let info = "<iq id='d' type='get' to='upload.localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
+    for may in [false, true] {
+        let house = House::configured(MODULES, &format!("[xep0363_upload]\nguests = {may}\n")).await;
+        let mut guest = house.guest("somebody@guest.localhost/web").await;
+        for domain in ["localhost", "guest.localhost"] {
+            guest.send(&items(domain)).await;
+            let answer = guest.next().unwrap();
+            assert!(answer.contains("type='result'"), "{answer}");
+            assert_eq!(answer.contains("upload.localhost"), may, "{answer}");
+        }
+        guest.send(info).await;
+        let answer = guest.next().unwrap();
+        assert_eq!(answer.contains("urn:xmpp:http:upload:0"), may, "{answer}");
+        let mut alice = house.connect("alice@localhost/phone").await;
+        alice.send(&items("localhost")).await;
+        assert!(alice.next().unwrap().contains("upload.localhost"));
+        alice.send(info).await;
+        assert!(alice.next().unwrap().contains("urn:xmpp:http:upload:0"));
+    }
+}
+
+#[tokio::test]
 async fn who_may_not_and_what_makes_no_sense() {
     let house = House::new(MODULES).await;
     let mut alice = house.connect("alice@localhost/phone").await;
@@ -246,4 +335,47 @@ async fn who_may_not_and_what_makes_no_sense() {
     guest.send(&request("filename='a' size='1'")).await;
     let answer = guest.next().unwrap();
     assert!(answer.contains("<forbidden"), "{answer}");
+}
+
+#[tokio::test]
+async fn guests_leave_no_keys_behind() {
+    let toml = "[registration]\nguests = true\n[xep0363_upload]\nguests = true\n";
+    let house = House::configured(MODULES, toml).await;
+    let uploads = uploads(&house);
+    for guest in ["one@guest.localhost", "two@guest.localhost"] {
+        let guest = BareJid::parse(guest).unwrap();
+        let wish = Wish {
+            is_guest: true,
+            ..wish(1_000)
+        };
+        let id = store(&uploads, &guest, wish).await.unwrap();
+        assert_eq!(uploads.find(&id).await.unwrap().unwrap().name, "a b.png");
+    }
+    let owners = house
+        .db
+        .fetch_all(Query::new("SELECT owner FROM kim_data_keys ORDER BY owner"));
+    let owners: Vec<_> = owners
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.text(0).unwrap())
+        .collect();
+    assert_eq!(owners, ["upload guests", "upload slots"]);
+}
+
+#[tokio::test]
+async fn a_damaged_file_hides_no_other() {
+    let house = House::new(MODULES).await;
+    let alice = house.account("alice@localhost").await;
+    let uploads = uploads(&house);
+    let first = store(&uploads, &alice, wish(1_000)).await.unwrap();
+    let second = store(&uploads, &alice, wish(2_000)).await.unwrap();
+    let damage = Query::new("UPDATE upload_files SET meta = $1 WHERE id = $2");
+    house
+        .db
+        .execute(damage.bind(b"broken").bind(&first))
+        .await
+        .unwrap();
+    let listed = uploads.list(&alice, None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|file| &file.id).collect::<Vec<_>>(), [&second]);
 }

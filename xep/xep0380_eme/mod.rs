@@ -110,7 +110,7 @@ impl On<Departure> for Guard {
             .stanza
             .to
             .as_ref()
-            .is_some_and(|to| to.local().is_none() && cx.router().host(to.domain()).is_some())
+            .is_some_and(|to| to.local().is_none() && cx.router().destination(to.domain()).is_served())
         {
             return Ok(Flow::Next);
         }

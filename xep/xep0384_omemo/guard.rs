@@ -11,7 +11,7 @@ use super::flaw::Flaw;
 use super::nodes::{KeyNode, Protocol};
 use super::{OmemoConfig, Policy, devices};
 use crate::xep0060_pubsub::api::{
-    AccessModel, Configuring, Draft, Most, NodeConfig, NodeDefaults, PublishModel, Publishing,
+    AccessModel, Configuring, Draft, Most, NodeConfig, NodeDefaults, PublishModel, Publishing, Removing,
 };
 
 /// A key node of an account. At the service a node may be called as it likes.
@@ -73,7 +73,7 @@ impl On<Publishing> for Inspect {
 
 /// What a key node must be (§5.3.1, §5.3.2, §7.1). How many items a node of version 0.3 has is left to the client, whose
 /// options would not be met otherwise; without a word it is one.
-fn open(node: KeyNode, config: &mut NodeConfig) {
+pub(super) fn open(node: KeyNode, config: &mut NodeConfig) {
     config.access = AccessModel::Open;
     config.publish = PublishModel::Publishers;
     config.persist_items = true;
@@ -86,8 +86,18 @@ fn open(node: KeyNode, config: &mut NodeConfig) {
     }
 }
 
-/// Key nodes are made readable for all, and stay so.
+/// Key nodes are made readable for all, and stay so. That a device list is gone is told whatever the client says or omits:
+/// contacts would go on encrypting for devices that are no longer there.
 pub(super) struct StayOpen;
+
+impl On<Removing> for StayOpen {
+    async fn on(&self, removing: &mut Removing, _: &mut Cx) -> Result<Flow, Fault> {
+        if let Some(KeyNode::Devices(_)) = key_node(&removing.owner, &removing.node) {
+            removing.notify = true;
+        }
+        Ok(Flow::Next)
+    }
+}
 
 impl On<NodeDefaults> for StayOpen {
     async fn on(&self, defaults: &mut NodeDefaults, _: &mut Cx) -> Result<Flow, Fault> {

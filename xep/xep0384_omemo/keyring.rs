@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use kim_core::clock::Timestamp;
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
@@ -38,10 +39,25 @@ impl KeyRing {
         owner: &BareJid,
         protocol: Protocol,
     ) -> Result<BTreeSet<u32>, Fault> {
-        let list = self.newest(router, owner, protocol.list_node()).await?;
-        let payload = list.as_ref().and_then(|item| item.payload.as_ref());
-        let devices = payload.map(|list| devices::check(protocol, list.el(), self.devices_max));
-        Ok(devices.and_then(Result::ok).unwrap_or_default())
+        let list = self.list(router, owner, protocol).await?;
+        Ok(list.map(|(devices, _)| devices).unwrap_or_default())
+    }
+
+    /// The same with when the list was published; `None` if there is no list.
+    pub async fn list(
+        &self,
+        router: &Router,
+        owner: &BareJid,
+        protocol: Protocol,
+    ) -> Result<Option<(BTreeSet<u32>, Timestamp)>, Fault> {
+        let Some(list) = self.newest(router, owner, protocol.list_node()).await? else {
+            return Ok(None);
+        };
+        let devices = list
+            .payload
+            .as_ref()
+            .and_then(|payload| devices::check(protocol, payload.el(), self.devices_max).ok());
+        Ok(devices.map(|devices| (devices, list.stamp)))
     }
 
     /// A device's bundle.

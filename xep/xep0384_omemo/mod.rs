@@ -14,18 +14,20 @@ use kim_core::hook::Stage;
 use kim_core::module::{Coverage, Module, Registrar, Spec};
 use kim_core::section;
 
-use crate::xep0060_pubsub::api::{Configuring, NodeDefaults, NotThere, Published, Publishing};
+use crate::xep0060_pubsub::api::{
+    Configuring, NodeDefaults, NodeDeleted, NotThere, Published, Publishing, Removing, Retracted,
+};
 
 pub mod api;
-mod bundle;
-mod devices;
-mod flaw;
+pub mod bundle;
+pub mod devices;
+pub mod flaw;
 mod guard;
 mod keyring;
 mod news;
-mod nodes;
+pub mod nodes;
 mod races;
-mod signature;
+pub mod signature;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -102,7 +104,10 @@ impl Module for Omemo {
         house.on::<Publishing>(Stage::Admit, guard::Inspect(config.clone()));
         house.on::<Publishing>(Stage::Stamp, guard::StayOpen);
         house.on::<Configuring>(Stage::Stamp, guard::StayOpen);
+        house.on::<Removing>(Stage::Stamp, guard::StayOpen);
         house.on::<Published>(Stage::Deliver, races::LastWord(keys.clone()));
+        house.on::<Retracted>(Stage::Deliver, races::LastWord(keys.clone()));
+        house.on::<NodeDeleted>(Stage::Deliver, races::LastWord(keys.clone()));
         house.on::<NotThere>(
             Stage::Notify,
             news::MissingBundles {

@@ -22,6 +22,9 @@ use crate::xep0060_pubsub::api::{NotThere, Published, Publishing};
 
 /// For how long an owner is not told again that a bundle is missing, in microseconds: a day.
 const SILENCE_US: i64 = 86_400_000_000;
+/// How old a device list must be before a missing bundle is worth a word, in microseconds: five minutes. Clients publish the
+/// list first and the bundle behind it, and contacts ask for the bundle as soon as they hear of the list.
+const GRACE_US: i64 = 300_000_000;
 
 /// Those of an account's sessions that are available, but one.
 async fn others(owner: &BareJid, but: Option<&Jid>, cx: &Cx) -> Vec<Jid> {
@@ -129,8 +132,9 @@ impl On<Published> for NewDevices {
     }
 }
 
-/// Notices that somebody looked in vain for the bundle of a device that its owner has announced. They cannot write to that
-/// device, and only its owner can help.
+/// Notices that somebody else looked in vain for the bundle of a device that its owner has announced. They cannot write to
+/// that device, and only its owner can help. The account's own clients do not count: Dino asks for its own bundle to find out
+/// whether it must publish one.
 pub(super) struct MissingBundles {
     pub keys: Arc<KeyRing>,
     pub store: Store,
@@ -139,6 +143,9 @@ pub(super) struct MissingBundles {
 impl On<NotThere> for MissingBundles {
     async fn on(&self, asked: &mut NotThere, cx: &mut Cx) -> Result<Flow, Fault> {
         let owner = &asked.owner;
+        if asked.by.bare_str() == owner.as_str() {
+            return Ok(Flow::Next);
+        }
         let (protocol, missing) = match key_node(owner, &asked.node) {
             Some(KeyNode::LegacyBundle(device)) => (Protocol::Legacy, Vec::from_iter(device)),
             Some(node @ KeyNode::Bundles) => (
@@ -151,17 +158,21 @@ impl On<NotThere> for MissingBundles {
         if missing.is_empty() || told.is_empty() {
             return Ok(Flow::Next);
         }
-        let listed = self.keys.devices(cx.router(), owner, protocol).await?;
+        let now = cx.received;
+        let list = self.keys.list(cx.router(), owner, protocol).await?;
+        let Some((listed, _)) = list.filter(|(_, since)| now.0.saturating_sub(since.0) >= GRACE_US) else {
+            return Ok(Flow::Next);
+        };
         for device in missing.into_iter().filter(|device| listed.contains(device)) {
-            let now = cx.received;
             let before = Timestamp(now.0 - SILENCE_US);
             if !self.store.is_due(owner, protocol, device, now, before).await? {
                 continue;
             }
             tracing::info!(event = "omemo_bundle_missing", account = %owner, device);
             let text = format!(
-                "Nobody can write to OMEMO device {device} of {owner}: it is on your list of devices, but its keys are not \
-                 there. Start the app on that device, or remove the device from your list."
+                "Encrypted messages cannot reach OMEMO device {device} of {owner}: it is on your device list, but its keys \
+                 are missing. Open the app on that device to publish them. If you no longer use the device, remove it from \
+                 your device list."
             );
             tell(owner, &told, &text, cx)?;
         }

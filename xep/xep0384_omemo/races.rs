@@ -13,33 +13,51 @@ use kim_core::router::Router;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
-use super::guard::key_node;
+use super::guard::{self, key_node};
 use super::keyring::KeyRing;
 use super::nodes::KeyNode;
-use crate::xep0060_pubsub::api::{Audience, EVENT, Item, NodeConfig, Published};
+use crate::xep0060_pubsub::api::{Audience, EVENT, Item, NodeConfig, NodeDeleted, Published, Retracted};
 
 /// How often it is looked again after another list was found; each time somebody else has published meanwhile.
 const ROUNDS_MAX: usize = 10;
 
-/// Looks, once a list has been told of, whether it is still the one that is there.
+/// Looks, once a list or its removal has been told of, whether that is still how it is.
 pub(super) struct LastWord(pub Arc<KeyRing>);
 
 impl On<Published> for LastWord {
     async fn on(&self, published: &mut Published, cx: &mut Cx) -> Result<Flow, Fault> {
-        if !matches!(
-            key_node(&published.owner, &published.node),
-            Some(KeyNode::Devices(_))
-        ) {
-            return Ok(Flow::Next);
+        if let Some(told) = published.items.last().cloned() {
+            self.look_again(&published.owner, &published.node, Some(told), cx);
         }
-        let Some(told) = published.items.last().cloned() else {
-            return Ok(Flow::Next);
+        Ok(Flow::Next)
+    }
+}
+
+impl On<Retracted> for LastWord {
+    async fn on(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<Flow, Fault> {
+        self.look_again(&retracted.owner, &retracted.node, None, cx);
+        Ok(Flow::Next)
+    }
+}
+
+impl On<NodeDeleted> for LastWord {
+    async fn on(&self, deleted: &mut NodeDeleted, cx: &mut Cx) -> Result<Flow, Fault> {
+        self.look_again(&deleted.owner, &deleted.node, None, cx);
+        Ok(Flow::Next)
+    }
+}
+
+impl LastWord {
+    /// `told` is the list that everybody was told of; `None`: that there is none any more.
+    fn look_again(&self, owner: &BareJid, node: &str, told: Option<Arc<Item>>, cx: &mut Cx) {
+        let Some(kind @ KeyNode::Devices(_)) = key_node(owner, node) else {
+            return;
         };
         let list = List {
             keys: self.0.clone(),
-            owner: published.owner.clone(),
-            node: published.node.clone(),
-            config: published.config.clone(),
+            owner: owner.clone(),
+            node: node.to_owned(),
+            kind,
         };
         let router = cx.router().clone();
         // When this has been delivered: what is committed later is delivered later.
@@ -50,7 +68,6 @@ impl On<Published> for LastWord {
                 }
             });
         });
-        Ok(Flow::Next)
     }
 }
 
@@ -58,43 +75,60 @@ struct List {
     keys: Arc<KeyRing>,
     owner: BareJid,
     node: String,
-    config: Arc<NodeConfig>,
+    kind: KeyNode,
 }
 
 impl List {
-    async fn repair(&self, router: Arc<Router>, mut told: Arc<Item>) -> Result<(), Fault> {
+    async fn repair(&self, router: Arc<Router>, mut told: Option<Arc<Item>>) -> Result<(), Fault> {
         for _ in 0..ROUNDS_MAX {
-            let Some(there) = self.keys.newest(&router, &self.owner, &self.node).await? else {
-                return Ok(());
-            };
-            if there.payload == told.payload {
+            let there = self.keys.newest(&router, &self.owner, &self.node).await?;
+            let payload = |item: &Option<Arc<Item>>| item.as_ref().map(|item| item.payload.clone());
+            if payload(&there) == payload(&told) {
                 return Ok(());
             }
             let Some(mut cx) = router.cx() else { return Ok(()) };
-            self.tell(&there, &mut cx).await?;
+            self.tell(there.as_deref(), told.as_deref(), &mut cx).await?;
             router.finish(cx).await;
             told = there;
         }
         Ok(())
     }
 
-    /// Tells everybody concerned once more (XEP-0163 §4.3).
-    async fn tell(&self, item: &Item, cx: &mut Cx) -> Result<(), Fault> {
+    /// Tells everybody concerned once more (XEP-0163 §4.3): of the list that is there, or that there is none.
+    async fn tell(&self, there: Option<&Item>, told: Option<&Item>, cx: &mut Cx) -> Result<(), Fault> {
+        let router = cx.router().clone();
+        let config = self.keys.pubsub.config(&router, &self.owner, &self.node).await?;
+        let has_node = config.is_some();
+        let config = config.unwrap_or_else(|| {
+            let mut config = NodeConfig::of_account();
+            guard::open(self.kind, &mut config);
+            Arc::new(config)
+        });
         let mut audience = Audience {
             owner: self.owner.clone(),
             node: self.node.clone(),
-            config: self.config.clone(),
+            config,
             sessions: Vec::new(),
         };
-        cx.router().clone().raise(&mut audience, cx).await?;
+        router.raise(&mut audience, cx).await?;
         let mut xml = Writer::new();
         xml.start("event", EVENT);
-        xml.start("items", EVENT).attr("node", &self.node);
-        xml.start("item", EVENT).attr("id", &item.id);
-        if let Some(payload) = &item.payload {
-            xml.el(payload.el());
+        match (there, told) {
+            (Some(item), _) => {
+                xml.start("items", EVENT).attr("node", &self.node);
+                xml.start("item", EVENT).attr("id", &item.id);
+                if let Some(payload) = &item.payload {
+                    xml.el(payload.el());
+                }
+                xml.end().end();
+            }
+            (None, Some(told)) if has_node => {
+                xml.start("items", EVENT).attr("node", &self.node);
+                xml.start("retract", EVENT).attr("id", &told.id).end().end();
+            }
+            (None, _) => drop(xml.start("delete", EVENT).attr("node", &self.node).end()),
         }
-        xml.end().end().end();
+        xml.end();
         let payload = xml.finish_string();
         for session in audience.sessions {
             let message = Stanza::new(Kind::Message(MessageType::Headline), &payload)

@@ -7,7 +7,7 @@ use kim_core::accounts::{AccountError, Tombstone};
 use kim_core::clock::Timestamp;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 
 pub use super::links::Links;
 use super::store::{Refusal, Store};
@@ -175,7 +175,7 @@ impl Invites {
 
     /// Makes an invitation; when it returns, it is stored.
     pub async fn create(&self, router: &Router, wanted: Wanted) -> Result<Made, InviteError> {
-        if router.host(&wanted.domain) != Some(Host::Users) {
+        if router.destination(&wanted.domain) != Destination::Users {
             return Err(InviteError::Wrong("this server does not serve the domain"));
         }
         let seconds = wanted.seconds.unwrap_or(self.seconds_default);

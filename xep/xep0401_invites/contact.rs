@@ -8,7 +8,7 @@ use kim_core::error::Fault;
 use kim_core::events::{Arrival, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{Kind, PresenceType};
 
 use super::PARS;
@@ -39,7 +39,7 @@ impl On<Arrival> for Redeem {
             return Ok(Flow::Next);
         };
         let (router, contact) = (cx.router().clone(), from.bare());
-        if router.host(event.account.domain()) != Some(Host::Users) || contact == event.account {
+        if router.destination(event.account.domain()) != Destination::Users || contact == event.account {
             return Ok(Flow::Next);
         }
         // Who is a contact already needs no invitation, and uses none up.

@@ -13,7 +13,7 @@ use kim_core::error::Fault;
 use kim_core::events::{Arrival, BeforeLogin};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::section;
 use kim_core::wire::Writer;
 
@@ -87,6 +87,11 @@ impl Module for Invitations {
             seconds_default: u64::from(config.expires_days) * 86_400,
         });
         house.provide(invites.clone());
+        let (tidied, clock) = (invites.clone(), house.clock.clone());
+        house.tidies(move || {
+            let (invites, now) = (tidied.clone(), clock.now());
+            async move { invites.store.tidy(now).await }
+        });
 
         let commands: Arc<Commands> = house.needed()?;
         let invite = commands::Invite {
@@ -119,7 +124,7 @@ impl Module for Invitations {
         house.on::<Admission>(Stage::Admit, preauth::Invited(invites));
         let is_open = house.config.registration.open;
         house.stream_feature(Offer::BeforeLogin, move |router, domain| {
-            (router.host(domain) == Some(Host::Users)).then(|| stream_features(is_open))
+            (router.destination(domain) == Destination::Users).then(|| stream_features(is_open))
         });
         Ok(())
     }

@@ -14,7 +14,7 @@ use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::events::BeforeLogin;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind};
 
 use super::PARS;
@@ -67,7 +67,8 @@ impl On<BeforeLogin> for Preauth {
         let Some(preauth) = event.stanza.child("preauth", PARS) else {
             return Ok(Flow::Next);
         };
-        if event.stanza.kind != Kind::Iq(IqType::Set) || cx.router().host(&event.domain) != Some(Host::Users)
+        if event.stanza.kind != Kind::Iq(IqType::Set)
+            || cx.router().destination(&event.domain) != Destination::Users
         {
             return Ok(Flow::Next);
         }

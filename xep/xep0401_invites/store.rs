@@ -18,7 +18,9 @@ const COLUMNS: &str = "SELECT token_hash, domain, inviter, account, room, contac
      expires_at FROM invites WHERE token_hash = $1 AND uses_left > 0 AND expires_at > $2";
 const ADD: &str = "INSERT INTO invites (token_hash, domain, inviter, account, room, contact, registers, befriends, \
      uses_left, created_at, expires_at)";
-const TIDY: &str = "DELETE FROM invites WHERE expires_at < $1 AND created_at < $1";
+/// What is over goes, but stands for a day where it counts against the inviter's limit.
+const TIDY: &str = "DELETE FROM invites WHERE token_hash IN \
+     (SELECT token_hash FROM invites WHERE expires_at < $1 AND created_at < $1 LIMIT $2)";
 const RECENT: &str = "SELECT COUNT(*) FROM invites WHERE inviter = $1 AND created_at > $2";
 const REPLACE: &str = "DELETE FROM invites WHERE account = $1 AND inviter = $2";
 const HOLDERS: &str =
@@ -120,6 +122,13 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Deletes invitations that are over.
+    pub async fn tidy(&self, now: Timestamp) -> Result<u64, DbError> {
+        self.db.clear_away(TIDY, now.0 - DAY_MICROSECONDS).await
+    }
+}
+
 fn judged(now: Timestamp) -> i64 {
     now.0 - SLACK_SECONDS * 1_000_000
 }
@@ -132,7 +141,6 @@ async fn add(
     per_day_max: Option<u32>,
 ) -> Result<Result<(), Refusal>, DbError> {
     let day_ago = now.0 - DAY_MICROSECONDS;
-    tx.execute(Query::new(TIDY).bind(day_ago)).await?;
     let inviter = text(invitation.inviter.as_ref());
     let account = text(invitation.account.as_ref());
     if let Some(max) = per_day_max {

@@ -39,7 +39,7 @@ impl On<Writing> for Private {
         }
         let now = match Element::stored(&writing.xml) {
             Some(now) => Some(now),
-            None if writing.xml.is_empty() => storage(&[], None),
+            None if writing.xml.is_empty() => storage(&[], |_| true, None),
             // Several at once: no client does that.
             None => return Ok(Flow::Next),
         };

@@ -1,7 +1,7 @@
 //! Holding both nodes in step (§5.3): what a client does to one is done to the other. Only what differs is published, so
 //! nobody is told of what has not changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use kim_core::jid::BareJid;
 use kim_core::wire::{El, Element};
 use tokio::sync::Mutex;
 
-use super::bookmark::{Bookmark, storage};
+use super::bookmark::{Bookmark, room_of, storage};
 use super::{CURRENT, NATIVE, STORAGE};
 use crate::xep0060_pubsub::api::{Draft, Item, NodeDeleted, PubSub, Published, Retracted};
 
@@ -49,8 +49,8 @@ impl Keeper {
         Ok(payload.filter(|payload| payload.is("storage", STORAGE)))
     }
 
-    /// Native items have changed: the storage is made anew.
-    async fn to_storage(&self, account: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+    /// Native items have changed, or have been removed: the storage follows.
+    async fn to_storage(&self, account: &BareJid, gone: Gone<'_>, cx: &mut Cx) -> Result<(), Fault> {
         let lock = self.lock(account);
         let _held = match lock {
             Some(lock) => Some(lock.lock().await),
@@ -59,7 +59,12 @@ impl Keeper {
         let items = self.pubsub.items(cx.router(), account, NATIVE, None).await?;
         let bookmarks: Vec<Bookmark> = items.iter().filter_map(of_item).collect();
         let before = self.storage(account, cx).await?;
-        let Some(now) = storage(&bookmarks, before.as_ref().map(Element::el)) else {
+        // What merely cannot be read has not been removed.
+        let is_gone = |room: &str| match gone {
+            Gone::All => true,
+            Gone::These(ids) => ids.iter().any(|id| room_of(id) == room),
+        };
+        let Some(now) = storage(&bookmarks, is_gone, before.as_ref().map(Element::el)) else {
             return Ok(());
         };
         if before.as_ref() != Some(&now) {
@@ -79,19 +84,21 @@ impl Keeper {
         };
         let wanted = Bookmark::of_storage(storage);
         let items = self.pubsub.items(cx.router(), account, NATIVE, None).await?;
-        let there: HashMap<&str, &Arc<Item>> = items.iter().map(|item| (&*item.id, item)).collect();
+        let there: HashMap<String, &Arc<Item>> = items.iter().map(|item| (room_of(&item.id), item)).collect();
         for bookmark in &wanted {
-            let before = there.get(bookmark.jid.as_str());
+            let before = there.get(&bookmark.jid);
             if before.and_then(|item| of_item(item)).as_ref() == Some(bookmark) {
                 continue;
             }
             let payload = bookmark.native(before.and_then(|item| item.payload.as_ref()));
             if let Some(payload) = payload {
-                let draft = Draft::new(bookmark.jid.clone(), payload);
+                let id = before.map_or(bookmark.jid.as_str(), |item| &item.id);
+                let draft = Draft::new(id, payload);
                 self.pubsub.publish(account, NATIVE, vec![draft], cx).await?;
             }
         }
-        let is_wanted = |item: &Arc<Item>| wanted.iter().any(|bookmark| *bookmark.jid == *item.id);
+        let rooms: HashSet<&str> = wanted.iter().map(|bookmark| bookmark.jid.as_str()).collect();
+        let is_wanted = |item: &Arc<Item>| rooms.contains(room_of(&item.id).as_str());
         let gone: Vec<String> = items
             .iter()
             .filter(|item| !is_wanted(item))
@@ -102,6 +109,15 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Which native bookmarks have been removed.
+#[derive(Clone, Copy)]
+enum Gone<'a> {
+    /// The node was emptied or deleted.
+    All,
+    /// The items of these ids.
+    These(&'a [String]),
 }
 
 fn of_item(item: &Arc<Item>) -> Option<Bookmark> {
@@ -118,7 +134,7 @@ impl On<Published> for InStep {
         }
         let owner = published.owner.clone();
         match published.node.as_str() {
-            NATIVE => self.0.to_storage(&owner, cx).await?,
+            NATIVE => self.0.to_storage(&owner, Gone::These(&[]), cx).await?,
             STORAGE => {
                 let last = published.items.last().and_then(|item| item.payload.as_ref());
                 if let Some(storage) = last.filter(|payload| payload.is("storage", STORAGE)) {
@@ -134,7 +150,11 @@ impl On<Published> for InStep {
 impl On<Retracted> for InStep {
     async fn on(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<Flow, Fault> {
         if !retracted.by_server && retracted.owner.local().is_some() && retracted.node == NATIVE {
-            self.0.to_storage(&retracted.owner.clone(), cx).await?;
+            let gone = match retracted.purged {
+                true => Gone::All,
+                false => Gone::These(&retracted.ids),
+            };
+            self.0.to_storage(&retracted.owner.clone(), gone, cx).await?;
         }
         Ok(Flow::Next)
     }
@@ -144,7 +164,7 @@ impl On<NodeDeleted> for InStep {
     async fn on(&self, deleted: &mut NodeDeleted, cx: &mut Cx) -> Result<Flow, Fault> {
         let by_owner = !deleted.by.is_bare();
         if by_owner && deleted.owner.local().is_some() && deleted.node == NATIVE {
-            self.0.to_storage(&deleted.owner.clone(), cx).await?;
+            self.0.to_storage(&deleted.owner.clone(), Gone::All, cx).await?;
         }
         Ok(Flow::Next)
     }

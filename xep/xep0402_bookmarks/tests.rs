@@ -148,3 +148,64 @@ async fn what_is_no_bookmark_is_refused() {
         "result"
     );
 }
+
+#[tokio::test]
+async fn what_nobody_here_knows_stays_when_another_bookmark_changes() {
+    let house = house().await;
+    let mut phone = wanting(&house, "alice@localhost/phone", &[]).await;
+    let mut old = wanting(&house, "alice@localhost/old", &[]).await;
+    let strange = "<conference jid='Strange@conference.localhost' name='Strange' autojoin='1' minimize='1' \
+                   xmlns:x='urn:x' x:colour='red'><nick>A</nick><print_status xmlns='urn:gajim'>all</print_status>\
+                   <unknown/></conference>";
+    let without = "<conference name='No address'><nick>B</nick></conference>";
+    let url = "<url name='A page' url='https://example.org/'/>";
+    let other = "<note xmlns='urn:note' to='self'>mine</note>";
+    let plain = "<conference jid='plain@conference.localhost' name='Plain'/>";
+    let put = format!(
+        "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>{strange}{url}{without}{other}{plain}\
+         </storage></query>"
+    );
+    assert_eq!(outcome(&ask(&mut old, "", "set", &put).await), "result");
+    let before = private(&mut old).await;
+
+    // Another room comes and goes.
+    add(&mut phone, "play@conference.localhost", PLAY).await;
+    let with_play = private(&mut old).await;
+    assert!(with_play.contains("play@conference.localhost"), "{with_play}");
+    let retract = "<retract node='urn:xmpp:bookmarks:1'><item id='play@conference.localhost'/></retract>";
+    assert_eq!(outcome(&pubsub(&mut phone, "", "set", retract).await), "result");
+    assert_eq!(private(&mut old).await, before);
+
+    // The bookmark itself is renamed: what it says besides stays, and so does what others are.
+    let renamed = "<conference xmlns='urn:xmpp:bookmarks:1' name='Stranger' autojoin='true'><nick>A</nick></conference>";
+    add(&mut phone, "strange@conference.localhost", renamed).await;
+    let after = private(&mut old).await;
+    assert_eq!(after, before.replace("name='Strange'", "name='Stranger'"));
+    // Only the room that is removed goes.
+    let retract = "<retract node='urn:xmpp:bookmarks:1'><item id='strange@conference.localhost'/></retract>";
+    assert_eq!(outcome(&pubsub(&mut phone, "", "set", retract).await), "result");
+    let after = private(&mut old).await;
+    assert!(
+        !after.contains("Stranger") && after.contains(url) && after.contains(without),
+        "{after}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_native_bookmark_says_besides_stays_when_an_old_client_renames_it() {
+    let house = house().await;
+    let mut phone = wanting(&house, "alice@localhost/phone", &[]).await;
+    let mut old = wanting(&house, "alice@localhost/old", &[]).await;
+    let rich = "<conference xmlns='urn:xmpp:bookmarks:1' name='The Play' autojoin='1' pinned='yes'><nick>JC</nick>\
+                <password>secret</password><extensions><state xmlns='urn:mine'/></extensions><later xmlns='urn:later'/>\
+                </conference>";
+    add(&mut phone, "play@conference.localhost", rich).await;
+    let put = "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
+               <conference jid='play@conference.localhost' name='Renamed' autojoin='true'><nick>Caesar</nick></conference>\
+               </storage></query>";
+    assert_eq!(outcome(&ask(&mut old, "", "set", put).await), "result");
+    let now = native(&mut phone).await;
+    let wanted = "<conference xmlns='urn:xmpp:bookmarks:1' name='Renamed' autojoin='1' pinned='yes'><nick>Caesar</nick>\
+                  <extensions><state xmlns='urn:mine'/></extensions><later xmlns='urn:later'/></conference>";
+    assert!(now.contains(wanted), "{now}");
+}

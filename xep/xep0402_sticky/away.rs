@@ -8,7 +8,7 @@ use kim_core::error::Fault;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::Stanza;
 
 use super::STICKY;
@@ -31,7 +31,8 @@ impl On<RoomMessage> for Listen {
         }
         let inside: HashSet<&str> = event.inside.iter().map(Jid::bare_str).collect();
         let is_away = |member: &&BareJid| {
-            !inside.contains(member.as_str()) && cx.router().host(member.domain()) == Some(Host::Users)
+            !inside.contains(member.as_str())
+                && cx.router().destination(member.domain()) == Destination::Users
         };
         let away: Vec<BareJid> = event.members.iter().filter(is_away).cloned().collect();
         if away.is_empty() {

@@ -1,18 +1,21 @@
 //! XEP-0433 Extended Channel Search 0.1.0: the service of rooms finds its public rooms by words in their names, descriptions and
 //! addresses.
 //!
-//! [`query`] reads what is asked for, [`search`] looks through the public rooms, a page of them at a time and no more than
-//! [`search::LOOKED_AT_MAX`].
+//! [`query`] reads what is asked for, [`search`] looks through what public rooms say of themselves, which is in memory. How
+//! often an account or guest may search is counted here (§4.2.2.4).
 
 use std::sync::Arc;
 
+use dashmap::DashMap;
 use kim_core::cx::Cx;
-use kim_core::error::Fault;
+use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
+use kim_core::jid::BareJid;
 use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::router::Destination;
 use kim_core::section;
 use kim_core::stanza::IqType;
 
-use crate::xep0045_muc::api::{Rooms, SERVICE};
+use crate::xep0045_muc::api::{Bucket, Rate, Rooms, SERVICE};
 
 mod query;
 mod search;
@@ -47,9 +50,13 @@ impl Module for ChannelSearch {
     const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0045_muc", "xep0059_rsm"];
 
     fn register(config: ChannelSearchConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let limits = house.config.limits.effective();
         let answer = Arc::new(Answer {
             rooms: house.needed()?,
             config,
+            is_limited: house.config.limits.enabled,
+            guest_rate_percent: limits.guest_rate_percent,
+            searches: DashMap::new(),
         });
         // §4.2.1, §4.2.2: both are gets; clients that submit with a set are understood too.
         house.iq(
@@ -64,19 +71,59 @@ impl Module for ChannelSearch {
     }
 }
 
+/// The rate of searches of one account or guest.
+const SEARCHES: Rate = Rate {
+    per_second: 1.0,
+    burst: 20.0,
+};
+/// Searchers that are counted before idle ones are forgotten.
+const COUNTED_MAX: usize = 10_000;
+
 struct Answer {
     rooms: Arc<Rooms>,
     config: ChannelSearchConfig,
+    is_limited: bool,
+    guest_rate_percent: u32,
+    searches: DashMap<BareJid, Bucket>,
+}
+
+impl Answer {
+    /// §4.2.2.4
+    fn may_search(&self, who: BareJid, cx: &Cx) -> Result<(), Fault> {
+        if !self.is_limited {
+            return Ok(());
+        }
+        let now = cx.received;
+        if self.searches.len() >= COUNTED_MAX {
+            self.searches.retain(|_, bucket| !bucket.is_full(SEARCHES, now));
+        }
+        let is_guest = cx.router().destination(who.domain()) == Destination::Guests;
+        let rate = if is_guest {
+            SEARCHES.percent(self.guest_rate_percent)
+        } else {
+            SEARCHES
+        };
+        let mut bucket = self.searches.entry(who).or_default();
+        if bucket.take(rate, now) {
+            return Ok(());
+        }
+        let seconds = bucket.wait_seconds(rate).max(1).to_string();
+        Err(StanzaError::new(Condition::ResourceConstraint)
+            .kind(ErrorType::Wait)
+            .text(format!("too many searches: wait {seconds} s"))
+            .detail_with("rate-limit", query::ERRORS, "retry-after", seconds)
+            .into())
+    }
 }
 
 struct Search(Arc<Answer>);
 
 impl HandleIq for Search {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        let Answer { rooms, config } = &*self.0;
-        match query::Query::read(iq.payload, config)? {
-            None => Ok(Reply::Payload(query::form())),
-            Some(query) => search::answer(rooms, iq.account.domain(), &query, cx).await,
-        }
+        let Some(query) = query::Query::read(iq.payload, &self.0.config)? else {
+            return Ok(Reply::Payload(query::form()));
+        };
+        self.0.may_search(iq.from.bare(), cx)?;
+        search::answer(&self.0.rooms, iq.account.domain(), &query, cx).await
     }
 }

@@ -10,7 +10,7 @@ use crate::xep0059_rsm::api::Asked;
 /// §4.2.1
 const PARAMS: &str = "urn:xmpp:channel-search:0:search-params";
 /// §4.2.2.2
-const ERRORS: &str = "urn:xmpp:channel-search:0:error";
+pub const ERRORS: &str = "urn:xmpp:channel-search:0:error";
 /// §6.1
 const BY_USERS: &str = "{urn:xmpp:channel-search:0:order}nusers";
 const BY_ADDRESS: &str = "{urn:xmpp:channel-search:0:order}address";
@@ -61,20 +61,24 @@ impl Query {
         let words = match (asked, all) {
             (Some(_), true) => {
                 // §4.2.2.6
-                let text = "either all rooms or those with certain words";
-                return Err(refused(
-                    Condition::BadRequest,
-                    ErrorType::Modify,
-                    "conflicting-fields",
-                    text,
-                ));
+                let mut xml = Writer::new();
+                xml.start("conflicting-fields", ERRORS);
+                for var in ["all", "q"] {
+                    xml.start("var", ERRORS).text(var).end();
+                }
+                xml.end();
+                return Err(StanzaError::new(Condition::BadRequest)
+                    .kind(ErrorType::Modify)
+                    .text("\"Return all entries\" and \"Search for\" exclude each other: leave one out")
+                    .payload(xml)
+                    .into());
             }
             (None, false) => {
                 // §4.2.2.7
-                let text = "nothing to search for";
+                let text = "fill in \"Search for\", or choose \"Return all entries\"";
                 return Err(refused(
                     Condition::BadRequest,
-                    ErrorType::Modify,
+                    ErrorType::Cancel,
                     "no-search-conditions",
                     text,
                 ));

@@ -12,37 +12,32 @@ use kim_core::wire::Writer;
 
 use super::NS;
 use super::query::Query;
-use crate::xep0045_muc::api::{
-    DESCRIPTION, LANGUAGE, MEMBERS_ONLY, PASSWORD_PROTECTED, RoomView, Rooms, is_non_anonymous,
-};
+use crate::xep0045_muc::api::{PublicRoom, Rooms};
 use crate::xep0059_rsm::api::Given;
 
-/// Public rooms that one search looks at; a larger service needs an index of its own.
-pub const LOOKED_AT_MAX: usize = 10_000;
-/// Rooms read at once.
-const CHUNK_ROOMS: usize = 500;
+/// Rooms looked at before other tasks of the thread get their turn.
+const TURN_ROOMS: usize = 250;
 
 /// A room that was found.
 struct Hit {
-    jid: BareJid,
-    name: String,
+    room: Arc<PublicRoom>,
     users: usize,
 }
 
 /// Answers with a page of what was found.
-pub async fn answer(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &mut Cx) -> Result<Reply, Fault> {
+pub async fn answer(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &Cx) -> Result<Reply, Fault> {
     let mut hits = if query.wants_rooms {
         find(rooms, service, query, cx).await?
     } else {
         Vec::new()
     };
     if query.by_users {
-        hits.sort_by(|a, b| (Reverse(a.users), &a.jid).cmp(&(Reverse(b.users), &b.jid)));
+        hits.sort_by(|a, b| (Reverse(a.users), &a.room.jid).cmp(&(Reverse(b.users), &b.room.jid)));
     } else {
-        hits.sort_by(|a, b| a.jid.cmp(&b.jid));
+        hits.sort_by(|a, b| a.room.jid.cmp(&b.room.jid));
     }
     let at = |id: &str| {
-        let place = hits.iter().position(|hit| hit.jid.as_str() == id);
+        let place = hits.iter().position(|hit| hit.room.jid.as_str() == id);
         place.ok_or(Condition::ItemNotFound)
     };
     let (mut from, mut to) = (0, hits.len());
@@ -61,11 +56,9 @@ pub async fn answer(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &mut C
     let mut xml = Writer::new();
     xml.start("result", NS);
     for hit in &page {
-        if let Some(view) = rooms.view(&hit.jid, cx).await? {
-            write(&mut xml, hit, &view);
-        }
+        write(&mut xml, hit);
     }
-    let id = |hit: &&Hit| hit.jid.as_str().to_owned();
+    let id = |hit: &&Hit| hit.room.jid.as_str().to_owned();
     Given {
         ends: page
             .first()
@@ -80,44 +73,33 @@ pub async fn answer(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &mut C
 
 async fn find(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &Cx) -> Result<Vec<Hit>, Fault> {
     let occupied: HashMap<BareJid, usize> = rooms.occupied(service);
-    let (mut hits, mut after, mut looked_at) = (Vec::new(), String::new(), 0);
-    while looked_at < LOOKED_AT_MAX {
-        let chunk = rooms.listed(service, &after, CHUNK_ROOMS, cx.router()).await?;
-        let Some(last) = chunk.last() else { break };
-        after = last.jid.as_str().to_owned();
-        looked_at += chunk.len();
-        for room in chunk {
-            let users = occupied.get(&room.jid).copied().unwrap_or(0);
-            if users < query.users_min {
-                continue;
-            }
-            let mut text = String::new();
-            if query.in_name {
-                text.push_str(&room.name);
-            }
-            if query.in_address {
-                text.push('\n');
-                text.push_str(room.jid.as_str());
-            }
-            let mut is_found = has_all(&text, &query.words);
-            if !is_found && query.in_description {
-                // Only the room itself has it.
-                if let Some(view) = rooms.view(&room.jid, cx).await? {
-                    text.push('\n');
-                    text.push_str(view.config.text(&DESCRIPTION));
-                    is_found = has_all(&text, &query.words);
-                }
-            }
-            if is_found {
-                hits.push(Hit {
-                    jid: room.jid,
-                    name: room.name,
-                    users,
-                });
-            }
+    let all = rooms.public(service, cx.router()).await?;
+    let mut hits = Vec::new();
+    for (at, room) in all.into_iter().enumerate() {
+        if at % TURN_ROOMS == TURN_ROOMS - 1 {
+            tokio::task::yield_now().await;
+        }
+        let users = occupied.get(&room.jid).copied().unwrap_or(0);
+        if users >= query.users_min && is_found(&room, query) {
+            hits.push(Hit { room, users });
         }
     }
     Ok(hits)
+}
+
+fn is_found(room: &PublicRoom, query: &Query) -> bool {
+    let mut text = String::new();
+    for (is_meant, part) in [
+        (query.in_name, &*room.name),
+        (query.in_address, room.jid.as_str()),
+        (query.in_description, &*room.description),
+    ] {
+        if is_meant {
+            text.push_str(part);
+            text.push('\n');
+        }
+    }
+    has_all(&text, &query.words)
 }
 
 fn has_all(text: &str, words: &[String]) -> bool {
@@ -126,27 +108,26 @@ fn has_all(text: &str, words: &[String]) -> bool {
 }
 
 /// §6.2
-fn write(xml: &mut Writer, hit: &Hit, view: &RoomView) {
-    let config = &view.config;
-    xml.start("item", NS).attr("address", hit.jid.as_str());
-    let name = if hit.name.is_empty() {
-        hit.jid.local().unwrap_or_default()
+fn write(xml: &mut Writer, hit: &Hit) {
+    let room = &hit.room;
+    xml.start("item", NS).attr("address", room.jid.as_str());
+    let name = if room.name.is_empty() {
+        room.jid.local().unwrap_or_default()
     } else {
-        &hit.name
+        &room.name
     };
     xml.start("name", NS).text(name).end();
-    for (element, field) in [("description", &DESCRIPTION), ("language", &LANGUAGE)] {
-        let text = config.text(field);
+    for (element, text) in [("description", &room.description), ("language", &room.language)] {
         if !text.is_empty() {
             xml.start(element, NS).text(text).end();
         }
     }
     xml.start("nusers", NS).text(&hit.users.to_string()).end();
     xml.start("service-type", NS).text("xep-0045").end();
-    if !config.is(&MEMBERS_ONLY) && !config.is(&PASSWORD_PROTECTED) {
+    if room.is_open {
         xml.start("is-open", NS).end();
     }
-    let anonymity = if is_non_anonymous(config) {
+    let anonymity = if room.is_non_anonymous {
         "{urn:xmpp:channel-search:0:anonymity}none"
     } else {
         "muc_semianonymous"

@@ -1,6 +1,9 @@
 //! Searches, in memory.
 
+use kim_core::db::{Db, DbOptions};
 use kim_core::testing::{Client, House};
+
+use crate::xep0045_muc::api::Rooms;
 
 async fn room(client: &mut Client, name: &str, fields: &[(&str, &str)]) {
     let room = format!("{name}@conference.localhost");
@@ -154,28 +157,117 @@ async fn what_cannot_be_answered_is_refused_as_the_text_says() {
     for (fields, condition, detail) in [
         (
             &[("q", "x"), ("all", "1")][..],
-            "bad-request",
+            ("modify", "bad-request"),
             "conflicting-fields",
         ),
-        (&[][..], "bad-request", "no-search-conditions"),
-        (&[("q", "x")][..], "bad-request", "invalid-search-terms"),
-        (&[("all", "1")][..], "not-allowed", "full-set-retrieval-rejected"),
+        (&[][..], ("cancel", "bad-request"), "no-search-conditions"),
+        (
+            &[("q", "x")][..],
+            ("modify", "bad-request"),
+            "invalid-search-terms",
+        ),
+        (
+            &[("all", "1")][..],
+            ("cancel", "not-allowed"),
+            "full-set-retrieval-rejected",
+        ),
         (
             &[("q", "abc"), ("key", "colour")][..],
-            "feature-not-implemented",
+            ("modify", "feature-not-implemented"),
             "invalid-sort-key",
         ),
     ] {
         let answer = search(&mut alice, fields, "").await;
+        let (kind, condition) = condition;
+        let error = format!("<error type='{kind}'");
         assert!(
-            answer.contains(&format!("<{condition} ")) && answer.contains(&format!("<{detail} ")),
+            answer.contains(&error)
+                && answer.contains(&format!("<{condition} "))
+                && answer.contains(&format!("<{detail} ")),
             "{answer}"
         );
     }
+    // §4.2.2.6: which fields.
+    let answer = search(&mut alice, &[("q", "x"), ("all", "1")], "").await;
+    assert!(answer.contains("<var>all</var><var>q</var>"), "{answer}");
     alice
         .ask(
             "<iq id='f' to='conference.localhost' type='get'><search xmlns='urn:xmpp:channel-search:0:search'/></iq>",
             "<iq id='f' type='result'><search xmlns='urn:xmpp:channel-search:0:search'><x xmlns='jabber:x:data' type='form'>...<field var='q' type='text-single' label='Search for'>...</field>...</x></search></iq>",
         )
         .await;
+}
+
+#[tokio::test]
+async fn a_search_reads_no_room_and_follows_every_change() {
+    let db = Db::open("sqlite::memory:", &DbOptions::default()).await.unwrap();
+    let settings = "[rooms]\ndefault = []\n";
+    let house = House::on(db.clone(), crate::MODULES, settings).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let described = ("muc#roomconfig_roomdesc", "Witches in a cave");
+    for name in ["a1", "a2", "a3"] {
+        room(&mut alice, name, &[("muc#roomconfig_publicroom", "1"), described]).await;
+    }
+    // After a start no room is in memory, and none is afterwards.
+    let house = House::on(db, crate::MODULES, settings).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let found_now = search(&mut alice, &[("q", "witches"), BY_ADDRESS], "").await;
+    assert_eq!(found(&found_now), ["a1", "a2", "a3"], "{found_now}");
+    let rooms = house.router.fact::<Rooms>().unwrap();
+    assert_eq!(rooms.loaded(), 0);
+
+    // Changed, hidden, destroyed, made: each is found as it is now.
+    room(&mut alice, "a1", &[("muc#roomconfig_roomdesc", "Wizards")]).await;
+    room(&mut alice, "a2", &[("muc#roomconfig_publicroom", "0")]).await;
+    let destroy = "<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>";
+    alice
+        .send(&format!(
+            "<iq id='d' to='a3@conference.localhost' type='set'>{destroy}</iq>"
+        ))
+        .await;
+    room(&mut alice, "a4", &[described]).await;
+    let witches = search(&mut alice, &[("q", "witches"), BY_ADDRESS], "").await;
+    assert_eq!(found(&witches), ["a4"], "{witches}");
+    let wizards = search(&mut alice, &[("q", "wizards"), BY_ADDRESS], "").await;
+    assert_eq!(found(&wizards), ["a1"], "{wizards}");
+}
+
+#[tokio::test]
+async fn a_searcher_in_a_hurry_is_told_when_to_try_again() {
+    // §4.2.2.4
+    let house = House::configured(crate::MODULES, "[rooms]\ndefault = []\n").await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    for _ in 0..20 {
+        let answer = search(&mut alice, &[("q", "cave")], "").await;
+        assert!(answer.contains("type='result'"), "{answer}");
+    }
+    let refused = search(&mut alice, &[("q", "cave")], "").await;
+    assert!(
+        refused.contains("<error type='wait'")
+            && refused.contains("<resource-constraint")
+            && refused.contains("<rate-limit xmlns='urn:xmpp:channel-search:0:error' retry-after='1'/>"),
+        "{refused}"
+    );
+    assert!(
+        search(&mut bob, &[("q", "cave")], "")
+            .await
+            .contains("type='result'")
+    );
+    house.clock.advance(1);
+    assert!(
+        search(&mut alice, &[("q", "cave")], "")
+            .await
+            .contains("type='result'")
+    );
+    // A guest has a share of it.
+    let mut guest = house.guest("g@guest.localhost/web").await;
+    let mut answered = 0;
+    while search(&mut guest, &[("q", "cave")], "")
+        .await
+        .contains("type='result'")
+    {
+        answered += 1;
+    }
+    assert!((1..20).contains(&answered), "{answered}");
 }

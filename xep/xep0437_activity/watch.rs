@@ -10,7 +10,7 @@ use kim_core::events::{ServiceArrival, SessionEnded};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
 
@@ -124,7 +124,7 @@ impl On<ServiceArrival> for Asking {
             // §6: "e.g. by only serving local users"
             Kind::Presence(PresenceType::Available)
                 if event.stanza.has("rai", NS)
-                    && cx.router().host(event.from.domain()) == Some(Host::Users) =>
+                    && cx.router().destination(event.from.domain()) == Destination::Users =>
             {
                 self.0.begin(&event.from, event.to.domain(), cx).await?;
                 Ok(Flow::Done)
@@ -193,7 +193,7 @@ impl On<OccupantsChanged> for Leaving {
         let account = who.jid.bare();
         if event.is_there
             || who.affiliation < Affiliation::Member
-            || cx.router().host(account.domain()) != Some(Host::Users)
+            || cx.router().destination(account.domain()) != Destination::Users
         {
             return Ok(Flow::Next);
         }

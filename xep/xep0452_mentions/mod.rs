@@ -1,15 +1,19 @@
 //! XEP-0452 MUC Mention Notifications 0.2.1: a member of a room who is mentioned there (XEP-0372) and is not in it gets the
-//! message all the same, forwarded by the room.
+//! message all the same, forwarded by the room, unless they have blocked its author.
+
+use std::sync::Arc;
 
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On, Stage};
+use kim_core::jid::BareJid;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 use kim_core::wire::Writer;
 
 use crate::xep0045_muc::api::SERVICE;
+use crate::xep0191_blocking::api::Blocks;
 use crate::xep0402_sticky::api::SaidWhileAway;
 
 #[cfg(test)]
@@ -30,21 +34,37 @@ impl Module for Mentions {
         version: "0.2.1",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0402_sticky"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0191_blocking", "xep0402_sticky"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.feature(&[At::Service(SERVICE)], NS);
-        house.on::<SaidWhileAway>(Stage::Notify, Notify);
+        let notify = Notify {
+            blocks: house.needed()?,
+        };
+        house.on::<SaidWhileAway>(Stage::Notify, notify);
         Ok(())
     }
 }
 
-struct Notify;
+struct Notify {
+    blocks: Arc<Blocks>,
+}
+
+impl Notify {
+    /// What the room forwards comes from the room: the block list is asked about the author (XEP-0191 §3.3).
+    async fn hears(&self, member: &BareJid, event: &SaidWhileAway) -> Result<bool, Fault> {
+        Ok(!self.blocks.blocks(member, &event.from.address).await?
+            && !self.blocks.blocks(member, &event.from.jid).await?)
+    }
+}
 
 impl On<SaidWhileAway> for Notify {
     async fn on(&self, event: &mut SaidWhileAway, cx: &mut Cx) -> Result<Flow, Fault> {
         let mut payload = None;
         for member in event.absent.iter().filter(|member| member.is_mentioned) {
+            if !self.hears(&member.jid, event).await? {
+                continue;
+            }
             let payload = payload.get_or_insert_with(|| {
                 let message = event.stanza.clone().to(event.room.jid.clone());
                 let mut xml = Writer::new();

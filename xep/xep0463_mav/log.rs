@@ -10,7 +10,7 @@ use kim_core::random;
 use quick_cache::sync::Cache;
 
 use super::store::{Change, Store};
-use crate::xep0045_muc::api::{Affiliation, AffiliationChange};
+use crate::xep0045_muc::api::{Affiliation, AffiliationChange, once_settled};
 
 /// Versions of one room that are kept; who knows an older one gets the full list.
 pub const ENTRIES_MAX: usize = 1_000;
@@ -61,7 +61,7 @@ impl Log {
 /// The logs of all rooms. A room is held by whoever raises its events, so nobody else changes its log meanwhile.
 pub struct Logs {
     store: Store,
-    rooms: Cache<BareJid, Arc<Log>>,
+    rooms: Arc<Cache<BareJid, Arc<Log>>>,
 }
 
 impl Logs {
@@ -69,7 +69,7 @@ impl Logs {
     pub fn new(store: Store) -> Logs {
         Logs {
             store,
-            rooms: Cache::new(ROOMS_MAX),
+            rooms: Arc::new(Cache::new(ROOMS_MAX)),
         }
     }
 
@@ -104,12 +104,22 @@ impl Logs {
         self.rooms.remove(room);
         Arc::make_mut(&mut log).push(entry);
         self.rooms.insert(room.clone(), log);
+        // The next change of the same turn goes on from here. If it is not stored, what is in the database is right.
+        let (rooms, room) = (self.rooms.clone(), room.clone());
+        once_settled(cx, move |is_stored| {
+            if !is_stored {
+                rooms.remove(&room);
+            }
+        });
         version
     }
 
     /// A room is gone.
     pub fn forget(&self, room: &BareJid, cx: &mut Cx) {
-        self.rooms.remove(room);
         cx.store(&self.store.sink, Change::Gone(room.clone()));
+        let (rooms, room) = (self.rooms.clone(), room.clone());
+        once_settled(cx, move |_| {
+            rooms.remove(&room);
+        });
     }
 }

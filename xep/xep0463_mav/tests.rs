@@ -436,3 +436,16 @@ async fn an_erased_account_is_named_by_no_version() {
         "{got:#?}"
     );
 }
+
+#[tokio::test]
+async fn a_version_that_was_not_stored_is_told_to_nobody() {
+    let house = House::new(crate::MODULES).await;
+    let mut alice = group(&house).await;
+    let known = until(&enter(&mut alice, "alice", "").await);
+    let refuse = "CREATE TRIGGER no BEFORE INSERT ON mav_versions BEGIN SELECT RAISE(ABORT, 'no'); END";
+    house.db.execute(Query::new(refuse)).await.unwrap();
+    set(&mut alice, &[("zoe@localhost", "member")]).await;
+    assert!(!all(&mut alice).concat().contains("<mav "));
+    house.db.execute(Query::new("DROP TRIGGER no")).await.unwrap();
+    assert_eq!(until(&enter(&mut alice, "alice", "").await), known);
+}

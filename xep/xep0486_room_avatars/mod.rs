@@ -17,7 +17,7 @@ use kim_core::wire::Writer;
 use quick_cache::sync::Cache;
 
 use crate::xep0045_muc::api::{
-    Affiliation, OccupantsChanged, RoomAsked, RoomDestroyed, Rooms, SERVICE, USER,
+    Affiliation, OccupantsChanged, RoomAsked, RoomDestroyed, Rooms, SERVICE, USER, once_settled,
 };
 use crate::xep0054_vcard::api::{NS, Photo, UPDATE};
 
@@ -52,7 +52,7 @@ impl Module for RoomAvatars {
             rooms: house.needed()?,
             store: store::Store::new(house.db),
             seals: house.seals.clone(),
-            hashes: Cache::new(HASHES_MAX),
+            hashes: Arc::new(Cache::new(HASHES_MAX)),
             limits: house.limits.clone(),
         });
         let within = [At::Within(SERVICE)];
@@ -71,7 +71,7 @@ struct Cards {
     rooms: Arc<Rooms>,
     store: store::Store,
     seals: Seals,
-    hashes: Cache<BareJid, Option<Arc<str>>>,
+    hashes: Arc<Cache<BareJid, Option<Arc<str>>>>,
     limits: LimitsInForce,
 }
 
@@ -110,13 +110,12 @@ impl HandleIq for Show {
         }
         let sealed = cards.store.card(iq.account).await?;
         let sealed = sealed.ok_or(Condition::ItemNotFound)?;
-        let card = cards
-            .seals
-            .key(iq.account.as_str())
-            .await?
-            .open(&aad(iq.account), &sealed)
-            .map_err(|_| Fault::Us("a room's vCard cannot be opened".into()))?;
-        let card = String::from_utf8(card).map_err(|error| Fault::Us(error.into()))?;
+        let key = cards.seals.key(iq.account.as_str()).await?;
+        let card = key.open(&aad(iq.account), &sealed).ok();
+        let Some(card) = card.and_then(|card| String::from_utf8(card).ok()) else {
+            tracing::warn!(event = "room_card_damaged", room = %iq.account, "the room goes on without it");
+            return Err(Condition::ItemNotFound.into());
+        };
         Ok(Reply::Payload(card))
     }
 }
@@ -162,9 +161,18 @@ impl HandleIq for Change {
             room: room.clone(),
             card,
         };
-        let rows = |cx: &mut Cx| cx.store(&cards.store.sink, change);
+        let rows = |cx: &mut Cx| {
+            cx.store(&cards.store.sink, change);
+            let (hashes, room, hash) = (cards.hashes.clone(), room.clone(), after.clone());
+            once_settled(cx, move |is_stored| {
+                if is_stored {
+                    hashes.insert(room, hash);
+                } else {
+                    hashes.remove(&room);
+                }
+            });
+        };
         cards.rooms.announce(room, news, false, rows, cx).await?;
-        cards.hashes.insert(room.clone(), after.clone());
         if before != after {
             let presence = presence(after.as_deref().unwrap_or_default());
             cards.rooms.announce(room, presence, false, |_| (), cx).await?;
@@ -204,12 +212,15 @@ impl On<OccupantsChanged> for Told {
 
 impl On<RoomDestroyed> for Told {
     async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
-        self.0.hashes.remove(&event.room);
         let gone = store::Change {
             room: event.room.clone(),
             card: None,
         };
         cx.store(&self.0.store.sink, gone);
+        let (hashes, room) = (self.0.hashes.clone(), event.room.clone());
+        once_settled(cx, move |_| {
+            hashes.remove(&room);
+        });
         Ok(Flow::Next)
     }
 }

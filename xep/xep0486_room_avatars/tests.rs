@@ -61,3 +61,47 @@ async fn a_card_has_a_largest_size() {
         "{answers:?}"
     );
 }
+
+#[tokio::test]
+async fn a_picture_that_was_not_stored_is_not_shown_and_a_damaged_card_is_none() {
+    let house = House::new(crate::MODULES).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let card = |binval: &str| {
+        format!(
+            "<iq id='v' to='{ROOM}' type='set'><vCard xmlns='vcard-temp'>\
+             <PHOTO><TYPE>image/png</TYPE><BINVAL>{binval}</BINVAL></PHOTO></vCard></iq>"
+        )
+    };
+    let info = format!(
+        "<iq id='i' to='{ROOM}' type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+    );
+    alice
+        .send(&format!(
+            "<presence to='{ROOM}/a'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        ))
+        .await;
+    alice.send(&card("YQ==")).await;
+    alice.skip();
+    alice.send(&info).await;
+    let before = alice.next().unwrap();
+    assert!(before.contains("muc#roominfo_avatarhash"), "{before}");
+    let refuse = "CREATE TRIGGER no BEFORE INSERT ON room_card BEGIN SELECT RAISE(ABORT, 'no'); END";
+    house.db.execute(Query::new(refuse)).await.unwrap();
+    alice.send(&card("Yg==")).await;
+    let refused: String = std::iter::from_fn(|| alice.next()).collect();
+    assert!(refused.contains("type='error'"), "{refused}");
+    alice.send(&info).await;
+    assert_eq!(alice.next().unwrap(), before);
+    house.db.execute(Query::new("DROP TRIGGER no")).await.unwrap();
+    house
+        .db
+        .execute(Query::new("UPDATE room_card SET card = x'00'"))
+        .await
+        .unwrap();
+    alice
+        .send(&format!(
+            "<iq id='g' to='{ROOM}' type='get'><vCard xmlns='vcard-temp'/></iq>"
+        ))
+        .await;
+    assert!(alice.next().unwrap().contains("<item-not-found"));
+}

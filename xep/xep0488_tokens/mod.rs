@@ -1,6 +1,7 @@
 //! XEP-0488 MUC Token Invite 0.1.0: a text that makes a member of whoever enters with it as the password; for a limited time and
 //! a limited number of people.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kim_core::accounts::Eraser;
@@ -16,7 +17,8 @@ use kim_core::stanza::IqType;
 use kim_core::wire::Writer;
 
 use crate::xep0045_muc::api::{
-    Affiliation, AffiliationsChanged, Entering, MAY_INVITE, MUC, RoomDestroyed, Rooms, SERVICE, Visitor,
+    Affiliation, AffiliationsChanged, Entering, MAY_INVITE, MUC, RoomConfig, RoomDestroyed, Rooms, SERVICE,
+    Visitor,
 };
 use tokens::{Token, Tokens};
 
@@ -81,6 +83,15 @@ impl Module for TokenInvites {
     }
 }
 
+/// §7: issuing tokens takes the right to invite. A token holds only as long as its maker has that right.
+fn needed(config: &RoomConfig) -> Affiliation {
+    if config.is(&MAY_INVITE) {
+        Affiliation::Member
+    } else {
+        Affiliation::Admin
+    }
+}
+
 // ——— those who ask for tokens ———
 
 struct Desk {
@@ -90,16 +101,10 @@ struct Desk {
 }
 
 impl Desk {
-    /// §7: who may invite may issue tokens.
     async fn issuer(&self, iq: &Request<'_>, cx: &Cx) -> Result<Visitor, Fault> {
         let visitor = self.rooms.visitor(iq.account, iq.from, cx).await?;
         let visitor = visitor.ok_or(Condition::ItemNotFound)?;
-        let needed = if visitor.room.config.is(&MAY_INVITE) {
-            Affiliation::Member
-        } else {
-            Affiliation::Admin
-        };
-        if visitor.affiliation < needed {
+        if visitor.affiliation < needed(&visitor.room.config) {
             // §3.2
             return Err(Condition::Forbidden.into());
         }
@@ -149,12 +154,6 @@ impl HandleIq for Issue {
                 .expires
                 .is_none_or(|expires| expires + REMEMBERED_MICROS > now)
         };
-        desk.tokens.retain(iq.account, is_fresh, cx).await?;
-        if desk.tokens.of(iq.account).await?.lock().len() >= desk.config.tokens_per_room_max {
-            return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("this room has too many tokens; revoke some")
-                .into());
-        }
         let token = Token {
             tie: i64::from_le_bytes(random::bytes()),
             maker: iq.from.bare().as_str().into(),
@@ -164,7 +163,13 @@ impl HandleIq for Issue {
         };
         let mut xml = Writer::new();
         write(&mut xml, &token, now);
-        desk.tokens.add(iq.account, token, cx).await?;
+        let tokens_max = desk.config.tokens_per_room_max;
+        let is_issued = desk.tokens.issue(iq.account, token, tokens_max, is_fresh, cx);
+        if !is_issued.await? {
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .text("this room has too many tokens; revoke some")
+                .into());
+        }
         Ok(xml.into())
     }
 }
@@ -177,10 +182,18 @@ impl HandleIq for List {
         let visitor = self.0.issuer(iq, cx).await?;
         let user = iq.from.bare();
         let of_room = self.0.tokens.of(iq.account).await?;
+        let least = needed(&visitor.room.config);
+        let affiliated = self.0.rooms.affiliated(iq.account, cx).await?;
+        let makers: HashSet<&str> = affiliated
+            .iter()
+            .filter(|one| one.affiliation >= least)
+            .map(|one| one.jid.as_str())
+            .collect();
         let mut xml = Writer::new();
         xml.start("tokens", NS);
         for token in of_room.lock().iter() {
-            if token.holds(cx.received) && may_revoke(&visitor, user.as_str(), token) {
+            let holds = token.holds(cx.received) && makers.contains(&*token.maker);
+            if holds && may_revoke(&visitor, user.as_str(), token) {
                 write(&mut xml, token, cx.received.0);
             }
         }
@@ -201,10 +214,7 @@ impl HandleIq for Revoke {
             .find(iq.payload.text().trim())
             .filter(|token| may_revoke(&visitor, user.as_str(), token))
             .ok_or(Condition::ItemNotFound)?;
-        let tokens = &self.0.tokens;
-        tokens
-            .retain(iq.account, |other| other.tie != token.tie, cx)
-            .await?;
+        self.0.tokens.revoke(iq.account, token.tie, cx).await?;
         Ok(Reply::Empty)
     }
 }
@@ -234,6 +244,9 @@ impl On<Entering> for Door {
         let Some(token) = self.0.of(&event.room.jid).await?.find(&password) else {
             return Ok(Flow::Next);
         };
+        if event.lists.get(&token.maker) < needed(&event.room.config) {
+            return Ok(Flow::Next);
+        }
         if !token.holds(cx.received) {
             return Err(StanzaError::new(Condition::NotAuthorized)
                 .detail("expired-token", NS)
@@ -245,12 +258,18 @@ impl On<Entering> for Door {
     }
 }
 
-/// Nothing refuses any more: now it is used.
+/// Nothing refuses any more: now it is used. A maker who loses the right to issue tokens loses the tokens too.
 impl On<AffiliationsChanged> for Door {
     async fn on(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+        let (room, change) = (&event.room, &event.change);
         if let Some(ComesWith(tie)) = cx.fact() {
             let tie = *tie;
-            self.0.used(&event.room.jid, tie, cx).await?;
+            self.0.used(&room.jid, tie, cx).await?;
+        }
+        let least = needed(&room.config);
+        // What their room was like when they issued them is not known: all they may not issue now goes.
+        if change.to < least && change.from > Affiliation::None {
+            self.0.end_those_of(&room.jid, &change.jid, cx).await?;
         }
         Ok(Flow::Next)
     }

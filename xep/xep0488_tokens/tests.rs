@@ -167,3 +167,78 @@ async fn tokens_are_sealed_and_go_with_their_room() {
         .unwrap();
     assert!(rows.is_empty());
 }
+
+#[tokio::test]
+async fn a_token_dies_with_its_makers_right_to_issue_it() {
+    // §7
+    let (house, mut alice) = club().await;
+    let configure = |invites: u8| {
+        format!(
+            "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>\
+             <field var='muc#roomconfig_allowinvites'><value>{invites}</value></field></x></query>"
+        )
+    };
+    let make = |what: &str| {
+        format!(
+            "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='{what}' jid='bob@localhost'/></query>"
+        )
+    };
+    ask(&mut alice, "set", &configure(1)).await;
+    ask(&mut alice, "set", &make("member")).await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    enter(&mut bob, "bob", "").await;
+    let (of_bob, _) = token(&mut bob, "").await;
+    let mut carol = house.online("carol@localhost/pda").await;
+
+    // Members may not invite any more.
+    ask(&mut alice, "set", &configure(0)).await;
+    assert!(!ask(&mut alice, "get", LIST).await.contains(&of_bob));
+    let refused = enter(&mut carol, "carol", &of_bob).await;
+    assert!(refused.contains("<registration-required"), "{refused}");
+    ask(&mut alice, "set", &configure(1)).await;
+    assert!(ask(&mut alice, "get", LIST).await.contains(&of_bob));
+
+    // Bob is put out; being a member again later brings no token back.
+    ask(&mut alice, "set", &make("none")).await;
+    let refused = enter(&mut carol, "carol", &of_bob).await;
+    assert!(refused.contains("<registration-required"), "{refused}");
+    ask(&mut alice, "set", &make("member")).await;
+    assert!(!ask(&mut alice, "get", LIST).await.contains(&of_bob));
+    let refused = enter(&mut carol, "carol", &of_bob).await;
+    assert!(refused.contains("<registration-required"), "{refused}");
+    let rows = house
+        .db
+        .fetch_all(Query::new("SELECT room FROM room_token"))
+        .await
+        .unwrap();
+    assert!(rows.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_not_stored_changes_no_token() {
+    let (house, mut alice) = club().await;
+    let (kept, _) = token(&mut alice, "counter='1'").await;
+    // From now on the table takes no change.
+    for change in ["INSERT", "UPDATE", "DELETE"] {
+        let sql = match change {
+            "INSERT" => "CREATE TRIGGER t1 BEFORE INSERT ON room_token BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "UPDATE" => "CREATE TRIGGER t2 BEFORE UPDATE ON room_token BEGIN SELECT RAISE(ABORT, 'no'); END",
+            _ => "CREATE TRIGGER t3 BEFORE DELETE ON room_token BEGIN SELECT RAISE(ABORT, 'no'); END",
+        };
+        house.db.execute(Query::new(sql)).await.unwrap();
+    }
+    let request = "<request xmlns='urn:xmpp:muc-token-invite:0'/>";
+    assert!(ask(&mut alice, "set", request).await.contains("type='error'"));
+    let revoke = format!("<revoke xmlns='urn:xmpp:muc-token-invite:0'>{kept}</revoke>");
+    assert!(ask(&mut alice, "set", &revoke).await.contains("type='error'"));
+    let mut bob = house.online("bob@localhost/laptop").await;
+    assert!(!enter(&mut bob, "bob", &kept).await.contains("code='110'"));
+    // There is still the one that was, with all its uses.
+    let list = ask(&mut alice, "get", LIST).await;
+    assert_eq!(list.matches("<token ").count(), 1, "{list}");
+    assert!(list.contains("counter='1'") && list.contains(&kept), "{list}");
+    for sql in ["DROP TRIGGER t1", "DROP TRIGGER t2", "DROP TRIGGER t3"] {
+        house.db.execute(Query::new(sql)).await.unwrap();
+    }
+    assert!(enter(&mut bob, "bob", &kept).await.contains("code='110'"));
+}

@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 use subtle::ConstantTimeEq;
 
 use super::store::{Change, Row, Store};
+use crate::xep0045_muc::api::once_settled;
 
 /// Rooms whose tokens are remembered.
 const ROOMS_MAX: usize = 10_000;
@@ -37,14 +38,28 @@ impl Token {
     }
 }
 
-/// One room's.
+/// One room's. What is here is stored; only uses are counted ahead of their commit, so that no two people share one.
 #[derive(Default)]
-pub struct OfRoom(Mutex<Vec<Token>>);
+pub struct OfRoom {
+    tokens: Mutex<Vec<Token>>,
+    /// One is issued, or some revoked, at a time.
+    changing: tokio::sync::Mutex<()>,
+}
 
 impl OfRoom {
     /// All of them.
     pub fn lock(&self) -> MutexGuard<'_, Vec<Token>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts uses of one that has a limit; `false` if it has none.
+    fn count(&self, tie: i64, by: i64) -> bool {
+        let mut tokens = self.lock();
+        let uses = tokens
+            .iter_mut()
+            .find(|token| token.tie == tie)
+            .and_then(|token| token.uses.as_mut());
+        uses.map(|uses| *uses += by).is_some()
     }
 
     /// The one with this text, whether it holds or not.
@@ -58,7 +73,7 @@ impl OfRoom {
 pub struct Tokens {
     store: Store,
     seals: Seals,
-    rooms: Cache<BareJid, Arc<OfRoom>>,
+    rooms: Arc<Cache<BareJid, Arc<OfRoom>>>,
 }
 
 fn aad(room: &BareJid) -> [&[u8]; 2] {
@@ -71,7 +86,7 @@ impl Tokens {
         Tokens {
             store,
             seals,
-            rooms: Cache::new(ROOMS_MAX),
+            rooms: Arc::new(Cache::new(ROOMS_MAX)),
         }
     }
 
@@ -85,7 +100,7 @@ impl Tokens {
                 for row in rows {
                     let text = key.open(&aad(room), &row.token).ok();
                     let Some(text) = text.and_then(|text| String::from_utf8(text).ok()) else {
-                        tracing::error!(event = "token_unreadable", %room);
+                        tracing::warn!(event = "token_damaged", %room, "the room's other tokens hold");
                         continue;
                     };
                     tokens.push(Token {
@@ -97,68 +112,122 @@ impl Tokens {
                     });
                 }
             }
-            Ok::<_, Fault>(Arc::new(OfRoom(Mutex::new(tokens))))
+            Ok::<_, Fault>(Arc::new(OfRoom {
+                tokens: Mutex::new(tokens),
+                ..OfRoom::default()
+            }))
         };
         self.rooms.get_or_insert_async(room, read).await
     }
 
-    /// Adds one.
-    pub async fn add(&self, room: &BareJid, token: Token, cx: &mut Cx) -> Result<(), Fault> {
+    /// Stores a new one; `false` if the room has as many as it may. Those that do not stay make room for it.
+    pub async fn issue(
+        &self,
+        room: &BareJid,
+        token: Token,
+        tokens_max: usize,
+        stays: impl Fn(&Token) -> bool + Send,
+        cx: &mut Cx,
+    ) -> Result<bool, Fault> {
         let of_room = self.of(room).await?;
+        let _turn = of_room.changing.lock().await;
+        self.retain(&of_room, room, stays, cx).await?;
+        if of_room.lock().len() >= tokens_max {
+            return Ok(false);
+        }
+        let key = self.seals.key(room.as_str()).await?;
         let row = Row {
             room: room.clone(),
             tie: token.tie,
             maker: token.maker.to_string(),
-            token: self
-                .seals
-                .key(room.as_str())
-                .await?
-                .seal(&aad(room), token.text.as_bytes()),
+            token: key.seal(&aad(room), token.text.as_bytes()),
             uses: token.uses,
             expires: token.expires,
         };
         cx.store(&self.store.sink, Change::New(row));
+        cx.committed().await?;
         of_room.lock().push(token);
-        Ok(())
+        Ok(true)
     }
 
-    /// Somebody used one.
-    pub async fn used(&self, room: &BareJid, tie: i64, cx: &mut Cx) -> Result<(), Fault> {
+    /// Takes one out.
+    pub async fn revoke(&self, room: &BareJid, tie: i64, cx: &mut Cx) -> Result<(), Fault> {
         let of_room = self.of(room).await?;
-        let mut tokens = of_room.lock();
-        if let Some(uses) = tokens
-            .iter_mut()
-            .find(|token| token.tie == tie)
-            .and_then(|token| token.uses.as_mut())
-        {
-            *uses -= 1;
-            cx.store(&self.store.sink, Change::Used(room.clone(), tie));
-        }
-        Ok(())
+        let _turn = of_room.changing.lock().await;
+        self.retain(&of_room, room, |token| token.tie != tie, cx).await
     }
 
-    /// Takes out those that do not stay.
-    pub async fn retain(
+    /// Takes out those that do not stay, once that is stored.
+    async fn retain(
         &self,
+        of_room: &OfRoom,
         room: &BareJid,
         stays: impl Fn(&Token) -> bool + Send,
         cx: &mut Cx,
     ) -> Result<(), Fault> {
+        let gone: Vec<i64> = {
+            let tokens = of_room.lock();
+            tokens
+                .iter()
+                .filter(|token| !stays(token))
+                .map(|token| token.tie)
+                .collect()
+        };
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for tie in &gone {
+            cx.store(&self.store.sink, Change::Gone(room.clone(), *tie));
+        }
+        cx.committed().await?;
+        of_room.lock().retain(|token| !gone.contains(&token.tie));
+        Ok(())
+    }
+
+    /// Somebody used one, in the turn of the room that this context belongs to.
+    pub async fn used(&self, room: &BareJid, tie: i64, cx: &mut Cx) -> Result<(), Fault> {
         let of_room = self.of(room).await?;
-        of_room.lock().retain(|token| {
-            let stays = stays(token);
-            if !stays {
-                cx.store(&self.store.sink, Change::Gone(room.clone(), token.tie));
+        if !of_room.count(tie, -1) {
+            return Ok(());
+        }
+        cx.store(&self.store.sink, Change::Used(room.clone(), tie));
+        once_settled(cx, move |is_stored| {
+            if !is_stored {
+                of_room.count(tie, 1);
             }
-            stays
+        });
+        Ok(())
+    }
+
+    /// Somebody may not issue tokens any more: theirs go, with the turn of the room that this context belongs to.
+    pub async fn end_those_of(&self, room: &BareJid, maker: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        let of_room = self.of(room).await?;
+        let gone: Vec<i64> = {
+            let tokens = of_room.lock();
+            let theirs = tokens.iter().filter(|token| *token.maker == *maker.as_str());
+            theirs.map(|token| token.tie).collect()
+        };
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for tie in &gone {
+            cx.store(&self.store.sink, Change::Gone(room.clone(), *tie));
+        }
+        once_settled(cx, move |is_stored| {
+            if is_stored {
+                of_room.lock().retain(|token| !gone.contains(&token.tie));
+            }
         });
         Ok(())
     }
 
     /// A room is gone.
     pub fn forget(&self, room: &BareJid, cx: &mut Cx) {
-        self.rooms.remove(room);
         cx.store(&self.store.sink, Change::RoomGone(room.clone()));
+        let (rooms, room) = (self.rooms.clone(), room.clone());
+        once_settled(cx, move |_| {
+            rooms.remove(&room);
+        });
     }
 
     /// Forgets what is in memory: an account is gone, and its tokens are.

@@ -39,9 +39,7 @@ impl Module for SlowMode {
         id: "XEP-0500",
         title: "MUC Slow Mode",
         version: "0.1.0",
-        coverage: Coverage::Partial(
-            "the form has no validation element (XEP-0122); what is no number is refused",
-        ),
+        coverage: Coverage::Complete,
     }];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
 

@@ -4,8 +4,8 @@
 //! An enum and not a trait: most sessions are TCP's, whose part lies inside, so that they cost what they cost without the
 //! others. Those of the web are boxed.
 
-pub(crate) mod bosh;
-mod frames;
+pub mod bosh;
+pub mod frames;
 mod tcp;
 pub(crate) mod websocket;
 
@@ -37,7 +37,7 @@ pub(crate) enum Link {
 }
 
 /// What a client sends.
-pub(crate) enum Incoming {
+pub enum Incoming {
     /// It opens a stream.
     Open(Opening),
     /// An element on the first level.
@@ -47,7 +47,7 @@ pub(crate) enum Incoming {
 }
 
 /// How a client opens a stream (RFC 6120 §4.7), however it was written.
-pub(crate) struct Opening {
+pub struct Opening {
     /// Whether it is an opening of this kind of stream at all.
     pub is_right: bool,
     /// Who the client says it is.
@@ -87,7 +87,7 @@ impl Opening {
 }
 
 /// The opening of our half of a stream.
-pub(crate) struct Greeting<'a> {
+pub struct Greeting<'a> {
     /// The domain that answers.
     pub from: &'a str,
     /// Who the client said it is, where it may be repeated.
@@ -234,6 +234,8 @@ fn elements(xml: &str) -> Vec<Element> {
     let mut reader = Reader::documents(
         wire::Limits {
             stanza_bytes_max: usize::MAX,
+            namespaces_max: usize::MAX,
+            children_max: usize::MAX,
             ..wire::Limits::default()
         },
         ns::CLIENT,

@@ -49,6 +49,7 @@ impl Tcp {
     pub fn forget(&mut self, limits: wire::Limits) {
         self.input = BytesMut::new();
         self.reader = Reader::stream(limits, ns::CLIENT);
+        self.reader.restart();
     }
 
     pub fn next(&mut self) -> Result<Option<Incoming>, End> {

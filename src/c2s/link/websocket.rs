@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use kim_core::error::{STREAMS, StreamCondition, StreamError};
 use kim_core::ns;
 use kim_core::session::Parcel;
-use kim_core::wire::{self, Frame, Reader, Writer};
+use kim_core::wire::{self, Frame, Reader, WireError, Writer};
 use tokio::time::{Instant, Sleep};
 
 use super::frames::{self, Parser, Piece};
@@ -25,6 +25,8 @@ use crate::c2s::stream::End;
 
 /// RFC 7395 §3.3.2.
 const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
+/// The limit that the length of a message goes by.
+const STANZA_BYTES: &str = "stanza_bytes_max";
 /// Unwritten bytes above which a client's pings are a flood.
 const PONG_BYTES_MAX: usize = 64 * 1024;
 
@@ -44,6 +46,8 @@ pub(crate) struct WebSocket {
     ended: bool,
     /// Our closing frame was queued.
     closed: bool,
+    /// The code it has or will have.
+    code: u16,
     ping_every: Duration,
     /// When to ask whether the client, and every proxy in between, is still there.
     ping: Pin<Box<Sleep>>,
@@ -71,6 +75,7 @@ impl WebSocket {
             elements: 0,
             ended: false,
             closed: false,
+            code: frames::NORMAL,
             ping_every,
             ping: Box::pin(tokio::time::sleep(ping_every)),
             pinged: false,
@@ -83,7 +88,11 @@ impl WebSocket {
 
     pub fn next(&mut self) -> Result<Option<Incoming>, End> {
         loop {
-            if let Some(frame) = self.reader.read(&mut self.input).map_err(StreamError::from)? {
+            let read = self.reader.read(&mut self.input);
+            if read == Err(WireError::TooBig(STANZA_BYTES)) {
+                self.code = frames::TOO_BIG;
+            }
+            if let Some(frame) = read.map_err(StreamError::from)? {
                 self.elements += 1;
                 if self.elements > 1 {
                     return Err(not_alone());
@@ -114,13 +123,15 @@ impl WebSocket {
                     }
                     self.queue_frame(frames::PONG, &content)?;
                 }
-                Ok(Some(Piece::Close)) => {
+                Ok(Some(Piece::Close(code))) => {
                     // RFC 7395 §3.6.1: without a <close/> before it, the stream is lost, not closed.
-                    self.queue_close(1000)?;
+                    self.code = code;
+                    self.queue_close()?;
                     return Err(End::Lost(io::ErrorKind::ConnectionAborted.into()));
                 }
                 Err(breach) => {
-                    self.queue_close(breach.0)?;
+                    self.code = breach.0;
+                    self.queue_close()?;
                     return Err(End::Lost(io::ErrorKind::InvalidData.into()));
                 }
             }
@@ -179,11 +190,11 @@ impl WebSocket {
         self.socket.queue(&out)
     }
 
-    fn queue_close(&mut self, code: u16) -> io::Result<()> {
+    fn queue_close(&mut self) -> io::Result<()> {
         if std::mem::replace(&mut self.closed, true) {
             return Ok(());
         }
-        self.queue_frame(frames::CLOSE, &code.to_be_bytes())
+        self.queue_frame(frames::CLOSE, &self.code.to_be_bytes())
     }
 
     pub fn queue_opening(&mut self, greeting: &Greeting<'_>, features: Option<&str>) -> io::Result<()> {
@@ -233,7 +244,7 @@ impl WebSocket {
         xml.start("close", FRAMING).end();
         message(&mut out, xml.finish_string().as_bytes(), b"");
         self.socket.queue(&out)?;
-        self.queue_close(1000)
+        self.queue_close()
     }
 
     pub fn has_unwritten(&self) -> bool {
@@ -245,7 +256,7 @@ impl WebSocket {
     }
 
     pub async fn finish(&mut self) -> io::Result<()> {
-        self.queue_close(1000)?;
+        self.queue_close()?;
         self.socket.finish().await
     }
 

@@ -286,8 +286,10 @@ pub enum Step {
         /// What goes into `<success/>` (RFC 6120 §6.4.6), not yet encoded.
         additional_data: Option<Vec<u8>>,
     },
-    /// The try is over.
+    /// The try is over, and nothing was proved: no password was looked at.
     Failure(SaslFailure),
+    /// The try is over with `not-authorized`: a proof or a password was checked, and it is wrong. Only this is a guess.
+    Wrong,
 }
 
 /// Who has logged in.
@@ -368,10 +370,11 @@ impl Lookup {
     /// Goes on with the account's keys, or with invented ones.
     pub fn supply(self, keys: &ScramKeys) -> Step {
         match self.with {
-            With::Scram(greeted) => greeted.challenge(self.account, keys, &kim_core::random::token()),
+            With::Scram(greeted) => greeted
+                .challenge(self.account, keys, &kim_core::random::token())
+                .unwrap_or_else(Step::Failure),
             With::Plain(password) => plain::judge(self.account, &password, keys),
         }
-        .unwrap_or_else(Step::Failure)
     }
 }
 

@@ -220,7 +220,9 @@ impl Challenged {
                 identity: Identity::Account(self.account),
                 additional_data: Some(format!("v={}", STANDARD.encode(signature)).into_bytes()),
             }),
-            _ => Err(NotAuthorized),
+            // The password is known, and yet this is another channel.
+            Some(_) => Err(NotAuthorized),
+            None => Ok(Step::Wrong),
         }
     }
 }

@@ -182,7 +182,18 @@ fn configuration(context: &CheckContext) -> Vec<Finding> {
         let text = "[c2s] require_tls is false: passwords travel in the clear on loopback addresses";
         findings.push(Finding::warn("configuration", text));
     }
+    findings.push(Finding::ok("sign-in", plain(config.c2s.plain)));
     findings
+}
+
+/// What SASL PLAIN means for clients that know nothing better.
+fn plain(is_on: bool) -> &'static str {
+    if is_on {
+        "SASL PLAIN is on ([c2s] plain): clients without SCRAM can log in, and send the password itself, inside TLS"
+    } else {
+        "SASL PLAIN is off ([c2s] plain): clients without SCRAM (mcabber 1.1.2, go-sendxmpp 0.5.6, tsung) cannot log in, and \
+         rarely say why"
+    }
 }
 
 fn limits(config: &Config) -> Vec<Finding> {

@@ -128,6 +128,23 @@ fn a_fresh_machine_passes_the_check_and_nothing_is_made_by_it() {
 }
 
 #[test]
+fn it_is_told_whether_old_clients_can_log_in() {
+    let home = Home::new();
+    let doors = "[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n";
+    for (plain, told) in [
+        ("", "SASL PLAIN is off"),
+        ("[c2s]\nplain = true\n", "SASL PLAIN is on"),
+    ] {
+        home.configure(&format!("{plain}{doors}"));
+        let answer = home.kim("check", "");
+        let line = answer.out.lines().find(|line| line.contains("  sign-in  "));
+        let line = line.unwrap_or_else(|| panic!("{}", answer.out));
+        assert!(line.starts_with("ok  ") && line.contains(told), "{line}");
+        assert!(line.contains("clients without SCRAM"), "{line}");
+    }
+}
+
+#[test]
 fn a_check_of_the_program_can_fail_the_whole() {
     let home = Home::new();
     let login: Check = Box::new(|context| {

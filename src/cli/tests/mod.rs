@@ -5,6 +5,7 @@ mod invite;
 mod key;
 mod sample;
 mod setup;
+mod storage;
 mod user;
 
 use std::io::Cursor;

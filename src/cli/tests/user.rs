@@ -112,7 +112,7 @@ fn a_password_comes_from_standard_input_or_a_prompt_and_never_from_an_argument()
         ),
         (
             "a\u{7}b\n",
-            "kim: the password holds characters that no keyboard writes\n",
+            "kim: the password contains unsupported characters, such as control characters\n",
         ),
     ] {
         let refused = home.refused("user add alice@localhost --password-stdin", input);

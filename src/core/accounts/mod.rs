@@ -36,6 +36,12 @@ pub enum AccountError {
         /// When, in microseconds since 1970.
         removed_at: i64,
     },
+    /// Somebody has a name that people would take for this one.
+    #[error("this username looks like that of another account; choose one that differs more")]
+    Lookalike,
+    /// The password was changed, or the account removed, since it was proved.
+    #[error("the password was changed; sign in again")]
+    Outdated,
     /// Nobody has this name.
     #[error("there is no such account")]
     NotFound,
@@ -61,6 +67,11 @@ pub enum Tombstone {
     /// The operator insists.
     Override,
 }
+
+/// Which password of an account a login proved. Every new password has another epoch, and so has a new account of an old
+/// name: what was proved before counts no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(i64);
 
 /// Removes what one room keeps of an account; all rooms' erasers run in one transaction.
 pub type Eraser = for<'a> fn(&'a mut Tx, &'a BareJid) -> BoxFuture<'a, Result<(), DbError>>;
@@ -109,6 +120,7 @@ pub struct Accounts {
 impl Accounts {
     /// Needs the tables of [`crate::db::CORE_MIGRATIONS`].
     pub async fn open(db: Db, options: AccountsOptions) -> Result<Accounts, AccountError> {
+        while store::add_skeletons(&db, PAGE_ROWS_MAX).await? > 0 {}
         let fake_secret = db.secret(FAKE_SECRET).await?;
         let hashing_max = options.hashing_max.max(1);
         let inner = Inner {
@@ -175,30 +187,47 @@ impl Accounts {
 
     /// The keys of an account; `None` if there is no such account, or none for this hash.
     pub async fn keys(&self, account: &BareJid, hash: Hash) -> Result<Option<ScramKeys>, AccountError> {
-        Ok(store::keys(&self.inner.db, account, hash).await?)
+        let keys = store::keys(&self.inner.db, account, hash).await?;
+        Ok(keys.map(|(keys, _)| keys))
+    }
+
+    /// The epoch of an account's password; `None` if there is no such account.
+    pub async fn epoch(&self, account: &BareJid) -> Result<Option<Epoch>, AccountError> {
+        Ok(store::epoch(&self.inner.db, account).await?)
     }
 
     /// The keys of an account or, for a name that nobody has, invented ones that no proof matches: a stranger cannot
-    /// tell the two apart (RFC 5802 §9, "user enumeration").
-    pub async fn keys_or_fake(&self, account: &BareJid, hash: Hash) -> Result<ScramKeys, AccountError> {
-        let keys = self.keys(account, hash).await?;
+    /// tell the two apart (RFC 5802 §9, "user enumeration"). With the epoch of the password that they prove.
+    pub async fn keys_or_fake(
+        &self,
+        account: &BareJid,
+        hash: Hash,
+    ) -> Result<(ScramKeys, Epoch), AccountError> {
+        let keys = store::keys(&self.inner.db, account, hash).await?;
         let inner = &self.inner;
-        Ok(keys.unwrap_or_else(|| ScramKeys::fake(&inner.fake_secret, account, hash, inner.iterations)))
+        let fake = || ScramKeys::fake(&inner.fake_secret, account, hash, inner.iterations);
+        Ok(keys.unwrap_or_else(|| (fake(), Epoch(0))))
     }
 
-    /// Whether this is the account's password (SASL PLAIN, the admin's API). Costs the same for unknown names.
+    /// Whether this is the account's password. Costs the same for unknown names.
     pub async fn verify(&self, account: &BareJid, password: &Password) -> Result<bool, AccountError> {
-        let keys = self.keys_or_fake(account, Hash::Sha256).await?;
+        Ok(self.prove(account, password).await?.is_some())
+    }
+
+    /// The epoch that this password proves; `None` where it is not the account's. Costs the same for unknown names.
+    pub async fn prove(&self, account: &BareJid, password: &Password) -> Result<Option<Epoch>, AccountError> {
+        let (keys, epoch) = self.keys_or_fake(account, Hash::Sha256).await?;
         let permit = self.hashing_turn().await?;
         let password = password.clone();
         let verified = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            keys.verify(&password)
+            keys.verify(&password).then_some(epoch)
         });
         verified.await.map_err(|_| AccountError::Busy)
     }
 
-    /// Replaces the password. The account's tokens are void from then on.
+    /// Replaces the password. The account's tokens are void from then on, and no session begins any more by what was proved
+    /// before. [`crate::router::Router::change_password`] also ends the sessions that there are.
     pub async fn set_password(&self, account: &BareJid, password: &Password) -> Result<(), AccountError> {
         if !self.exists(account).await? {
             return Err(AccountError::NotFound);
@@ -226,6 +255,14 @@ impl Accounts {
     /// When an account of this name was removed, in microseconds since 1970.
     pub async fn removed_at(&self, account: &BareJid) -> Result<Option<i64>, AccountError> {
         Ok(store::removed_at(&self.inner.db, account).await?)
+    }
+
+    /// Clears away tokens that are over, a page at a time; tells how many.
+    pub async fn tidy_tokens(&self) -> Result<u64, DbError> {
+        self.inner
+            .db
+            .clear_away(store::OVER_TOKENS, crate::db::now_us())
+            .await
     }
 
     /// Makes keys of a password for every hash, away from the threads that serve connections.

@@ -92,17 +92,17 @@ fn hmac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
     )
 }
 
-/// Why a text cannot be a password.
+/// Why a text cannot be a password. Each is a sentence for the person who chose it; every door says the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     /// Nothing, or nothing after preparation.
     #[error("the password is empty")]
     Empty,
     /// More than [`PASSWORD_BYTES_MAX`].
-    #[error("the password is longer than {PASSWORD_BYTES_MAX} bytes")]
+    #[error("the password is too long; it can have {PASSWORD_BYTES_MAX} bytes")]
     TooLong,
     /// Control characters and the like.
-    #[error("the password holds characters that no keyboard writes")]
+    #[error("the password contains unsupported characters, such as control characters")]
     Forbidden,
 }
 

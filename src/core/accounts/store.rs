@@ -2,9 +2,10 @@
 
 use super::scram::{Hash, ScramKeys};
 use super::tokens::{Bearer, Scopes, TokenRow};
-use super::{AccountError, Eraser, Proviso, Tombstone};
-use crate::db::{Db, DbError, Query, Row, Tx};
-use crate::jid::BareJid;
+use super::{AccountError, Epoch, Eraser, Proviso, Tombstone};
+use crate::db::{Db, DbError, Query, Row, Traces, Tx};
+use crate::jid::{BareJid, skeleton};
+use crate::random;
 
 /// A registered account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +18,16 @@ pub struct Account {
 
 const FIND: &str = "SELECT account, created_at FROM accounts WHERE account = $1";
 const LIST: &str = "SELECT account, created_at FROM accounts WHERE account > $1 ORDER BY account LIMIT $2";
-const KEYS: &str = "SELECT k.iterations, k.salt, k.stored_key, k.server_key FROM account_keys k \
+const EPOCH: &str = "SELECT epoch FROM accounts WHERE account = $1";
+const SET_EPOCH: &str = "UPDATE accounts SET epoch = $2 WHERE account = $1";
+const LOOKALIKE: &str = "SELECT account FROM accounts WHERE skeleton = $1 LIMIT 1";
+const WITHOUT_SKELETON: &str = "SELECT account FROM accounts WHERE skeleton IS NULL LIMIT $1";
+const SET_SKELETON: &str = "UPDATE accounts SET skeleton = $2 WHERE account = $1";
+const KEYS: &str = "SELECT k.iterations, k.salt, k.stored_key, k.server_key, a.epoch FROM account_keys k \
      JOIN accounts a ON a.account = k.account WHERE k.account = $1 AND k.hash = $2";
 const REMOVED_AT: &str = "SELECT removed_at FROM account_tombstones WHERE account = $1";
-const CREATE: &str =
-    "INSERT INTO accounts (account, created_at) VALUES ($1, $2) ON CONFLICT (account) DO NOTHING";
+const CREATE: &str = "INSERT INTO accounts (account, created_at, epoch, skeleton) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (account) DO NOTHING";
 const FORGET_TOMBSTONE: &str = "DELETE FROM account_tombstones WHERE account = $1";
 const INSERT_KEYS: &str =
     "INSERT INTO account_keys (account, hash, iterations, salt, stored_key, server_key)";
@@ -36,12 +42,14 @@ const ADD_TOKEN: &str = "INSERT INTO account_tokens (token_hash, id, account, sc
      VALUES ($1, $2, $3, $4, $5, $6)";
 const TIDY_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1 AND (expires_at <= $2 OR token_hash NOT IN \
      (SELECT token_hash FROM account_tokens WHERE account = $1 ORDER BY created_at DESC LIMIT $3))";
-const BEARER: &str = "SELECT a.account, a.created_at, t.id, t.scopes FROM account_tokens t \
+const BEARER: &str = "SELECT a.account, a.created_at, t.id, t.scopes, a.epoch FROM account_tokens t \
      JOIN accounts a ON a.account = t.account WHERE t.token_hash = $1 AND t.expires_at > $2";
 const LIST_TOKENS: &str = "SELECT id, scopes, created_at, expires_at FROM account_tokens \
      WHERE account = $1 AND expires_at > $2 ORDER BY created_at DESC, id";
 const DELETE_TOKEN: &str = "DELETE FROM account_tokens WHERE account = $1 AND id = $2";
 const DELETE_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1";
+pub(super) const OVER_TOKENS: &str = "DELETE FROM account_tokens WHERE token_hash IN \
+     (SELECT token_hash FROM account_tokens WHERE expires_at <= $1 LIMIT $2)";
 
 fn account(row: &Row) -> Result<Account, DbError> {
     let text = row.text(0)?;
@@ -63,11 +71,16 @@ pub(super) async fn find(db: &Db, name: &BareJid) -> Result<Option<Account>, DbE
 pub(super) async fn list(db: &Db, after: Option<&BareJid>, rows_max: u32) -> Result<Vec<Account>, DbError> {
     // The empty text stands before every address.
     let after = after.map_or("", |account| account.as_str());
-    db.fetch_all(Query::new(LIST).bind(after).bind(rows_max))
-        .await?
-        .iter()
-        .map(account)
-        .collect()
+    let rows = db.fetch_all(Query::new(LIST).bind(after).bind(rows_max)).await?;
+    let mut listed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match account(row) {
+            Ok(account) => listed.push(account),
+            // A damaged row hides no other.
+            Err(error) => tracing::error!(event = "account_unreadable", account = row.text(0)?, %error),
+        }
+    }
+    Ok(listed)
 }
 
 pub(super) async fn count(db: &Db) -> Result<u64, DbError> {
@@ -76,15 +89,50 @@ pub(super) async fn count(db: &Db) -> Result<u64, DbError> {
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-pub(super) async fn keys(db: &Db, name: &BareJid, hash: Hash) -> Result<Option<ScramKeys>, DbError> {
+/// The keys of an account, and which password they were made of.
+pub(super) async fn keys(db: &Db, name: &BareJid, hash: Hash) -> Result<Option<(ScramKeys, Epoch)>, DbError> {
     let query = Query::new(KEYS).bind(name).bind(hash.name());
     let Some(row) = db.fetch_optional(query).await? else {
         return Ok(None);
     };
     let iterations = u32::try_from(row.i64(0)?).unwrap_or(0);
     let keys = ScramKeys::from_parts(hash, iterations, row.bytes(1)?, row.bytes(2)?, row.bytes(3)?);
-    keys.map(Some)
-        .ok_or_else(|| DbError::Column("the table account_keys holds malformed keys".into()))
+    let keys = keys.ok_or_else(|| DbError::Column("the table account_keys holds malformed keys".into()))?;
+    Ok(Some((keys, Epoch(row.i64(4)?))))
+}
+
+pub(super) async fn epoch(db: &Db, name: &BareJid) -> Result<Option<Epoch>, DbError> {
+    db.fetch_optional(Query::new(EPOCH).bind(name))
+        .await?
+        .map(|row| row.i64(0).map(Epoch))
+        .transpose()
+}
+
+fn new_epoch() -> i64 {
+    i64::from_le_bytes(random::bytes())
+}
+
+/// What the names that look like this one have in common. Letters of the domain are the operator's choice.
+fn skeleton_of(name: &BareJid) -> String {
+    format!("{}@{}", skeleton(name.local().unwrap_or_default()), name.domain())
+}
+
+/// Gives a page of accounts that were made by an older kIM their skeletons; tells how many got one.
+pub(super) async fn add_skeletons(db: &Db, rows_max: u32) -> Result<usize, DbError> {
+    db.write(move |tx| {
+        Box::pin(async move {
+            let rows = tx.fetch_all(Query::new(WITHOUT_SKELETON).bind(rows_max)).await?;
+            for row in &rows {
+                let text = row.text(0)?;
+                // A damaged address looks like no other.
+                let skeleton = BareJid::parse(&text).map_or(String::new(), |name| skeleton_of(&name));
+                tx.execute(Query::new(SET_SKELETON).bind(&text).bind(skeleton))
+                    .await?;
+            }
+            Ok(rows.len())
+        })
+    })
+    .await
 }
 
 pub(super) async fn removed_at(db: &Db, name: &BareJid) -> Result<Option<i64>, DbError> {
@@ -132,13 +180,22 @@ async fn create_in(
     if tx.fetch_optional(Query::new(FIND).bind(name)).await?.is_some() {
         return Ok(Err(AccountError::Exists));
     }
+    let skeleton = skeleton_of(name);
+    if tx
+        .fetch_optional(Query::new(LOOKALIKE).bind(&skeleton))
+        .await?
+        .is_some()
+    {
+        return Ok(Err(AccountError::Lookalike));
+    }
     if let Some(proviso) = proviso {
         proviso(tx).await?;
     }
     if buried.is_some() {
         tx.execute(Query::new(FORGET_TOMBSTONE).bind(name)).await?;
     }
-    if tx.execute(Query::new(CREATE).bind(name).bind(created_at)).await? == 0 {
+    let create = Query::new(CREATE).bind(name).bind(created_at);
+    if tx.execute(create.bind(new_epoch()).bind(skeleton)).await? == 0 {
         // Another node was faster: nothing of this may stay.
         return Err(DbError::Refused(TAKEN));
     }
@@ -168,11 +225,15 @@ pub(super) async fn set_keys(db: &Db, name: &BareJid, keys: Vec<ScramKeys>) -> R
     db.write(move |tx| {
         let (name, keys) = (name.clone(), keys.clone());
         Box::pin(async move {
-            if tx.fetch_optional(Query::new(FIND).bind(&name)).await?.is_none() {
+            // What was proved with the old password is worth nothing from here on.
+            if tx
+                .execute(Query::new(SET_EPOCH).bind(&name).bind(new_epoch()))
+                .await?
+                == 0
+            {
                 return Ok(Err(AccountError::NotFound));
             }
             insert_keys(tx, &name, &keys).await?;
-            // Whoever got in with the old password is out.
             tx.execute(Query::new(DELETE_TOKENS).bind(&name)).await?;
             Ok(Ok(()))
         })
@@ -180,10 +241,12 @@ pub(super) async fn set_keys(db: &Db, name: &BareJid, keys: Vec<ScramKeys>) -> R
     .await?
 }
 
-/// Keeps a new token of an account, and of its others only the newest so many that are still good.
+/// Keeps a new token of an account whose password is still the one that was proved, and of its other tokens only the newest
+/// so many that are still good.
 pub(super) async fn add_token(
     db: &Db,
     name: &BareJid,
+    epoch: Epoch,
     hash: [u8; 32],
     row: TokenRow,
     tokens_max: u32,
@@ -192,8 +255,9 @@ pub(super) async fn add_token(
     db.write(move |tx| {
         let (name, row) = (name.clone(), row.clone());
         Box::pin(async move {
-            if tx.fetch_optional(Query::new(FIND).bind(&name)).await?.is_none() {
-                return Ok(Err(AccountError::NotFound));
+            let now = tx.fetch_optional(Query::new(EPOCH).bind(&name)).await?;
+            if now.map(|row| row.i64(0)).transpose()? != Some(epoch.0) {
+                return Ok(Err(AccountError::Outdated));
             }
             let add = Query::new(ADD_TOKEN).bind(hash).bind(&row.id).bind(&name);
             let add = add.bind(row.scopes.to_text());
@@ -213,6 +277,7 @@ pub(super) async fn bearer(db: &Db, hash: [u8; 32], now: i64) -> Result<Option<B
             account: account(&row)?.account,
             id: row.text(2)?,
             scopes: Scopes::of_text(&row.text(3)?),
+            epoch: Epoch(row.i64(4)?),
         })
     })
     .transpose()
@@ -256,6 +321,7 @@ pub(super) async fn delete(
             tx.execute(Query::new(DELETE_KEYS).bind(&name)).await?;
             tx.execute(Query::new(DELETE_TOKENS).bind(&name)).await?;
             tx.execute(Query::new(BURY).bind(&name).bind(removed_at)).await?;
+            tx.leaves(Traces::Account);
             for eraser in erasers {
                 eraser(tx, &name).await?;
             }

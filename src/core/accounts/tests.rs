@@ -1,5 +1,7 @@
 //! Stories of accounts: registering, changing the password, removing.
 
+mod epochs;
+
 use super::*;
 use crate::db::{CORE_MIGRATIONS, Migration, Query};
 use crate::testing::{TestDb, migrated_databases};
@@ -226,7 +228,7 @@ async fn a_stranger_sees_the_same_invented_salt_after_a_restart() {
     let db = TestDb::sqlite_file().await;
     db.migrate(&[CORE_MIGRATIONS]).await.unwrap();
     let nobody = jid("nobody@example.org");
-    let first = accounts(&db)
+    let (first, _) = accounts(&db)
         .await
         .keys_or_fake(&nobody, Hash::Sha256)
         .await
@@ -244,11 +246,11 @@ async fn a_stranger_sees_the_same_invented_salt_after_a_restart() {
     )
     .await
     .unwrap();
-    let second = accounts.keys_or_fake(&nobody, Hash::Sha256).await.unwrap();
+    let (second, _) = accounts.keys_or_fake(&nobody, Hash::Sha256).await.unwrap();
     assert_eq!(first.salt(), second.salt());
     assert_eq!(first.iterations(), second.iterations());
     assert!(!accounts.verify(&nobody, &password("x")).await.unwrap());
-    let other = accounts
+    let (other, _) = accounts
         .keys_or_fake(&jid("nobody-else@example.org"), Hash::Sha256)
         .await
         .unwrap();
@@ -285,14 +287,21 @@ async fn a_token_stands_for_its_account_until_it_is_over() {
         let accounts = accounts(&db).await;
         let (alice, bob) = (jid("alice@example.org"), jid("bob@example.org"));
         assert_eq!(
-            accounts.give_token(&alice, Scopes::all(), 60).await.err(),
-            Some(AccountError::NotFound)
+            accounts
+                .give_token(&alice, Epoch(0), Scopes::all(), 60)
+                .await
+                .err(),
+            Some(AccountError::Outdated)
         );
         for account in [&alice, &bob] {
             let old = password("old");
             accounts.create(account, &old, Tombstone::Respect).await.unwrap();
         }
-        let give = async |seconds| accounts.give_token(&alice, Scopes::all(), seconds).await.unwrap();
+        let epoch = async |account| accounts.epoch(account).await.unwrap().unwrap();
+        let give = async |seconds| {
+            let given = accounts.give_token(&alice, epoch(&alice).await, Scopes::all(), seconds);
+            given.await.unwrap()
+        };
         let owner = async |token: &Token| {
             accounts
                 .bearer(&token.text)
@@ -323,7 +332,10 @@ async fn a_token_stands_for_its_account_until_it_is_over() {
         accounts.set_password(&alice, &password("new")).await.unwrap();
         assert_eq!(owner(&laptop).await, None, "of the old password's time");
 
-        let bobs = accounts.give_token(&bob, Scopes::all(), 60).await.unwrap();
+        let bobs = accounts
+            .give_token(&bob, epoch(&bob).await, Scopes::all(), 60)
+            .await
+            .unwrap();
         give(60).await;
         assert_eq!(accounts.revoke_tokens(&alice).await.unwrap(), 1);
         assert_eq!(owner(&bobs).await.as_ref(), Some(&bob));
@@ -361,7 +373,8 @@ async fn a_token_is_good_for_what_it_was_given_for() {
             vec![Scope::Send, Scope::Manage],
             Scope::ALL.to_vec(),
         ] {
-            let given = accounts.give_token(&alice, scopes.iter().copied().collect(), 60);
+            let epoch = accounts.epoch(&alice).await.unwrap().unwrap();
+            let given = accounts.give_token(&alice, epoch, scopes.iter().copied().collect(), 60);
             let given = given.await.unwrap();
             let bearer = accounts.bearer(&given.text).await.unwrap().unwrap();
             for scope in Scope::ALL {

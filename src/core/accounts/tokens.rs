@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{AccountError, Accounts, store};
+use super::{AccountError, Accounts, Epoch, store};
 use crate::jid::BareJid;
 use crate::random;
 
@@ -120,6 +120,8 @@ pub struct Bearer {
     pub id: String,
     /// What it is good for.
     pub scopes: Scopes,
+    /// The account's password at that time.
+    pub epoch: Epoch,
 }
 
 fn hash(token: &str) -> Option<[u8; 32]> {
@@ -128,10 +130,12 @@ fn hash(token: &str) -> Option<[u8; 32]> {
 }
 
 impl Accounts {
-    /// Makes a token that stands for an account for so many seconds.
+    /// Makes a token that stands for an account for so many seconds. [`AccountError::Outdated`] where the password was
+    /// changed after it was proved.
     pub async fn give_token(
         &self,
         account: &BareJid,
+        epoch: Epoch,
         scopes: Scopes,
         seconds: u32,
     ) -> Result<Token, AccountError> {
@@ -145,7 +149,7 @@ impl Accounts {
         };
         let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         let db = &self.inner.db;
-        store::add_token(db, account, hash, row.clone(), TOKENS_PER_ACCOUNT_MAX).await?;
+        store::add_token(db, account, epoch, hash, row.clone(), TOKENS_PER_ACCOUNT_MAX).await?;
         Ok(Token { text, row })
     }
 

@@ -4,11 +4,9 @@
 /// Sections and keys to come; a whole section has no key.
 pub(super) const PLANNED: &[(&str, Option<&str>)] = &[
     ("listen", Some("s2s")),
-    ("listen", Some("component")),
     ("tls", Some("acme")),
     ("cluster", None),
     ("external", None),
-    ("component", None),
 ];
 
 /// Whether a key is one of them.

@@ -12,7 +12,7 @@ section! {
 
         /// Bytes of one stanza after login. RFC 6120 section 13.12 demands at least 10000. (row 5)
         pub stanza_bytes_max: usize = 262_144, in 10_000..=16_777_216;
-        /// Bytes of one element before login. (rows 5 and 7)
+        /// Bytes of one element before login, with the white space before it. (rows 5 and 7)
         pub stanza_bytes_before_login_max: usize = 10_240, in 10_000..=262_144;
         /// Elements inside one another in a stanza. (row 6)
         pub depth_max: usize = 64, in 8..=256;
@@ -20,9 +20,10 @@ section! {
         pub attributes_max: usize = 64, in 16..=1_024;
         /// Bytes of the name of an element or attribute. (row 5)
         pub name_bytes_max: usize = 256, in 64..=4_096;
-        /// Namespace declarations in one stanza. (row 5)
-        pub namespaces_max: usize = 64, in 16..=1_024;
-        /// Elements directly inside one element. (row 5)
+        /// Namespace declarations in one stanza, wherever they stand. The offer of a video call has more than a hundred.
+        /// (row 5)
+        pub namespaces_max: usize = 1_024, in 16..=16_384;
+        /// Elements inside one stanza, at every level. (row 5)
         pub children_max: usize = 4_096, in 64..=65_536;
         /// Bytes of a stream's opening tag. (row 5)
         pub header_bytes_max: usize = 4_096, in 1_024..=65_536;
@@ -51,11 +52,11 @@ section! {
 
         /// Failed logins on one stream before it is closed. (row 10)
         pub sasl_tries_per_stream_max: u32 = 3, in 1..=100;
-        /// Failed logins an address has free. (row 10)
+        /// Wrong passwords an address has free. What fails before a password is looked at does not count. (row 10)
         pub login_failures_burst: u32 = 10, in 1..=10_000;
         /// Seconds until an address has one more free. (row 10)
         pub login_failure_refill_seconds: u64 = 10, in 1..=3_600;
-        /// Failed logins an account has free, wherever they come from, before the next one from an address that it is not
+        /// Wrong passwords an account has free, wherever they come from, before the next one from an address that it is not
         /// known at waits. (row 10)
         pub account_failures_burst: u32 = 5, in 1..=10_000;
         /// The longest that such a login waits, in seconds.
@@ -78,6 +79,8 @@ section! {
         pub resources_per_account_max: usize = 10, in 1..=1_000;
         /// Bytes waiting to be written to one client. (row 29)
         pub outbox_bytes_max: usize = 1_048_576, in 65_536..=268_435_456;
+        /// Bytes waiting to be written to one external component.
+        pub component_outbox_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
         /// Seconds a client may leave them unread before it is closed. (row 29)
         pub slow_reader_seconds_max: u64 = 60, in 1..=3_600;
         /// Stanzas of one client that may wait for the database; further ones are not read until then.
@@ -125,6 +128,7 @@ impl Limits {
             guest_rate_percent: 100,
             resources_per_account_max: MANY,
             outbox_bytes_max: 268_435_456,
+            component_outbox_bytes_max: 1_073_741_824,
             slow_reader_seconds_max: 3_600,
             pending_commits_per_stream_max: 10_000,
             roster_items_max: MANY,

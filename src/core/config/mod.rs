@@ -4,6 +4,7 @@
 //! that come the checks, the hints in messages and the sample file. Nothing that is not read is accepted. A module of
 //! kim-xep declares its own section the same way and hands a [`Schema`] of it to [`Config::load`].
 
+mod components;
 mod error;
 mod in_force;
 mod later;
@@ -22,6 +23,7 @@ mod web;
 
 use std::path::PathBuf;
 
+pub use components::{ComponentSection, ComponentSettings, Secret};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
@@ -33,7 +35,7 @@ pub use sections::{C2s, Contact, Http, Listen, Registration, Rooms, Server, Stor
 pub use sources::{DEFAULT_FILE, Sources, variable};
 pub use types::{Domain, RoomName, StorageUrl, Uri};
 pub use value::{Choice, Value, Wrong, read_text, toml_text, written};
-pub use web::{Network, UploadsUrl, WebOrigin};
+pub use web::{Network, ProxyHeader, UploadsUrl, WebOrigin};
 
 use error::nearest;
 use raw::{RawConfig, RawSection};
@@ -59,6 +61,8 @@ pub struct Config {
     pub http: Http,
     /// `[contact]`
     pub contact: Contact,
+    /// Each `[[component]]`.
+    pub components: Vec<ComponentSettings>,
     /// `[limits]`, as written; go by [`Limits::effective`].
     pub limits: Limits,
     /// The sections of the modules.
@@ -79,6 +83,7 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<C2s>("c2s"),
         Schema::core::<Http>("http"),
         Schema::core::<Contact>("contact"),
+        Schema::repeated::<ComponentSection>("component"),
         Schema::core::<Limits>("limits"),
     ]
 }
@@ -103,6 +108,13 @@ impl Config {
             c2s: take(&raw, "c2s", &empty),
             http: take(&raw, "http", &empty),
             contact: take(&raw, "contact", &empty),
+            components: raw
+                .repeated
+                .get("component")
+                .into_iter()
+                .flatten()
+                .filter_map(|section| ComponentSettings::read(section, &mut errors))
+                .collect(),
             limits: take(&raw, "limits", &empty),
             modules: ModuleSections::default(),
             file: sources.path().map(PathBuf::from),
@@ -125,6 +137,21 @@ impl Config {
         }
         config.modules = ModuleSections::new(modules, &mut raw);
         Ok(config)
+    }
+
+    /// The domains of guests, whether they are let in at present or not.
+    pub fn guest_domains(&self) -> Vec<String> {
+        let domains = self.server.domains.iter().map(|domain| domain.to_string());
+        let guests = domains.map(|domain| format!("guest.{domain}"));
+        guests
+            .filter(|guest| {
+                !self
+                    .server
+                    .domains
+                    .iter()
+                    .any(|domain| **domain == *guest.as_str())
+            })
+            .collect()
     }
 
     /// The first domain.
@@ -172,6 +199,18 @@ impl Config {
 
     /// What is wrong only together.
     fn check_together(&self, raw: &RawConfig, errors: &mut Vec<ConfigError>) {
+        for (at, component) in self.components.iter().enumerate() {
+            let twin = self
+                .components
+                .iter()
+                .take(at)
+                .any(|other| other.jid == component.jid);
+            let raw = raw.repeated.get("component").and_then(|all| all.get(at));
+            if let (true, Some(origin)) = (twin, raw.and_then(|section| section.origin.clone())) {
+                let problem = format!("there is another [[component]] with jid \"{}\"", component.jid);
+                errors.push(ConfigError::new(origin, problem));
+            }
+        }
         let mut wrong = |section: &str, key: &str, problem: &str| {
             if let Some(located) = raw
                 .sections
@@ -279,9 +318,40 @@ fn check(raw: &RawConfig, modules: &[Schema], errors: &mut Vec<ConfigError>) {
         };
         errors.push(ConfigError::new(located.origin.clone(), problem));
     }
+    for (name, section) in raw
+        .repeated
+        .iter()
+        .flat_map(|(name, all)| all.iter().map(move |one| (name, one)))
+    {
+        match schemas.iter().find(|schema| schema.name == name) {
+            Some(schema) if schema.is_repeated => errors.extend(schema.check(section, &schemas)),
+            known => {
+                let problem = match known {
+                    Some(_) => format!("[{name}] may stand once only; write [{name}] instead of [[{name}]]"),
+                    None => format!("unknown section [[{name}]]"),
+                };
+                errors.extend(
+                    section
+                        .origin
+                        .clone()
+                        .map(|origin| ConfigError::new(origin, problem)),
+                );
+            }
+        }
+    }
     for (name, section) in &raw.sections {
         if let Some(schema) = schemas.iter().find(|schema| schema.name == name) {
-            errors.extend(schema.check(section, &schemas));
+            if schema.is_repeated {
+                let problem = format!("[{name}] may stand several times in the file; write [[{name}]]");
+                errors.extend(
+                    section
+                        .origin
+                        .clone()
+                        .map(|origin| ConfigError::new(origin, problem)),
+                );
+            } else {
+                errors.extend(schema.check(section, &schemas));
+            }
             continue;
         }
         let hint = if later::is_planned_section(name) {

@@ -62,6 +62,8 @@ pub struct RawSection {
 pub struct RawConfig {
     /// The sections by name.
     pub sections: BTreeMap<String, RawSection>,
+    /// Sections in double brackets, which may stand several times.
+    pub repeated: BTreeMap<String, Vec<RawSection>>,
     /// Keys that stand before the first section.
     pub loose: BTreeMap<String, Located>,
 }
@@ -100,17 +102,20 @@ impl RawConfig {
             let origin = places.at(&name);
             match value.into_inner() {
                 DeValue::Table(table) => {
-                    let keys = table
-                        .into_iter()
-                        .map(|(key, value)| (key.get_ref().to_string(), places.located(&key, value)))
-                        .collect();
-                    config.sections.insert(
-                        name.into_inner().into_owned(),
-                        RawSection {
-                            keys,
-                            origin: Some(origin),
-                        },
-                    );
+                    let section = places.section(table, origin);
+                    config.sections.insert(name.into_inner().into_owned(), section);
+                }
+                DeValue::Array(items) if is_sections(&items) => {
+                    let sections = items.into_iter().filter_map(|item| {
+                        let origin = places.at(&item);
+                        match item.into_inner() {
+                            DeValue::Table(table) => Some(places.section(table, origin)),
+                            _ => None,
+                        }
+                    });
+                    config
+                        .repeated
+                        .insert(name.into_inner().into_owned(), sections.collect());
                 }
                 other => {
                     let located = places.located(&name, Spanned::new(name.span(), other));
@@ -120,6 +125,14 @@ impl RawConfig {
         }
         config
     }
+}
+
+/// Whether a list is made of sections in double brackets.
+fn is_sections(items: &[Spanned<DeValue<'_>>]) -> bool {
+    !items.is_empty()
+        && items
+            .iter()
+            .all(|item| matches!(item.get_ref(), DeValue::Table(_)))
 }
 
 /// `"name"`, unless the quotes are already there.
@@ -152,6 +165,16 @@ impl Places<'_> {
 
     fn at<T>(&self, spanned: &Spanned<T>) -> Origin {
         self.origin(self.line(spanned.span().start))
+    }
+
+    fn section(&self, table: DeTable<'_>, origin: Origin) -> RawSection {
+        let keys = table.into_iter();
+        RawSection {
+            keys: keys
+                .map(|(key, value)| (key.get_ref().to_string(), self.located(&key, value)))
+                .collect(),
+            origin: Some(origin),
+        }
     }
 
     /// A value with its place: the key's for the value itself, its own for each item of a list.

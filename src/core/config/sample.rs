@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::section::{Field, Schema};
+use super::section::{ENABLED, Field, Schema};
 use super::{core_schemas, sources};
 
 /// Columns of the sample's comments.
@@ -28,15 +28,28 @@ pub fn sample(modules: &[Schema]) -> String {
         for line in schema.docs {
             comment(&mut text, line.trim());
         }
-        let _ = writeln!(text, "[{}]", schema.name);
+        let _ = match schema.is_repeated {
+            true => writeln!(text, "# [[{}]]", schema.name),
+            false => writeln!(text, "[{}]", schema.name),
+        };
+        let needed_by = modules
+            .iter()
+            .filter(|module| module.needs.contains(&schema.name));
+        let needed_by: Vec<_> = needed_by.map(|module| module.name).collect();
         for field in schema.fields() {
-            write_field(&mut text, &field);
+            let is_switch = schema.is_module && field.name == ENABLED;
+            let note = match needed_by.as_slice() {
+                users @ [_, ..] if is_switch => format!("Needed by {}.", users.join(", ")),
+                _ => String::new(),
+            };
+            write_field(&mut text, &field, &note);
         }
     }
     text
 }
 
-fn write_field(text: &mut String, field: &Field) {
+/// Writes a key, and behind its documentation what else is to be said of it.
+fn write_field(text: &mut String, field: &Field, note: &str) {
     let mut docs = field
         .docs
         .iter()
@@ -45,6 +58,9 @@ fn write_field(text: &mut String, field: &Field) {
         .join(" ");
     if let Some(range) = &field.range {
         let _ = write!(docs, " {} to {}.", range.start(), range.end());
+    }
+    if !note.is_empty() {
+        let _ = write!(docs, " {note}");
     }
     comment(text, &docs);
     let _ = match (&field.default, field.example) {

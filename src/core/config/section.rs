@@ -58,15 +58,28 @@ pub struct Schema {
     pub docs: &'static [&'static str],
     /// Whether it belongs to a module, and so has the key `enabled`.
     pub is_module: bool,
+    /// The modules that it needs.
+    pub needs: &'static [&'static str],
+    /// Whether it stands in double brackets, as often as there is something to say.
+    pub is_repeated: bool,
     pub(super) fields: fn() -> Vec<Field>,
     pub(super) check: fn(&mut SectionReader<'_>),
 }
 
 impl Schema {
     /// The section of a module: `T`'s keys and `enabled`.
-    pub fn module<T: Section>(name: &'static str) -> Schema {
+    pub fn module<T: Section>(name: &'static str, needs: &'static [&'static str]) -> Schema {
         Schema {
             is_module: true,
+            needs,
+            ..Schema::core::<T>(name)
+        }
+    }
+
+    /// A section in double brackets.
+    pub(super) fn repeated<T: Section>(name: &'static str) -> Schema {
+        Schema {
+            is_repeated: true,
             ..Schema::core::<T>(name)
         }
     }
@@ -79,6 +92,8 @@ impl Schema {
             name,
             docs: T::DOCS,
             is_module: false,
+            needs: &[],
+            is_repeated: false,
             fields: T::fields,
             check,
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::types::{Domain, RoomName, StorageUrl, Uri};
-use super::web::{Network, UploadsUrl, WebOrigin};
+use super::web::{Network, ProxyHeader, UploadsUrl, WebOrigin};
 use crate::jid::BareJid;
 use crate::section;
 
@@ -30,9 +30,15 @@ section! {
         /// For browsers, and clients that get nothing else through: HTTPS with WebSocket, BOSH and uploads. An address that
         /// "c2s_tls" has too serves both, told apart by ALPN: port 443 is enough for everything.
         pub https: Vec<SocketAddr> = vec![any_address(5443)];
-        /// The same without TLS, for a reverse proxy on this machine or in [http] trusted_proxies; health and metrics are
-        /// only here, so it should not face the world.
+        /// The same without TLS, for a reverse proxy on this machine or in [http] trusted_proxies. It should not face the
+        /// world.
         pub http: Vec<SocketAddr> = vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 5280))];
+        /// For monitoring: /health/live, /health/ready and /metrics without TLS, and nothing else, for anybody who can
+        /// connect. While it is empty, "http" answers them to the networks in [http] metrics_from.
+        pub metrics: Vec<SocketAddr> = Vec::new();
+        /// For external components (XEP-0114). The protocol has no encryption, so this should not face the world. Nothing
+        /// listens there while there is no [[component]].
+        pub component: Vec<SocketAddr> = vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 5347))];
         /// Where the web part is reached from outside: what links to uploads and rooms begin with. Not set: https, the main
         /// domain and the port of "https".
         pub public_url: Option<WebOrigin> = None, example r#""https://chat.example.org""#;
@@ -102,14 +108,23 @@ section! {
 section! {
     /// HTTP: WebSocket (RFC 7395), BOSH (XEP-0124), uploads.
     pub struct Http {
-        /// Proxies that are believed when they say for whom they ask (X-Forwarded-For, Forwarded, the PROXY protocol): addresses
-        /// and networks. From anybody else such words are ignored.
+        /// Proxies that are believed when they name their client (see proxy_header and proxy_protocol): addresses and
+        /// networks. From anybody else such headers are ignored. They must pass the Host header on unchanged.
         pub trusted_proxies: Vec<Network> = Vec::new();
+        /// The header in which trusted proxies name their client. "x-forwarded-for": the address in X-Forwarded-For, the
+        /// scheme in X-Forwarded-Proto. "forwarded": both in Forwarded (RFC 7239). Clients can send the other one too, so it
+        /// is ignored: choose the one that your proxy sets.
+        pub proxy_header: ProxyHeader = ProxyHeader::XForwardedFor;
         /// Connections of trusted proxies begin with the PROXY protocol (version 1 or 2), on "http" and "https".
         pub proxy_protocol: bool = false;
-        /// Web pages that may open a WebSocket beside our own: their origins, such as "https://chat.example.org". ["*"]
-        /// lets every page do it.
+        /// Web pages that may connect (WebSocket, BOSH), sign in and register here beside our own: their origins, such as
+        /// "https://chat.example.org". ["*"] allows every page. What needs a token or a secret address (the rest of the API,
+        /// files) is open to every page.
         pub origins: Vec<String> = Vec::new();
+        /// Networks that may read /health/live, /health/ready and /metrics on "http", unless [listen] metrics is set. A trusted
+        /// proxy never may, nor may a request that shows signs of a proxy or that asks for a host by another name than
+        /// localhost or an IP address. Empty: nobody may.
+        pub metrics_from: Vec<Network> = Network::loopback();
         /// Seconds after which a silent WebSocket is asked whether it is still there; after as many again without an answer it
         /// is closed.
         pub websocket_ping_seconds: u64 = 50, in 5..=3_600;

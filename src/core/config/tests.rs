@@ -17,8 +17,8 @@ section! {
 
 fn modules() -> Vec<Schema> {
     vec![
-        Schema::module::<Archive>("xep0313_mam"),
-        Schema::module::<NoSettings>("xep0199_ping"),
+        Schema::module::<Archive>("xep0313_mam", &[]),
+        Schema::module::<NoSettings>("xep0199_ping", &[]),
     ]
 }
 
@@ -90,6 +90,27 @@ fn a_file_sets_what_it_names_and_nothing_else() {
     );
     assert!(config.modules.is_enabled("xep0313_mam"));
     assert!(!config.modules.is_enabled("xep0199_ping"));
+}
+
+#[test]
+fn each_component_has_a_section_of_its_own() {
+    let section = |name: &str| format!("[[component]]\njid = \"{name}.localhost\"\nsecret = \"of {name}\"\n");
+    let config = load(text(&(section("irc") + &section("sip")))).unwrap();
+    let told: Vec<(&str, &str)> = config
+        .components
+        .iter()
+        .map(|component| (&*component.jid, component.secret.expose()))
+        .collect();
+    assert_eq!(told, [("irc.localhost", "of irc"), ("sip.localhost", "of sip")]);
+    assert!(
+        !format!("{config:?}").contains("of irc"),
+        "a secret is never shown"
+    );
+    let twice = load(text(&(section("irc") + &section("irc")))).unwrap_err();
+    assert_eq!(
+        twice.to_string(),
+        "kim.toml:4: there is another [[component]] with jid \"irc.localhost\""
+    );
 }
 
 #[test]
@@ -258,7 +279,23 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
         ),
         (
             "[[limits]]\n",
-            r#"kim.toml:1: "limits" is a section; write [limits] and its keys below it"#,
+            "kim.toml:1: [limits] may stand once only; write [limits] instead of [[limits]]",
+        ),
+        (
+            "[component]\njid = \"irc.localhost\"\n",
+            "kim.toml:1: [component] may stand several times in the file; write [[component]]",
+        ),
+        (
+            "[[component]]\njid = \"irc.localhost\"\n",
+            "kim.toml:1: [[component]] needs \"secret\"",
+        ),
+        (
+            "[[component]]\njid = \"irc.localhost\"\nsecret = \"\"\n",
+            "kim.toml:3: \"secret\" in [component] must be a text that is not empty, not an empty one",
+        ),
+        (
+            "[[components]]\njid = \"irc.localhost\"\n",
+            "kim.toml:1: unknown section [[components]]",
         ),
         (
             "[server]\nurl = \"x\"\n",

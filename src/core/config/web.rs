@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::raw::Located;
-use super::value::{Value, Wrong, read_text, toml_text, written};
+use super::value::{Choice, Value, Wrong, read_text, toml_text, written};
 
 /// An address, or all that begin with the same bits: `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,14 @@ impl Network {
         let most = if base.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(most);
         (bits <= most).then_some(Network { base, bits })
+    }
+
+    /// All addresses of the machine itself.
+    pub fn loopback() -> Vec<Network> {
+        ["127.0.0.0/8", "::1"]
+            .into_iter()
+            .filter_map(Network::parse)
+            .collect()
     }
 
     /// Whether an address is in it.
@@ -63,6 +71,26 @@ impl Value for Network {
 
     fn toml(&self) -> Option<String> {
         Some(toml_text(&self.to_string()))
+    }
+}
+
+/// The header in which proxies name their client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl Choice for ProxyHeader {
+    const ALL: &'static [ProxyHeader] = &[ProxyHeader::XForwardedFor, ProxyHeader::Forwarded];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            ProxyHeader::XForwardedFor => "x-forwarded-for",
+            ProxyHeader::Forwarded => "forwarded",
+        }
     }
 }
 

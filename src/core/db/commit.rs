@@ -4,6 +4,7 @@ use super::connect::Target;
 use super::error::{DbError, Remedy};
 use super::query::Query;
 use super::queue::{Entry, Queue, run_caught};
+use super::scrub::{Scrubber, Traces};
 use super::tx::{Conn, Tx};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -57,6 +58,9 @@ pub(super) struct Committer {
     counters: Arc<Counters>,
     /// How long a lost connection is tried again.
     patience: Duration,
+    scrubber: Arc<Scrubber>,
+    /// What the transaction that is being committed deleted.
+    traces: Vec<Traces>,
     tx: Option<Tx>,
 }
 
@@ -67,12 +71,15 @@ impl Committer {
         queue: Arc<Queue>,
         counters: Arc<Counters>,
         patience: Duration,
+        scrubber: Arc<Scrubber>,
     ) -> Committer {
         Committer {
             target,
             queue,
             counters,
             patience,
+            scrubber,
+            traces: Vec::new(),
             tx: Some(Tx::new(conn)),
         }
     }
@@ -82,7 +89,11 @@ impl Committer {
         while let Some(batch) = self.queue.take().await {
             let rows = batch.iter().map(|entry| entry.rows()).sum();
             let bytes = batch.iter().map(|entry| entry.bytes()).sum();
-            self.settle(batch).await;
+            {
+                let scrubber = self.scrubber.clone();
+                let _turn = scrubber.commit_turn().await;
+                self.settle(batch).await;
+            }
             self.queue.release(rows, bytes);
         }
         if let Some(tx) = self.tx.take() {
@@ -100,7 +111,12 @@ impl Committer {
         let mut parts: Vec<Part> = vec![whole];
         while let Some(mut part) = parts.pop() {
             match self.commit_part(&mut part).await {
-                Ok(()) => self.resolve(part, &Ok(())),
+                Ok(()) => {
+                    for traces in self.traces.drain(..) {
+                        self.scrubber.later(traces);
+                    }
+                    self.resolve(part, &Ok(()));
+                }
                 Err(error) if error.remedy() == Remedy::Isolate => match halve(&mut part) {
                     Some(second) => {
                         parts.push(second);
@@ -182,6 +198,7 @@ impl Committer {
                 return Err(error.into());
             }
         };
+        self.traces = std::mem::take(&mut tx.traces);
         match commit(&mut tx).await {
             Ok(()) => {
                 self.tx = Some(tx);
@@ -271,6 +288,7 @@ async fn in_time<T>(work: impl Future<Output = Result<T, DbError>>) -> Result<T,
 /// Runs all items in one transaction, up to but without COMMIT; returns PostgreSQL's id of the transaction.
 async fn statements(tx: &mut Tx, part: &mut Part) -> Result<Option<String>, DbError> {
     tx.failed = None;
+    tx.traces.clear();
     let id = begin(&mut tx.conn).await?;
     for item in part.iter_mut() {
         item.refusal = None;

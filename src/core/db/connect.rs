@@ -3,7 +3,9 @@
 use super::error::DbError;
 use super::tx::{Conn, both};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, SqliteConnection, SqlitePool};
 use std::path::Path;
 use std::str::FromStr;
@@ -89,6 +91,11 @@ impl Target {
         }
     }
 
+    /// Whether it ends with the process, so that nothing of it lies on a disk.
+    pub(super) fn is_memory(&self) -> bool {
+        matches!(self, Target::Lite(options) if is_memory(options))
+    }
+
     /// Prepares what must be there before the first connection.
     pub(super) fn prepare(&self) -> Result<(), DbError> {
         match self {
@@ -112,7 +119,13 @@ impl Target {
     async fn connect_writer_untimed(&self) -> Result<Conn, DbError> {
         match self {
             Target::Lite(options) => {
-                let conn = SqliteConnection::connect_with(options)
+                let mut options = options.as_ref().clone();
+                // A new file can give free pages back in small steps; one from before has to be written anew for that. To
+                // ask for it takes the right to write, so it is asked for once.
+                if !is_memory(&options) && is_empty(options.get_filename()) {
+                    options = options.auto_vacuum(SqliteAutoVacuum::Incremental);
+                }
+                let conn = SqliteConnection::connect_with(&options)
                     .await
                     .map_err(|e| self.explain(&e))?;
                 Ok(Conn::Lite(conn))
@@ -224,8 +237,8 @@ fn file(path: &str) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", LITE_WAL_BYTES_KEPT)
-        // Deleted rows are overwritten with zeros where that costs no further page.
-        .pragma("secure_delete", "FAST")
+        // Deleted rows are overwritten with zeros, and so are the pages that they leave.
+        .pragma("secure_delete", "ON")
 }
 
 /// A database in memory that all connections of one `Db` share and nobody else sees. The `memdb` file system keeps
@@ -246,6 +259,10 @@ fn is_memory(options: &SqliteConnectOptions) -> bool {
         .get_filename()
         .to_str()
         .is_some_and(|name| name.starts_with("/kim-memory-"))
+}
+
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
 }
 
 /// Makes the file, readable by nobody else, before SQLite would make it with the umask's permissions. The log and

@@ -13,6 +13,7 @@ mod query;
 mod queue;
 mod read;
 mod schema;
+mod scrub;
 mod secret;
 mod ticket;
 mod tx;
@@ -27,6 +28,7 @@ pub use migrate::Migration;
 pub use query::{Column, Query, Row, Value};
 pub use queue::{InsertFn, Sink, SinkRow};
 pub use schema::CORE_MIGRATIONS;
+pub use scrub::Traces;
 pub use secret::SECRET_BYTES;
 pub use ticket::{Promise, Ticket};
 pub use tx::{STATEMENT_ROWS_MAX, Tx};
@@ -35,6 +37,7 @@ pub use unit::Unit;
 use commit::{Committer, Counters};
 use connect::{Pool, Target};
 use queue::{Queue, QueueLimits};
+use scrub::Scrubber;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -90,12 +93,19 @@ pub struct DbStats {
     pub reachable: bool,
 }
 
+/// Rows that are over and deleted in one transaction.
+const CLEARED_ROWS_MAX: u32 = 500;
+/// Free pages that are given back in one transaction, a megabyte, and the pause before the next.
+const GIVEN_PAGES_MAX: u32 = 256;
+const GIVEN_PAUSE: Duration = Duration::from_millis(50);
+
 struct Inner {
     pool: Pool,
     target: Target,
     queue: Arc<Queue>,
     counters: Arc<Counters>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    scrubber: Arc<Scrubber>,
     read_connections_max: u32,
 }
 
@@ -131,7 +141,15 @@ impl Db {
         }));
         let counters = Arc::new(Counters::default());
         let patience = Duration::from_secs(options.reconnect_seconds_max);
-        let committer = Committer::new(target.clone(), conn, queue.clone(), counters.clone(), patience);
+        let scrubber = Arc::new(Scrubber::new(target.clone()));
+        let committer = Committer::new(
+            target.clone(),
+            conn,
+            queue.clone(),
+            counters.clone(),
+            patience,
+            scrubber.clone(),
+        );
         let committer = Mutex::new(Some(tokio::spawn(committer.run())));
         let pool = target.pool(options.read_connections_max);
         let read_connections_max = options.read_connections_max;
@@ -142,6 +160,7 @@ impl Db {
                 queue,
                 counters,
                 committer,
+                scrubber,
                 read_connections_max,
             }),
         })
@@ -202,6 +221,38 @@ impl Db {
         self.inner.queue.put_job(job, Box::new(|_| ()))
     }
 
+    /// Deletes what is over, a page of rows in each transaction so that others write between two of them; tells how many
+    /// rows. `sql` is a `DELETE` that takes the time as `$1` and the most rows as `$2`.
+    pub async fn clear_away(&self, sql: &'static str, now: i64) -> Result<u64, DbError> {
+        let mut cleared = 0;
+        loop {
+            let deleted = self
+                .execute(Query::new(sql).bind(now).bind(CLEARED_ROWS_MAX))
+                .await?;
+            cleared += deleted;
+            if deleted < u64::from(CLEARED_ROWS_MAX) {
+                return Ok(cleared);
+            }
+        }
+    }
+
+    /// Sees to it that deleted rows leave no traces in the database's files; when this returns, they are gone. A job says
+    /// what it deletes by [`Tx::leaves`], and then it is seen to soon after the commit.
+    pub async fn scrub(&self, traces: Traces) -> Result<(), DbError> {
+        self.inner.scrubber.now_with(traces).await
+    }
+
+    /// Gives free pages of SQLite's file back to the disk in small steps; tells how many pages.
+    pub async fn give_back_space(&self) -> Result<u64, DbError> {
+        self.inner.scrubber.give_back(GIVEN_PAGES_MAX, GIVEN_PAUSE).await
+    }
+
+    /// Writes SQLite's file anew, without the space that deleted rows left; on PostgreSQL it is a plain VACUUM. Who writes
+    /// waits until it is done. Tells by how many bytes the file became smaller.
+    pub async fn compact(&self) -> Result<u64, DbError> {
+        self.inner.scrubber.compact().await
+    }
+
     /// Figures since the start.
     pub fn stats(&self) -> DbStats {
         let (queued_rows, queued_bytes) = self.inner.queue.load();
@@ -229,6 +280,10 @@ impl Db {
         if let Some(committer) = committer {
             // It catches the panics of jobs; an error here means that the runtime is going down.
             let _ = committer.await;
+        }
+        // A command that removes an account and ends has no later.
+        if let Err(error) = self.inner.scrubber.close().await {
+            tracing::error!(event = "traces_not_removed", %error);
         }
         match &self.inner.pool {
             Pool::Lite(pool) => pool.close().await,

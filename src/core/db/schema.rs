@@ -24,4 +24,9 @@ pub const CORE_MIGRATIONS: &[Migration] = &[
         name: "0004_tokens",
         sql: include_str!("../../../migrations/0004_tokens.sql"),
     },
+    Migration {
+        room: "core",
+        name: "0005_epochs",
+        sql: include_str!("../../../migrations/0005_epochs.sql"),
+    },
 ];

@@ -2,6 +2,7 @@
 
 use super::error::DbError;
 use super::query::{Query, Row, RowOf, Value, lite_arguments, pg_arguments};
+use super::scrub::Traces;
 use sqlx::{AssertSqlSafe, PgConnection, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -92,6 +93,7 @@ pub struct Tx {
     pub(super) conn: Conn,
     pub(super) failed: Option<DbError>,
     pub(super) wrote: bool,
+    pub(super) traces: Vec<Traces>,
     shapes: HashMap<ShapeKey, Arc<str>>,
 }
 
@@ -101,6 +103,7 @@ impl Tx {
             conn,
             failed: None,
             wrote: false,
+            traces: Vec::new(),
             shapes: HashMap::new(),
         }
     }
@@ -110,6 +113,14 @@ impl Tx {
         self.wrote = true;
         let result = self.conn.execute(query).await;
         self.note(result)
+    }
+
+    /// Says that what this transaction deletes or overwrites must leave no traces in the database's files. It is seen to soon
+    /// after the commit, beside the commits that follow.
+    pub fn leaves(&mut self, traces: Traces) {
+        if !self.traces.contains(&traces) {
+            self.traces.push(traces);
+        }
     }
 
     /// Runs a query and returns all its rows. `RETURNING` works here.

@@ -2,9 +2,12 @@
 //!
 //! The only way to a [`Jid`] or [`BareJid`] is through a constructor that checks, so whoever holds one need not check again.
 
+mod lookalike;
 mod prepare;
 #[cfg(test)]
 mod tests;
+
+pub use lookalike::skeleton;
 
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;

@@ -207,10 +207,11 @@ pub(super) fn nickname_key(nick: &str) -> String {
         spaced.to_lowercase().nfkc().collect()
     };
     let mut key = fold(nick);
+    if nick.is_ascii() {
+        return key;
+    }
+    // A key that has become ASCII is not done: U+1D2C, which is no capital, becomes one.
     for _ in 1..ROUNDS_MAX {
-        if key.is_ascii() {
-            break;
-        }
         let again = fold(&key);
         if again == key {
             break;

@@ -353,6 +353,7 @@ fn nicknames_that_look_alike_are_alike() {
         ("\u{3a3}igma", "\u{3c3}igma"),
         ("\u{ff21}lice", "alice"),
         ("Richard \u{2163}", "richard iv"),
+        ("\u{1d2c}lice", "alice"),
     ] {
         assert_eq!(nickname_key(one), nickname_key(other), "{one} {other}");
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::cx::Outcome;
+use crate::cx::{Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError};
 use crate::events::Delivery;
 use crate::hook::Flow;
@@ -26,6 +26,8 @@ pub struct Redelivered;
 pub struct Missed {
     /// When it was received first.
     pub received: Timestamp,
+    /// The account's archive has it since then, so it is not lost, whatever becomes of this copy.
+    pub is_archived: bool,
 }
 
 impl Router {
@@ -37,21 +39,24 @@ impl Router {
         if let Some(error) = failure.clone() {
             tracing::error!(event = "commit_failed", %error);
             outcome.deliveries.clear();
-            if let Some((session, stanza)) = outcome.asked
+            if let Some((asker, stanza)) = outcome.asked.take()
                 && let Some(answer) = Fault::from(error).as_stanza_error().answer(&stanza)
             {
-                outcome.deliveries.push((session, Arc::new(answer)));
+                outcome.deliver(asker, Arc::new(answer));
             }
         }
         let received = outcome.received.unwrap_or_else(|| self.clock.now());
-        for (session, stanza) in outcome.deliveries {
-            self.deliver(session, stanza, received).await;
+        for (recipient, stanza) in outcome.deliveries {
+            match recipient {
+                Recipient::Session(session) => self.deliver(session, stanza, received).await,
+                Recipient::Component(component) => self.hand_over(&component, stanza, received).await,
+            }
         }
         if let Some(tally) = outcome.counted.as_ref().and_then(|session| session.tally()) {
             tally.count();
         }
-        if let Some(afterwards) = outcome.afterwards {
-            afterwards(failure.map_or(Ok(()), Err));
+        for afterwards in outcome.afterwards {
+            afterwards(failure.clone().map_or(Ok(()), Err));
         }
     }
 
@@ -111,6 +116,7 @@ impl Router {
                 cx.learn(Redelivered);
                 cx.learn(Missed {
                     received: parcel.received,
+                    is_archived: stanza.is_archived_by(&session.account),
                 });
                 cx.send(again);
             }

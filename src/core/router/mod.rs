@@ -1,14 +1,17 @@
-//! The router: what the house is made of, put together once and held by everyone. What it does is in three files:
-//! [`way`] takes a stanza from departure to arrival, [`delivery`] brings it to sessions once what must be stored is
-//! stored, [`sessions`] lets sessions come and go. `docs/architecture.md` walks one message through them.
+//! The router: what the house is made of, put together once and held by everyone. What it does is in four files:
+//! [`way`] takes a stanza from departure to arrival, [`outside`] lets stanzas in and out that no session of this server
+//! sends or gets, [`delivery`] brings them to their recipients once what must be stored is stored, [`sessions`] lets
+//! sessions come and go. `docs/architecture.md` walks one message through them.
 
 mod delivery;
 mod departed;
+mod outside;
 mod sessions;
 mod way;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use smallvec::SmallVec;
@@ -16,6 +19,7 @@ use smallvec::SmallVec;
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
+use crate::component::Components;
 use crate::config::{Config, Limits, LimitsInForce};
 use crate::cx::{Cx, Origin};
 use crate::db::Db;
@@ -28,32 +32,51 @@ use crate::session::{Session, Sessions};
 
 pub use delivery::{Missed, Redelivered};
 pub use departed::Departed;
+pub use sessions::NotStarted;
 pub use way::SENDS_MAX;
 
-/// What a domain served here is for.
+/// Where a stanza to a domain goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// Accounts live there.
+pub enum Destination {
+    /// To an account of this server, or to the server itself.
     Users,
-    /// Anonymous guests live there (XEP-0175).
+    /// To an anonymous guest of this server (XEP-0175).
     Guests,
-    /// The service with this name answers there.
+    /// To the service with this name, which a module of this server provides.
     Service(&'static str),
+    /// Out, to a program that is connected as a component (XEP-0114). It belongs to this server, but nothing that it says is
+    /// the server's own word.
+    Component,
+    /// Out, to another server.
+    Remote,
+}
+
+impl Destination {
+    /// Whether this server itself answers there.
+    pub fn is_served(self) -> bool {
+        match self {
+            Destination::Users | Destination::Guests | Destination::Service(_) => true,
+            Destination::Component | Destination::Remote => false,
+        }
+    }
 }
 
 /// The house at work. One for each process; everyone holds it in an `Arc`.
 pub struct Router {
     me: Weak<Router>,
     tables: Tables,
-    hosts: HashMap<String, Host>,
+    destinations: HashMap<String, Destination>,
+    components: Components,
     sessions: Sessions,
     accounts: Accounts,
+    db: Db,
     seals: Seals,
     cluster: Box<dyn Cluster>,
     clock: Clock,
     config: Arc<Config>,
     limits: LimitsInForce,
     departed: departed::Counters,
+    stopping: AtomicBool,
 }
 
 /// What a router is made of.
@@ -87,29 +110,66 @@ impl Router {
         };
         house.register_all(modules)?;
         tables.erasers.push(crate::seal::erase);
-        let mut hosts = HashMap::new();
+        let accounts = parts.accounts.clone();
+        let tokens = move || {
+            let accounts = accounts.clone();
+            Box::pin(async move { accounts.tidy_tokens().await }) as _
+        };
+        tables.tidiers.push(("accounts", Box::new(tokens)));
+        let mut destinations = HashMap::new();
         for domain in &parts.config.server.domains {
-            hosts.insert(domain.to_string(), Host::Users);
+            destinations.insert(domain.to_string(), Destination::Users);
             if parts.config.registration.guests {
-                hosts.insert(format!("guest.{domain}"), Host::Guests);
+                destinations.insert(format!("guest.{domain}"), Destination::Guests);
             }
             for name in &tables.services {
-                hosts.insert(format!("{name}.{domain}"), Host::Service(name));
+                destinations.insert(format!("{name}.{domain}"), Destination::Service(name));
+            }
+        }
+        let components = Components::of(&parts.config);
+        for component in components.iter() {
+            let domain = component.domain().to_owned();
+            if destinations.insert(domain, Destination::Component).is_some() {
+                return Err(Startup::Component(component.domain().to_owned()));
             }
         }
         Ok(Arc::new_cyclic(|me| Router {
             me: me.clone(),
             tables,
-            hosts,
+            destinations,
+            components,
             sessions: Sessions::default(),
             accounts: parts.accounts,
+            db: parts.db,
             seals: parts.seals,
             cluster: parts.cluster,
             clock: parts.clock,
             config: parts.config,
             limits,
             departed: departed::Counters::default(),
+            stopping: AtomicBool::new(false),
         }))
+    }
+
+    /// Notes that the server stops: from now on sessions end because of that, and their clients come back.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Deletes what is over, of everybody. To be called now and then; one module that fails keeps no other from it.
+    pub async fn tidy(&self) {
+        for (module, tidy) in &self.tables.tidiers {
+            match tidy().await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(event = "tidied", module, rows),
+                Err(error) => tracing::error!(event = "not_tidied", module, %error),
+            }
+        }
     }
 
     /// The sessions of this node.
@@ -120,6 +180,11 @@ impl Router {
     /// The accounts.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// The database, for those who look after it; rooms have their stores.
+    pub fn db(&self) -> &Db {
+        &self.db
     }
 
     /// What seals what people write.
@@ -157,9 +222,17 @@ impl Router {
         self.limits.replace(limits)
     }
 
-    /// What a domain is for, if it is served here.
-    pub fn host(&self, domain: &str) -> Option<Host> {
-        self.hosts.get(domain).copied()
+    /// Where a stanza to a domain goes.
+    pub fn destination(&self, domain: &str) -> Destination {
+        self.destinations
+            .get(domain)
+            .copied()
+            .unwrap_or(Destination::Remote)
+    }
+
+    /// The external components.
+    pub fn components(&self) -> &Components {
+        &self.components
     }
 
     /// The names of the services, each a subdomain of every domain where accounts live.
@@ -169,10 +242,11 @@ impl Router {
 
     /// The domain that a domain served here belongs to: `localhost` for `conference.localhost` and for itself.
     pub fn parent<'a>(&self, domain: &'a str) -> Option<&'a str> {
-        match self.host(domain)? {
-            Host::Users => Some(domain),
-            Host::Guests => domain.strip_prefix("guest."),
-            Host::Service(name) => domain.strip_prefix(name)?.strip_prefix('.'),
+        match self.destination(domain) {
+            Destination::Users => Some(domain),
+            Destination::Guests => domain.strip_prefix("guest."),
+            Destination::Service(name) => domain.strip_prefix(name)?.strip_prefix('.'),
+            Destination::Component | Destination::Remote => None,
         }
     }
 
@@ -220,9 +294,11 @@ impl Router {
     }
 
     fn cx_of(&self, session: &Arc<Session>) -> Option<Cx> {
-        self.me
-            .upgrade()
-            .map(|me| Cx::new(me, Origin::Session(session.clone())))
+        self.cx_from(Origin::Session(session.clone()))
+    }
+
+    fn cx_from(&self, origin: Origin) -> Option<Cx> {
+        self.me.upgrade().map(|me| Cx::new(me, origin))
     }
 
     /// Tells everyone who listens to an event, and gives their verdict.

@@ -2,21 +2,74 @@
 
 use std::sync::Arc;
 
+use crate::accounts::scram::Password;
+use crate::accounts::{AccountError, Epoch};
 use crate::error::{Fault, StreamCondition, StreamError};
 use crate::events::{
-    AccountRemoved, BeforeLogin, SessionEnded, SessionParked, SessionResumed, SessionStarted, Unbound,
+    AccountErased, AccountRemoved, BeforeLogin, SessionEnded, SessionParked, SessionResumed, SessionStarted,
+    Unbound,
 };
-use crate::jid::BareJid;
+use crate::jid::{BareJid, Jid};
 use crate::session::{Parcel, Session, TooManyResources};
 use crate::stanza::{Kind, MessageType, Stanza};
 
 use super::Router;
 use super::delivery::stamp_late;
 
+/// Why a session did not begin. Nothing of it is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// Its account has as many as it may have.
+    TooManyResources,
+    /// The password that let it in is not the account's any more, or the account is gone.
+    Outdated,
+    /// Whether it is could not be found out.
+    Unavailable,
+}
+
+impl From<TooManyResources> for NotStarted {
+    fn from(_: TooManyResources) -> NotStarted {
+        NotStarted::TooManyResources
+    }
+}
+
 impl Router {
     /// Registers a session under its full JID and tells the rooms. A session of the same full JID is ended with
     /// `conflict` (RFC 6120 §7.7.2.2).
     pub async fn start(&self, session: &Arc<Session>) -> Result<(), TooManyResources> {
+        self.add(session).await?;
+        self.tell_started(session).await;
+        Ok(())
+    }
+
+    /// The same for a session of an account that proved its password some time ago: only if that is still the password.
+    pub async fn start_proved(&self, session: &Arc<Session>, epoch: Epoch) -> Result<(), NotStarted> {
+        // Asked before, so that what was proved with an old password replaces nobody's session.
+        self.check_epoch(&session.account, epoch).await?;
+        self.add(session).await?;
+        // And behind it: a change that this does not see yet sees the session, and ends it.
+        if let Err(refused) = self.check_epoch(&session.account, epoch).await {
+            self.sessions.remove(session);
+            return Err(refused);
+        }
+        self.tell_started(session).await;
+        Ok(())
+    }
+
+    /// Whether what was proved of an account still holds.
+    pub async fn check_epoch(&self, account: &BareJid, epoch: Epoch) -> Result<(), NotStarted> {
+        match self.accounts.epoch(account).await {
+            Ok(now) if now == Some(epoch) => Ok(()),
+            Ok(_) => Err(NotStarted::Outdated),
+            Err(error) => {
+                tracing::error!(event = "epoch_unknown", %error);
+                Err(NotStarted::Unavailable)
+            }
+        }
+    }
+
+    /// Registers a session and ends the one that it replaces.
+    async fn add(&self, session: &Arc<Session>) -> Result<(), TooManyResources> {
         let resources_max = self.limits.now().resources_per_account_max;
         let replaced = match self.sessions.add(session, resources_max) {
             Ok(replaced) => replaced,
@@ -32,6 +85,10 @@ impl Router {
             replaced.close(StreamCondition::Conflict);
             self.tell_ended(&replaced).await;
         }
+        Ok(())
+    }
+
+    async fn tell_started(&self, session: &Arc<Session>) {
         self.cluster.announce(session);
         if let Some(mut cx) = self.cx_of(session) {
             let started = self
@@ -44,6 +101,23 @@ impl Router {
                 .await;
             self.log_fault("session_start_failed", started.err());
             self.finish(cx).await;
+        }
+    }
+
+    /// Gives an account another password. Its sessions end, but for the one that asked; its tokens are void; streams that
+    /// have proved the old password and are not bound yet are refused when they bind.
+    pub async fn change_password(
+        &self,
+        account: &BareJid,
+        password: &Password,
+        asked_by: Option<&Jid>,
+    ) -> Result<(), AccountError> {
+        self.accounts.set_password(account, password).await?;
+        // Sessions that are registered from here on were compared with the new password.
+        for session in self.sessions.of(account) {
+            if asked_by != Some(&session.jid) {
+                session.close(StreamError::new(StreamCondition::Reset).text("the password was changed"));
+            }
         }
         Ok(())
     }
@@ -204,12 +278,25 @@ impl Router {
         )
         .await?;
         self.finish(cx).await;
-        let sessions = self.sessions.all_of(account);
+        let mut sessions = self.sessions.all_of(account);
         for session in &sessions {
             self.leave(session).await;
         }
         self.accounts.delete(account, &self.tables.erasers).await?;
+        // One that was bound meanwhile. From here on none is.
+        for session in self.sessions.all_of(account) {
+            self.leave(&session).await;
+            sessions.push(session);
+        }
         self.seals.forget(account.as_str());
+        if let Some(mut cx) = self.cx() {
+            let mut erased = AccountErased {
+                account: account.clone(),
+            };
+            let told = self.raise(&mut erased, &mut cx).await;
+            self.log_fault("account_end_unheard", told.err());
+            self.finish(cx).await;
+        }
         Ok(sessions)
     }
 }

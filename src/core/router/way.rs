@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::cx::{Cx, Origin, Outcome};
+use crate::cx::{Cx, Origin, Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
-use crate::events::{Answer, Arrival, Bounce, Departure, Nonza, ServiceArrival, Undelivered, Verdict};
+use crate::events::{
+    Answer, Arrival, Bounce, Departure, NoSuchAccount, Nonza, ServiceArrival, Undelivered, Verdict,
+};
 use crate::hook::Flow;
 use crate::jid::{BareJid, Jid};
 use crate::module::{At, Reply, Request};
@@ -15,7 +17,7 @@ use crate::session::Session;
 use crate::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::wire::Element;
 
-use super::{Host, Router};
+use super::{Destination, Missed, Router};
 
 /// The most stanzas that one stanza may cause. It bounds loops between rooms; a presence broadcast to the largest
 /// roster stays well below.
@@ -23,18 +25,16 @@ pub const SENDS_MAX: usize = 50_000;
 
 impl Router {
     /// Takes a stanza that a session sent, runs it through the house, and says what may leave once the commits
-    /// are done. The `from` is checked and stamped here, so no room ever sees a forged one (RFC 6120 §8.1.2.1).
+    /// are done. The `from` is checked and stamped here, so no module ever sees a forged one (RFC 6120 §8.1.2.1): another
+    /// account's address ends the stream; another resource of the same account is overwritten, because clients that
+    /// resume a session under a new resource go on using the new one.
     pub async fn depart(&self, session: &Arc<Session>, mut stanza: Stanza) -> Outcome {
         let Some(mut cx) = self.cx_of(session) else {
             return Outcome::default();
         };
         cx.outcome = Outcome::of_stanza(session);
         self.departed.count(&stanza.kind);
-        let honest = stanza
-            .from
-            .as_ref()
-            .is_none_or(|from| *from == session.jid || *from == *session.account);
-        if !honest {
+        if !session.may_speak_as(stanza.from.as_ref()) {
             cx.outcome.closing = Some(StreamCondition::InvalidFrom.into());
             return cx.outcome;
         }
@@ -61,10 +61,16 @@ impl Router {
                 self.refuse(&departure.stanza, fault, &mut cx).await;
             }
         }
+        self.settle(cx, Recipient::Session(session.clone()), asked).await
+    }
+
+    /// Routes what the hooks requested and starts the commits. Should they fail, `asker` hears of it instead of what the
+    /// stanza would have caused.
+    pub(super) async fn settle(&self, mut cx: Cx, asker: Recipient, asked: Stanza) -> Outcome {
         self.drain(&mut cx).await;
         cx.flush();
         if !cx.outcome.is_settled() {
-            cx.outcome.asked = Some((session.clone(), asked));
+            cx.outcome.asked = Some((asker, asked));
             cx.outcome.hurry();
         }
         cx.outcome
@@ -97,15 +103,19 @@ impl Router {
         cx.outcome
     }
 
-    /// Answers a stanza that could not even depart.
+    /// Answers a stanza that could not even depart. A forged `from` ends the stream here too.
     pub fn reject(&self, session: &Arc<Session>, mut stanza: Stanza, error: &StanzaError) -> Outcome {
         let mut outcome = Outcome::of_stanza(session);
-        if stanza.to.is_none() {
+        if !session.may_speak_as(stanza.from.as_ref()) {
+            outcome.closing = Some(StreamCondition::InvalidFrom.into());
+            return outcome;
+        }
+        if stanza.is_for_sender() {
             stanza.to = Some(session.account.clone().into());
         }
         stanza.from = Some(session.jid.clone());
         if let Some(answer) = error.answer(&stanza) {
-            outcome.deliveries.push((session.clone(), Arc::new(answer)));
+            outcome.deliver(Recipient::Session(session.clone()), Arc::new(answer));
         }
         outcome
     }
@@ -137,21 +147,23 @@ impl Router {
         }
     }
 
-    async fn try_route(&self, stanza: &mut Stanza, cx: &mut Cx) -> Result<(), Fault> {
+    pub(super) async fn try_route(&self, stanza: &mut Stanza, cx: &mut Cx) -> Result<(), Fault> {
         let Some(to) = stanza.to.clone() else {
             return Ok(());
         };
-        let Some(host) = self.host(to.domain()) else {
-            return Err(Condition::RemoteServerNotFound.into());
-        };
         let account = to.bare();
-        if let Host::Service(service) = host {
-            return self.at_service(stanza, service, to, cx).await;
+        let destination = self.destination(to.domain());
+        match destination {
+            Destination::Users | Destination::Guests => {}
+            Destination::Service(service) => return self.at_service(stanza, service, to, cx).await,
+            Destination::Component | Destination::Remote => {
+                return self.let_out(stanza, destination, cx).await;
+            }
         }
         if to.local().is_none() {
             return self.at_server(stanza, &account, cx).await;
         }
-        if !self.exists(host, &account).await? {
+        if !self.exists(destination, &account).await? {
             // The same answer as for an account that is there and away, or that sees a stranger (RFC 6121 §8.5.1, §4.3.2).
             return match stanza.kind {
                 Kind::Presence(PresenceType::Probe) => {
@@ -163,21 +175,31 @@ impl Router {
                 }
                 Kind::Presence(_) => Ok(()),
                 Kind::Iq(IqType::Get | IqType::Set) => self.serve(At::Nobody, stanza, &account, cx).await,
+                Kind::Message(_) if destination == Destination::Users => {
+                    self.to_nobody(stanza.clone(), account, cx).await
+                }
                 _ => Err(Condition::ServiceUnavailable.into()),
             };
         }
         self.at_account(stanza, account, cx).await
     }
 
+    async fn to_nobody(&self, stanza: Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
+        match self.raise(&mut NoSuchAccount { stanza, account }, cx).await? {
+            Flow::Done => Ok(()),
+            Flow::Next => Err(Condition::ServiceUnavailable.into()),
+        }
+    }
+
     /// Whether an account can be sent to. A guest exists as long as its session.
-    async fn exists(&self, host: Host, account: &BareJid) -> Result<bool, Fault> {
+    async fn exists(&self, destination: Destination, account: &BareJid) -> Result<bool, Fault> {
         if !self.sessions.of(account).is_empty() {
             return Ok(true);
         }
-        match host {
-            Host::Guests => Ok(!self.sessions_of(account).await.is_empty()),
-            Host::Users => Ok(self.accounts.exists(account).await?),
-            Host::Service(_) => Ok(false),
+        match destination {
+            Destination::Guests => Ok(!self.sessions_of(account).await.is_empty()),
+            Destination::Users => Ok(self.accounts.exists(account).await?),
+            Destination::Service(_) | Destination::Component | Destination::Remote => Ok(false),
         }
     }
 
@@ -268,6 +290,10 @@ impl Router {
         }
         if let Kind::Iq(kind) = arrived.kind {
             return match (verdict, to_bare) {
+                // An account that refuses guests is to them as one that does not exist.
+                (Verdict::Bounced(_), true) if self.is_from_guest(&arrived) => {
+                    self.serve(At::Nobody, &arrived, &account, cx).await
+                }
                 (Verdict::Bounced(error), _) => Err(error.into()),
                 (Verdict::Dropped, _) => Ok(()),
                 (_, true) => self.serve(At::Account, &arrived, &account, cx).await,
@@ -288,6 +314,11 @@ impl Router {
             Verdict::Open if matches!(arrived.kind, Kind::Presence(_)) => Ok(()),
             Verdict::Open => Err(Condition::ServiceUnavailable.into()),
         }
+    }
+
+    fn is_from_guest(&self, stanza: &Stanza) -> bool {
+        let from = stanza.from.as_ref();
+        from.is_some_and(|from| self.destination(from.domain()) == Destination::Guests)
     }
 
     async fn undelivered(&self, stanza: Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
@@ -352,11 +383,13 @@ impl Router {
     }
 
     /// Turns a fault into what its sender gets. The one place where a failing chain becomes a stanza.
-    async fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
+    pub(super) async fn refuse(&self, stanza: &Stanza, fault: Fault, cx: &mut Cx) {
         if let Fault::Us(cause) = &fault {
             tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
         }
-        let answer = fault.as_stanza_error().answer(stanza);
+        // What the archive has was received: that another copy finds no place now is no news for its sender.
+        let is_received = cx.fact::<Missed>().is_some_and(|missed| missed.is_archived);
+        let answer = fault.as_stanza_error().answer(stanza).filter(|_| !is_received);
         if let Fault::Stream(error) = fault {
             cx.outcome.closing.get_or_insert(error);
         } else if let Some(answer) = answer {
@@ -377,12 +410,11 @@ impl Router {
     /// An answer goes straight to the session that asked: block lists are for what others send. What somebody
     /// else is to get, is routed.
     fn answer(&self, answer: Stanza, cx: &mut Cx) {
-        if let Origin::Session(session) = cx.origin.clone()
-            && answer.to.as_ref() == Some(&session.jid)
-        {
-            cx.deliver(&session, Arc::new(answer));
-        } else {
-            cx.send(answer);
+        match &cx.origin {
+            Origin::Session(session) if answer.to.as_ref() == Some(&session.jid) => {
+                cx.deliver(&session.clone(), Arc::new(answer));
+            }
+            _ => cx.send(answer),
         }
     }
 }

@@ -3,12 +3,15 @@
 //! Whatever moment the power fails in, the file holds every key that the database needs:
 //! 1. the file gets the new key in front of the old one; 2. the database gets the proof of the new key;
 //! 3. data keys are wrapped anew, some hundred in each transaction; 4. when none is left, the proof of the old key goes;
-//! 5. the file keeps the new key only. A rotation that was cut off goes on at the next start, or when asked again.
+//! 5. what is left of the old rows is removed from the database's files; 6. the file keeps the new key only.
+//!
+//! A rotation that was cut off goes on at the next start, or when asked again.
 
 use zeroize::Zeroizing;
 
 use super::keyfile::Kek;
 use super::{Ring, SealError, Seals, proof, store, unwrap, wrap};
+use crate::db::Traces;
 
 /// Data keys wrapped anew in one transaction.
 const PAGE_KEYS_MAX: u32 = 256;
@@ -35,6 +38,9 @@ impl Seals {
         for _ in 0..ROUNDS_MAX {
             rewrapped += self.rewrap_all(&ring).await?;
             if store::retire_others(&self.inner.db, ring.current.id.clone()).await? {
+                // As long as anything is left of the old rows, the file keeps the old key, so that a start goes on here.
+                store::repage(&self.inner.db).await?;
+                self.inner.db.scrub(Traces::Keys).await?;
                 self.inner.file.write(&[&ring.current])?;
                 self.set_ring(Ring {
                     current: ring.current.clone(),

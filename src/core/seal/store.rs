@@ -1,6 +1,6 @@
 //! Every SQL statement about sealing.
 
-use crate::db::{BoxFuture, Db, DbError, Query, Tx};
+use crate::db::{BoxFuture, Db, DbError, Query, Traces, Tx};
 use crate::jid::BareJid;
 
 /// A data key as it lies in the table.
@@ -19,6 +19,9 @@ const MAKE: &str = "INSERT INTO kim_data_keys (owner, kek, wrapped) SELECT $1, k
      ON CONFLICT (owner) DO NOTHING";
 const REWRAP: &str = "UPDATE kim_data_keys SET kek = $1, wrapped = $2 WHERE owner = $3 AND kek = $4";
 const ERASE: &str = "DELETE FROM kim_data_keys WHERE owner = $1";
+const ALL: &str = "SELECT owner, kek, wrapped FROM kim_data_keys ORDER BY owner";
+const EMPTY: &str = "DELETE FROM kim_data_keys";
+const FILL: &str = "INSERT INTO kim_data_keys (owner, kek, wrapped)";
 const PROOFS: &str = "SELECT kek, proof FROM kim_keks ORDER BY kek";
 const FIRST_PROOF: &str =
     "INSERT INTO kim_keks (kek, proof) SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM kim_keks)";
@@ -126,5 +129,31 @@ pub(super) async fn retire_others(db: &Db, kek: String) -> Result<bool, DbError>
 /// Destroys an owner's data key: what was sealed with it is gone, also from every copy of the database that is newer
 /// than its key.
 pub fn erase<'a>(tx: &'a mut Tx, account: &'a BareJid) -> BoxFuture<'a, Result<(), DbError>> {
-    Box::pin(async move { tx.execute(Query::new(ERASE).bind(account)).await.map(|_| ()) })
+    Box::pin(async move {
+        if tx.execute(Query::new(ERASE).bind(account)).await? > 0 {
+            tx.leaves(Traces::Owner);
+        }
+        Ok(())
+    })
+}
+
+/// Puts every wrapped key onto a page that held none before. SQLite leaves remains of rows in pages that it has split or
+/// joined, and overwrites a page as a whole when it is freed: so the table is emptied and filled again. One process writes to
+/// the file at a time, so nothing comes between; PostgreSQL writes the table anew by itself ([`Traces::Keys`]).
+pub(super) async fn repage(db: &Db) -> Result<(), DbError> {
+    if db.is_postgres() {
+        return Ok(());
+    }
+    db.write(|tx| {
+        Box::pin(async move {
+            let rows = tx.fetch_all(Query::new(ALL)).await?;
+            let rows: Vec<_> = rows.iter().map(wrapped).collect::<Result<_, _>>()?;
+            tx.execute(Query::new(EMPTY)).await?;
+            let rows = rows
+                .iter()
+                .map(|row| [(&row.owner).into(), (&row.kek).into(), (&row.bytes).into()]);
+            tx.insert_rows(FILL, rows, "").await.map(drop)
+        })
+    })
+    .await
 }

@@ -1,5 +1,6 @@
 //! Stories of keys: made once, found again, exchanged with the power failing at every step, destroyed.
 
+use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -305,4 +306,98 @@ async fn a_destroyed_key_opens_nothing_and_a_new_account_gets_another() {
         let _ = seals.key("alice@localhost").await.unwrap();
         assert!(seals.open_sealed("alice@localhost", &[], &sealed).await.is_err());
     }
+}
+
+/// How many of these wrapped keys are in the database's files: its own, the log, and what else lies there.
+fn found_in_files(db: &TestDb, wrapped: &[Vec<u8>]) -> usize {
+    /// Of a key's bytes, random as they are, the first will do.
+    const HEAD: usize = 16;
+    let heads: HashSet<&[u8]> = wrapped.iter().map(|wrapped| &wrapped[..HEAD]).collect();
+    assert_eq!(heads.len(), wrapped.len());
+    let folder = Path::new(db.url().strip_prefix("sqlite://").unwrap())
+        .parent()
+        .unwrap();
+    let mut found = HashSet::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for window in bytes.windows(HEAD) {
+            found.extend(heads.get(window).copied());
+        }
+    }
+    found.len()
+}
+
+async fn all_wrapped(db: &TestDb) -> Vec<Vec<u8>> {
+    let rows = db
+        .fetch_all(Query::new("SELECT wrapped FROM kim_data_keys"))
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.bytes(0).unwrap()).collect()
+}
+
+/// While the database is open, with its log: the old key file must open nothing that lies there.
+#[tokio::test]
+async fn no_key_as_it_was_wrapped_before_is_left_in_the_files() {
+    let db = TestDb::sqlite_file().await;
+    db.migrate(&[CORE_MIGRATIONS]).await.unwrap();
+    let folder = Folder::new();
+    let seals = start(&db, &folder.key()).await.unwrap();
+    // Enough for pages to be split, in no order, and some that go, so that pages are joined.
+    let owner = |n: u32| {
+        format!(
+            "{}@localhost",
+            data_encoding::HEXLOWER.encode(&(n * 7_919).to_be_bytes())
+        )
+    };
+    for n in 0..600 {
+        seals.key(&owner(n)).await.unwrap();
+    }
+    for n in (0..600).filter(|n| n % 4 > 0) {
+        let gone = BareJid::parse(&owner(n)).unwrap();
+        db.write(move |tx| {
+            let gone = gone.clone();
+            Box::pin(async move { erase(tx, &gone).await })
+        })
+        .await
+        .unwrap();
+    }
+    let old = all_wrapped(&db).await;
+    assert_eq!(
+        (old.len(), found_in_files(&db, &old)),
+        (150, 150),
+        "the search finds them"
+    );
+    let ring = seals.ring();
+
+    seals.rotate().await.unwrap();
+    assert_eq!(found_in_files(&db, &old), 0);
+    let new = all_wrapped(&db).await;
+    assert_eq!(
+        (new.len(), found_in_files(&db, &new)),
+        (150, 150),
+        "the search still finds"
+    );
+    // And what is there does not open with the old key.
+    let found = store::page(&db, "", 1_000).await.unwrap();
+    assert!(found.iter().all(|wrapped| unwrap(&ring, wrapped).is_err()));
+    assert!(found.iter().all(|wrapped| unwrap(&seals.ring(), wrapped).is_ok()));
+}
+
+#[tokio::test]
+async fn a_rotation_writes_the_table_of_keys_anew_on_postgresql() {
+    let Some(db) = TestDb::postgres().await else {
+        return;
+    };
+    db.migrate(&[CORE_MIGRATIONS]).await.unwrap();
+    let folder = Folder::new();
+    let seals = start(&db, &folder.key()).await.unwrap();
+    seals.key("alice@localhost").await.unwrap();
+    let file = async || {
+        let node = Query::new("SELECT CAST(pg_relation_filenode('kim_data_keys') AS BIGINT)");
+        db.fetch_optional(node).await.unwrap().unwrap().i64(0).unwrap()
+    };
+    let before = file().await;
+    seals.rotate().await.unwrap();
+    // Dead rows were in the old file, which is gone.
+    assert_ne!(file().await, before);
 }

@@ -8,6 +8,7 @@ use crate::accounts::scram::Password;
 use crate::accounts::{Accounts, AccountsOptions, Tombstone};
 use crate::clock::{Clock, Timestamp};
 use crate::cluster::Solo;
+use crate::component::Connected;
 use crate::config::{Config, Sources};
 use crate::db::{CORE_MIGRATIONS, Db, DbOptions, Migration};
 use crate::error::StreamError;
@@ -15,7 +16,7 @@ use crate::jid::{BareJid, Jid};
 use crate::module::Entry;
 use crate::router::{Parts, Router};
 use crate::seal::Seals;
-use crate::session::Session;
+use crate::session::{Outbox, Session};
 use crate::stanza::{NotAStanza, Stanza};
 use crate::testing::pattern::{self, Captures};
 use crate::wire::Element;
@@ -132,9 +133,91 @@ impl House {
         Client {
             router: self.router.clone(),
             session,
-            inbox: VecDeque::new(),
-            captures: Captures::new(),
+            inbox: Inbox::default(),
         }
+    }
+
+    /// Connects a program for an external component, which the configuration must name.
+    pub fn program(&self, domain: &str) -> Program {
+        let connected = self.router.connect_component(domain).expect("a component");
+        Program {
+            router: self.router.clone(),
+            connected: connected.expect("no other program"),
+            inbox: Inbox::default(),
+        }
+    }
+}
+
+/// What somebody got and has not looked at.
+#[derive(Default)]
+struct Inbox {
+    texts: VecDeque<String>,
+    captures: Captures,
+}
+
+impl Inbox {
+    fn next(&mut self, outbox: &Outbox) -> Option<String> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let parcels = outbox.take_some(usize::MAX).parcels;
+        let came = parcels
+            .iter()
+            .map(|parcel| text(&parcel.head) + &text(&parcel.tail));
+        self.texts.extend(came);
+        self.texts.pop_front()
+    }
+
+    #[track_caller]
+    fn expect(&mut self, whose: &str, outbox: &Outbox, expected: &str) {
+        let Some(actual) = self.next(outbox) else {
+            panic!("{whose} got nothing, expected {expected}")
+        };
+        if let Err(difference) = pattern::matches(expected, &actual, &mut self.captures) {
+            panic!("{whose}: {difference}\nexpected {expected}\n     got {actual}");
+        }
+    }
+
+    fn element(&self, xml: &str) -> Element {
+        let xml = pattern::fill(xml, &self.captures);
+        Element::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"))
+    }
+}
+
+/// A program that answers for an external component of a [`House`] (XEP-0114).
+pub struct Program {
+    router: Arc<Router>,
+    connected: Connected,
+    inbox: Inbox,
+}
+
+impl Program {
+    /// Sends one stanza and waits until all that it causes has been delivered. Gives the error that ends its stream, if
+    /// one does.
+    pub async fn send(&mut self, xml: &str) -> Option<StreamError> {
+        let stanza = Stanza::from_element(self.inbox.element(xml)).expect("a stanza");
+        let mut outcome = self.router.receive(self.connected.component(), stanza).await;
+        let closing = outcome.closing.take();
+        self.router.perform(outcome).await;
+        closing
+    }
+
+    /// The next stanza that came must match the pattern (see [`pattern`]).
+    #[track_caller]
+    pub fn expect(&mut self, expected: &str) {
+        let domain = self.connected.component().domain();
+        self.inbox.expect(domain, self.connected.outbox(), expected);
+    }
+
+    /// Nothing may have come.
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        if let Some(unexpected) = self.inbox.next(self.connected.outbox()) {
+            panic!("the component got {unexpected}");
+        }
+    }
+
+    /// The connection is lost: what the program has not taken goes back to the house.
+    pub async fn disconnect(self) {
+        self.router.disconnect_component(self.connected).await;
     }
 }
 
@@ -143,16 +226,13 @@ pub struct Client {
     router: Arc<Router>,
     /// Its session, as the house sees it.
     pub session: Arc<Session>,
-    inbox: VecDeque<String>,
-    captures: Captures,
+    inbox: Inbox,
 }
 
 impl Client {
     /// Sends one stanza (or what else may stand beside stanzas) and waits until all that it causes has been delivered. Captured `{names}` are filled in.
     pub async fn send(&mut self, xml: &str) {
-        let xml = pattern::fill(xml, &self.captures);
-        let element = Element::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
-        let outcome = match Stanza::from_element(element) {
+        let outcome = match Stanza::from_element(self.inbox.element(xml)) {
             Ok(stanza) => self.router.depart(&self.session, stanza).await,
             Err(NotAStanza::Refused(stanza, error)) => self.router.reject(&self.session, *stanza, &error),
             Err(NotAStanza::Unsupported(element)) => self.router.nonza(&self.session, *element).await,
@@ -166,14 +246,7 @@ impl Client {
     /// The next stanza that came, as text; `None` if there is none.
     #[expect(clippy::should_implement_trait, reason = "more may come after a `None`")]
     pub fn next(&mut self) -> Option<String> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let parcels = self.session.outbox.take_some(usize::MAX).parcels;
-        self.inbox.extend(
-            parcels
-                .iter()
-                .map(|parcel| text(&parcel.head) + &text(&parcel.tail)),
-        );
-        self.inbox.pop_front()
+        self.inbox.next(&self.session.outbox)
     }
 
     /// Reads away what came so far.
@@ -184,15 +257,8 @@ impl Client {
     /// The next stanza must match the pattern (see [`pattern`]).
     #[track_caller]
     pub fn expect(&mut self, expected: &str) {
-        let Some(actual) = self.next() else {
-            panic!("{} got nothing, expected {expected}", self.session.jid)
-        };
-        if let Err(difference) = pattern::matches(expected, &actual, &mut self.captures) {
-            panic!(
-                "{}: {difference}\nexpected {expected}\n     got {actual}",
-                self.session.jid
-            );
-        }
+        let whose = self.session.jid.as_str();
+        self.inbox.expect(whose, &self.session.outbox, expected);
     }
 
     /// The patterns must match what came, in any order.
@@ -202,7 +268,7 @@ impl Client {
         for wanted in expected {
             let found = got
                 .iter()
-                .position(|actual| pattern::matches(wanted, actual, &mut self.captures).is_ok());
+                .position(|actual| pattern::matches(wanted, actual, &mut self.inbox.captures).is_ok());
             match found {
                 Some(at) => drop(got.remove(at)),
                 None => panic!("{} did not get {wanted}\namong {got:#?}", self.session.jid),
@@ -239,6 +305,6 @@ impl Client {
 
     /// What was captured under a name.
     pub fn captured(&self, name: &str) -> &str {
-        self.captures.get(name).map_or("", String::as_str)
+        self.inbox.captures.get(name).map_or("", String::as_str)
     }
 }

@@ -7,4 +7,4 @@ mod house;
 pub mod pattern;
 
 pub use db::{TestDb, databases, migrated_databases};
-pub use house::{Client, House};
+pub use house::{Client, House, Program};

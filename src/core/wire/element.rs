@@ -88,6 +88,7 @@ impl Element {
     pub fn parse(xml: &str) -> Result<Element, WireError> {
         let limits = Limits {
             stanza_bytes_max: usize::MAX,
+            namespaces_max: usize::MAX,
             children_max: usize::MAX,
             ..Limits::default()
         };

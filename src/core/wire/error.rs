@@ -11,7 +11,8 @@ pub enum WireError {
     RestrictedXml(&'static str),
     /// The XML declaration names an encoding other than UTF-8 (RFC 6120 §11.6).
     UnsupportedEncoding,
-    /// A prefix that no declaration binds, or a declaration that Namespaces in XML §3 forbids.
+    /// The prefix of the stream's own opening tag is not declared (RFC 6120 §4.9.3.2). Everything else that breaks
+    /// Namespaces in XML is not well-formed (§4.9.3.13).
     BadNamespacePrefix,
     /// The named limit of [`Limits`](crate::Limits) was reached.
     TooBig(&'static str),
@@ -39,7 +40,7 @@ impl fmt::Display for WireError {
             WireError::NotWellFormed(what) => write!(f, "not well-formed XML: {what}"),
             WireError::RestrictedXml(what) => write!(f, "XML that XMPP forbids: {what}"),
             WireError::UnsupportedEncoding => f.write_str("an encoding other than UTF-8"),
-            WireError::BadNamespacePrefix => f.write_str("a namespace prefix is unbound or wrongly bound"),
+            WireError::BadNamespacePrefix => f.write_str("the stream's own namespace prefix is not declared"),
             WireError::TooBig(limit) => write!(f, "larger than {limit} allows"),
             WireError::InvalidUtf8 => f.write_str("bytes that are not UTF-8"),
         }

@@ -21,10 +21,6 @@
 
 #![forbid(unsafe_code)]
 
-// The checks of the fuzz target name the crate from outside.
-#[cfg(test)]
-extern crate self as kim_wire;
-
 mod chars;
 mod el;
 mod element;

@@ -11,12 +11,14 @@ pub struct Limits {
     pub attributes_max: usize,
     /// Bytes of one element or attribute name with its prefix.
     pub name_bytes_max: usize,
-    /// Namespace declarations on one element, and prefixes in force at one place.
+    /// Namespace declarations in one stanza, and prefixes in force at one place.
     pub namespaces_max: usize,
-    /// Child elements of a stanza (of its root only).
+    /// Elements inside one stanza, at every level.
     pub children_max: usize,
     /// Bytes of the stream header, and of the XML declaration before it.
     pub header_bytes_max: usize,
+    /// White space counts towards the bytes of what follows it. Otherwise it is free, as a keepalive should be.
+    pub space_counts: bool,
 }
 
 impl Limits {
@@ -24,6 +26,7 @@ impl Limits {
     pub const fn before_login() -> Limits {
         Limits {
             stanza_bytes_max: 10_000,
+            space_counts: true,
             ..Limits::after_login()
         }
     }
@@ -35,9 +38,10 @@ impl Limits {
             depth_max: 64,
             attributes_max: 64,
             name_bytes_max: 256,
-            namespaces_max: 64,
+            namespaces_max: 1024,
             children_max: 4096,
             header_bytes_max: 4096,
+            space_counts: false,
         }
     }
 

@@ -131,6 +131,25 @@ impl Writer {
         self
     }
 
+    /// Adds the attributes of an element that exists already, but not the named ones, to the element just started.
+    pub fn attrs_of(&mut self, element: &Element, but: &[&str]) -> &mut Self {
+        let Some(open) = self.open.last().filter(|_| self.in_tag) else {
+            return self;
+        };
+        let is_declaration = |attr: &&str| attr.starts_with(" xmlns:");
+        let tag_end = open.tag_at + open.tag_len;
+        let head = self.out.get(tag_end..).unwrap_or_default();
+        let own = el::raw_attrs(head).find(|raw| raw.name == "xmlns");
+        let declared_at = tag_end + own.map_or(0, |raw| raw.whole.len());
+        let declarations: String = element.extra_attrs(but).filter(is_declaration).collect();
+        self.out.insert_str(declared_at, &declarations);
+        element
+            .extra_attrs(but)
+            .filter(|attr| !is_declaration(attr))
+            .for_each(|attr| self.out.push_str(attr));
+        self
+    }
+
     /// Adds text. Characters that XML cannot carry become U+FFFD.
     pub fn text(&mut self, text: &str) -> &mut Self {
         if !text.is_empty() && !self.open.is_empty() {

@@ -30,6 +30,7 @@ include!(concat!(env!("OUT_DIR"), "/web_client.rs"));
 
 /// The pages' own files, by their names.
 const OWN: &[(&str, &[u8])] = &[
+    ("away.js", include_bytes!("../../../web/client/away.js")),
     ("encrypt.js", include_bytes!("../../../web/client/encrypt.js")),
     ("reach.js", include_bytes!("../../../web/client/reach.js")),
     ("chat.js", include_bytes!("../../../web/client/chat.js")),

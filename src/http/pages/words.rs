@@ -190,11 +190,15 @@ words! {
     wrong_password: "The username or the password is wrong.", "用户名或密码错误。";
     no_connection: "The server cannot be reached. Please try again.", "无法连接服务器，请重试。";
     client_unreachable: "The chat client could not be loaded. Please try again.", "无法加载聊天客户端，请重试。";
+    away: "The server cannot be reached.", "无法连接服务器。";
+    next_try: "Trying again in {} s.", "{} 秒后重试。";
+    trying: "Trying again…", "正在重试……";
+    try_now: "Try now", "立即重试";
     passwords_differ: "The two passwords differ.", "两次输入的密码不一致。";
     nick_needed: "Please choose a nickname.", "请输入昵称。";
     room_full: "This room is full. Please try again later.", "聊天室已满，请稍后再试。";
-    register_conflict: "This username is taken. Please choose another.", "此用户名已被占用，请换一个。";
-    register_not_acceptable: "This username or password cannot be used. Please choose another.", "此用户名或密码无法使用，请换一个。";
+    register_conflict: "This username is taken, or looks like one that is. Please choose another.", "此用户名已被占用，或与已有用户名过于相似，请换一个。";
+    register_not_acceptable: "This username or password is too long or has unsupported characters.", "此用户名或密码过长，或含有不支持的字符。";
     register_not_allowed: "Registration is not open here.", "此处未开放注册。";
     register_resource_constraint: "Too many accounts were made from your network. Please try again later.", "您的网络注册的账号过多，请稍后再试。";
     register_item_not_found: "The invitation cannot be used any more.", "此邀请已失效。";
@@ -210,6 +214,10 @@ impl Words {
             "wrong_password": self.wrong_password,
             "no_connection": self.no_connection,
             "client_unreachable": self.client_unreachable,
+            "away": self.away,
+            "next_try": self.next_try,
+            "trying": self.trying,
+            "try_now": self.try_now,
             "passwords_differ": self.passwords_differ,
             "nick_needed": self.nick_needed,
             "room_full": self.room_full,

@@ -15,7 +15,7 @@ use kim_core::clock::Timestamp;
 use kim_core::events::BeforeLogin;
 use kim_core::facts::Facts;
 use kim_core::jid::BareJid;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, Writer};
 use serde::{Deserialize, Deserializer};
@@ -100,7 +100,7 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
     let main = router.config().main_domain();
     let domain = BareJid::new(None, wanted.domain.as_deref().unwrap_or(main))
         .ok()
-        .filter(|domain| router.host(domain.as_str()) == Some(Host::Users))
+        .filter(|domain| router.destination(domain.as_str()) == Destination::Users)
         .ok_or_else(|| {
             Problem::new(
                 StatusCode::NOT_FOUND,
@@ -124,7 +124,11 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
     xml.end();
     steps.push(Zeroizing::new(xml.finish_string()));
     for payload in steps {
-        Element::parse(&payload).map_err(|_| Problem::bad("there are characters that nobody can type"))?;
+        Element::parse(&payload).map_err(|_| {
+            Problem::bad(
+                "the username or the password contains unsupported characters, such as control characters",
+            )
+        })?;
         let event = BeforeLogin {
             stanza: Stanza::new(Kind::Iq(IqType::Set), &payload).id("api"),
             domain: domain.as_str().to_owned(),
@@ -167,10 +171,11 @@ pub(super) async fn login(
             "too many failed logins from your network; try again later",
         ));
     }
+    // A name or password that nobody can have is looked at no further: it is as wrong, and it is no guess.
     let wrong = |turn: Option<Turn>| {
-        web.door.login_failed(address, Instant::now());
-        if let Some(turn) = turn {
-            web.door.guessed(turn);
+        match turn {
+            Some(turn) => web.door.guessed(turn, Instant::now()),
+            None => web.door.login_refused(),
         }
         tracing::info!(event = "login_failed", reason = "not-authorized", by = "api");
         let message = "the username or the password is wrong";
@@ -190,13 +195,15 @@ pub(super) async fn login(
         .ok_or_else(|| Problem::too_many("too many failed logins to this account; try again later"))?;
     // Takes the same for names that nobody has.
     let accounts = router.accounts();
-    if !accounts.verify(&account, &password).await? || router.host(account.domain()) != Some(Host::Users) {
+    let epoch = accounts.prove(&account, &password).await?;
+    let epoch = epoch.filter(|_| router.destination(account.domain()) == Destination::Users);
+    let Some(epoch) = epoch else {
         return Err(wrong(Some(turn)));
-    }
-    turn.succeeded();
+    };
+    turn.succeeded(0);
     let seconds = login.expires_in.unwrap_or(TOKEN_SECONDS);
     let seconds = seconds.clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS);
-    let token = accounts.give_token(&account, scopes, seconds).await?;
+    let token = accounts.give_token(&account, epoch, scopes, seconds).await?;
     web.door.logged_in();
     tracing::info!(event = "logged_in", %account, by = "api");
     Ok(written(

@@ -3,26 +3,25 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant as StdInstant;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kim_core::wire::is_text;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use tokio::time::Instant;
 
 use super::guard::Caller;
 use super::problem::Problem;
 use crate::http::Web;
+use crate::http::body::{self, Unread};
 
 /// The longest body (docs/security.md, row 32).
 const BODY_BYTES_MAX: usize = 1_048_576;
 /// How deep arrays and objects may lie in each other.
-const DEPTH_MAX: usize = 64;
-/// How long a body may take to come.
-const BODY_SECONDS_MAX: u64 = 30;
+pub const DEPTH_MAX: usize = 64;
 const STRANGE: &str = "there are characters in it that no message and no address can have";
 
 /// The body as what an endpoint expects. Fields that it does not know mean nothing to it.
@@ -32,14 +31,19 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for Given<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, web: &Arc<Web>) -> Result<Given<T>, Problem> {
-        let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body).await?;
-        if let Some(caller) = parts.extensions.get::<Caller>() {
-            web.paces.pay(&caller.account, bytes.len(), Instant::now());
+        let (parts, content) = request.into_parts();
+        let caller = parts.extensions.get::<Caller>();
+        let limits = web.router().limits();
+        let deadline = match caller {
+            Some(_) => body::deadline_after_login(&limits),
+            None => body::deadline_before_login(&limits),
+        };
+        let bytes = read(&parts.headers, content, deadline).await?;
+        if let Some(caller) = caller {
+            web.paces.pay(&caller.account, bytes.len(), StdInstant::now());
         }
-        let wrong = |error| Problem::bad(format!("the body is not as expected: {error}"));
-        serde_json::from_slice::<Sayable>(&bytes).map_err(wrong)?;
-        serde_json::from_slice(&bytes).map(Given).map_err(wrong)
+        let given = parse(&bytes).map_err(|error| Problem::bad(error.to_string()))?;
+        Ok(Given(given))
     }
 }
 
@@ -73,7 +77,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Web>> for Segment<T> {
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Problem> {
+async fn read(headers: &HeaderMap, content: Body, deadline: Instant) -> Result<bytes::Bytes, Problem> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -85,25 +89,35 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Problem> 
             "the body must be application/json",
         ));
     }
-    let reading = Limited::new(body, BODY_BYTES_MAX).collect();
-    let read = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await;
-    let read = read.map_err(|_| {
-        Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            "the body took too long to come",
-        )
-    })?;
-    let bytes = read
-        .map_err(|error| match error.is::<LengthLimitError>() {
-            true => Problem::too_long(),
-            false => Problem::bad("the body ended early"),
-        })?
-        .to_bytes();
-    match is_too_deep(&bytes) {
-        true => Err(Problem::bad("the body is nested too deeply")),
-        false => Ok(bytes),
+    let read = body::read(content, BODY_BYTES_MAX, deadline, |_| None).await;
+    read.map_err(|unread| match unread {
+        Unread::TooLong => Problem::too_long(),
+        Unread::TooSlow => {
+            let slow = "the body took too long to come";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", slow)
+        }
+        Unread::Torn => Problem::bad("the body ended early"),
+    })
+}
+
+/// Why a body is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Arrays and objects lie too deep in each other.
+    #[error("the body is nested too deeply")]
+    TooDeep,
+    /// It is no JSON, not what the endpoint expects, or holds text that XML cannot say.
+    #[error("the body is not as expected: {0}")]
+    Unexpected(#[from] serde_json::Error),
+}
+
+/// Reads JSON. Whatever is accepted nests at most [`DEPTH_MAX`] deep, and XML can say every name and every text in it.
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
+    if is_too_deep(json) {
+        return Err(Refusal::TooDeep);
     }
+    serde_json::from_slice::<Sayable>(json)?;
+    Ok(serde_json::from_slice(json)?)
 }
 
 /// Counts brackets outside of strings, before anything is built of them.

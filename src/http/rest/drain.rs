@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Body as _, Frame, SizeHint};
@@ -54,6 +55,10 @@ pub(super) async fn heard(request: Request, next: Next) -> Response {
     let body = Arc::new(Mutex::new(body));
     let lent = Body::new(Lent(body.clone()));
     let response = next.run(Request::from_parts(parts, lent)).await;
+    // A body that did not come in time is not waited for again.
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        return response;
+    }
     let draining = drain(Lent(body));
     // Whoever sends more or takes longer may not hear the answer.
     let _ = tokio::time::timeout(Duration::from_secs(SECONDS_MAX), draining).await;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use kim_core::accounts::Scope;
+use kim_core::accounts::{Epoch, Scope};
 use kim_core::jid::BareJid;
 
 use super::problem::Problem;
@@ -25,6 +25,8 @@ pub(super) struct Caller {
     pub token_id: String,
     /// The token itself, for those that look again whether it is good.
     pub token: Arc<zeroize::Zeroizing<String>>,
+    /// The account's password when the token was looked at.
+    pub epoch: Epoch,
     /// Where the request comes from.
     pub address: IpAddr,
 }
@@ -78,6 +80,7 @@ impl<N: Needs> FromRequestParts<Arc<Web>> for May<N> {
             account: bearer.account,
             token_id: bearer.id,
             token: Arc::new(token.to_owned().into()),
+            epoch: bearer.epoch,
             address: client.address,
         };
         // Whoever reads the body lets the caller pay for it.

@@ -39,7 +39,7 @@ enum Encryption {
 
 /// What is to be said, to a person or in a room.
 #[derive(Deserialize)]
-pub(super) struct Content {
+pub struct Content {
     content: String,
     #[serde(default)]
     encrypted: bool,
@@ -49,7 +49,7 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// The message, with its id, to nobody yet.
+    /// The message, with its id, to nobody yet. It is canonical XML whatever the content says.
     pub fn stanza(self, kind: MessageType, limits: Limits) -> Result<Stanza, Problem> {
         let how = match (self.encrypted, self.encryption_type) {
             (false, None) => None,

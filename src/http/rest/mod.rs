@@ -5,14 +5,14 @@
 
 mod accounts;
 mod archive;
-mod body;
+pub mod body;
 mod drain;
 mod events;
 mod files;
 mod guard;
 mod history;
-mod keys;
-mod message;
+pub mod keys;
+pub mod message;
 mod nodes;
 mod pace;
 mod problem;
@@ -75,8 +75,19 @@ pub(super) fn routes() -> Routes<Arc<Web>> {
         .layer(middleware::from_fn(for_every_page))
 }
 
+/// What is refused before the API hears of it, as the API says it.
+pub(super) fn refused(status: StatusCode, message: &str) -> Response {
+    let code = match status {
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::MISDIRECTED_REQUEST => "misdirected-request",
+        StatusCode::TOO_MANY_REQUESTS => "too-many-requests",
+        _ => "bad-request",
+    };
+    Problem::new(status, code, message).into_response()
+}
+
 /// Pages of every origin may use the API: what it goes by is a token that the page must have, never a cookie that a browser
-/// adds by itself.
+/// adds by itself. Where no token is needed, `origin` has refused those that are not welcome.
 async fn for_every_page(request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS {
         return answer::preflight(

@@ -11,7 +11,7 @@ use crate::http::answer;
 
 /// An error as the API tells it: `{"error": {"code": …, "message": …}}`.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     status: StatusCode,
     code: String,
     message: String,
@@ -106,7 +106,9 @@ impl Problem {
         });
         let (condition, text) = told.unwrap_or_default();
         let code = condition.unwrap_or_else(|| "undefined-condition".to_owned());
+        let is_wait = error.is_some_and(|error| error.attr("type").as_deref() == Some("wait"));
         let status = match code.as_str() {
+            "policy-violation" if is_wait => StatusCode::TOO_MANY_REQUESTS,
             "bad-request" | "jid-malformed" | "not-acceptable" => StatusCode::BAD_REQUEST,
             "conflict" => StatusCode::CONFLICT,
             "forbidden" | "not-allowed" | "policy-violation" | "registration-required" => {
@@ -136,6 +138,9 @@ impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Problem {
         match error {
             AccountError::Busy => Problem::too_many("too many passwords are being checked; try again"),
+            AccountError::Outdated => {
+                Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", error.to_string())
+            }
             error => {
                 tracing::error!(event = "api_failed", %error);
                 Problem::ours()

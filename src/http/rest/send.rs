@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::MessageType;
 use serde::Deserialize;
 use serde_json::json;
@@ -34,7 +34,7 @@ pub(super) async fn send(
     Given(wanted): Given<Outgoing>,
 ) -> Result<Response, Problem> {
     let to = address(&wanted.to, &caller.account)?;
-    let is_service = matches!(web.router().host(to.domain()), Some(Host::Service(_)));
+    let is_service = matches!(web.router().destination(to.domain()), Destination::Service(_));
     if to.local().is_none() || is_service {
         return Err(Problem::bad(
             "a message goes to a person; to a room, see /api/room/send",

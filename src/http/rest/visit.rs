@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kim_core::jid::Jid;
 use kim_core::random;
+use kim_core::router::NotStarted;
 use kim_core::session::{Parcel, Session};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, WireError, Writer};
@@ -112,9 +113,14 @@ impl Stay {
     /// Begins one.
     pub async fn begin(web: &Arc<Web>, caller: &Caller) -> Result<Stay, Problem> {
         let session = session(web, caller)?;
-        let registered = Registered::start(&web.door, session).await;
+        let registered = Registered::start(&web.door, session, Some(caller.epoch)).await;
+        let registered = registered.map_err(|refused| match refused {
+            NotStarted::TooManyResources => Problem::too_many("too many sessions of this account"),
+            NotStarted::Outdated => Problem::bad_token(),
+            NotStarted::Unavailable => Problem::ours(),
+        })?;
         Ok(Stay {
-            registered: registered.ok_or_else(|| Problem::too_many("too many sessions of this account"))?,
+            registered,
             web: web.clone(),
         })
     }

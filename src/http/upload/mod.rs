@@ -9,27 +9,28 @@ mod plain;
 mod put;
 mod range;
 mod sealed;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use self::objects::Objects;
+pub use self::objects::StoreError;
+use self::turns::{Holder, Turns};
+use super::client::Client;
+use super::{Web, answer};
+use crate::c2s::Origin;
+use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use kim_core::config::Config;
-use kim_core::router::{Host, Router};
+use kim_core::router::{Destination, Router};
 use kim_xep::xep0363_upload::api::{Refusal, Slot, Uploads};
-use tokio::sync::Semaphore;
-
-use self::objects::Objects;
-pub use self::objects::StoreError;
-use super::{Web, answer};
 
 /// Where files are.
 pub(super) const PATH: &str = "/upload/{id}/{name}";
-/// Files that are taken at the same time; each holds a few megabytes at most.
-const UPLOADS_MAX: usize = 128;
 /// How often what is over is cleared away.
 const CLEAR_EVERY: Duration = Duration::from_secs(60);
 /// Objects cleared away in one go.
@@ -40,7 +41,7 @@ pub struct Upload {
     router: Arc<Router>,
     uploads: Arc<Uploads>,
     objects: Objects,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// Files taken since the start, and their bytes.
     pub(super) files: AtomicU64,
     pub(super) bytes: AtomicU64,
@@ -56,15 +57,27 @@ impl Upload {
             router: router.clone(),
             uploads,
             objects: Objects::open(config)?,
-            turns: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            turns: Arc::default(),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })))
     }
 
+    fn is_guest(&self, slot: &Slot) -> bool {
+        self.router.destination(slot.account.domain()) == Destination::Guests
+    }
+
+    /// Whose turn the upload of a slot takes.
+    fn holder(&self, slot: &Slot, client: &Client) -> Holder {
+        match self.is_guest(slot) {
+            true => Holder::Guest(Origin::of(client.address)),
+            false => Holder::Account(slot.account.clone()),
+        }
+    }
+
     /// Whether whoever got a slot is still there.
     async fn is_known(&self, slot: &Slot) -> Result<bool, Problem> {
-        if self.router.host(slot.account.domain()) == Some(Host::Guests) {
+        if self.is_guest(slot) {
             return Ok(true);
         }
         let known = self.router.accounts().exists(&slot.account).await;
@@ -123,6 +136,8 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         match refusal {
             Refusal::Used => Problem::Refused(StatusCode::CONFLICT, "this slot was used"),
+            // The slot is there, so this can only be about slots to come.
+            Refusal::TooFast { .. } => Problem::Refused(StatusCode::TOO_MANY_REQUESTS, "too many slots"),
             Refusal::Quota { .. } => {
                 Problem::Refused(StatusCode::INSUFFICIENT_STORAGE, "your quota is reached")
             }
@@ -133,6 +148,7 @@ impl From<Refusal> for Problem {
                 Problem::Refused(StatusCode::FORBIDDEN, "not allowed")
             }
             Refusal::Impossible(why) => Problem::Refused(StatusCode::BAD_REQUEST, why),
+            Refusal::Unknown => Problem::Failed("it is not known whether the file was stored".into()),
             Refusal::Failed(fault) => Problem::Failed(format!("{fault:?}")),
         }
     }
@@ -166,6 +182,7 @@ impl Problem {
 /// Serves a file's address. Whatever the answer is, pages of every origin may read it: browsers upload too.
 pub(super) async fn serve(
     State(web): State<Arc<Web>>,
+    Extension(client): Extension<Client>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     request: Request,
 ) -> Response {
@@ -173,7 +190,7 @@ pub(super) async fn serve(
         return headers::for_files(answer::not_found().await);
     };
     let served = match *request.method() {
-        Method::PUT => put::put(upload, id, name, request).await,
+        Method::PUT => put::put(upload, client, id, name, request).await,
         Method::GET | Method::HEAD => {
             let (parts, _) = request.into_parts();
             get::get(&upload, &id, &name, &parts.method, &parts.headers).await

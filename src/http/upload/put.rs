@@ -6,25 +6,27 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use kim_xep::xep0363_upload::api::{ContentKey, Slot};
+use kim_xep::xep0363_upload::api::{ContentKey, Refusal, Slot};
 use tokio::time::Instant;
 
 use super::objects::Writer;
 use super::sealed::{self, CHUNK_BYTES, Sealer};
+use super::turns::{NoTurn, Turn};
 use super::{Problem, Upload, plain};
-use crate::http::answer;
+use crate::http::client::Client;
+use crate::http::{answer, body};
 
-/// The slowest that a file may come in the long run, and how long it may be slower at first: who holds a turn uses it.
-const BYTES_PER_SECOND_MIN: u64 = 4_096;
-const SECONDS_FREE: u64 = 60;
+/// How often to look whether a file that pauses is late.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Takes the content of a slot, once.
 pub(super) async fn put(
     upload: Arc<Upload>,
+    client: Client,
     id: String,
     name: String,
     request: Request,
@@ -44,22 +46,21 @@ pub(super) async fn put(
         return Err(Problem::Refused(StatusCode::FORBIDDEN, "the account is gone"));
     }
     judge(&slot, request.headers())?;
-    let Ok(turn) = upload.turns.clone().try_acquire_owned() else {
-        let mut response = answer::text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many uploads at once; try again",
-        );
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-        return Ok(response);
+    let turn = match upload.turns.take(upload.holder(&slot, &client)) {
+        Ok(turn) => turn,
+        Err(NoTurn::OfHolder) => {
+            return Ok(answer::too_many(
+                "this account has too many uploads under way; wait for one to end",
+            ));
+        }
+        Err(NoTurn::OfAll) => {
+            let mut response = answer::too_many("too many uploads at once; try again");
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(response);
+        }
     };
     // A task of its own: should the connection go, it is still cleared away what came.
-    let taking = tokio::spawn(async move {
-        let taken = take(&upload, &slot, request.into_body()).await;
-        drop(turn);
-        taken
-    });
+    let taking = tokio::spawn(async move { take(&upload, &slot, &turn, request.into_body()).await });
     taking
         .await
         .unwrap_or_else(|_| Err(Problem::Failed("a panic".into())))?;
@@ -88,9 +89,9 @@ fn judge(slot: &Slot, headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn take(upload: &Upload, slot: &Slot, body: Body) -> Result<(), Problem> {
+async fn take(upload: &Upload, slot: &Slot, turn: &Turn, body: Body) -> Result<(), Problem> {
     let object = upload.uploads.begin(slot).await?;
-    let taken = receive(upload, slot, &object, body).await;
+    let taken = receive(upload, slot, turn, &object, body).await;
     let problem = match taken {
         Ok(key) => match upload.uploads.finish(slot, &object, key.as_ref()).await {
             Ok(()) => {
@@ -103,6 +104,8 @@ async fn take(upload: &Upload, slot: &Slot, body: Body) -> Result<(), Problem> {
                 tracing::info!(event = "uploaded", account = %slot.account, bytes = slot.bytes);
                 return Ok(());
             }
+            // There may be a file now, which needs its object. If there is none, the object is waste in a day: `begin` said so.
+            Err(Refusal::Unknown) => return Err(Refusal::Unknown.into()),
             Err(refusal) => refusal.into(),
         },
         Err(problem) => problem,
@@ -116,15 +119,17 @@ async fn take(upload: &Upload, slot: &Slot, body: Body) -> Result<(), Problem> {
 async fn receive(
     upload: &Upload,
     slot: &Slot,
+    turn: &Turn,
     object: &str,
-    body: Body,
+    content: Body,
 ) -> Result<Option<ContentKey>, Problem> {
     let mut incoming = Incoming {
-        body,
+        body: content,
         left: slot.bytes,
         rest: Bytes::new(),
-        stall: Duration::from_secs(upload.router.limits().http_stall_seconds_max),
-        deadline: Instant::now() + Duration::from_secs(SECONDS_FREE + slot.bytes / BYTES_PER_SECOND_MIN),
+        turn,
+        begun: Instant::now(),
+        come: 0,
     };
     let first = incoming.chunk().await?;
     let policy = upload.uploads.config();
@@ -145,7 +150,7 @@ async fn receive(
 }
 
 async fn copy(
-    incoming: &mut Incoming,
+    incoming: &mut Incoming<'_>,
     first: BytesMut,
     key: Option<&ContentKey>,
     bytes: u64,
@@ -170,18 +175,19 @@ async fn copy(
 }
 
 /// The body of a request, in chunks.
-struct Incoming {
+struct Incoming<'a> {
     body: Body,
     /// Bytes still to come.
     left: u64,
     /// Came with the last piece and belongs to the next chunk.
     rest: Bytes,
-    stall: Duration,
-    /// By then all of it must be there.
-    deadline: Instant,
+    turn: &'a Turn,
+    begun: Instant,
+    /// Bytes that have come.
+    come: u64,
 }
 
-impl Incoming {
+impl Incoming<'_> {
     /// The next chunk: full, but for the last.
     async fn chunk(&mut self) -> Result<BytesMut, Problem> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
@@ -200,15 +206,25 @@ impl Incoming {
 
     async fn piece(&mut self) -> Result<Bytes, Problem> {
         let torn = || Problem::Refused(StatusCode::BAD_REQUEST, "the file did not come as a whole");
-        let until = self.deadline.min(Instant::now() + self.stall);
-        let frame = tokio::time::timeout_at(until, self.body.frame()).await;
-        match frame {
-            Err(_) => Err(Problem::Refused(
-                StatusCode::REQUEST_TIMEOUT,
-                "the file came too slowly",
-            )),
-            Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
-            Ok(None | Some(Err(_))) => Err(torn()),
+        let slow = || Problem::Refused(StatusCode::REQUEST_TIMEOUT, "the file came too slowly");
+        loop {
+            // How fast it must be depends on how many others there are, so it is asked again now and then.
+            let due = self.begun + self.turn.pace().allowed(self.come);
+            let now = Instant::now();
+            if due <= now {
+                return Err(slow());
+            }
+            let Ok(frame) = tokio::time::timeout_at(due.min(now + LOOK_EVERY), self.body.frame()).await
+            else {
+                continue;
+            };
+            let piece = match frame {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(error)) if body::is_stalled(&error) => return Err(slow()),
+                Some(Err(_)) | None => return Err(torn()),
+            };
+            self.come += piece.len() as u64;
+            return Ok(piece);
         }
     }
 }

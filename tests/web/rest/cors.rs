@@ -1,4 +1,5 @@
-//! Pages of every origin may use the API: they have a token, and no cookie helps them.
+//! Pages of every origin may use the API behind a token: it is theirs, and no cookie helps them. Signing in and registering
+//! take only what every page has, so there the page must be welcome.
 
 use serde_json::Value;
 
@@ -10,14 +11,24 @@ const ORIGIN: &str = "Origin: https://app.example\r\n";
 
 #[tokio::test]
 async fn pages_of_every_origin_may_ask_and_read_the_answer() {
-    let server = TestServer::start().await;
+    let server = TestServer::configured("[http]\norigins = [\"https://app.example\"]\n").await;
+    let stranger = TestServer::start().await;
     let document = json(&http::ask(&server, "GET /api/openapi.json", ORIGIN, b"").await);
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() > 20);
     for (path, methods) in paths {
         let path = path.replace(['{', '}'], "");
         let asked = format!("{ORIGIN}Access-Control-Request-Method: POST\r\n");
-        let answer = http::ask(&server, &format!("OPTIONS {path}"), &asked, b"").await;
+        let line = format!("OPTIONS {path}");
+        let is_open = !["/api/login", "/api/register"].contains(&path.as_str());
+        let elsewhere = http::ask(&stranger, &line, &asked, b"").await;
+        assert_eq!(elsewhere.status, if is_open { 204 } else { 403 }, "{path}");
+        assert_eq!(
+            elsewhere.header("access-control-allow-origin").is_some(),
+            is_open,
+            "{path}"
+        );
+        let answer = http::ask(&server, &line, &asked, b"").await;
         assert_eq!(answer.status, 204, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
         let methods_allowed = answer.header("access-control-allow-methods").expect("methods");

@@ -97,17 +97,27 @@ impl OfflineStore {
         }
     }
 
-    /// How much waits for an account, as committed.
+    /// How much waits for an account. It reads in the order of writing, so everything that was put before is counted,
+    /// committed or not: a burst must not get past the limit.
     pub async fn usage(&self, account: &BareJid) -> Result<Usage, DbError> {
-        let query = Query::new("SELECT COUNT(*), SUM(LENGTH(stanza)) FROM im_offline WHERE account = $1");
-        let Some(row) = self.db.fetch_optional(query.bind(account.as_str())).await? else {
-            return Ok(Usage::default());
-        };
-        let number = |value: Option<i64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
-        Ok(Usage {
-            messages: number(row.opt_i64(0)?),
-            bytes: number(row.opt_i64(1)?),
-        })
+        let account = account.clone();
+        self.db
+            .write(move |tx| {
+                let query =
+                    Query::new("SELECT COUNT(*), SUM(LENGTH(stanza)) FROM im_offline WHERE account = $1");
+                let query = query.bind(account.as_str());
+                Box::pin(async move {
+                    let Some(row) = tx.fetch_optional(query).await? else {
+                        return Ok(Usage::default());
+                    };
+                    let number = |value: Option<i64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
+                    Ok(Usage {
+                        messages: number(row.opt_i64(0)?),
+                        bytes: number(row.opt_i64(1)?),
+                    })
+                })
+            })
+            .await
     }
 
     /// The first messages that wait, oldest first. It reads in the order of writing, so everything that was put before is

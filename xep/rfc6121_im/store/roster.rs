@@ -46,7 +46,7 @@ impl RosterStore {
         let mut items = Vec::with_capacity(rows.len());
         for row in &rows {
             if row.opt_text(0)?.is_some() {
-                items.push(Arc::new(read_item(row)?));
+                items.extend(intact(account, read_item(row)).map(Arc::new));
             }
         }
         Ok(Roster::new(version, floor, revision, items))
@@ -79,10 +79,12 @@ impl RosterStore {
                 .bind(version);
         let mut items = Vec::new();
         for row in self.db.fetch_all(query).await? {
-            items.push(Item {
-                version: row.i64(1)?,
-                ..Item::new(stored_jid(&row.text(0)?)?)
-            });
+            let version = row.i64(1)?;
+            let removed = intact(account, stored_jid(&row.text(0)?));
+            items.extend(removed.map(|contact| Item {
+                version,
+                ..Item::new(contact)
+            }));
         }
         Ok(items)
     }
@@ -95,7 +97,9 @@ impl RosterStore {
         .bind(account.as_str());
         let mut requests = Vec::new();
         for row in self.db.fetch_all(query).await? {
-            requests.push((stored_jid(&row.text(0)?)?, row.opt_bytes(1)?));
+            if let Some(contact) = intact(account, stored_jid(&row.text(0)?)) {
+                requests.push((contact, row.opt_bytes(1)?));
+            }
         }
         Ok(requests)
     }
@@ -104,17 +108,6 @@ impl RosterStore {
     /// changes never build on something old, whoever else writes.
     pub async fn change(&self, wanted: Arc<Wanted>) -> Result<Result<Changed, Refusal>, DbError> {
         self.db.write(move |tx| Box::pin(make(tx, wanted.clone()))).await
-    }
-
-    /// Erases an account's roster.
-    pub async fn erase(&self, account: &BareJid) -> Result<(), DbError> {
-        let account = account.clone();
-        self.db
-            .write(move |tx| {
-                let account = account.clone();
-                Box::pin(async move { erase(tx, &account).await })
-            })
-            .await
     }
 }
 
@@ -146,6 +139,17 @@ pub(super) fn read_item(row: &Row) -> Result<Item, DbError> {
             .collect(),
         version: row.i64(7)?,
     })
+}
+
+/// What was read of one row. A damaged row is logged and left out: the rest of the roster is not to go with it.
+fn intact<T>(account: &BareJid, read: Result<T, DbError>) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(error) => {
+            tracing::error!(event = "roster_row_unreadable", %account, %error);
+            None
+        }
+    }
 }
 
 fn stored_jid(text: &str) -> Result<BareJid, DbError> {

@@ -133,6 +133,36 @@ async fn the_queue_has_limits() {
     }
 }
 
+/// The limit holds for messages that come together, too: what is queued and not committed yet counts.
+#[tokio::test]
+async fn a_burst_does_not_get_past_the_limit() {
+    for (_, house) in houses("[limits]\noffline_messages_max = 5\n").await {
+        house.account("bob@localhost").await;
+        let mut senders = Vec::new();
+        for n in 0..20 {
+            senders.push(house.online(&format!("alice{n}@localhost/a")).await);
+        }
+        let said = "<message id='m' to='bob@localhost' type='chat'><body>x</body></message>";
+        // All depart before any is waited for.
+        let mut outcomes = Vec::new();
+        for sender in &senders {
+            let stanza =
+                kim_core::stanza::Stanza::from_element(kim_core::wire::Element::parse(said).unwrap());
+            outcomes.push(house.router.depart(&sender.session, stanza.unwrap()).await);
+        }
+        for outcome in outcomes {
+            house.router.perform(outcome).await;
+        }
+        assert_eq!(rows(&house, COUNT, "bob@localhost").await, 5);
+        let refused = senders
+            .iter_mut()
+            .filter_map(|sender| sender.next())
+            .filter(|xml| xml.contains("service-unavailable"))
+            .count();
+        assert_eq!(refused, 15);
+    }
+}
+
 /// What waits comes first, in order, then what is live; only the device that takes it gets it, and only once, also in a
 /// house that was started again.
 #[tokio::test]

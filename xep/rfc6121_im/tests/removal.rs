@@ -92,3 +92,71 @@ async fn the_erasers_know_every_table() {
         }
     }
 }
+
+/// Everything of the account's own goes in the transaction that removes it: if that fails, all of it is still there.
+#[tokio::test]
+async fn a_removal_that_fails_leaves_nothing_half() {
+    for (_db, house) in houses("").await {
+        let mut alice = house.online("alice@localhost/a").await;
+        for item in ["carol", "dan"] {
+            let roster = "<query xmlns='jabber:iq:roster'>";
+            alice
+                .send(&format!(
+                    "<iq id='s' type='set'>{roster}<item jid='{item}@localhost'/></query></iq>"
+                ))
+                .await;
+        }
+        alice.disconnect().await;
+        let mut bob = house.online("bob@localhost/b").await;
+        bob.send("<message to='alice@localhost' type='chat'><body>x</body></message>")
+            .await;
+        let account = BareJid::parse("alice@localhost").unwrap();
+        let counts = async || {
+            let mut all = Vec::new();
+            for table in [
+                "SELECT COUNT(*) FROM accounts WHERE account = $1",
+                "SELECT COUNT(*) FROM account_keys WHERE account = $1",
+                "SELECT COUNT(*) FROM im_roster WHERE account = $1",
+                "SELECT COUNT(*) FROM im_roster_versions WHERE account = $1",
+                "SELECT COUNT(*) FROM im_offline WHERE account = $1",
+            ] {
+                all.push(rows(&house, table, "alice@localhost").await);
+            }
+            all
+        };
+        let before = counts().await;
+        assert_eq!(before, [1, 2, 2, 1, 1]);
+        // The last step of the transaction cannot be done.
+        let rename = |sql| house.db.execute(kim_core::db::Query::new(sql));
+        rename("ALTER TABLE kim_data_keys RENAME TO away").await.unwrap();
+        assert!(house.router.erase_account(&account).await.is_err());
+        assert_eq!(counts().await, before);
+        rename("ALTER TABLE away RENAME TO kim_data_keys").await.unwrap();
+        house.router.erase_account(&account).await.unwrap();
+        assert_eq!(counts().await, [0; 5]);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_contact_costs_only_itself() {
+    for (_db, house) in houses("").await {
+        let mut alice = house.connect("alice@localhost/a").await;
+        for item in ["carol", "dan"] {
+            let roster = "<query xmlns='jabber:iq:roster'>";
+            alice
+                .send(&format!(
+                    "<iq id='s' type='set'>{roster}<item jid='{item}@localhost'/></query></iq>"
+                ))
+                .await;
+        }
+        alice.disconnect().await;
+        let damage = "UPDATE im_roster SET contact = 'no @ddress' WHERE contact = 'carol@localhost'";
+        house.db.execute(kim_core::db::Query::new(damage)).await.unwrap();
+        // As after a restart: nothing of it is in memory.
+        let account = BareJid::parse("alice@localhost").unwrap();
+        let store = crate::rfc6121_im::store::roster::RosterStore::new(house.db.clone());
+        let roster = store.load(&account).await.unwrap();
+        let contacts: Vec<_> = roster.all().iter().map(|item| item.contact.as_str()).collect();
+        assert_eq!(contacts, ["dan@localhost"]);
+    }
+}

@@ -2,9 +2,17 @@
 
 use std::path::Path;
 
-use kim_core::testing::{Client, House, dialogue};
+use kim_core::db::CORE_MIGRATIONS;
+use kim_core::module::Module;
+use kim_core::testing::{Client, House, dialogue, migrated_databases};
 
+mod bounces;
+mod entering;
+mod errands;
+mod forged;
+mod history;
 mod hostile;
+mod passwords;
 mod privileges;
 mod surviving;
 
@@ -57,10 +65,26 @@ async fn instant(owner: &mut Client, room: &str, fields: &str) {
     let form = format!("<x xmlns='jabber:x:data' type='submit'>{fields}</x>");
     let query = format!("<query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query>");
     owner
-        .ask(
-            &format!("<iq id='open' to='{room}' type='set'>{query}</iq>"),
-            "<iq id='open' type='result'/>",
-        )
+        .send(&format!("<iq id='open' to='{room}' type='set'>{query}</iq>"))
+        .await;
+    let got: Vec<String> = std::iter::from_fn(|| owner.next()).collect();
+    let opened = got
+        .iter()
+        .any(|xml| xml.contains("id='open'") && xml.contains("type='result'"));
+    assert!(opened, "{got:#?}");
+}
+
+/// Everything that has come.
+fn all(client: &mut Client) -> Vec<String> {
+    std::iter::from_fn(|| client.next()).collect()
+}
+
+/// Says something to all.
+async fn say(client: &mut Client, id: &str, what: &str) {
+    client
+        .send(&format!(
+            "<message id='{id}' to='{ROOM}' type='groupchat'>{what}</message>"
+        ))
         .await;
 }
 
@@ -74,4 +98,15 @@ async fn room(house: &House) -> (Client, Client) {
     enter(&mut bob, "bob").await;
     alice.skip();
     (alice, bob)
+}
+
+#[tokio::test]
+async fn public_rooms_are_read_by_an_index_page_by_page() {
+    for db in migrated_databases(&[CORE_MIGRATIONS, super::Muc::MIGRATIONS]).await {
+        let query = super::store::public_query("a@conference.localhost", 200);
+        db.assert_uses_index(query.clone()).await;
+        // PostgreSQL sorts the few rows that it expects in a table without statistics.
+        let plan = db.explain(query).await.unwrap().join("\n");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
 }

@@ -280,10 +280,13 @@ async fn nodes_that_keep_nothing_tell_and_forget() {
         outcome(&owner(&mut alice, AT, "set", &format!("<purge node='{NODE}'/>")).await),
         "feature-not-implemented/unsupported"
     );
-    // Without payload is enough there: something has happened.
+    // Notifications with payloads need one (§7.1.3.7).
     let event = format!("<publish node='{NODE}'><item id='3'/></publish>");
-    assert_eq!(outcome(&pubsub(&mut alice, AT, "set", &event).await), "result");
-    assert_eq!(was_told(&mut bob, NODE), 1);
+    assert_eq!(
+        outcome(&pubsub(&mut alice, AT, "set", &event).await),
+        "bad-request/payload-required"
+    );
+    assert_eq!(was_told(&mut bob, NODE), 0);
 }
 
 #[tokio::test]

@@ -107,6 +107,50 @@ async fn what_the_client_sent_is_counted_over_connections() {
 // ——— the end ———
 
 #[tokio::test]
+async fn a_number_is_told_where_it_is_known() {
+    // §5: what was killed does not know how much arrived, unless it has promised something.
+    let house = House::new(MODULES).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let id = enable(&mut alice).await;
+    message(&mut alice, "bob@localhost", "one").await;
+    alice.skip();
+    // Gone without an end.
+    house.router.sessions().remove(&alice.session);
+    assert_eq!(
+        refusal(&house, Some("alice@localhost"), &resume(&id, 0)).await,
+        not_found(None)
+    );
+
+    let mut alice = house.online("alice@localhost/tablet").await;
+    let id = enable(&mut alice).await;
+    message(&mut alice, "bob@localhost", "two").await;
+    alice.skip();
+    alice.send(ASK).await;
+    assert_eq!(soon(&mut alice).await, answer(1));
+    house.router.sessions().remove(&alice.session);
+    assert_eq!(
+        refusal(&house, Some("alice@localhost"), &resume(&id, 0)).await,
+        not_found(Some(1))
+    );
+
+    // One that has ended in order knows, also that it was nothing.
+    for sent in 0..3 {
+        let mut alice = house.online("alice@localhost/desktop").await;
+        let id = enable(&mut alice).await;
+        for _ in 0..sent {
+            message(&mut alice, "bob@localhost", "three").await;
+        }
+        alice.skip();
+        house.router.park(&alice.session).await;
+        house.router.end(&alice.session, []).await;
+        assert_eq!(
+            refusal(&house, Some("alice@localhost"), &resume(&id, 0)).await,
+            not_found(Some(sent))
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_was_never_confirmed_waits_for_the_account_in_order_and_once() {
     let house = House::new(MODULES).await;
     let mut bob = house.online("bob@localhost/laptop").await;
@@ -233,6 +277,49 @@ async fn a_session_that_waits_takes_so_much_and_no_more() {
 }
 
 #[tokio::test]
+async fn what_the_archive_has_is_never_reported_as_undelivered() {
+    let house = House::configured(MODULES, "[limits]\noffline_messages_max = 2\n").await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    enable(&mut alice).await;
+    alice.skip();
+    house.router.park(&alice.session).await;
+    for n in 0..5 {
+        message(&mut bob, "alice@localhost", &n.to_string()).await;
+    }
+    // Of other types, and to the session itself, which will not be there any more.
+    bob.send("<message id='full' to='alice@localhost/phone'><body>normal</body></message>")
+        .await;
+    // This one the archive does not have: if it is lost, its sender must know.
+    bob.send(
+        "<message id='lost' to='alice@localhost' type='chat'><body>x</body><no-permanent-store xmlns='urn:xmpp:hints'/></message>",
+    )
+    .await;
+    bob.expect_nothing();
+    let (left, _) = alice.session.outbox.take();
+    assert_eq!(left.len(), 7);
+    house.router.end(&alice.session, left).await;
+    bob.expect("<message type='error' id='lost' from='alice@localhost'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>");
+    bob.expect_nothing();
+    // Two wait, and the archive has all six.
+    let mut alice = house.connect("alice@localhost/phone").await;
+    alice.send("<presence/>").await;
+    let mut waited = 0;
+    while let Some(xml) = alice.next() {
+        waited += usize::from(xml.starts_with("<message"));
+    }
+    assert_eq!(waited, 2);
+    alice
+        .send("<iq type='set' id='all'><query xmlns='urn:xmpp:mam:2'/></iq>")
+        .await;
+    let mut archived = 0;
+    while let Some(xml) = alice.next() {
+        archived += usize::from(xml.contains("<result xmlns='urn:xmpp:mam:2'"));
+    }
+    assert_eq!(archived, 6);
+}
+
+#[tokio::test]
 async fn other_devices_get_what_they_have_not_and_nothing_twice() {
     let house = House::new(MODULES).await;
     let mut bob = house.online("bob@localhost/laptop").await;
@@ -341,4 +428,40 @@ async fn an_archive_page_that_was_not_taken_is_for_nobody_else() {
     house.router.end(&alice.session, left).await;
     tablet.expect("<presence type='unavailable' from='alice@localhost/phone'/>");
     tablet.expect_nothing();
+}
+
+#[tokio::test]
+async fn what_was_remembered_of_those_who_stay_away_is_forgotten_in_time() {
+    let house = kim_core::testing::House::new(MODULES).await;
+    let remembered = async || {
+        let rows = kim_core::db::Query::new("SELECT account FROM sm_session ORDER BY account");
+        let rows = house.db.fetch_all(rows).await.unwrap();
+        rows.iter().map(|row| row.text(0).unwrap()).collect::<Vec<_>>()
+    };
+    // More than are looked at in one go.
+    house
+        .db
+        .write(|tx| {
+            Box::pin(async move {
+                let rows = (0..1_200).map(|n| {
+                    [
+                        format!("{n:04}").into(),
+                        "carol@localhost".into(),
+                        0_i64.into(),
+                        1_i64.into(),
+                    ]
+                });
+                let into = "INSERT INTO sm_session (id_hash, account, handled, seen_at)";
+                tx.insert_rows(into, rows, "").await.map(drop)
+            })
+        })
+        .await
+        .unwrap();
+    let mut alice = house.online("alice@localhost/phone").await;
+    enable(&mut alice).await;
+    house.router.tidy().await;
+    assert_eq!(remembered().await, ["alice@localhost"]);
+    house.clock.advance(400 * 86_400);
+    house.router.tidy().await;
+    assert!(remembered().await.is_empty());
 }

@@ -6,6 +6,7 @@ mod prefs;
 mod resend;
 mod storing;
 mod tombstones;
+mod traces;
 
 use kim_core::module::Entry;
 use kim_core::testing::{Client, House};

@@ -323,3 +323,38 @@ async fn the_metadata_are_the_ends() {
         "{metadata}"
     );
 }
+
+#[tokio::test]
+async fn times_at_the_edge_are_as_far_as_there_are_messages() {
+    // XEP-0082 §3: clients that mean "all" write the first and the last time that there is.
+    let (_house, mut alice, whole) = ten().await;
+    for (start, end, wanted) in [
+        ("0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 10),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999999Z", 10),
+        ("0000-01-01T00:00:00+12:00", "9999-12-31T23:59:60-12:00", 10),
+        ("1970-01-01T00:00:00Z", "2038-01-19T03:14:08Z", 10),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z", 0),
+        ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z", 0),
+    ] {
+        let answer = ask(&mut alice, &form(&[("start", start), ("end", end)])).await;
+        assert_eq!(answer.ids.len(), wanted, "{start} to {end}: {}", answer.fin);
+        assert!(answer.is_complete());
+    }
+    for wrong in [
+        "9999-13-01T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+        "tomorrow",
+        "10000-01-01T00:00:00Z",
+    ] {
+        let answer = ask(&mut alice, &form(&[("end", wrong)])).await;
+        assert!(answer.fin.contains("<bad-request"), "{wrong}: {}", answer.fin);
+    }
+    for max in ["4294967296", "99999999999", "99999999999999999999999999"] {
+        let answer = ask(&mut alice, &set(&format!("<max>{max}</max>"))).await;
+        assert_eq!(answer.ids, whole.ids, "{max}");
+    }
+    for max in ["-1", "", "many", "1.0"] {
+        let answer = ask(&mut alice, &set(&format!("<max>{max}</max>"))).await;
+        assert!(answer.fin.contains("<bad-request"), "{max}: {}", answer.fin);
+    }
+}

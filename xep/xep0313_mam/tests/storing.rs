@@ -108,6 +108,70 @@ async fn waiting_messages_are_archived_and_delivered_under_the_same_id() {
 }
 
 #[tokio::test]
+async fn every_copy_of_a_message_has_the_id_of_the_archive() {
+    // XEP-0359 §3, XEP-0280 §7: by delivery, as a copy, held back for a client that does not look, and later.
+    let house = House::new(crate::MODULES).await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let mut phone = house.online("bob@localhost/phone").await;
+    let mut laptop = house.online("bob@localhost/laptop").await;
+    let mut idle = house.online("bob@localhost/idle").await;
+    let mut away = house.connect("bob@localhost/away").await;
+    for client in [&mut phone, &mut laptop, &mut idle, &mut away] {
+        client
+            .send("<iq id='c' type='set'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+            .await;
+    }
+    away.send("<presence><priority>-1</priority></presence>").await;
+    idle.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
+    let id_of = |xml: &str| {
+        let at = xml.split("<stanza-id xmlns='urn:xmpp:sid:0'").nth(1).expect(xml);
+        assert!(
+            at.split("/>").next().unwrap().contains("by='bob@localhost'"),
+            "{xml}"
+        );
+        at.split(" id='")
+            .nth(1)
+            .unwrap()
+            .split('\'')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    for to in ["bob@localhost", "bob@localhost/phone", "bob@localhost/gone"] {
+        for client in [&mut phone, &mut laptop, &mut idle, &mut away] {
+            client.skip();
+        }
+        say(&mut alice, to, "hello").await;
+        let mut ids: Vec<String> = Vec::new();
+        for client in [&mut phone, &mut laptop, &mut idle, &mut away] {
+            let got: Vec<String> = std::iter::from_fn(|| client.next()).collect();
+            let copies: Vec<&String> = got
+                .iter()
+                .filter(|xml| xml.contains("<body>hello</body>"))
+                .collect();
+            assert_eq!(copies.len(), 1, "{to}: {got:?}");
+            ids.push(id_of(copies[0]));
+        }
+        let archived = ask(&mut phone, &set("<max>1</max><before/>")).await;
+        assert!(
+            ids.iter().all(|id| *id == archived.ids[0]),
+            "{to}: {ids:?} {archived:?}"
+        );
+    }
+    for client in [phone, laptop, idle, away] {
+        client.disconnect().await;
+    }
+    say(&mut alice, "bob@localhost", "later").await;
+    let mut phone = house.connect("bob@localhost/phone").await;
+    phone.send("<presence/>").await;
+    let got: Vec<String> = std::iter::from_fn(|| phone.next()).collect();
+    let waited = got.iter().find(|xml| xml.contains("<body>later</body>"));
+    let id = waited.map(|xml| id_of(xml));
+    let archived = ask(&mut phone, &set("<max>1</max><before/>")).await;
+    assert_eq!(id.as_ref(), archived.ids.first(), "{got:?}");
+}
+
+#[tokio::test]
 async fn what_matters_is_archived_and_what_passes_is_not() {
     let house = house().await;
     let mut alice = house.online("alice@localhost/phone").await;

@@ -4,6 +4,7 @@ mod bundles;
 mod news;
 mod nodes;
 mod races;
+mod removed;
 
 use kim_core::testing::{Client, House};
 

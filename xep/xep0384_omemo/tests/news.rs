@@ -11,6 +11,9 @@ use super::bundles::{LEGACY, TWO};
 use super::*;
 use kim_core::wire::Element;
 
+/// How long nobody is told that a bundle of a new device list is missing.
+const GRACE_SECONDS: u64 = 300;
+
 fn fingerprint(protocol: Protocol, xml: &str) -> String {
     let bundle = Bundle::check(protocol, Element::parse(xml).unwrap().el(), 500).unwrap();
     bundle.fingerprint.to_string()
@@ -95,6 +98,7 @@ async fn a_missing_bundle_is_reported_once_a_day_to_its_owner_and_not_to_who_ask
         )
         .await;
         everything(&mut phone);
+        house.clock.advance(GRACE_SECONDS);
         let item = (protocol == Protocol::Two).then_some("7");
         for day in 0..2 {
             for _ in 0..3 {
@@ -132,6 +136,48 @@ async fn a_missing_bundle_is_reported_once_a_day_to_its_owner_and_not_to_who_ask
 }
 
 #[tokio::test]
+async fn a_first_login_raises_no_alarm_about_its_own_bundle() {
+    let house = house("").await;
+    let mut tablet = house.online("alice@localhost/tablet").await;
+    let mut dino = house.online("alice@localhost/dino").await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    for protocol in Protocol::ALL {
+        // Dino puts its device on the list, asks whether its bundle is there, and publishes it because it is not.
+        publishes_list(&mut dino, protocol, &[7]).await;
+        let item = (protocol == Protocol::Two).then_some("7");
+        let asked = fetch("alice@localhost", &protocol.bundle_node(7), item);
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        assert!(
+            answer(&mut dino, &asked, &mut own)
+                .await
+                .contains("<item-not-found")
+        );
+        // A contact who has just heard of the list is as early.
+        assert!(
+            answer(&mut bob, &asked, &mut others)
+                .await
+                .contains("<item-not-found")
+        );
+        own.extend(everything(&mut tablet));
+        own.extend(everything(&mut dino));
+        assert!(headlines(&own).is_empty(), "{protocol:?}: {own:?}");
+
+        // However long it takes, the account's own question is none that others ask.
+        house.clock.advance(GRACE_SECONDS);
+        for own in [&mut dino, &mut tablet] {
+            let mut rest = Vec::new();
+            answer(own, &asked, &mut rest).await;
+            assert!(headlines(&rest).is_empty(), "{protocol:?}: {rest:?}");
+        }
+        assert!(headlines(&everything(&mut tablet)).is_empty());
+        // Others who still find nothing are a reason to say so.
+        answer(&mut bob, &asked, &mut others).await;
+        assert_eq!(headlines(&everything(&mut tablet)).len(), 1, "{protocol:?}");
+        everything(&mut dino);
+    }
+}
+
+#[tokio::test]
 async fn the_operator_is_shown_what_is_published() {
     let house = house("").await;
     let mut phone = house.online("alice@localhost/phone").await;
@@ -166,6 +212,7 @@ async fn nothing_stays_of_an_account_that_is_removed() {
     let mut bob = house.online("bob@localhost/laptop").await;
     publishes_list(&mut phone, Protocol::Legacy, &[7, 8]).await;
     publishes_bundle(&mut phone, Protocol::Legacy, 7, LEGACY[0]).await;
+    house.clock.advance(GRACE_SECONDS);
     answer(
         &mut bob,
         &fetch("alice@localhost", &Protocol::Legacy.bundle_node(8), None),
@@ -212,6 +259,7 @@ async fn who_is_away_is_told_of_a_missing_bundle_later() {
     let mut phone = house.online("alice@localhost/phone").await;
     let mut bob = house.online("bob@localhost/laptop").await;
     publishes_list(&mut phone, Protocol::Legacy, &[7]).await;
+    house.clock.advance(GRACE_SECONDS);
     phone.disconnect().await;
     let asked = fetch("alice@localhost", &Protocol::Legacy.bundle_node(7), None);
     answer(&mut bob, &asked, &mut Vec::new()).await;

@@ -15,13 +15,14 @@ use sha1::{Digest, Sha1};
 use super::*;
 use crate::xep0060_pubsub::api::{Audience, Draft, PubSub};
 
-/// While one list is being told of, another is committed and told of before it: as two publications on two nodes.
-struct Overtaker {
+/// While one list is being told of, another is committed and told of before it, or the list is deleted: as two requests on two
+/// nodes.
+struct Overtaker<const DELETES: bool> {
     pubsub: Arc<PubSub>,
     left: AtomicUsize,
 }
 
-impl On<Audience> for Overtaker {
+impl<const DELETES: bool> On<Audience> for Overtaker<DELETES> {
     async fn on(&self, audience: &mut Audience, cx: &mut Cx) -> Result<Flow, Fault> {
         if self
             .left
@@ -32,18 +33,24 @@ impl On<Audience> for Overtaker {
             let mut other = router.cx().unwrap();
             let payload = Element::parse(&list(Protocol::Legacy, &[2])).unwrap();
             let drafts = vec![Draft::new("current", payload)];
-            self.pubsub
-                .publish(&audience.owner, &audience.node, drafts, &mut other)
-                .await?;
+            if DELETES {
+                self.pubsub
+                    .delete(&audience.owner, &audience.node, &mut other)
+                    .await?;
+            } else {
+                self.pubsub
+                    .publish(&audience.owner, &audience.node, drafts, &mut other)
+                    .await?;
+            }
             router.finish(other).await;
         }
         Ok(Flow::Next)
     }
 }
 
-struct Race;
+struct Race<const DELETES: bool>;
 
-impl Module for Race {
+impl<const DELETES: bool> Module for Race<DELETES> {
     type Config = NoSettings;
     const NAME: &'static str = "race";
     const SPECS: &'static [Spec] = &[Spec {
@@ -54,7 +61,7 @@ impl Module for Race {
     }];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let overtaker = Overtaker {
+        let overtaker = Overtaker::<DELETES> {
             pubsub: house.needed()?,
             left: AtomicUsize::new(1),
         };
@@ -110,15 +117,16 @@ fn lists(client: &mut Client) -> Vec<String> {
     .collect()
 }
 
+async fn racing<const DELETES: bool>() -> House {
+    let race = Entry::of::<Race<DELETES>>();
+    let modules: Vec<Entry> = crate::MODULES.iter().copied().chain([race]).collect();
+    House::new(&modules).await
+}
+
 #[tokio::test]
 async fn what_everybody_hears_last_is_the_list_that_is_there() {
     // XEP-0384 §5.3.1: the device that was overwritten finds out by this, and announces itself again.
-    let modules: Vec<Entry> = crate::MODULES
-        .iter()
-        .copied()
-        .chain([Entry::of::<Race>()])
-        .collect();
-    let house = House::new(&modules).await;
+    let house = racing::<false>().await;
     let mut phone = interested(&house, "alice@localhost/phone").await;
     let mut tablet = interested(&house, "alice@localhost/tablet").await;
     phone
@@ -137,6 +145,35 @@ async fn what_everybody_hears_last_is_the_list_that_is_there() {
         let heard = lists(device);
         assert_eq!(heard.last().map(String::as_str), Some("2"), "{heard:?}");
         assert!(heard.contains(&"1".to_owned()), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn that_a_list_is_deleted_is_heard_last_too() {
+    let house = racing::<true>().await;
+    let mut phone = interested(&house, "alice@localhost/phone").await;
+    let mut tablet = interested(&house, "alice@localhost/tablet").await;
+    phone
+        .send(&publish(
+            Protocol::Legacy.list_node(),
+            "current",
+            &list(Protocol::Legacy, &[1]),
+            &[],
+        ))
+        .await;
+    for device in [&mut phone, &mut tablet] {
+        // The deletion, the list that was on its way, and the deletion again.
+        let mut heard = Vec::new();
+        while heard.len() < 3 {
+            let told = everything(device).into_iter();
+            heard.extend(told.filter(|stanza| stanza.contains("pubsub#event")));
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let is_deletion: Vec<bool> = heard
+            .iter()
+            .map(|stanza| stanza.contains("<delete node="))
+            .collect();
+        assert_eq!(is_deletion, [true, false, true], "{heard:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kim_core::error::STREAMS;
-use kim_core::wire::{Element, escape_value};
+use kim_core::wire::{El, Element, escape_value};
 
 use super::super::{Incoming, Opening};
 
@@ -18,7 +18,7 @@ pub(crate) const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
 
 /// A request that cannot be understood; the terminal condition `bad-request` (XEP-0124 §17.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadRequest;
+pub struct BadRequest;
 
 /// The id of a request.
 pub(super) fn rid(body: &Element) -> Result<u64, BadRequest> {
@@ -51,18 +51,34 @@ pub(super) fn is_terminate(body: &Element) -> bool {
     body.attr("type").as_deref() == Some("terminate")
 }
 
-/// What a body brings, in order: a restart of the stream (XEP-0206 §5), payloads, the end.
-pub(super) fn incoming(body: &Element) -> Vec<Incoming> {
+/// What a body brings, in order: a restart of the stream (XEP-0206 §5), payloads, the end. A restart that names no domain is of
+/// the one that the session began with.
+pub(super) fn incoming(body: &Element, domain: Option<&str>) -> Vec<Incoming> {
     let mut all = Vec::new();
     let restart = body.attr_ns("restart", XBOSH);
     if restart.is_some_and(|restart| restart == "true" || restart == "1") {
-        all.push(Incoming::Open(opening(body)));
+        let mut opening = opening(body);
+        opening.to = opening.to.or_else(|| domain.map(str::to_owned));
+        all.push(Incoming::Open(opening));
     }
-    all.extend(body.children().map(|child| Incoming::Element(child.to_element())));
+    all.extend(body.children().map(|child| Incoming::Element(payload(child))));
     if is_terminate(body) {
         all.push(Incoming::Close);
     }
     all
+}
+
+/// What stands inside a body. Many clients leave out the namespace of their stanzas, which then inherit the body's: nothing
+/// that may stand there has that one, so `jabber:client` is meant (XEP-0206 §2).
+fn payload(child: El<'_>) -> Element {
+    let element = child.to_element();
+    if child.ns() != NS {
+        return element;
+    }
+    let inherited = format!(" xmlns='{NS}'");
+    let meant = element.as_str().replacen(&inherited, "", 1);
+    // It was read under the limits of the stream, and has become no larger.
+    Element::parse(&meant).unwrap_or(element)
 }
 
 /// The opening that a first body, or one that restarts the stream, stands for. XEP-0206 §4: `xmpp:version` says which XMPP it is;

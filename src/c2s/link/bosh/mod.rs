@@ -19,8 +19,9 @@ use kim_core::session::Parcel;
 use kim_core::wire::{self, Element};
 use tokio::time::{Instant, Sleep};
 
-pub(crate) use self::body::{BadRequest, CONTENT_TYPE, terminal};
-pub(crate) use self::shared::{Answer, Shared, Terms};
+pub use self::body::BadRequest;
+pub(crate) use self::body::{CONTENT_TYPE, terminal};
+pub use self::shared::{Answer, Shared, Terms};
 use super::{Greeting, Incoming, declaration, elements};
 use crate::c2s::stream::End;
 

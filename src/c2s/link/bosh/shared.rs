@@ -24,7 +24,7 @@ const UNREAD_STANZAS: usize = 2;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub struct Terms {
     /// The longest that a request is held.
     pub wait: Duration,
     /// How long a client may have no request here.
@@ -32,7 +32,7 @@ pub(crate) struct Terms {
 }
 
 /// What becomes of a request.
-pub(crate) enum Answer {
+pub enum Answer {
     /// It is answered.
     Now(Bytes),
     /// It is held.
@@ -54,6 +54,10 @@ struct Open {
 
 struct State {
     limits: wire::Limits,
+    /// The domain that the client opened its first stream to.
+    domain: Option<String>,
+    /// The stream has logged in, and so has larger limits.
+    logged_in: bool,
     /// The id that comes next.
     next_rid: u64,
     /// Bodies that came before their turn.
@@ -86,7 +90,7 @@ struct State {
 }
 
 /// A session, as its requests see it.
-pub(crate) struct Shared {
+pub struct Shared {
     sid: String,
     wait: Duration,
     hold: u64,
@@ -108,14 +112,16 @@ impl Shared {
         let wait = body::number(first, "wait")?.map_or(terms.wait, Duration::from_secs);
         let hold = body::number(first, "hold")?.unwrap_or(HOLD_MAX);
         let rid = body::rid(first)?;
-        let opening = Incoming::Open(body::opening(first));
+        let opening = body::opening(first);
         let state = State {
             limits,
+            domain: opening.to.clone(),
+            logged_in: false,
             next_rid: rid,
             early: BTreeMap::new(),
             open: Vec::new(),
             answered: VecDeque::new(),
-            incoming: VecDeque::from([(opening, 0)]),
+            incoming: VecDeque::from([(Incoming::Open(opening), 0)]),
             unread_bytes: 0,
             fresh_bytes: 0,
             out: String::new(),
@@ -160,6 +166,11 @@ impl Shared {
     /// How much of anything a body may have.
     pub fn limits(&self) -> wire::Limits {
         self.lock().limits
+    }
+
+    /// Whether its client has logged in.
+    pub fn has_logged_in(&self) -> bool {
+        self.lock().logged_in
     }
 
     fn requests(&self) -> u64 {
@@ -280,8 +291,10 @@ impl Shared {
         silent.then(|| state.silent_since + state.pause.unwrap_or(self.inactivity))
     }
 
+    /// What holds after login.
     pub fn set_limits(&self, limits: wire::Limits) {
-        self.lock().limits = limits;
+        let mut state = self.lock();
+        (state.limits, state.logged_in) = (limits, true);
     }
 
     /// The stream is opened: the first time the session is created by that (XEP-0124 §7.2).
@@ -348,8 +361,15 @@ impl Shared {
             .get_or_insert(body::terminal(Some("item-not-found"), ""));
         state.settle(self.hold, self.requests());
         state.over();
+        // A request that came before its turn would wait for ever: the one before it is not coming any more.
+        for open in state.open.drain(..) {
+            let _ = open
+                .answer
+                .send(body::terminal(Some("item-not-found"), "").into());
+        }
     }
 
+    /// Whether something waits to leave with an answer.
     pub fn has_unwritten(&self) -> bool {
         self.lock().has_unwritten()
     }
@@ -374,7 +394,7 @@ impl State {
     /// Takes what a body brings.
     fn take(&mut self, body: &Element, bytes: usize) {
         // The first one opened the stream already.
-        let mut incoming = body::incoming(body);
+        let mut incoming = body::incoming(body, self.domain.as_deref());
         let each = bytes / incoming.len().max(1);
         self.unread_bytes += each * incoming.len();
         self.incoming

@@ -94,6 +94,17 @@ fn next(shared: &Shared) -> Option<String> {
 }
 
 #[test]
+fn a_request_that_came_before_its_turn_does_not_outlive_the_session() {
+    let shared = session();
+    let (mut second, mut fourth) = (ask(&shared, 2, ""), ask(&shared, 4, ""));
+    shared.due(4);
+    assert!(fourth.is_held(), "the third may still come");
+    shared.abandon();
+    assert!(second.answer().contains("condition='item-not-found'"));
+    assert!(fourth.answer().contains("condition='item-not-found'"));
+}
+
+#[test]
 fn a_request_is_held_until_there_is_something_to_say() {
     let shared = session();
     let mut first = ask(&shared, 2, "<presence xmlns='jabber:client'/>");
@@ -246,4 +257,59 @@ fn a_client_faster_than_its_stream_is_read_waits() {
     );
     assert!(next(&shared).is_some());
     assert!(!first.is_held());
+}
+
+#[test]
+fn a_restart_without_a_domain_is_of_the_first_one() {
+    // XEP-0206 §5
+    let shared = session();
+    let restart = body("sid='s' rid='2' xmpp:restart='true'", "");
+    let mut answer = held(shared.request(&restart, 100));
+    let Some(Incoming::Open(opening)) = shared.next() else {
+        panic!("a restart");
+    };
+    assert_eq!(opening.to.as_deref(), Some("localhost"));
+    assert!(answer.is_held());
+    let other = body("sid='s' rid='3' to='other.example' xmpp:restart='1'", "");
+    held(shared.request(&other, 100));
+    assert!(
+        matches!(shared.next(), Some(Incoming::Open(opening)) if opening.to.as_deref() == Some("other.example"))
+    );
+}
+
+#[test]
+fn a_stanza_without_a_namespace_is_of_jabber_client() {
+    // XEP-0206 §2
+    let shared = session();
+    for (rid, sent, meant) in [
+        (
+            2,
+            "<message to='a'><body>x</body></message>",
+            "<message to='a'><body>x</body></message>",
+        ),
+        (
+            3,
+            "<message><x xmlns='urn:x'><body xmlns='http://jabber.org/protocol/httpbind'/></x></message>",
+            "<message><x xmlns='urn:x'><body xmlns='http://jabber.org/protocol/httpbind'/></x></message>",
+        ),
+        (
+            4,
+            "<message><body xmlns='jabber:client'>x</body></message>",
+            "<message><body>x</body></message>",
+        ),
+        (5, "<auth xmlns='urn:x'/>", "<auth xmlns='urn:x'/>"),
+        (6, "<presence xmlns='jabber:client'/>", "<presence/>"),
+    ] {
+        let _held = ask(&shared, rid, sent);
+        assert_eq!(next(&shared).as_deref(), Some(meant), "{sent}");
+        shared.due(rid);
+    }
+}
+
+#[test]
+fn it_is_known_whether_the_client_has_logged_in() {
+    let shared = session();
+    assert!(!shared.has_logged_in());
+    shared.set_limits(wire::Limits::default());
+    assert!(shared.has_logged_in());
 }

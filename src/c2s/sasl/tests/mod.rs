@@ -74,6 +74,7 @@ fn served(step: Step) -> Step {
 fn failure(step: Step) -> SaslFailure {
     match step {
         Step::Failure(failure) => failure,
+        Step::Wrong => SaslFailure::NotAuthorized,
         other => panic!("not a failure: {other:?}"),
     }
 }

@@ -412,3 +412,30 @@ fn keys_of_another_hash_are_our_own_fault_not_the_clients() {
     };
     assert_eq!(success(lookup.supply(&sha1)).0, alice());
 }
+
+/// Only a proof or a password that was checked and is wrong is a guess; whatever fails before is none, and neither is the right
+/// proof on a wrong channel. An account that is not there is guessed at like any other.
+#[test]
+fn a_guess_is_what_was_checked_and_is_wrong() {
+    let is_guess = |step: Step| match step {
+        Step::Wrong => true,
+        Step::Failure(_) => false,
+        other => panic!("not a failure: {other:?}"),
+    };
+    let wrong = |name: &str| Client {
+        name: name.into(),
+        password: "guess".into(),
+        ..Client::new(Mechanism::ScramSha256)
+    };
+    assert!(is_guess(wrong("alice").login(&unbound())));
+    assert!(is_guess(wrong("nobody").login(&unbound())));
+    let plain = |message: &[u8]| served(unbound().start("PLAIN", Some(message)));
+    assert!(is_guess(plain(b"\0alice\0guess")));
+    assert!(is_guess(plain(b"\0nobody\0guess")));
+    assert!(!is_guess(plain(b"\0alice")));
+    assert!(!is_guess(plain(b"bob@example.org\0alice\0pencil")));
+    let start = |mechanism: &str, message: &[u8]| served(offer().start(mechanism, Some(message)));
+    assert!(!is_guess(start("SCRAM-SHA-256-PLUS", b"n,,n=alice,r=abcdefgh")));
+    assert!(!is_guess(start("SCRAM-SHA-256", b"y,,n=alice,r=abcdefgh")));
+    assert!(!is_guess(start("KERBEROS_V4", b"")));
+}

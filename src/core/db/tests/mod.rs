@@ -6,6 +6,7 @@ mod lost;
 mod measure;
 mod opening;
 mod queries;
+mod space;
 mod units;
 
 use super::*;

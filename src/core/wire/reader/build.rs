@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use bytestring::ByteString;
 
+use super::canon::UNBOUND;
 use super::names::{Mark, Namespaces, Ns};
 use super::tag::TagScan;
 use crate::element::{Child, Children, NsAt};
@@ -47,6 +48,10 @@ pub(super) struct Work {
     /// The namespaces of generated prefixes on the element under way.
     pub generated: Vec<Ns>,
     children: Children,
+    /// Elements inside the stanza so far, at every level.
+    elements: usize,
+    /// Namespace declarations in the stanza so far.
+    pub declarations: usize,
     root_tail_at: usize,
     chunk: BytesMut,
 }
@@ -82,9 +87,17 @@ impl Work {
         if self.open.len() >= limits.depth_max {
             return Err(WireError::TooBig("depth_max"));
         }
+        if self.open.is_empty() {
+            (self.elements, self.declarations) = (0, 0);
+        } else {
+            self.elements += 1;
+            if self.elements > limits.children_max {
+                return Err(WireError::TooBig("children_max"));
+            }
+        }
         let mark = names.mark();
         let start = self.out.len();
-        let place = self.write_tag(names, tag, self.place(outside), limits)?;
+        let place = self.write_tag(names, tag, self.place(outside), limits, UNBOUND)?;
         if self.out.len() > limits.stanza_bytes_max {
             return Err(TOO_BIG);
         }
@@ -92,9 +105,6 @@ impl Work {
         match self.open.len() {
             0 => self.root_tail_at = self.out.len(),
             1 => {
-                if self.children.len() >= limits.children_max {
-                    return Err(WireError::TooBig("children_max"));
-                }
                 let scope = place.scope_at;
                 self.children.push(Child {
                     start: start as u32,
@@ -133,7 +143,9 @@ impl Work {
         limits: &Limits,
     ) -> Result<(ByteString, Ns), WireError> {
         self.out.clear();
-        let place = self.write_tag(names, tag, outside, limits)?;
+        self.declarations = 0;
+        let unbound = WireError::BadNamespacePrefix;
+        let place = self.write_tag(names, tag, outside, limits, unbound)?;
         self.out.extend_from_slice(b"/>");
         let xml = ByteString::try_from(self.out.as_slice()).map_err(|_| WireError::InvalidUtf8)?;
         self.out.clear();

@@ -8,6 +8,9 @@ use super::tag::{Attr, TagScan};
 use crate::element::NsAt;
 use crate::{CONTENT_NS, Limits, WireError, escape};
 
+/// Namespaces in XML §5: a prefix that no declaration binds.
+pub(super) const UNBOUND: WireError = WireError::NotWellFormed("a namespace prefix that is not declared");
+
 impl Work {
     pub(super) fn is_xml(&self, tag: &[u8]) -> bool {
         self.tag.name.prefix(tag) == b"xml"
@@ -22,7 +25,8 @@ impl Work {
         }
     }
 
-    /// Puts the declarations of a tag in force and writes it without its end.
+    /// Puts the declarations of a tag in force and writes it without its end. `unbound` is the error for a name whose prefix
+    /// is not declared.
     #[inline(always)]
     pub(super) fn write_tag(
         &mut self,
@@ -30,6 +34,7 @@ impl Work {
         tag: &[u8],
         parent: Place,
         limits: &Limits,
+        unbound: WireError,
     ) -> Result<Place, WireError> {
         let default = self.declare(names, tag, parent.default, limits)?;
         let name = self.tag.name;
@@ -37,7 +42,10 @@ impl Work {
             b"" => (name.whole(tag), default),
             // There is no way to write an element of this namespace but with this prefix (Namespaces in XML §3).
             b"xml" => (name.whole(tag), default),
-            prefix => (name.local(tag), names.of_element(names.of_prefix(prefix)?)),
+            prefix => {
+                let ns = names.of_prefix(prefix).ok_or(unbound)?;
+                (name.local(tag), names.of_element(ns))
+            }
         };
         if let Some(scope_at) = self.copy_tag(names, tag, parent, scope) {
             return Ok(Place {
@@ -128,7 +136,7 @@ impl Work {
     /// Puts the declarations of a tag in force. Returns the default namespace.
     #[inline(always)]
     fn declare(
-        &self,
+        &mut self,
         names: &mut Namespaces,
         tag: &[u8],
         mut default: Ns,
@@ -150,7 +158,8 @@ impl Work {
                 default = names.of_element(ns);
             }
         }
-        if names.prefixes() > limits.namespaces_max {
+        self.declarations += self.tag.declarations.len();
+        if self.declarations > limits.namespaces_max || names.prefixes() > limits.namespaces_max {
             return Err(WireError::TooBig("namespaces_max"));
         }
         Ok(default)
@@ -165,7 +174,7 @@ impl Work {
             if !attr.is_foreign(tag) {
                 continue;
             }
-            let ns = names.of_prefix(attr.name.prefix(tag))?;
+            let ns = names.of_prefix(attr.name.prefix(tag)).ok_or(UNBOUND)?;
             let known = self
                 .generated
                 .iter()

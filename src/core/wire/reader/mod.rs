@@ -34,6 +34,8 @@ pub enum Frame {
 enum State {
     /// At the very first byte, where an XML declaration may stand.
     Start,
+    /// The same after a restart: white space that was sent behind the last stream comes first.
+    Restarted,
     /// Before the stream's opening tag.
     Prolog,
     /// Between stanzas, or between documents.
@@ -71,6 +73,11 @@ pub struct Reader {
     work: Option<Box<Work>>,
 }
 
+/// How many bytes of white space come first.
+fn spaces(input: &[u8]) -> usize {
+    input.iter().take_while(|b| chars::is_space(**b)).count()
+}
+
 /// What one call read: bytes used up, and what they amount to.
 type Step = (usize, Option<Frame>);
 
@@ -105,9 +112,11 @@ impl Reader {
         self.limits = limits.clamped();
     }
 
-    /// Forgets the stream: a new opening tag follows, as after TLS and after SASL (RFC 6120 §4.3.3).
+    /// Forgets the stream: a new opening tag follows, as after TLS and after SASL (RFC 6120 §4.3.3). Some clients end what
+    /// they said last with a line break, so white space may stand before the tag and its XML declaration.
     pub fn restart(&mut self) {
         *self = Reader::new(self.limits, self.content_ns, self.streaming);
+        self.state = State::Restarted;
     }
 
     /// Whether nothing is half read. Whatever is left in the input then is not needed to go on.
@@ -155,12 +164,21 @@ impl Reader {
     }
 
     fn step(&mut self, input: &[u8]) -> Result<Step, WireError> {
-        let mut at = 0;
+        let (mut at, mut space) = (0, 0);
+        if self.state == State::Restarted {
+            space = spaces(input);
+            at = space;
+            if at < input.len() {
+                self.state = State::Start;
+            }
+        }
         if self.state == State::Start {
-            let Some(len) = declaration::declaration(input, self.limits.header_bytes_max)? else {
-                return Ok((0, None));
+            let rest = input.get(at..).unwrap_or_default();
+            let Some(len) = declaration::declaration(rest, self.limits.header_bytes_max)? else {
+                self.count_space(space)?;
+                return Ok((at, None));
             };
-            at = len;
+            at += len;
             self.state = if self.streaming {
                 State::Prolog
             } else {
@@ -169,7 +187,10 @@ impl Reader {
         }
         if !matches!(self.state, State::Inside | State::Cdata) {
             // White space between stanzas keeps connections alive (RFC 6120 §4.6.1) and belongs to nothing.
-            at += input.iter().skip(at).take_while(|b| chars::is_space(**b)).count();
+            let here = spaces(input.get(at..).unwrap_or_default());
+            at += here;
+            space += here;
+            self.count_space(space)?;
         }
         let rest = input.get(at..).unwrap_or_default();
         match (self.state, rest.first()) {
@@ -180,10 +201,7 @@ impl Reader {
             _ => {}
         }
         // Nothing beyond the limit is looked at, however much of it is there.
-        let (most, limit) = match self.state {
-            State::Prolog => (self.limits.header_bytes_max, "header_bytes_max"),
-            _ => (self.limits.stanza_bytes_max, "stanza_bytes_max"),
-        };
+        let (most, limit) = self.most();
         let room = most.saturating_sub(self.counted).min(rest.len());
         let mut work = self.work.take().unwrap_or_default();
         let (used, frame) = self.frame(&mut work, rest.get(..room).unwrap_or_default())?;
@@ -196,6 +214,28 @@ impl Reader {
             self.counted += used;
         }
         Ok((at + used, frame))
+    }
+
+    /// How many bytes what is read now may have, and by which limit.
+    fn most(&self) -> (usize, &'static str) {
+        match self.state {
+            State::Start | State::Restarted | State::Prolog => {
+                (self.limits.header_bytes_max, "header_bytes_max")
+            }
+            _ => (self.limits.stanza_bytes_max, "stanza_bytes_max"),
+        }
+    }
+
+    /// White space belongs to what follows it, where it counts.
+    fn count_space(&mut self, bytes: usize) -> Result<(), WireError> {
+        if self.limits.space_counts {
+            self.counted += bytes;
+            let (most, limit) = self.most();
+            if self.counted > most {
+                return Err(WireError::TooBig(limit));
+            }
+        }
+        Ok(())
     }
 
     /// Reads from `input`, which begins inside a frame or where one begins, up to the end of that frame at most.

@@ -2,6 +2,9 @@
 
 use crate::{WireError, XML_NS, XMLNS_NS, is_content_ns};
 
+/// A declaration that Namespaces in XML §3 forbids.
+const RESERVED: WireError = WireError::NotWellFormed("a reserved namespace or prefix, declared");
+
 /// A namespace: where (above) and how long (below) its canonical text is among [`Namespaces`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ns(u64);
@@ -114,7 +117,7 @@ impl Namespaces {
     pub fn check_default(&self, ns: Ns) -> Result<(), WireError> {
         let text = self.text(ns);
         if text == XML_NS.as_bytes() || text == XMLNS_NS.as_bytes() {
-            return Err(WireError::BadNamespacePrefix);
+            return Err(RESERVED);
         }
         Ok(())
     }
@@ -125,9 +128,10 @@ impl Namespaces {
         let is_xml = text == XML_NS.as_bytes();
         match prefix {
             b"xml" if is_xml => return Ok(()),
-            b"xml" | b"xmlns" => return Err(WireError::BadNamespacePrefix),
-            _ if is_xml || text.is_empty() || text == XMLNS_NS.as_bytes() => {
-                return Err(WireError::BadNamespacePrefix);
+            b"xml" | b"xmlns" => return Err(RESERVED),
+            _ if is_xml || text == XMLNS_NS.as_bytes() => return Err(RESERVED),
+            _ if text.is_empty() => {
+                return Err(WireError::NotWellFormed("a namespace prefix without a namespace"));
             }
             _ => {}
         }
@@ -138,15 +142,13 @@ impl Namespaces {
         Ok(())
     }
 
-    /// What a prefix is bound to. `xml` is not asked for here.
-    pub fn of_prefix(&self, prefix: &[u8]) -> Result<Ns, WireError> {
+    /// What a prefix is bound to; `None` if nothing declares it. `xml` is not asked for here.
+    pub fn of_prefix(&self, prefix: &[u8]) -> Option<Ns> {
         let bound = self
             .bindings
             .iter()
             .rev()
             .find(|binding| self.text(binding.prefix) == prefix);
-        bound
-            .map(|binding| binding.ns)
-            .ok_or(WireError::BadNamespacePrefix)
+        bound.map(|binding| binding.ns)
     }
 }

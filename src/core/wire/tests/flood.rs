@@ -50,7 +50,8 @@ fn ten_megabytes_of_anything_are_refused_early() {
         ("<a><![CDATA[", "]", "stanza_bytes_max"),
         ("<a><![CDATA[", "<", "stanza_bytes_max"),
         ("<a>", "<b>x</b>", "children_max"),
-        ("<a><b>", "<c/>", "stanza_bytes_max"),
+        ("<a><b>", "<c/>", "children_max"),
+        ("<a><b>", "<c xmlns='u'></c>", "namespaces_max"),
         ("<a>", "<b>", "depth_max"),
         ("", "<b>", "depth_max"),
     ] {
@@ -99,6 +100,7 @@ fn a_million_elements_deep() {
 
     let limits = Limits {
         depth_max: usize::MAX,
+        children_max: usize::MAX,
         stanza_bytes_max: usize::MAX,
         ..Limits::default()
     };

@@ -14,6 +14,7 @@ const LIMITS: Limits = Limits {
     namespaces_max: 3,
     children_max: 2,
     header_bytes_max: 200,
+    space_counts: false,
 };
 
 /// How a stream with this stanza ends under these limits.
@@ -55,7 +56,7 @@ fn names() {
     assert_eq!(judge("<a xmlns:a12345=''/>"), Err("name_bytes_max"));
 }
 
-/// On one element, and in force together: the header of the test binds one prefix.
+/// In one stanza, wherever they stand, and in force together: the header of the test binds one prefix.
 #[test]
 fn namespaces() {
     assert_eq!(judge("<a xmlns='u' xmlns:b='v' xmlns:c='w'/>"), Ok(()));
@@ -71,18 +72,40 @@ fn namespaces() {
         judge("<a xmlns:b='v'><b xmlns:c='w'><c xmlns:d='w'/></b></a>"),
         Err("namespaces_max")
     );
-    // Default namespaces replace one another.
+    // Default namespaces count too, though they replace one another, and so do those of neighbours.
+    assert_eq!(judge("<a xmlns='v'><b xmlns='w'/><c xmlns='v'/></a>"), Ok(()));
     assert_eq!(
-        judge("<a xmlns='v' xmlns:b='v'><b xmlns='w' xmlns:c='v'><c xmlns='v'/></b></a>"),
-        Ok(())
+        judge("<a xmlns='v'><b xmlns='w'/><c xmlns:p='w' xmlns='v'/></a>"),
+        Err("namespaces_max")
+    );
+    assert_eq!(
+        judge("<a xmlns='v'><b xmlns='w' xmlns:c='v'><c xmlns='v'/></b></a>"),
+        Err("namespaces_max")
+    );
+    // Each stanza has its own count.
+    let many = "<a xmlns='v'><b xmlns='w'/></a>".repeat(5);
+    let reader = Reader::stream(LIMITS, CONTENT_NS);
+    assert_eq!(
+        frames(reader, format!("{HEADER}{many}")).map(|all| all.len()),
+        Ok(6)
     );
 }
 
-/// Only the root's: they are what the index holds.
+/// At every level, together.
 #[test]
 fn children() {
-    assert_eq!(judge("<a><b><b/><b/><b/></b><c/></a>"), Ok(()));
+    assert_eq!(judge("<a><b/><c/></a>"), Ok(()));
+    assert_eq!(judge("<a><b><c/></b></a>"), Ok(()));
     assert_eq!(judge("<a><b/><c/><d/></a>"), Err("children_max"));
+    assert_eq!(judge("<a><b><c/><d/></b></a>"), Err("children_max"));
+    assert_eq!(judge("<a><b><c/></b><d/></a>"), Err("children_max"));
+    // Each stanza has its own count.
+    let many = "<a><b/><c/></a>".repeat(5);
+    let reader = Reader::stream(LIMITS, CONTENT_NS);
+    assert_eq!(
+        frames(reader, format!("{HEADER}{many}")).map(|all| all.len()),
+        Ok(6)
+    );
 }
 
 #[test]
@@ -116,6 +139,42 @@ fn stanza_bytes_are_counted_for_each_stanza() {
             .unwrap()
             .len(),
         6
+    );
+}
+
+/// Where white space is not free, it belongs to the header or stanza behind it.
+#[test]
+fn space_counts_where_it_must() {
+    let limits = Limits {
+        space_counts: true,
+        ..LIMITS
+    };
+    let end = |xml: &str| {
+        let whole = frames(Reader::stream(limits, CONTENT_NS), xml);
+        let (_, cut) = pieces(Reader::stream(limits, CONTENT_NS), xml.as_bytes().chunks(1));
+        assert_eq!(cut.err(), whole.clone().err(), "byte by byte: {xml}");
+        whole.map(|all| all.len())
+    };
+    let space = |count: usize| " \n\t\r".repeat(count).chars().take(count).collect::<String>();
+    let header = HEADER.len();
+    assert_eq!(end(&format!("{}{HEADER}", space(200 - header))), Ok(1));
+    let too_big = Err(WireError::TooBig("header_bytes_max"));
+    assert_eq!(end(&format!("{}{HEADER}", space(201 - header))), too_big);
+    assert_eq!(end(&space(201)), too_big);
+    let stanza = |count: usize| format!("{HEADER}{}<a/>", space(count));
+    assert_eq!(end(&stanza(496)), Ok(2));
+    let too_big = Err(WireError::TooBig("stanza_bytes_max"));
+    assert_eq!(end(&stanza(497)), too_big);
+    assert_eq!(end(&format!("{HEADER}{}", space(501))), too_big);
+    // What was paid for is paid for.
+    let twice = format!("{}{}<a/>", stanza(400), space(400));
+    assert_eq!(end(&twice), Ok(3));
+    // After a restart, too.
+    let mut reader = Reader::stream(limits, CONTENT_NS);
+    reader.restart();
+    assert_eq!(
+        frames(reader, space(201)),
+        Err(WireError::TooBig("header_bytes_max"))
     );
 }
 

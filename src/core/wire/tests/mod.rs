@@ -1,7 +1,6 @@
 //! Tests of the wire: streams, what is refused, limits, chunks, the writer, and a second opinion.
 
 mod canonical;
-mod corpus;
 mod differential;
 mod flood;
 mod generator;

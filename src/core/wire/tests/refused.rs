@@ -182,7 +182,7 @@ fn what_is_not_well_formed() {
     assert_eq!(error("</a>").condition(), "not-well-formed");
 }
 
-/// Namespaces in XML §3 and §5.
+/// Namespaces in XML §3 and §5: not well-formed (RFC 6120 §4.9.3.13), but for the prefix of the stream itself (§4.9.3.2).
 #[test]
 fn prefixes_unbound_or_wrongly_bound() {
     for xml in [
@@ -203,13 +203,20 @@ fn prefixes_unbound_or_wrongly_bound() {
         // Hidden behind references, it is the same namespace.
         format!("<a xmlns:p='{}'/>", XML.replace('h', "&#104;")),
     ] {
-        assert_eq!(stanza(&xml), "bad-namespace-prefix", "{xml}");
+        assert_eq!(stanza(&xml), "not-well-formed", "{xml}");
     }
     assert!(stream(format!("{HEADER}<a xmlns:xml='{XML}' xml:lang='en'/>")).is_ok());
     assert_eq!(
         error("<stream:stream xmlns='jabber:client'>").condition(),
         "bad-namespace-prefix"
     );
+    for header in [
+        "<stream:stream xmlns:stream='S' p:b=''>",
+        "<stream:stream xmlns:stream=''>",
+        "<stream xmlns:xmlns='u'>",
+    ] {
+        assert_eq!(error(header).condition(), "not-well-formed", "{header}");
+    }
 }
 
 /// RFC 6120 §11.6, RFC 3629 §3: overlong forms, surrogates, stray and cut bytes, beyond U+10FFFF.
@@ -259,7 +266,7 @@ fn errors_say_what_they_are() {
         (WireError::UnsupportedEncoding, "an encoding other than UTF-8"),
         (
             WireError::BadNamespacePrefix,
-            "a namespace prefix is unbound or wrongly bound",
+            "the stream's own namespace prefix is not declared",
         ),
         (WireError::TooBig("depth_max"), "larger than depth_max allows"),
         (WireError::InvalidUtf8, "bytes that are not UTF-8"),

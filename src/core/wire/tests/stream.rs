@@ -112,6 +112,40 @@ fn a_restart_forgets_the_old_stream() {
     );
 }
 
+/// Some clients end what they say with a line break: what comes behind the end of a stream is not the next one's.
+#[test]
+fn white_space_after_a_restart_is_nobody_s() {
+    for (space, xml) in [
+        ("\n", HEADER),
+        ("\r\n \t", HEADER),
+        ("", HEADER),
+        ("\n", "<stream/>"),
+        ("\n", "<?xml version='1.0' encoding='utf-8'?>\n<stream/>"),
+    ] {
+        for piece_bytes in [1, 3, 1000] {
+            let mut reader = Reader::stream(Limits::default(), CONTENT_NS);
+            reader.restart();
+            let text = format!("{space}{xml}");
+            let (frames, end) = pieces(reader, text.as_bytes().chunks(piece_bytes));
+            assert_eq!(end, Ok(()), "{text:?} by {piece_bytes}");
+            assert!(
+                matches!(frames.first(), Some(Frame::Open(_))),
+                "{text:?} by {piece_bytes}"
+            );
+        }
+    }
+    // One declaration, and nothing else before it.
+    for xml in [
+        "\n<?xml version='1.0'?>\n<?xml version='1.0'?><a>",
+        "\nx",
+        "\n<!-- --><a>",
+    ] {
+        let mut reader = Reader::stream(Limits::default(), CONTENT_NS);
+        reader.restart();
+        assert!(frames(reader, xml).is_err(), "{xml}");
+    }
+}
+
 #[test]
 fn idle_means_that_nothing_is_half_read() {
     let mut reader = Reader::stream(Limits::default(), CONTENT_NS);

@@ -138,3 +138,26 @@ fn what_xml_cannot_say_can_be_known_before_it_is_left_out() {
         assert_eq!(read.el().text() == text, is_sayable, "{text:?}");
     }
 }
+
+#[test]
+fn attributes_are_carried_over_with_what_they_need() {
+    let text = "<a xmlns='urn:a' xmlns:x='urn:x' id='1' x:c='red' lang='en' xml:lang='de'/>";
+    let from = Element::parse(text).expect("well-formed");
+    let written = Writer::new()
+        .start("b", "urn:b")
+        .attr("id", "2")
+        .attrs_of(&from, &["id", "lang"])
+        .start("c", "urn:b")
+        .end()
+        .end()
+        .finish_string();
+    let read = Element::parse(&written).expect("well-formed");
+    // It is canonical already, and nothing of it was lost.
+    assert_eq!(read.as_str(), written);
+    assert_eq!(read.el().attr_ns("c", "urn:x").as_deref(), Some("red"));
+    assert_eq!(read.attr("id").as_deref(), Some("2"));
+    assert_eq!(read.attr("xml:lang").as_deref(), Some("de"));
+    assert_eq!(read.attr("lang"), None);
+    // Where no element is open there is nothing to add to.
+    assert_eq!(Writer::new().attrs_of(&from, &[]).finish_string(), "");
+}

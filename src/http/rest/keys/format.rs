@@ -141,7 +141,9 @@ impl Format {
         let text = |name| Some(bundle.child(name, self.ns)?.text().trim().to_owned());
         let signed = bundle.child(self.signed_prekey, self.ns)?;
         let prekeys = bundle.child("prekeys", self.ns)?;
-        let prekeys = prekeys.children().filter_map(|prekey| {
+        // Whatever else stands among them is no prekey, whoever judges (`kim_xep::xep0384_omemo::bundle`).
+        let prekeys = prekeys.children().filter(|child| child.is(self.prekey, self.ns));
+        let prekeys = prekeys.filter_map(|prekey| {
             Some(Prekey {
                 id: prekey.attr(self.prekey_id)?.parse().ok()?,
                 key: prekey.text().trim().to_owned(),
@@ -187,6 +189,20 @@ mod tests {
     use kim_core::wire::Element;
 
     use super::*;
+
+    #[test]
+    fn what_is_no_prekey_is_not_told_as_one() {
+        let [legacy, _] = &FORMATS;
+        let item = "<item xmlns='http://jabber.org/protocol/pubsub'>\
+            <bundle xmlns='eu.siacs.conversations.axolotl'><identityKey>aWs=</identityKey>\
+            <signedPreKeyPublic signedPreKeyId='7'>c3Br</signedPreKeyPublic>\
+            <signedPreKeySignature>c3Brcw==</signedPreKeySignature><prekeys>\
+            <preKeyPublic preKeyId='1'>cGsx</preKeyPublic><other preKeyId='2'>x</other>\
+            <preKeyPublic xmlns='urn:x' preKeyId='3'>x</preKeyPublic></prekeys></bundle></item>";
+        let bundle = legacy.bundle(Element::parse(item).unwrap().el()).unwrap();
+        let ids: Vec<u32> = bundle.prekeys.iter().map(|prekey| prekey.id).collect();
+        assert_eq!(ids, [1]);
+    }
 
     #[test]
     fn a_bundle_comes_back_as_it_went_in_both_versions() {

@@ -1,7 +1,7 @@
 //! Devices and keys of OMEMO (XEP-0384), for those who encrypt by themselves. What is published goes the way of any
 //! publication, so broken keys are refused by the house, and everybody who watches the list is told.
 
-mod format;
+pub mod format;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

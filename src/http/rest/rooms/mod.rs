@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
-use kim_core::router::Host;
+use kim_core::router::Destination;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
 use kim_xep::xep0045_muc::api::{OWNER, Rooms, SERVICE};
@@ -78,8 +78,13 @@ pub(super) fn address(web: &Web, caller: &Caller, text: &str) -> Result<BareJid,
         false => BareJid::new(Some(text), &service),
     };
     let is_room = |room: &BareJid| {
-        let host = web.router().host(room.domain());
-        room.local().is_some() && matches!(host, None | Some(Host::Service(SERVICE)))
+        let destination = web.router().destination(room.domain());
+        let may_have_rooms = match destination {
+            Destination::Service(name) => name == SERVICE,
+            Destination::Component | Destination::Remote => true,
+            Destination::Users | Destination::Guests => false,
+        };
+        room.local().is_some() && may_have_rooms
     };
     read.ok()
         .filter(is_room)
