@@ -151,6 +151,9 @@ async fn who_claims_to_be_somebody_else_is_sent_away() {
         "localhost",
         "bob@localhost/phone",
         "alice@guest.localhost/phone",
+        // Not addresses at all.
+        "a b@localhost",
+        "",
     ] {
         let refused = [
             // Not even a malformed one is answered, nor what is done without the house.

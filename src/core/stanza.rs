@@ -255,6 +255,11 @@ impl Stanza {
         }
     }
 
+    /// Whether something stands in its `from` that is not an address.
+    pub fn has_malformed_from(&self) -> bool {
+        self.from.is_none() && self.element.attr("from").is_some()
+    }
+
     /// Whether it names no addressee, be it a malformed one: then it is for the sender's own account (RFC 6120 §10.3).
     pub fn is_for_sender(&self) -> bool {
         self.to.is_none() && self.unparsed.is_none()

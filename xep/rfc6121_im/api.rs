@@ -6,7 +6,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Event;
 use kim_core::jid::{BareJid, Jid};
-use kim_core::router::{Destination, Router};
+use kim_core::router::Router;
 use kim_core::session::Session;
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 
@@ -99,7 +99,7 @@ impl Subscriptions {
         contact: &BareJid,
         cx: &mut Cx,
     ) -> Result<(), Fault> {
-        if router.destination(contact.domain()) == Destination::Remote {
+        if router.unreachable(contact.domain()).is_some() {
             return Ok(());
         }
         let edit = Edit::Outbound(Act::Subscribe);

@@ -6,7 +6,7 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::BareJid;
-use kim_core::router::{Destination, Router};
+use kim_core::router::Router;
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 
@@ -64,12 +64,12 @@ impl Outgoing {
         }
         let account = &session.account;
         if act == Act::Subscribe {
-            if router.destination(contact.domain()) == Destination::Remote {
-                // Nobody can ever answer: the roster must not say that an answer is awaited.
+            if let Some(condition) = router.unreachable(contact.domain()) {
+                // Nobody can answer: the roster must not say that an answer is awaited.
                 self.rosters
                     .change(router, account, contact, Edit::Unreachable)
                     .await?;
-                return Err(Condition::RemoteServerNotFound.into());
+                return Err(condition.into());
             }
             self.requests.take(account, contact, cx.received)?;
         }

@@ -95,6 +95,23 @@ async fn what_an_absent_component_is_sent_comes_back_at_once() {
 }
 
 #[tokio::test]
+async fn an_absent_component_cannot_be_subscribed_to() {
+    let house = house().await;
+    let mut alice = house.online("alice@localhost/tablet").await;
+
+    alice
+        .send("<presence to='irc.localhost' id='s1' type='subscribe'/>")
+        .await;
+    alice.expect("<presence from='irc.localhost' id='s1' type='error'><error type='cancel' code='503'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>");
+    alice.expect_nothing();
+    let _irc = house.program("irc.localhost");
+    alice
+        .send("<presence to='irc.localhost' id='s2' type='subscribe'/>")
+        .await;
+    alice.expect("<iq type='set' id='*'><query xmlns='jabber:iq:roster' ver='*'><item jid='irc.localhost' subscription='none' ask='subscribe'/></query></iq>");
+}
+
+#[tokio::test]
 async fn what_a_lost_component_had_not_taken_comes_back() {
     let house = house().await;
     let mut alice = house.online("alice@localhost/tablet").await;

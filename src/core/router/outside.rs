@@ -66,6 +66,18 @@ impl Router {
         outcome
     }
 
+    /// Why a request to a domain cannot be answered now, if it cannot.
+    pub fn unreachable(&self, domain: &str) -> Option<Condition> {
+        match self.destination(domain) {
+            Destination::Users | Destination::Guests | Destination::Service(_) => None,
+            Destination::Component => match self.components.get(domain) {
+                Some(component) if component.is_connected() => None,
+                _ => Some(Condition::ServiceUnavailable),
+            },
+            Destination::Remote => Some(Condition::RemoteServerNotFound),
+        }
+    }
+
     /// Lets a stanza out, if nobody minds.
     pub(super) async fn let_out(&self, stanza: &Stanza, to: Destination, cx: &mut Cx) -> Result<(), Fault> {
         let mut leaving = Leaving {

@@ -106,7 +106,7 @@ impl Router {
     /// Answers a stanza that could not even depart. A forged `from` ends the stream here too.
     pub fn reject(&self, session: &Arc<Session>, mut stanza: Stanza, error: &StanzaError) -> Outcome {
         let mut outcome = Outcome::of_stanza(session);
-        if !session.may_speak_as(stanza.from.as_ref()) {
+        if stanza.has_malformed_from() || !session.may_speak_as(stanza.from.as_ref()) {
             outcome.closing = Some(StreamCondition::InvalidFrom.into());
             return outcome;
         }
