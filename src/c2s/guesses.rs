@@ -70,8 +70,8 @@ impl Tried {
         }
     }
 
-    /// Whether it still matters: to who tries, or to the owner's peace. A day after the last failure all are forgiven, and
-    /// the owner, who hears of one at most when it comes, may hear of the next.
+    /// Whether the entry is still needed, for the delay or for the daily notice. One day after the last failure everything is
+    /// forgiven, and the owner may be told of the next failure.
     fn matters(&self, now: Timestamp) -> bool {
         self.waiting > 0 || now.seconds_since(self.last) < DAY_SECONDS
     }

@@ -182,7 +182,7 @@ impl Router {
         &self.accounts
     }
 
-    /// The database, for those who look after it; rooms have their stores.
+    /// The database, for maintenance. Modules use their own stores.
     pub fn db(&self) -> &Db {
         &self.db
     }
