@@ -11,7 +11,7 @@ COPY . .
 COPY --from=web /web/dist web/dist
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/kim/target \
-    cargo build --locked --profile dist --bin kim \
+    cargo build --locked --profile dist --features check-omemo --bin kim \
     && cp target/dist/kim /usr/local/bin/kim
 
 FROM debian:bookworm-slim

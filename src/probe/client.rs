@@ -1,7 +1,5 @@
-//! A client of the server that runs: a real client's way over TLS, by SCRAM bound to the channel, and then requests and
-//! messages. Whether the certificate can be trusted is another check's.
+//! A client of the server that runs: a real client's way over TLS, by SCRAM bound to the channel. Whether the certificate can be trusted is another check's.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +10,7 @@ use kim_core::error::STANZA_ERRORS;
 use kim_core::jid::BareJid;
 use kim_core::ns;
 use kim_core::random;
-use kim_core::wire::{Element, Frame, Limits, Reader, Writer};
+use kim_core::wire::{Element, Frame, Limits, Reader};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -25,14 +23,10 @@ use zeroize::Zeroizing;
 use super::wrong;
 use crate::c2s::sasl::{self, EXPORTER_LABEL};
 
-/// Messages kept while the answer to a request is waited for.
-const MESSAGES_MAX: usize = 100;
-
 /// A session.
 pub(super) struct Client {
-    talk: Talk<TlsStream<TcpStream>>,
-    messages: VecDeque<Element>,
-    /// Its full JID.
+    pub(super) talk: Talk<TlsStream<TcpStream>>,
+    /// The full JID.
     pub jid: String,
     /// How it logged in.
     pub how: String,
@@ -85,7 +79,6 @@ impl Client {
         Ok(Client {
             jid: jid.text().into_owned(),
             talk,
-            messages: VecDeque::new(),
             how: format!("SCRAM-SHA-256-PLUS over {version}"),
         })
     }
@@ -93,51 +86,6 @@ impl Client {
     /// Sends canonical XML.
     pub async fn send(&mut self, xml: &str) -> io::Result<()> {
         self.talk.send(xml).await
-    }
-
-    /// Asks and waits for the result; the payload is canonical XML. Messages that come meanwhile are kept.
-    pub async fn request(&mut self, kind: &str, to: Option<&str>, payload: &str) -> io::Result<Element> {
-        let id = random::token();
-        let mut xml = Writer::new();
-        xml.start("iq", ns::CLIENT).attr("type", kind).attr("id", &id);
-        if let Some(to) = to {
-            xml.attr("to", to);
-        }
-        xml.raw(payload).end();
-        self.send(&xml.finish_string()).await?;
-        loop {
-            let stanza = self.stanza().await?;
-            match stanza.name() {
-                "message" if self.messages.len() < MESSAGES_MAX => self.messages.push_back(stanza),
-                "iq" if stanza.attr("id").as_deref() == Some(&id) => {
-                    return match stanza.attr("type").as_deref() {
-                        Some("result") => Ok(stanza),
-                        _ => Err(refused(&stanza)),
-                    };
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The next message.
-    pub async fn message(&mut self) -> io::Result<Element> {
-        loop {
-            if let Some(message) = self.messages.pop_front() {
-                return Ok(message);
-            }
-            let stanza = self.stanza().await?;
-            if stanza.name() == "message" {
-                self.messages.push_back(stanza);
-            }
-        }
-    }
-
-    async fn stanza(&mut self) -> io::Result<Element> {
-        match self.talk.frame().await? {
-            Frame::Element(element) => Ok(element),
-            _ => Err(wrong("the server closes the stream")),
-        }
     }
 
     /// Says good-bye.
@@ -185,7 +133,7 @@ fn text(element: &Element) -> io::Result<String> {
 }
 
 /// A conversation on a connection.
-struct Talk<S> {
+pub(super) struct Talk<S> {
     io: S,
     reader: Reader,
     input: BytesMut,
@@ -205,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.io.flush().await
     }
 
-    async fn frame(&mut self) -> io::Result<Frame> {
+    pub(super) async fn frame(&mut self) -> io::Result<Frame> {
         loop {
             if let Some(frame) = self.reader.read(&mut self.input).map_err(io::Error::other)? {
                 return Ok(frame);
@@ -271,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 }
 
 /// What the server refused with: the condition and its text, wherever they stand.
-fn refused(element: &Element) -> io::Error {
+pub(super) fn refused(element: &Element) -> io::Error {
     let error = element.child("error", ns::CLIENT);
     let condition = match error {
         Some(error) => error.children().next().map(|child| child.name().to_owned()),

@@ -9,7 +9,7 @@ use kim_core::random;
 use kim_core::wire::{El, Element, Writer};
 use kim_omemo::Device;
 
-use super::client::Client;
+use super::conversation::Conversation;
 use super::{Guest, Place, wrong};
 
 const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
@@ -43,14 +43,14 @@ pub(super) async fn round_trip(place: &Place, one: &Guest, other: &Guest) -> io:
 /// One of the two.
 struct Side {
     account: String,
-    client: Client,
+    client: Conversation,
     device: Device,
 }
 
 impl Side {
     /// Logs in and publishes a new device's keys.
     async fn begin(place: &Place, guest: &Guest) -> io::Result<Side> {
-        let client = place.log_in(guest).await?;
+        let client = Conversation::new(place.log_in(guest).await?);
         let id = u32::from_be_bytes(random::bytes()) >> 1 | 1;
         let mut side = Side {
             account: guest.account.to_string(),
@@ -111,7 +111,7 @@ impl Side {
         let encrypted = self.device.encrypt(&text, &recipients).await;
         let mut xml = Writer::new();
         xml.start("message", ns::CLIENT)
-            .attr("to", &to.client.jid)
+            .attr("to", to.client.jid())
             .attr("type", "chat");
         xml.raw(&encrypted.map_err(io::Error::other)?).end();
         self.client.send(&xml.finish_string()).await?;

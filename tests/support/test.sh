@@ -139,8 +139,8 @@ step 'format' one cargo fmt --all --check
 # Before the server, which holds what it makes.
 if ! $quick; then step 'web client' one tests/support/web.sh --needed; fi
 # One command builds the server and every test with one set of features; the steps after it find all of it built.
-step 'build' one cargo build --workspace --bins --tests --locked || finish
-step 'clippy' one cargo clippy --workspace --all-targets --locked --keep-going -- -D warnings
+step 'build' one cargo build --workspace --bins --tests --features check-omemo --locked || finish
+step 'clippy' one cargo clippy --workspace --all-targets --features check-omemo --locked --keep-going -- -D warnings
 if ! $quick; then
     # Run in this shell, not in the background: it sets where the database is.
     if start_postgres >"$output_dir/postgres-start" 2>&1; then
@@ -158,7 +158,7 @@ if ! $quick; then
 fi
 # With KIM_TEST_POSTGRES every test that touches a database runs on SQLite and on PostgreSQL; with KIM_TEST_S3 every test
 # of files in a folder and in a bucket.
-step 'rust tests' cargo cargo test --workspace --locked --no-fail-fast
+step 'rust tests' cargo cargo test --workspace --features check-omemo --locked --no-fail-fast
 if ! $quick; then
     step 'fuzzing' fuzz tests/support/fuzz.sh --total 60
     step 'client tests on sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
