@@ -12,10 +12,10 @@ use kim_core::component::Connected;
 use kim_core::cx::Outcome;
 use kim_core::error::{StreamCondition, StreamError};
 use kim_core::random;
+use kim_core::remote::Outside;
 use kim_core::router::Router;
 use kim_core::session::Outbox;
-use kim_core::stanza::{NotAStanza, Stanza};
-use kim_core::wire::{Element, Frame, Reader};
+use kim_core::wire::{Frame, Reader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -191,12 +191,13 @@ impl Incoming {
         outcomes: &mpsc::Sender<Outcome>,
         mut deaf: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> End {
+        let outside = Outside::Component(connected.component().clone());
         let stopped = door.stopped();
         tokio::pin!(stopped);
         loop {
             match self.reader.read(&mut self.input) {
                 Ok(Some(Frame::Element(element))) => {
-                    let mut outcome = match receive(door.router(), connected, element).await {
+                    let mut outcome = match door.router().receive_element(&outside, element).await {
                         Ok(outcome) => outcome,
                         Err(error) => return error.into(),
                     };
@@ -222,20 +223,6 @@ impl Incoming {
                 () = &mut stopped => return StreamCondition::SystemShutdown.into(),
             }
         }
-    }
-}
-
-/// Takes one element for a stanza and runs it through the house.
-async fn receive(router: &Router, connected: &Connected, element: Element) -> Result<Outcome, StreamError> {
-    let component = connected.component();
-    match Stanza::from_element(element) {
-        Ok(stanza) => Ok(router.receive(component, stanza).await),
-        Err(NotAStanza::Unsupported(_)) => Err(StreamCondition::UnsupportedStanzaType.into()),
-        Err(NotAStanza::Refused(stanza, error)) => match &stanza.from {
-            None => Err(StreamCondition::ImproperAddressing.into()),
-            Some(from) if !component.speaks_for(from) => Err(StreamCondition::InvalidFrom.into()),
-            Some(_) => Ok(router.reject_from(component, &stanza, &error)),
-        },
     }
 }
 

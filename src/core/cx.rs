@@ -12,6 +12,8 @@ use crate::clock::Timestamp;
 use crate::component::Component;
 use crate::db::{DbError, Sink, SinkRow, Ticket, Unit};
 use crate::error::StreamError;
+use crate::jid::BareJid;
+use crate::remote::RowId;
 use crate::router::Router;
 use crate::session::Session;
 use crate::stanza::Stanza;
@@ -23,18 +25,24 @@ pub enum Origin {
     Session(Arc<Session>),
     /// An external component (XEP-0114).
     Component(Arc<Component>),
+    /// Another server, for this domain.
+    Remote(Arc<str>),
     /// The server itself: timers, operators, the end of a session.
     Server,
 }
 
-/// Where a stanza goes in the end. A session has an outbox with everything that its client may confirm; a component has
-/// the connection of a program, or none.
+/// Where a stanza goes in the end. Only a session has an outbox with what its client may confirm: there is none for anybody
+/// who is elsewhere.
 #[derive(Clone, Debug)]
 pub enum Recipient {
     /// A session of this node.
     Session(Arc<Session>),
     /// The program that is connected for a component.
     Component(Arc<Component>),
+    /// The server of the stanza's `to`, and the row that keeps the stanza until that server has it.
+    Remote(Option<RowId>),
+    /// An account none of whose sessions is there. The stanza is stored; [`Waits`](crate::events::Waits) tells of it.
+    Away(BareJid),
 }
 
 /// The context of one chain and of everything it causes.

@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use crate::error::StanzaError;
 use crate::facts::Facts;
-use crate::hook::Event;
+use crate::hook::{Event, Notice};
 use crate::jid::{BareJid, Jid};
+use crate::remote::RowId;
 use crate::router::Destination;
 use crate::session::Session;
 use crate::stanza::Stanza;
@@ -85,23 +86,53 @@ pub struct Leaving {
     pub stanza: Stanza,
     /// Which way out: [`Destination::Component`] or [`Destination::Remote`].
     pub to: Destination,
+    /// The row that keeps the stanza until the other server has it, if a hook has stored one.
+    pub row: Option<RowId>,
 }
 
 impl Event for Leaving {
     const NAME: &'static str = "leaving";
 }
 
-/// A message found no session at a local account. The first hook that keeps it answers `Done`; if none does, the
-/// sender gets `service-unavailable` (RFC 6121 §8.5.2.2).
+/// A message found no session at a local account. A hook that keeps it says so; what nobody keeps comes back to its sender as
+/// `service-unavailable` (RFC 6121 §8.5.2.2).
 pub struct Undelivered {
     /// The message.
     pub stanza: Stanza,
     /// Whom it was for.
     pub account: BareJid,
+    /// Whether it is kept.
+    pub keeping: Keeping,
 }
 
-impl Event for Undelivered {
+/// Whether a message that found no session is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nobody has kept it: its sender is told.
+    Nobody,
+    /// It is stored until a session of the account comes: [`Waits`] is raised once the commit is done.
+    Stored,
+    /// It needs no more attention: somebody came meanwhile and got it, or it means nothing later on.
+    Settled,
+}
+
+impl Notice for Undelivered {
     const NAME: &'static str = "undelivered";
+}
+
+/// A stanza waits for its recipient: it is stored for an account that is away, or in the outbox of a session that has lost its
+/// connection. All commits are done. Push services are told of it here, whatever made the stanza wait.
+pub struct Waits {
+    /// Whose client is to get it.
+    pub account: BareJid,
+    /// The session it waits in; none where it waits for any session of the account.
+    pub session: Option<Arc<Session>>,
+    /// What waits.
+    pub stanza: Arc<Stanza>,
+}
+
+impl Notice for Waits {
+    const NAME: &'static str = "waits";
 }
 
 /// A message is for an account of this server that does not exist. The first hook that wants its sender to hear nothing
@@ -126,7 +157,7 @@ pub struct Bounce {
     pub session: Arc<Session>,
 }
 
-impl Event for Bounce {
+impl Notice for Bounce {
     const NAME: &'static str = "bounce";
 }
 
@@ -162,7 +193,7 @@ pub struct SessionStarted {
     pub session: Arc<Session>,
 }
 
-impl Event for SessionStarted {
+impl Notice for SessionStarted {
     const NAME: &'static str = "session-started";
 }
 
@@ -172,7 +203,7 @@ pub struct SessionEnded {
     pub session: Arc<Session>,
 }
 
-impl Event for SessionEnded {
+impl Notice for SessionEnded {
     const NAME: &'static str = "session-ended";
 }
 
@@ -183,7 +214,7 @@ pub struct SessionParked {
     pub session: Arc<Session>,
 }
 
-impl Event for SessionParked {
+impl Notice for SessionParked {
     const NAME: &'static str = "session-parked";
 }
 
@@ -270,7 +301,7 @@ pub struct AccountRemoved {
     pub account: BareJid,
 }
 
-impl Event for AccountRemoved {
+impl Notice for AccountRemoved {
     const NAME: &'static str = "account-removed";
 }
 
@@ -280,6 +311,6 @@ pub struct AccountErased {
     pub account: BareJid,
 }
 
-impl Event for AccountErased {
+impl Notice for AccountErased {
     const NAME: &'static str = "account-erased";
 }

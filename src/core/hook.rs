@@ -1,8 +1,9 @@
-//! How rooms take part: typed events, heard in named stages.
+//! How modules take part: typed events, heard in named stages.
 //!
-//! A room implements [`On`] for an event and registers it at a [`Stage`]. The chain of an event runs its hooks
-//! stage by stage, and within a stage in the order of the `MODULES` list. A hook that answers [`Flow::Done`] has
-//! dealt with the event: nobody after it is asked. A hook that fails stops the chain too.
+//! Two kinds of events exist. Of an [`Event`] somebody decides: a hook implements [`On`], and one that answers
+//! [`Flow::Done`] has dealt with it, so nobody after it is asked. A [`Notice`] tells what has happened: every hook that
+//! implements [`Hear`] hears it, and none can keep it from the others. Modules register both at a [`Stage`]; hooks run stage by
+//! stage, and within a stage in the order of the `MODULES` list.
 
 use std::future::Future;
 
@@ -30,9 +31,15 @@ pub enum Stage {
     Notify,
 }
 
-/// Something that happens and that rooms may take part in. The type is the contract: its fields are what hooks
-/// may read and change.
+/// Something that is decided on its way, and that modules may take part in. The type is the contract: its fields are what
+/// hooks may read and change.
 pub trait Event: Send + 'static {
+    /// The name in logs and in `kim modules`.
+    const NAME: &'static str;
+}
+
+/// Something that has happened, and that everybody who listens is told. Its fields may collect what they contribute.
+pub trait Notice: Send + 'static {
     /// The name in logs and in `kim modules`.
     const NAME: &'static str;
 }
@@ -48,47 +55,72 @@ pub enum Flow {
 
 /// A hook for one event. One struct does one job; what it needs it holds.
 pub trait On<E: Event>: Send + Sync + 'static {
-    /// Hears `event`. Sends are requested through `cx` and performed in order after the chain.
+    /// Hears `event`. Sends are requested through `cx` and performed in order after the chain. A failure ends the chain.
     fn on(&self, event: &mut E, cx: &mut Cx) -> impl Future<Output = Result<Flow, Fault>> + Send;
 }
 
-trait DynOn<E: Event>: Send + Sync {
+/// A hook for one notice. It has no way to end the chain.
+pub trait Hear<N: Notice>: Send + Sync + 'static {
+    /// Hears `notice`. A failure is logged, and the others hear the notice all the same.
+    fn hear(&self, notice: &mut N, cx: &mut Cx) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// A hook without its type.
+trait DynHook<E>: Send + Sync {
     fn call<'a>(&'a self, event: &'a mut E, cx: &'a mut Cx) -> BoxFuture<'a, Result<Flow, Fault>>;
 }
 
-impl<E: Event, H: On<E>> DynOn<E> for H {
+struct Deciding<H>(H);
+
+impl<E: Event, H: On<E>> DynHook<E> for Deciding<H> {
     fn call<'a>(&'a self, event: &'a mut E, cx: &'a mut Cx) -> BoxFuture<'a, Result<Flow, Fault>> {
-        Box::pin(self.on(event, cx))
+        Box::pin(self.0.on(event, cx))
     }
 }
 
-struct Hook<E: Event> {
-    stage: Stage,
-    module: &'static str,
-    handler: Box<dyn DynOn<E>>,
+struct Hearing<H>(H);
+
+impl<N: Notice, H: Hear<N>> DynHook<N> for Hearing<H> {
+    fn call<'a>(&'a self, notice: &'a mut N, cx: &'a mut Cx) -> BoxFuture<'a, Result<Flow, Fault>> {
+        Box::pin(async { self.0.hear(notice, cx).await.map(|()| Flow::Next) })
+    }
 }
 
-/// Everyone who listens to one event, in order.
-pub struct Chain<E: Event> {
+struct Hook<E> {
+    stage: Stage,
+    module: &'static str,
+    handler: Box<dyn DynHook<E>>,
+}
+
+impl<E> Hook<E> {
+    fn log(&self, name: &'static str, fault: &Fault) {
+        if let Fault::Us(cause) = fault {
+            tracing::error!(event = "hook_failed", hook = name, module = self.module, stage = ?self.stage, %cause);
+        }
+    }
+}
+
+/// Everyone who listens to one event or notice, in order.
+pub struct Chain<E> {
     hooks: Vec<Hook<E>>,
 }
 
-impl<E: Event> Default for Chain<E> {
+impl<E> Default for Chain<E> {
     fn default() -> Chain<E> {
         Chain { hooks: Vec::new() }
     }
 }
 
-impl<E: Event> Chain<E> {
+impl<E> Chain<E> {
     /// Adds a hook behind those of the same or an earlier stage.
-    pub(crate) fn add(&mut self, stage: Stage, module: &'static str, handler: impl On<E>) {
+    fn insert(&mut self, stage: Stage, module: &'static str, handler: Box<dyn DynHook<E>>) {
         let at = self.hooks.partition_point(|hook| hook.stage <= stage);
         self.hooks.insert(
             at,
             Hook {
                 stage,
                 module,
-                handler: Box::new(handler),
+                handler,
             },
         );
     }
@@ -97,23 +129,43 @@ impl<E: Event> Chain<E> {
     pub fn is_empty(&self) -> bool {
         self.hooks.is_empty()
     }
+}
 
-    /// Asks everyone in turn.
+impl<E: Event> Chain<E> {
+    pub(crate) fn add(&mut self, stage: Stage, module: &'static str, handler: impl On<E>) {
+        self.insert(stage, module, Box::new(Deciding(handler)));
+    }
+
+    /// Asks everyone in turn, until one has dealt with it or fails.
     pub async fn run(&self, event: &mut E, cx: &mut Cx) -> Result<Flow, Fault> {
         for hook in &self.hooks {
             match hook.handler.call(event, cx).await {
                 Ok(Flow::Next) => {}
                 Ok(Flow::Done) => return Ok(Flow::Done),
                 Err(fault) => {
-                    if let Fault::Us(cause) = &fault {
-                        tracing::error!(
-                            event = "hook_failed", hook = E::NAME, module = hook.module, stage = ?hook.stage, %cause
-                        );
-                    }
+                    hook.log(E::NAME, &fault);
                     return Err(fault);
                 }
             }
         }
         Ok(Flow::Next)
+    }
+}
+
+impl<N: Notice> Chain<N> {
+    pub(crate) fn add_listener(&mut self, stage: Stage, module: &'static str, handler: impl Hear<N>) {
+        self.insert(stage, module, Box::new(Hearing(handler)));
+    }
+
+    /// Tells everyone in turn. The first failure is handed back once all have heard.
+    pub async fn tell(&self, notice: &mut N, cx: &mut Cx) -> Result<(), Fault> {
+        let mut failed = Ok(());
+        for hook in &self.hooks {
+            if let Err(fault) = hook.handler.call(notice, cx).await {
+                hook.log(N::NAME, &fault);
+                failed = failed.and(Err(fault));
+            }
+        }
+        failed
     }
 }

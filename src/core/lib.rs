@@ -1,7 +1,7 @@
-//! The core of kIM: what every room and door stands on. No sockets, no XEP numbers.
+//! The core of kIM: what every module and door stands on. No sockets, no XEP numbers.
 //!
-//! A stanza's way: [`wire`] reads it, [`stanza`] types it, the [`router`] runs it past the rooms' hooks ([`hook`],
-//! [`events`]) with a context ([`cx`]) and delivers it to [`session`]s. Rooms register through [`module`] and keep
+//! A stanza's way: [`wire`] reads it, [`stanza`] types it, the [`router`] runs it past the modules' hooks ([`hook`],
+//! [`events`]) with a context ([`cx`]) and delivers it to [`session`]s, or lets it out ([`component`], [`remote`]). Modules register through [`module`] and keep
 //! their rows in [`db`].
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod module;
 pub mod ns;
 mod outbox;
 pub mod random;
+pub mod remote;
 pub mod router;
 pub mod seal;
 pub mod session;

@@ -15,7 +15,7 @@ use crate::config::{Config, ConfigError, LimitsInForce, Schema, Section};
 use crate::cx::Cx;
 use crate::db::{Db, DbError, Migration};
 use crate::error::{Condition, Fault};
-use crate::hook::{Chain, Event, On, Stage};
+use crate::hook::{Chain, Event, Hear, Notice, On, Stage};
 use crate::jid::{BareJid, Jid};
 use crate::router::Router;
 use crate::seal::Seals;
@@ -337,21 +337,35 @@ impl<'a> Registrar<'a> {
         self.tables.roll.last_mut()
     }
 
-    /// Listens to an event.
+    /// Takes part in an event.
     pub fn on<E: Event>(&mut self, stage: Stage, handler: impl On<E>) {
-        let module = self.roll().map_or("kim", |roll| roll.name);
-        let chain = self
-            .tables
-            .chains
-            .entry(TypeId::of::<E>())
-            .or_insert_with(|| Box::new(Chain::<E>::default()))
-            .downcast_mut::<Chain<E>>();
-        if let Some(chain) = chain {
+        let module = self.enter(E::NAME, stage);
+        if let Some(chain) = self.chain::<E>() {
             chain.add(stage, module, handler);
         }
-        if let Some(roll) = self.roll() {
-            roll.hooks.push((E::NAME, stage));
+    }
+
+    /// Listens to a notice.
+    pub fn hear<N: Notice>(&mut self, stage: Stage, handler: impl Hear<N>) {
+        let module = self.enter(N::NAME, stage);
+        if let Some(chain) = self.chain::<N>() {
+            chain.add_listener(stage, module, handler);
         }
+    }
+
+    /// Enters a hook into the roll of the module that registers it; tells the module's name.
+    fn enter(&mut self, event: &'static str, stage: Stage) -> &'static str {
+        let Some(roll) = self.roll() else { return "kim" };
+        roll.hooks.push((event, stage));
+        roll.name
+    }
+
+    fn chain<E: Send + 'static>(&mut self) -> Option<&mut Chain<E>> {
+        let chains = &mut self.tables.chains;
+        let chain = chains.entry(TypeId::of::<E>());
+        chain
+            .or_insert_with(|| Box::new(Chain::<E>::default()))
+            .downcast_mut()
     }
 
     /// Answers iq requests with a payload `name` in `ns`, and advertises `ns` where it does.

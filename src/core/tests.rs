@@ -7,8 +7,8 @@ use crate::config::NoSettings;
 use crate::cx::Cx;
 use crate::db::{BoxFuture, Db, DbError, DbOptions, Query, SinkRow, Tx};
 use crate::error::{Condition, Fault, StreamCondition};
-use crate::events::{Arrival, Delivery, Departure, Nonza, SessionEnded, Undelivered, Verdict};
-use crate::hook::{Event, Flow, On, Stage};
+use crate::events::{Arrival, Delivery, Departure, Keeping, Nonza, SessionEnded, Undelivered, Verdict};
+use crate::hook::{Event, Flow, Hear, On, Stage};
 use crate::module::{At, Coverage, Entry, HandleIq, Module, Registrar, Reply, Request, Spec, Startup};
 use crate::stanza::{IqType, Kind, MessageType, Stanza};
 use crate::testing::House;
@@ -355,14 +355,14 @@ async fn a_request_finds_its_handler_or_is_refused_at_once() {
 async fn a_second_session_of_the_same_name_ends_the_first_once() {
     static ENDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
     struct Note;
-    impl On<SessionEnded> for Note {
-        async fn on(&self, ended: &mut SessionEnded, _: &mut Cx) -> Result<Flow, Fault> {
+    impl Hear<SessionEnded> for Note {
+        async fn hear(&self, ended: &mut SessionEnded, _: &mut Cx) -> Result<(), Fault> {
             ENDS.lock().unwrap().push(ended.session.jid.to_string());
-            Ok(Flow::Next)
+            Ok(())
         }
     }
     room!(Noting, "xep0005_noting", |house| {
-        house.on::<SessionEnded>(Stage::Notify, Note);
+        house.hear::<SessionEnded>(Stage::Notify, Note);
     });
     let house = house(&[Entry::of::<Im>(), Entry::of::<Noting>()]).await;
     let first = house.connect("alice@localhost/phone").await;
@@ -382,20 +382,21 @@ async fn a_second_session_of_the_same_name_ends_the_first_once() {
 async fn a_reader_that_is_too_slow_is_ended_and_what_it_missed_finds_another_way() {
     #[derive(Default)]
     struct Keep(Arc<Mutex<Vec<Stanza>>>);
-    impl On<Undelivered> for Keep {
-        async fn on(&self, undelivered: &mut Undelivered, _: &mut Cx) -> Result<Flow, Fault> {
+    impl Hear<Undelivered> for Keep {
+        async fn hear(&self, undelivered: &mut Undelivered, _: &mut Cx) -> Result<(), Fault> {
             self.0.lock().unwrap().push(undelivered.stanza.clone());
-            Ok(Flow::Done)
+            undelivered.keeping = Keeping::Stored;
+            Ok(())
         }
     }
     static KEPT: Mutex<Option<Arc<Mutex<Vec<Stanza>>>>> = Mutex::new(None);
-    room!(Keeping, "xep0006_keeping", |house| {
+    room!(Hoarding, "xep0006_keeping", |house| {
         let keep = Keep::default();
         *KEPT.lock().unwrap() = Some(keep.0.clone());
-        house.on::<Undelivered>(Stage::Store, keep);
+        house.hear::<Undelivered>(Stage::Store, keep);
     });
     let toml = "[limits]\noutbox_bytes_max = 65536\nstanza_bytes_max = 32768\n";
-    let house = House::configured(&[Entry::of::<Im>(), Entry::of::<Keeping>()], toml).await;
+    let house = House::configured(&[Entry::of::<Im>(), Entry::of::<Hoarding>()], toml).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let bob = house.connect("bob@localhost/slow").await;
     let body = "x".repeat(30_000);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::Event;
+use kim_core::hook::{Event, Notice};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 use kim_core::session::Session;
@@ -185,7 +185,7 @@ impl RosterChanged {
     }
 }
 
-impl Event for RosterChanged {
+impl Notice for RosterChanged {
     const NAME: &'static str = "roster-changed";
 }
 
@@ -222,6 +222,6 @@ pub struct PresenceChanged {
     pub initial: bool,
 }
 
-impl Event for PresenceChanged {
+impl Notice for PresenceChanged {
     const NAME: &'static str = "presence-changed";
 }

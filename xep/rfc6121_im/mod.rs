@@ -124,7 +124,7 @@ impl Module for Im {
                 rosters: rosters.clone(),
             },
         );
-        house.on::<Undelivered>(
+        house.hear::<Undelivered>(
             Stage::Store,
             offline::Keep {
                 offline: offline.clone(),
@@ -139,10 +139,10 @@ impl Module for Im {
             requests: requests.clone(),
         };
         house.on::<Departure>(Stage::Deliver, outgoing());
-        house.on::<SessionEnded>(Stage::Deliver, outgoing());
+        house.hear::<SessionEnded>(Stage::Deliver, outgoing());
         let farewell = removal::Farewell { rosters, offline };
-        house.on::<AccountRemoved>(Stage::Deliver, farewell.clone());
-        house.on::<AccountErased>(Stage::Deliver, farewell);
+        house.hear::<AccountRemoved>(Stage::Deliver, farewell.clone());
+        house.hear::<AccountErased>(Stage::Deliver, farewell);
 
         let feature = |xml: &'static str| move |_: &_, _: &str| Some(xml.to_owned());
         house.stream_feature(

@@ -14,9 +14,9 @@ use kim_core::clock::Timestamp;
 use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::db::Db;
-use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::events::Undelivered;
-use kim_core::hook::{Flow, On};
+use kim_core::error::{Condition, Fault};
+use kim_core::events::{Keeping, Undelivered};
+use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
 use kim_core::seal::{self, Seals};
@@ -296,18 +296,22 @@ pub struct Keep {
     pub rosters: Arc<Rosters>,
 }
 
-impl On<Undelivered> for Keep {
-    async fn on(&self, event: &mut Undelivered, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Undelivered> for Keep {
+    async fn hear(&self, event: &mut Undelivered, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
-        if self.offline.messages_max() == 0
+        if event.keeping != Keeping::Nobody
+            || self.offline.messages_max() == 0
             || router.destination(event.account.domain()) != Destination::Users
         {
-            return Ok(Flow::Next);
+            return Ok(());
         }
         match worth::of(&event.stanza) {
             worth::Worth::Keep => {}
-            worth::Worth::Nothing => return Ok(Flow::Done),
-            worth::Worth::Unwanted => return self.lost(&router, event).await,
+            worth::Worth::Nothing => {
+                event.keeping = Keeping::Settled;
+                return Ok(());
+            }
+            worth::Worth::Unwanted => return self.lose(&router, event).await,
         }
         let held = self.offline.locks.hold(&event.account).await;
         let here: Several = router
@@ -318,34 +322,36 @@ impl On<Undelivered> for Keep {
             .collect();
         if here.is_empty() {
             self.offline.keep(&event.account, &event.stanza, cx).await?;
+            event.keeping = Keeping::Stored;
         } else {
             // Somebody came meanwhile.
             let shared = Arc::new(event.stanza.clone());
             here.iter()
                 .for_each(|session| cx.deliver(session, shared.clone()));
+            event.keeping = Keeping::Settled;
         }
         drop(held);
-        Ok(Flow::Done)
+        Ok(())
     }
 }
 
 impl Keep {
     /// A message that its sender does not want kept (XEP-0334 §4.2) is lost. Only those who may see that the recipient is
     /// away are told.
-    async fn lost(&self, router: &Router, event: &Undelivered) -> Result<Flow, Fault> {
-        let Some(sender) = event.stanza.from.as_ref().map(|from| from.bare()) else {
-            return Ok(Flow::Done);
-        };
-        let told = sender == event.account
-            || self
+    async fn lose(&self, router: &Router, event: &mut Undelivered) -> Result<(), Fault> {
+        let sender = event.stanza.from.as_ref().map(|from| from.bare());
+        let may_know = match sender {
+            None => false,
+            Some(sender) if sender == event.account => true,
+            Some(sender) => self
                 .rosters
                 .item(router, &event.account, &sender)
                 .await?
-                .is_some_and(|item| item.state.is_from());
-        if told {
-            Err(StanzaError::new(Condition::ServiceUnavailable).into())
-        } else {
-            Ok(Flow::Done)
+                .is_some_and(|item| item.state.is_from()),
+        };
+        if !may_know {
+            event.keeping = Keeping::Settled;
         }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::{Departure, SessionEnded};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::router::{Destination, Router};
@@ -79,12 +79,12 @@ impl On<Departure> for Outgoing {
     }
 }
 
-impl On<SessionEnded> for Outgoing {
-    async fn on(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionEnded> for Outgoing {
+    async fn hear(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
         let gone = follow::unavailable(&event.session);
         self.unavailable(&router, &event.session, gone, cx).await?;
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
@@ -252,7 +252,7 @@ async fn raise(
         presence,
         initial,
     };
-    router.raise(&mut event, cx).await.map(drop)
+    router.tell(&mut event, cx).await.map(drop)
 }
 
 fn limit_size(stanza: &Stanza) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{AccountErased, AccountRemoved};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 
 use super::change::farewell;
 use super::directed::Directed;
@@ -22,8 +22,8 @@ pub struct Farewell {
     pub offline: Arc<Offline>,
 }
 
-impl On<AccountRemoved> for Farewell {
-    async fn on(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountRemoved> for Farewell {
+    async fn hear(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
         let roster = self.rosters.of(&router, &event.account).await?;
         for item in roster.all() {
@@ -37,14 +37,14 @@ impl On<AccountRemoved> for Farewell {
             session.set_presence(None, router.clock().now());
         }
         // The rows go in one transaction with the account's: the erasers of this module.
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<AccountErased> for Farewell {
-    async fn on(&self, event: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountErased> for Farewell {
+    async fn hear(&self, event: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.rosters.forget(&event.account);
         self.offline.forget_usage(&event.account);
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -199,7 +199,7 @@ impl Rosters {
 async fn tell(router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
     let Some(mut cx) = router.cx() else { return };
     let mut event = RosterChanged::new(&wanted.account, &wanted.contact, change);
-    if let Err(fault) = router.raise(&mut event, &mut cx).await {
+    if let Err(fault) = router.tell(&mut event, &mut cx).await {
         tracing::error!(event = "roster_change_unheard", ?fault);
     }
     router.finish(cx).await;

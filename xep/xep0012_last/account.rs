@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::events::Arrival;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::ns;
 use kim_core::stanza::{IqType, Kind, PresenceType};
@@ -72,8 +72,8 @@ impl On<Arrival> for Guard {
 /// Notes when a session becomes unavailable, whether it says so or just ends.
 pub(super) struct Note(pub Arc<Seen>);
 
-impl On<PresenceChanged> for Note {
-    async fn on(&self, event: &mut PresenceChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<PresenceChanged> for Note {
+    async fn hear(&self, event: &mut PresenceChanged, cx: &mut Cx) -> Result<(), Fault> {
         if event.presence.kind == Kind::Presence(PresenceType::Unavailable) && !event.session.guest {
             let status = event
                 .presence
@@ -85,6 +85,6 @@ impl On<PresenceChanged> for Note {
             let ticket = self.0.put(&event.session.account, left, &status).await?;
             cx.await_ticket(ticket);
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -75,7 +75,7 @@ impl Module for LastActivity {
             tell,
         );
         house.on::<Arrival>(Stage::Admit, account::Guard { subscriptions });
-        house.on::<PresenceChanged>(Stage::Store, account::Note(seen));
+        house.hear::<PresenceChanged>(Stage::Store, account::Note(seen));
         Ok(())
     }
 }

@@ -82,7 +82,7 @@ pub async fn put(
             own: String::new(),
         };
         let router = turn.cx.router().clone();
-        router.raise(&mut event, &mut turn.cx).await?;
+        router.tell(&mut event, &mut turn.cx).await?;
         turn.beside = event.beside;
         turn.held.lists = event.own.into();
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::Event;
+use kim_core::hook::{Event, Notice};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 use kim_core::stanza::Stanza;
@@ -146,7 +146,7 @@ pub struct OccupantsChanged {
     pub occupants: usize,
 }
 
-impl Event for OccupantsChanged {
+impl Notice for OccupantsChanged {
     const NAME: &'static str = "occupants-changed";
 }
 
@@ -173,7 +173,7 @@ pub struct AffiliationsChanged {
     pub own: String,
 }
 
-impl Event for AffiliationsChanged {
+impl Notice for AffiliationsChanged {
     const NAME: &'static str = "affiliations-changed";
 }
 
@@ -241,7 +241,7 @@ pub struct RoomCreated {
     pub room: RoomView,
 }
 
-impl Event for RoomCreated {
+impl Notice for RoomCreated {
     const NAME: &'static str = "room-created";
 }
 
@@ -251,7 +251,7 @@ pub struct RoomDestroyed {
     pub room: BareJid,
 }
 
-impl Event for RoomDestroyed {
+impl Notice for RoomDestroyed {
     const NAME: &'static str = "room-destroyed";
 }
 

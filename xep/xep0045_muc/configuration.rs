@@ -188,7 +188,7 @@ pub async fn open(turn: &mut Turn) -> Result<(), Fault> {
         room: turn.held.view(),
     };
     let router = turn.cx.router().clone();
-    router.raise(&mut event, &mut turn.cx).await?;
+    router.tell(&mut event, &mut turn.cx).await?;
     Ok(())
 }
 

@@ -101,7 +101,7 @@ pub async fn bury(turn: &mut Turn) -> Result<(), Fault> {
     let room = turn.held.jid.clone();
     let mut event = RoomDestroyed { room: room.clone() };
     let router = turn.cx.router().clone();
-    router.raise(&mut event, &mut turn.cx).await?;
+    router.tell(&mut event, &mut turn.cx).await?;
     turn.store(Change::Gone(room));
     turn.held.phase = Phase::Destroyed;
     let (registry, room) = (turn.registry.clone(), turn.held.room.clone());

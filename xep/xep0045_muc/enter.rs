@@ -348,7 +348,7 @@ async fn sit_down(
             occupants: turn.held.occupants.len(),
         };
         let router = turn.cx.router().clone();
-        router.raise(&mut event, &mut turn.cx).await?;
+        router.tell(&mut event, &mut turn.cx).await?;
     }
     Ok(())
 }

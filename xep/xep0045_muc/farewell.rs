@@ -6,7 +6,7 @@ use std::time::Duration;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, SessionEnded, SessionStarted};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 
@@ -35,11 +35,11 @@ struct Stopping;
 /// sweep after the next start closes what they leave empty.
 pub struct EndOfSession(pub Arc<Registry>);
 
-impl On<SessionEnded> for EndOfSession {
-    async fn on(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionEnded> for EndOfSession {
+    async fn hear(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<(), Fault> {
         if cx.router().is_stopping() {
             cx.learn(Stopping);
-            return Ok(Flow::Next);
+            return Ok(());
         }
         let jid = &event.session.jid;
         for room in self.0.rooms_with(jid) {
@@ -48,7 +48,7 @@ impl On<SessionEnded> for EndOfSession {
                 tracing::error!(event = "room_not_left", ?fault);
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
@@ -61,8 +61,8 @@ pub fn is_stopping(cx: &Cx) -> bool {
 /// standing takes over, or the member of longest standing; where there is neither, the room goes too.
 pub struct EndOfAccount(pub Arc<Registry>);
 
-impl On<AccountRemoved> for EndOfAccount {
-    async fn on(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountRemoved> for EndOfAccount {
+    async fn hear(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<(), Fault> {
         for (room, _) in self.0.store.rooms_of(&event.account).await? {
             match self.remove(&room, &event.account, cx).await {
                 // Its rows go with the account's all the same.
@@ -72,7 +72,7 @@ impl On<AccountRemoved> for EndOfAccount {
                 removed => removed?,
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
@@ -148,13 +148,13 @@ pub struct Begin {
     pub begun: std::sync::Once,
 }
 
-impl On<SessionStarted> for Begin {
-    async fn on(&self, _: &mut SessionStarted, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionStarted> for Begin {
+    async fn hear(&self, _: &mut SessionStarted, cx: &mut Cx) -> Result<(), Fault> {
         self.begun.call_once(|| {
             let router = Arc::downgrade(cx.router());
             tokio::spawn(go_on(Arc::downgrade(&self.registry), router));
         });
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

@@ -87,7 +87,7 @@ pub async fn left(turn: &mut Turn, one: &Occupant) -> Result<(), Fault> {
         occupants: turn.held.occupants.len(),
     };
     let router = turn.cx.router().clone();
-    router.raise(&mut event, &mut turn.cx).await?;
+    router.tell(&mut event, &mut turn.cx).await?;
     if !turn.held.occupants.is_empty() {
         return Ok(());
     }

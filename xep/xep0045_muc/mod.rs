@@ -215,10 +215,10 @@ impl Module for Muc {
         house.feature(&[within], "urn:xmpp:sid:0");
 
         house.on::<ServiceArrival>(Stage::Deliver, arrival::Arrivals(registry.clone()));
-        house.on::<SessionEnded>(Stage::Admit, farewell::EndOfSession(registry.clone()));
-        house.on::<AccountRemoved>(Stage::Deliver, farewell::EndOfAccount(registry.clone()));
+        house.hear::<SessionEnded>(Stage::Admit, farewell::EndOfSession(registry.clone()));
+        house.hear::<AccountRemoved>(Stage::Deliver, farewell::EndOfAccount(registry.clone()));
         let begun = std::sync::Once::new();
-        house.on::<SessionStarted>(
+        house.hear::<SessionStarted>(
             Stage::Notify,
             farewell::Begin {
                 registry: registry.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::SessionEnded;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::ns::DATA;
 use kim_core::wire::{El, Writer};
@@ -209,9 +209,9 @@ fn refused(detail: &'static str) -> Fault {
 /// Whoever leaves takes their sessions along.
 pub(super) struct Forget(pub Arc<Sessions>);
 
-impl On<SessionEnded> for Forget {
-    async fn on(&self, event: &mut SessionEnded, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionEnded> for Forget {
+    async fn hear(&self, event: &mut SessionEnded, _: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&event.session.jid);
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl Module for AdHocCommands {
         house.iq(&[At::Server, At::Own], IqType::Set, "command", NS, engine);
         house.on::<InfoAsked>(Stage::Deliver, disco::Tell(commands.clone()));
         house.on::<ItemsAsked>(Stage::Deliver, disco::List(commands));
-        house.on::<SessionEnded>(Stage::Deliver, engine::Forget(sessions));
+        house.hear::<SessionEnded>(Stage::Deliver, engine::Forget(sessions));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 use kim_core::error::Fault;
-use kim_core::hook::Event;
+use kim_core::hook::Notice;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_core::wire::{El, Element, Writer};
@@ -49,7 +49,7 @@ pub struct PhotoChanged {
     pub photo: Option<Photo>,
 }
 
-impl Event for PhotoChanged {
+impl Notice for PhotoChanged {
     const NAME: &'static str = "vcard-photo-changed";
 }
 

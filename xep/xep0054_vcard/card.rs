@@ -54,7 +54,7 @@ impl HandleIq for Change {
                 account: iq.account.clone(),
                 photo: Photo::read(iq.payload),
             };
-            router.raise(&mut changed, cx).await?;
+            router.tell(&mut changed, cx).await?;
         }
         Ok(Reply::Empty)
     }

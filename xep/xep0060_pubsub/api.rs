@@ -10,7 +10,7 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::Departure;
-use kim_core::hook::{Event, Stage};
+use kim_core::hook::{Event, Notice, Stage};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::{At, Registrar};
 use kim_core::router::Router;
@@ -141,7 +141,7 @@ pub struct Published {
     pub config: Arc<NodeConfig>,
 }
 
-impl Event for Published {
+impl Notice for Published {
     const NAME: &'static str = "pubsub-published";
 }
 
@@ -176,7 +176,7 @@ pub struct Retracted {
     pub by_server: bool,
 }
 
-impl Event for Retracted {
+impl Notice for Retracted {
     const NAME: &'static str = "pubsub-retracted";
 }
 
@@ -190,7 +190,7 @@ pub struct NodeDeleted {
     pub by: Jid,
 }
 
-impl Event for NodeDeleted {
+impl Notice for NodeDeleted {
     const NAME: &'static str = "pubsub-node-deleted";
 }
 

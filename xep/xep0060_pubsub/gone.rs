@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{AccountErased, AccountRemoved};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 
 use super::engine::Engine;
@@ -14,8 +14,8 @@ use super::home::{Affiliation, Subscription};
 /// Forgets an account that is being removed.
 pub struct Forget(pub Arc<Engine>);
 
-impl On<AccountRemoved> for Forget {
-    async fn on(&self, removed: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountRemoved> for Forget {
+    async fn hear(&self, removed: &mut AccountRemoved, cx: &mut Cx) -> Result<(), Fault> {
         let account = &removed.account;
         // What it holds elsewhere goes now, through the front door, so that memory and tables agree.
         for owner in self.0.store.owners_of(account).await? {
@@ -24,14 +24,14 @@ impl On<AccountRemoved> for Forget {
                 _ => {}
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<AccountErased> for Forget {
-    async fn on(&self, erased: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountErased> for Forget {
+    async fn hear(&self, erased: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.0.homes.forget(&erased.account);
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

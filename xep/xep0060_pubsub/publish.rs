@@ -68,7 +68,7 @@ impl Engine {
         for _ in 0..TRIES {
             if let Some((node, mut published)) = self.try_publish(wanted, cx).await? {
                 self.tell_published(&node, &published, cx).await?;
-                cx.router().clone().raise(&mut published, cx).await?;
+                cx.router().clone().tell(&mut published, cx).await?;
                 return Ok(published.items);
             }
             self.homes.forget(wanted.owner);

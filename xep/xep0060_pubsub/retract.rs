@@ -91,7 +91,7 @@ impl Engine {
             by: remover.by.clone(),
             by_server: remover.by_server,
         };
-        cx.router().clone().raise(&mut event, cx).await?;
+        cx.router().clone().tell(&mut event, cx).await?;
         Ok(count)
     }
 
@@ -135,7 +135,7 @@ impl Engine {
             by: remover.by.clone(),
             by_server: remover.by_server,
         };
-        cx.router().clone().raise(&mut event, cx).await?;
+        cx.router().clone().tell(&mut event, cx).await?;
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Engine {
             node: node.name.to_string(),
             by: by.clone(),
         };
-        cx.router().clone().raise(&mut event, cx).await?;
+        cx.router().clone().tell(&mut event, cx).await?;
         Ok(())
     }
 }

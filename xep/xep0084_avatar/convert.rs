@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 
 use super::metadata::{self, id_of, says_none, stored_here};
@@ -25,15 +25,15 @@ pub(super) struct Converter {
 /// From the nodes to the vCard (§3.1).
 pub(super) struct ToCard(pub Arc<Converter>);
 
-impl On<Published> for ToCard {
-    async fn on(&self, published: &mut Published, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Published> for ToCard {
+    async fn hear(&self, published: &mut Published, cx: &mut Cx) -> Result<(), Fault> {
         if published.owner.local().is_none() || published.node != METADATA || published.by_server {
-            return Ok(Flow::Next);
+            return Ok(());
         }
         let owner = published.owner.clone();
         let payload = published.items.last().and_then(|item| item.payload.as_ref());
         let Some(metadata) = payload.map(|payload| payload.el()) else {
-            return Ok(Flow::Next);
+            return Ok(());
         };
         if says_none(metadata) {
             self.0.cards.set_photo(cx.router(), &owner, None).await?;
@@ -44,12 +44,12 @@ impl On<Published> for ToCard {
                 .set_photo(cx.router(), &owner, photo.as_ref())
                 .await?;
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<Retracted> for ToCard {
-    async fn on(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Retracted> for ToCard {
+    async fn hear(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<(), Fault> {
         let is_avatar = retracted.node == METADATA && retracted.owner.local().is_some();
         if is_avatar && !retracted.by_server {
             let left = self
@@ -64,7 +64,7 @@ impl On<Retracted> for ToCard {
                     .await?;
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
@@ -88,8 +88,8 @@ impl Converter {
 /// From the vCard to the nodes (§3.2).
 pub(super) struct FromCard(pub Arc<Converter>);
 
-impl On<PhotoChanged> for FromCard {
-    async fn on(&self, changed: &mut PhotoChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<PhotoChanged> for FromCard {
+    async fn hear(&self, changed: &mut PhotoChanged, cx: &mut Cx) -> Result<(), Fault> {
         let (pubsub, account) = (&self.0.pubsub, changed.account.clone());
         let Some(photo) = &changed.photo else {
             // Nothing there, nothing to take back.
@@ -99,10 +99,10 @@ impl On<PhotoChanged> for FromCard {
                     .publish(&account, METADATA, vec![Draft::new(NOTHING, none)], cx)
                     .await?;
             }
-            return Ok(Flow::Next);
+            return Ok(());
         };
         let Some((data, metadata)) = metadata::payloads(photo) else {
-            return Ok(Flow::Next);
+            return Ok(());
         };
         // A vCard is for everybody, so its picture is at the nodes too.
         let id = id_of(&photo.data);
@@ -112,6 +112,6 @@ impl On<PhotoChanged> for FromCard {
         pubsub
             .publish_openly(&account, METADATA, vec![Draft::new(id, metadata)], cx)
             .await?;
-        Ok(Flow::Next)
+        Ok(())
     }
 }

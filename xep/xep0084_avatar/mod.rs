@@ -47,9 +47,9 @@ impl Module for Avatars {
         });
         house.feature(&[At::Own, At::Account], CONVERSION);
         house.on::<Publishing>(Stage::Admit, metadata::Honest);
-        house.on::<Published>(Stage::Store, convert::ToCard(converter.clone()));
-        house.on::<Retracted>(Stage::Store, convert::ToCard(converter.clone()));
-        house.on::<PhotoChanged>(Stage::Store, convert::FromCard(converter));
+        house.hear::<Published>(Stage::Store, convert::ToCard(converter.clone()));
+        house.hear::<Retracted>(Stage::Store, convert::ToCard(converter.clone()));
+        house.hear::<PhotoChanged>(Stage::Store, convert::FromCard(converter));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kim_core::hook::Event;
+use kim_core::hook::Notice;
 use kim_core::session::Session;
 
 use super::session::SessionCaps;
@@ -78,6 +78,6 @@ pub struct CapsKnown {
     pub now: Arc<Features>,
 }
 
-impl Event for CapsKnown {
+impl Notice for CapsKnown {
     const NAME: &'static str = "caps-known";
 }

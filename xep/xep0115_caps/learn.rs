@@ -124,6 +124,6 @@ async fn know(session: &Arc<Session>, now: Arc<Features>, cx: &mut Cx) -> Result
         before,
         now,
     };
-    cx.router().clone().raise(&mut known, cx).await?;
+    cx.router().clone().tell(&mut known, cx).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 use kim_core::router::Destination;
 use kim_core::session::Session;
@@ -19,39 +19,39 @@ use crate::xep0115_caps::api::CapsKnown;
 /// The session is available now (§4.3.3: only initial presence).
 pub(super) struct OnPresence(pub Means);
 
-impl On<PresenceChanged> for OnPresence {
-    async fn on(&self, changed: &mut PresenceChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<PresenceChanged> for OnPresence {
+    async fn hear(&self, changed: &mut PresenceChanged, cx: &mut Cx) -> Result<(), Fault> {
         if changed.initial
             && let Some(features) = self.0.caps.features_of(&changed.session)
         {
             let wanted: Vec<String> = features.wanted().map(str::to_owned).collect();
             self.0.welcome(&changed.session, &wanted, cx).await?;
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
 /// It has become known what the session wants; if it is not available yet, its presence is about to come.
 pub(super) struct OnCaps(pub Means);
 
-impl On<CapsKnown> for OnCaps {
-    async fn on(&self, known: &mut CapsKnown, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<CapsKnown> for OnCaps {
+    async fn hear(&self, known: &mut CapsKnown, cx: &mut Cx) -> Result<(), Fault> {
         if known.session.priority().is_none() {
-            return Ok(Flow::Next);
+            return Ok(());
         }
         let before = known.before.as_ref();
         let is_new = |node: &&str| before.is_none_or(|before| !before.wants(node));
         let wanted: Vec<String> = known.now.wanted().filter(is_new).map(str::to_owned).collect();
         self.0.welcome(&known.session, &wanted, cx).await?;
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
 /// A contact begins to see the owner's presence, or has changed groups; or must not hear any more (§7.1).
 pub(super) struct OnRoster(pub Means);
 
-impl On<RosterChanged> for OnRoster {
-    async fn on(&self, changed: &mut RosterChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<RosterChanged> for OnRoster {
+    async fn hear(&self, changed: &mut RosterChanged, cx: &mut Cx) -> Result<(), Fault> {
         let (owner, contact) = (changed.account.clone(), changed.contact.clone());
         let (before, after) = changed.states();
         let groups = |item: &Option<Arc<crate::rfc6121_im::api::Item>>| {
@@ -67,7 +67,7 @@ impl On<RosterChanged> for OnRoster {
         let begins = after.is_from() && !before.is_from();
         let joins = after.is_from() && new.iter().any(|group| !old.contains(group));
         if !begins && !joins {
-            return Ok(Flow::Next);
+            return Ok(());
         }
         let router = cx.router().clone();
         for session in router.sessions_of(&contact).await {
@@ -87,7 +87,7 @@ impl On<RosterChanged> for OnRoster {
             }
             self.0.send_last(&session, &owner, &gained, cx).await?;
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

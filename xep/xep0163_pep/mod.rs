@@ -98,9 +98,9 @@ impl Module for PersonalEventing {
         house.on::<Publishing>(Stage::Stamp, names::StayPrivate);
         house.on::<Configuring>(Stage::Stamp, names::StayPrivate);
         house.on::<Audience>(Stage::Deliver, audience::Interested(means.clone()));
-        house.on::<PresenceChanged>(Stage::Notify, last::OnPresence(means.clone()));
-        house.on::<CapsKnown>(Stage::Notify, last::OnCaps(means.clone()));
-        house.on::<RosterChanged>(Stage::Notify, last::OnRoster(means));
+        house.hear::<PresenceChanged>(Stage::Notify, last::OnPresence(means.clone()));
+        house.hear::<CapsKnown>(Stage::Notify, last::OnCaps(means.clone()));
+        house.hear::<RosterChanged>(Stage::Notify, last::OnRoster(means));
         Ok(())
     }
 }

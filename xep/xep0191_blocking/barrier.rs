@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::{AccountErased, Arrival, Departure, Leaving, Verdict};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind, MessageType, PresenceType};
 
@@ -135,9 +135,9 @@ fn settle(arrival: &mut Arrival) -> Result<Flow, Fault> {
 /// A removed account's list leaves the memory; its rows go with the account.
 pub(super) struct Forget(pub Arc<BlockLists>);
 
-impl On<AccountErased> for Forget {
-    async fn on(&self, removed: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountErased> for Forget {
+    async fn hear(&self, removed: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&removed.account);
-        Ok(Flow::Next)
+        Ok(())
     }
 }

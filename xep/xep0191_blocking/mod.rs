@@ -81,7 +81,7 @@ impl Module for Blocking {
         house.on::<Leaving>(Stage::Admit, barrier::Unheard(lists.clone()));
         house.on::<Arrival>(Stage::Admit, barrier::Incoming(lists.clone()));
         house.on::<Audience>(Stage::Filter, barrier::Unseen(lists.clone()));
-        house.on::<AccountErased>(Stage::Store, barrier::Forget(lists));
+        house.hear::<AccountErased>(Stage::Store, barrier::Forget(lists));
         Ok(())
     }
 }

@@ -90,13 +90,13 @@ impl Module for StreamManagement {
         house.on::<Unbound>(Stage::Deliver, resume::Resume(ledger.clone()));
         // First of all: it may refuse.
         house.on::<SessionResumed>(Stage::Admit, resume::Resumed(ledger.clone()));
-        house.on::<SessionParked>(
+        house.hear::<SessionParked>(
             Stage::Deliver,
             resume::Crowd {
                 parked_sessions_max: config.parked_sessions_max,
             },
         );
-        house.on::<SessionEnded>(Stage::Store, resume::Over(ledger));
+        house.hear::<SessionEnded>(Stage::Store, resume::Over(ledger));
         house.stream_feature(Offer::AfterLogin, |_, _| {
             Some("<sm xmlns='urn:xmpp:sm:3'/>".to_owned())
         });

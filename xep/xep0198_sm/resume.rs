@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault};
 use kim_core::events::{Early, SessionEnded, SessionParked, SessionResumed, Unbound};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_core::session::{Confirmation, Session};
@@ -108,22 +108,22 @@ pub(super) struct Crowd {
     pub parked_sessions_max: usize,
 }
 
-impl On<SessionParked> for Crowd {
-    async fn on(&self, event: &mut SessionParked, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionParked> for Crowd {
+    async fn hear(&self, event: &mut SessionParked, cx: &mut Cx) -> Result<(), Fault> {
         cx.router()
             .end_parked(&event.session.account, self.parked_sessions_max);
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
 /// Remembers what was handled of a session that is over.
 pub(super) struct Over(pub Arc<Ledger>);
 
-impl On<SessionEnded> for Over {
-    async fn on(&self, event: &mut SessionEnded, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionEnded> for Over {
+    async fn hear(&self, event: &mut SessionEnded, _: &mut Cx) -> Result<(), Fault> {
         if let Some(managed) = event.session.known_fact::<Managed>() {
             managed.end(&event.session, &self.0);
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }

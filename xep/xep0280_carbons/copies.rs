@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Arrival, Bounce, Departure, Verdict};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::{Missed, Redelivered};
 use kim_core::session::Session;
@@ -166,8 +166,8 @@ fn spare(event: &mut Arrival, missed: Missed) {
 /// Copies the house's own errors, which do not arrive.
 pub struct Returned;
 
-impl On<Bounce> for Returned {
-    async fn on(&self, event: &mut Bounce, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Bounce> for Returned {
+    async fn hear(&self, event: &mut Bounce, cx: &mut Cx) -> Result<(), Fault> {
         let (stanza, account) = (&event.stanza, &event.session.account);
         let eligible = judge(stanza, Way::Received);
         if eligible != Eligible::No {
@@ -177,7 +177,7 @@ impl On<Bounce> for Returned {
             });
             copy(stanza, Way::Received, account, targets, None, cx);
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

@@ -51,7 +51,7 @@ impl Module for Carbons {
         house.on::<Arrival>(Stage::Deliver, copies::Once);
         house.on::<Departure>(Stage::Copy, copies::Sent);
         house.on::<Arrival>(Stage::Copy, copies::Received);
-        house.on::<Bounce>(Stage::Copy, copies::Returned);
+        house.hear::<Bounce>(Stage::Copy, copies::Returned);
         Ok(())
     }
 }

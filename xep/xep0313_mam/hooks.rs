@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{AccountErased, Arrival, Departure, Verdict};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::Jid;
 use kim_core::router::{Destination, Redelivered};
 use kim_core::stanza::{Kind, MessageType, Stanza};
@@ -180,10 +180,10 @@ impl On<Arrival> for NoForeignResults {
 /// Forgets what is in memory of an archive that goes.
 pub struct Farewell(pub Arc<Keeper>);
 
-impl On<AccountErased> for Farewell {
-    async fn on(&self, event: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountErased> for Farewell {
+    async fn hear(&self, event: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.0.archives.forget(&event.account);
         self.0.preferences.forget(&event.account);
-        Ok(Flow::Next)
+        Ok(())
     }
 }

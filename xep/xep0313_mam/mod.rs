@@ -75,7 +75,7 @@ impl Module for Mam {
         house.on::<Arrival>(Stage::Admit, hooks::NoForeignResults);
         house.on::<Departure>(Stage::Store, hooks::Departing(keeper.clone()));
         house.on::<Arrival>(Stage::Store, hooks::Arriving(keeper.clone()));
-        house.on::<AccountErased>(Stage::Deliver, hooks::Farewell(keeper.clone()));
+        house.hear::<AccountErased>(Stage::Deliver, hooks::Farewell(keeper.clone()));
 
         let reader = Arc::new(page::Reader {
             archives: archives.clone(),

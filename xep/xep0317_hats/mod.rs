@@ -9,7 +9,7 @@ use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::AccountRemoved;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 use sha1::{Digest, Sha1};
@@ -58,8 +58,8 @@ impl Module for Hats {
         house.feature(&within, NS);
         house.on::<OccupantPresence>(Stage::Stamp, Shown(racks.clone()));
         house.on::<RoomAsked>(Stage::Deliver, Shown(racks.clone()));
-        house.on::<RoomDestroyed>(Stage::Store, Shown(racks.clone()));
-        house.on::<AccountRemoved>(Stage::Notify, Shown(racks));
+        house.hear::<RoomDestroyed>(Stage::Store, Shown(racks.clone()));
+        house.hear::<AccountRemoved>(Stage::Notify, Shown(racks));
         house.on::<InfoAsked>(Stage::Deliver, disco::Tell(rooms.clone()));
         house.on::<ItemsAsked>(Stage::Deliver, disco::List(rooms));
         Ok(())
@@ -103,16 +103,16 @@ impl On<RoomAsked> for Shown {
     }
 }
 
-impl On<AccountRemoved> for Shown {
-    async fn on(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountRemoved> for Shown {
+    async fn hear(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<(), Fault> {
         self.0.forget_account(&event.account, cx).await?;
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<RoomDestroyed> for Shown {
-    async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<RoomDestroyed> for Shown {
+    async fn hear(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&event.room, cx);
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -52,7 +52,7 @@ impl Module for ClientStates {
         // Not before it is sure that it is resumed.
         house.on::<SessionResumed>(Stage::Filter, state::Resumption);
         // Before others look at what the session leaves behind.
-        house.on::<SessionEnded>(Stage::Filter, state::GiveBack);
+        house.hear::<SessionEnded>(Stage::Filter, state::GiveBack);
         house.on::<api::IsImportant>(Stage::Notify, important::Rules);
         house.stream_feature(Offer::AfterLogin, |_, _| Some(format!("<csi xmlns='{NS}'/>")));
         Ok(())

@@ -11,7 +11,7 @@ use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::session::Session;
 use tokio::sync::Mutex;
 
@@ -137,9 +137,9 @@ impl On<SessionResumed> for Resumption {
 /// What a session never got because it was held back goes the way of what it did not read.
 pub struct GiveBack;
 
-impl On<SessionEnded> for GiveBack {
-    async fn on(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionEnded> for GiveBack {
+    async fn hear(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<(), Fault> {
         activate(&event.session, cx).await;
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -105,9 +105,9 @@ impl Module for Omemo {
         house.on::<Publishing>(Stage::Stamp, guard::StayOpen);
         house.on::<Configuring>(Stage::Stamp, guard::StayOpen);
         house.on::<Removing>(Stage::Stamp, guard::StayOpen);
-        house.on::<Published>(Stage::Deliver, races::LastWord(keys.clone()));
-        house.on::<Retracted>(Stage::Deliver, races::LastWord(keys.clone()));
-        house.on::<NodeDeleted>(Stage::Deliver, races::LastWord(keys.clone()));
+        house.hear::<Published>(Stage::Deliver, races::LastWord(keys.clone()));
+        house.hear::<Retracted>(Stage::Deliver, races::LastWord(keys.clone()));
+        house.hear::<NodeDeleted>(Stage::Deliver, races::LastWord(keys.clone()));
         house.on::<NotThere>(
             Stage::Notify,
             news::MissingBundles {
@@ -121,7 +121,7 @@ impl Module for Omemo {
             alerts: config.alerts,
         };
         house.on::<Publishing>(Stage::Store, new_devices());
-        house.on::<Published>(Stage::Notify, new_devices());
+        house.hear::<Published>(Stage::Notify, new_devices());
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::random;
@@ -102,11 +102,11 @@ impl On<Publishing> for NewDevices {
     }
 }
 
-impl On<Published> for NewDevices {
-    async fn on(&self, published: &mut Published, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Published> for NewDevices {
+    async fn hear(&self, published: &mut Published, cx: &mut Cx) -> Result<(), Fault> {
         let owner = &published.owner;
         let Some(node) = key_node(owner, &published.node) else {
-            return Ok(Flow::Next);
+            return Ok(());
         };
         let items = published
             .items
@@ -128,7 +128,7 @@ impl On<Published> for NewDevices {
                 tell(owner, &others, &text, cx)?;
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 use kim_core::random;
 use kim_core::router::Router;
@@ -24,26 +24,26 @@ const ROUNDS_MAX: usize = 10;
 /// Looks, once a list or its removal has been told of, whether that is still how it is.
 pub(super) struct LastWord(pub Arc<KeyRing>);
 
-impl On<Published> for LastWord {
-    async fn on(&self, published: &mut Published, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Published> for LastWord {
+    async fn hear(&self, published: &mut Published, cx: &mut Cx) -> Result<(), Fault> {
         if let Some(told) = published.items.last().cloned() {
             self.look_again(&published.owner, &published.node, Some(told), cx);
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<Retracted> for LastWord {
-    async fn on(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Retracted> for LastWord {
+    async fn hear(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<(), Fault> {
         self.look_again(&retracted.owner, &retracted.node, None, cx);
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<NodeDeleted> for LastWord {
-    async fn on(&self, deleted: &mut NodeDeleted, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<NodeDeleted> for LastWord {
+    async fn hear(&self, deleted: &mut NodeDeleted, cx: &mut Cx) -> Result<(), Fault> {
         self.look_again(&deleted.owner, &deleted.node, None, cx);
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

@@ -54,9 +54,9 @@ impl Module for Bookmarks {
             house.feature(&[At::Own], feature);
         }
         house.on::<Publishing>(Stage::Admit, bookmark::Sound);
-        house.on::<Published>(Stage::Store, step::InStep(keeper.clone()));
-        house.on::<Retracted>(Stage::Store, step::InStep(keeper.clone()));
-        house.on::<NodeDeleted>(Stage::Store, step::InStep(keeper.clone()));
+        house.hear::<Published>(Stage::Store, step::InStep(keeper.clone()));
+        house.hear::<Retracted>(Stage::Store, step::InStep(keeper.clone()));
+        house.hear::<NodeDeleted>(Stage::Store, step::InStep(keeper.clone()));
         house.on::<Reading>(Stage::Store, private::Private(keeper.clone()));
         house.on::<Writing>(Stage::Store, private::Private(keeper));
         Ok(())

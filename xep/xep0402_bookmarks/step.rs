@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 use kim_core::wire::{El, Element};
 use tokio::sync::Mutex;
@@ -127,10 +127,10 @@ fn of_item(item: &Arc<Item>) -> Option<Bookmark> {
 /// Hears what clients do to either node.
 pub struct InStep(pub Arc<Keeper>);
 
-impl On<Published> for InStep {
-    async fn on(&self, published: &mut Published, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Published> for InStep {
+    async fn hear(&self, published: &mut Published, cx: &mut Cx) -> Result<(), Fault> {
         if published.by_server || published.owner.local().is_none() {
-            return Ok(Flow::Next);
+            return Ok(());
         }
         let owner = published.owner.clone();
         match published.node.as_str() {
@@ -143,12 +143,12 @@ impl On<Published> for InStep {
             }
             _ => {}
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<Retracted> for InStep {
-    async fn on(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Retracted> for InStep {
+    async fn hear(&self, retracted: &mut Retracted, cx: &mut Cx) -> Result<(), Fault> {
         if !retracted.by_server && retracted.owner.local().is_some() && retracted.node == NATIVE {
             let gone = match retracted.purged {
                 true => Gone::All,
@@ -156,16 +156,16 @@ impl On<Retracted> for InStep {
             };
             self.0.to_storage(&retracted.owner.clone(), gone, cx).await?;
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<NodeDeleted> for InStep {
-    async fn on(&self, deleted: &mut NodeDeleted, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<NodeDeleted> for InStep {
+    async fn hear(&self, deleted: &mut NodeDeleted, cx: &mut Cx) -> Result<(), Fault> {
         let by_owner = !deleted.by.is_bare();
         if by_owner && deleted.owner.local().is_some() && deleted.node == NATIVE {
             self.0.to_storage(&deleted.owner.clone(), Gone::All, cx).await?;
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What others hear of: something was said in a room while members were away.
 
-use kim_core::hook::Event;
+use kim_core::hook::Notice;
 use kim_core::jid::BareJid;
 use kim_core::stanza::Stanza;
 
@@ -30,6 +30,6 @@ pub struct SaidWhileAway {
     pub absent: Vec<Absent>,
 }
 
-impl Event for SaidWhileAway {
+impl Notice for SaidWhileAway {
     const NAME: &'static str = "said-while-away";
 }

@@ -118,7 +118,7 @@ async fn tell(said: Said, wishes: Arc<Wishes>, router: Weak<Router>) {
         stanza: said.stanza,
         absent,
     };
-    if let Err(fault) = router.raise(&mut event, &mut cx).await {
+    if let Err(fault) = router.tell(&mut event, &mut cx).await {
         tracing::error!(event = "said_while_away_failed", ?fault);
     }
     router.finish(cx).await;

@@ -55,9 +55,9 @@ impl Module for StickyMembers {
         house.needed::<Rooms>()?.add_field(STICKY);
         let wishes = Arc::new(wish::Wishes::new(house.needed()?, config.wishes_remembered_max));
         house.on::<RoomMessage>(Stage::Notify, away::Listen(wishes.clone()));
-        house.on::<Published>(Stage::Notify, wish::Changed(wishes.clone()));
-        house.on::<Retracted>(Stage::Notify, wish::Changed(wishes.clone()));
-        house.on::<NodeDeleted>(Stage::Notify, wish::Changed(wishes));
+        house.hear::<Published>(Stage::Notify, wish::Changed(wishes.clone()));
+        house.hear::<Retracted>(Stage::Notify, wish::Changed(wishes.clone()));
+        house.hear::<NodeDeleted>(Stage::Notify, wish::Changed(wishes));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::hook::{Hear, Stage};
 use kim_core::module::{Entry, Module, Registrar, Spec};
 use kim_core::testing::{Client, House};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -21,7 +21,7 @@ type Ears = Vec<(String, UnboundedSender<Heard>)>;
 static EARS: OnceLock<Mutex<Ears>> = OnceLock::new();
 
 struct Push;
-struct Hear;
+struct Ear;
 
 impl Module for Push {
     type Config = NoSettings;
@@ -29,13 +29,13 @@ impl Module for Push {
     const SPECS: &'static [Spec] = &[];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        house.on::<SaidWhileAway>(Stage::Notify, Hear);
+        house.hear::<SaidWhileAway>(Stage::Notify, Ear);
         Ok(())
     }
 }
 
-impl On<SaidWhileAway> for Hear {
-    async fn on(&self, event: &mut SaidWhileAway, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SaidWhileAway> for Ear {
+    async fn hear(&self, event: &mut SaidWhileAway, _: &mut Cx) -> Result<(), Fault> {
         assert!(
             event.stanza.has("stanza-id", "urn:xmpp:sid:0"),
             "the room's id, by which a client catches up"
@@ -45,7 +45,7 @@ impl On<SaidWhileAway> for Hear {
                 let _ = ear.send((event.stanza.to_xml(), event.absent.clone()));
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

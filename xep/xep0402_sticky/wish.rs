@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On};
+use kim_core::hook::Hear;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 use kim_core::wire::El;
@@ -125,19 +125,19 @@ impl Wishes {
 /// Bookmarks have changed.
 pub struct Changed(pub Arc<Wishes>);
 
-impl On<Published> for Changed {
-    async fn on(&self, event: &mut Published, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Published> for Changed {
+    async fn hear(&self, event: &mut Published, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
             for item in &event.items {
                 self.0.forget(&event.owner, &item.id);
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<Retracted> for Changed {
-    async fn on(&self, event: &mut Retracted, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<Retracted> for Changed {
+    async fn hear(&self, event: &mut Retracted, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
             for id in &event.ids {
                 self.0.forget(&event.owner, id);
@@ -146,15 +146,15 @@ impl On<Retracted> for Changed {
                 self.0.forget_all(&event.owner);
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<NodeDeleted> for Changed {
-    async fn on(&self, event: &mut NodeDeleted, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<NodeDeleted> for Changed {
+    async fn hear(&self, event: &mut NodeDeleted, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
             self.0.forget_all(&event.owner);
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -63,11 +63,11 @@ impl Module for RoomActivity {
         });
         house.feature(&[At::Service(SERVICE)], NS);
         house.on::<ServiceArrival>(Stage::Admit, watch::Asking(watchers.clone()));
-        house.on::<SessionEnded>(Stage::Notify, watch::Ending(watchers.clone()));
+        house.hear::<SessionEnded>(Stage::Notify, watch::Ending(watchers.clone()));
         house.on::<RoomMessage>(Stage::Notify, watch::Hearing(watchers.clone()));
-        house.on::<OccupantsChanged>(Stage::Notify, watch::Leaving(watchers.clone()));
-        house.on::<AffiliationsChanged>(Stage::Notify, watch::Belonging(watchers.clone()));
-        house.on::<RoomDestroyed>(Stage::Notify, watch::Destroyed(watchers));
+        house.hear::<OccupantsChanged>(Stage::Notify, watch::Leaving(watchers.clone()));
+        house.hear::<AffiliationsChanged>(Stage::Notify, watch::Belonging(watchers.clone()));
+        house.hear::<RoomDestroyed>(Stage::Notify, watch::Destroyed(watchers));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{ServiceArrival, SessionEnded};
-use kim_core::hook::{Flow, On};
+use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::router::Destination;
@@ -141,10 +141,10 @@ impl On<ServiceArrival> for Asking {
 /// A session that is gone waits for nothing.
 pub struct Ending(pub Arc<Watchers>);
 
-impl On<SessionEnded> for Ending {
-    async fn on(&self, event: &mut SessionEnded, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SessionEnded> for Ending {
+    async fn hear(&self, event: &mut SessionEnded, _: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&event.session.jid);
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
@@ -187,15 +187,15 @@ impl On<RoomMessage> for Hearing {
 /// A member leaves: from now on there may be news.
 pub struct Leaving(pub Arc<Watchers>);
 
-impl On<OccupantsChanged> for Leaving {
-    async fn on(&self, event: &mut OccupantsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<OccupantsChanged> for Leaving {
+    async fn hear(&self, event: &mut OccupantsChanged, cx: &mut Cx) -> Result<(), Fault> {
         let (who, room) = (&event.who, &event.room.jid);
         let account = who.jid.bare();
         if event.is_there
             || who.affiliation < Affiliation::Member
             || cx.router().destination(account.domain()) != Destination::Users
         {
-            return Ok(Flow::Next);
+            return Ok(());
         }
         let left = Change::Left {
             account: account.clone(),
@@ -206,32 +206,32 @@ impl On<OccupantsChanged> for Leaving {
         for session in cx.router().sessions().of(&account) {
             self.0.wait(&session.jid, room);
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
 /// Somebody becomes a member, or is none any more.
 pub struct Belonging(pub Arc<Watchers>);
 
-impl On<AffiliationsChanged> for Belonging {
-    async fn on(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AffiliationsChanged> for Belonging {
+    async fn hear(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<(), Fault> {
         let change = &event.change;
         if change.to >= Affiliation::Member && change.from < Affiliation::Member {
             for session in cx.router().sessions().of(&change.jid) {
                 self.0.wait(&session.jid, &event.room.jid);
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
 /// A room is gone.
 pub struct Destroyed(pub Arc<Watchers>);
 
-impl On<RoomDestroyed> for Destroyed {
-    async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<RoomDestroyed> for Destroyed {
+    async fn hear(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<(), Fault> {
         self.0.waiting.remove(&event.room);
         cx.store(&self.0.store.sink, Change::Gone(event.room.clone()));
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::hook::{Hear, Stage};
 use kim_core::jid::BareJid;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
@@ -41,7 +41,7 @@ impl Module for Mentions {
         let notify = Notify {
             blocks: house.needed()?,
         };
-        house.on::<SaidWhileAway>(Stage::Notify, notify);
+        house.hear::<SaidWhileAway>(Stage::Notify, notify);
         Ok(())
     }
 }
@@ -58,8 +58,8 @@ impl Notify {
     }
 }
 
-impl On<SaidWhileAway> for Notify {
-    async fn on(&self, event: &mut SaidWhileAway, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<SaidWhileAway> for Notify {
+    async fn hear(&self, event: &mut SaidWhileAway, cx: &mut Cx) -> Result<(), Fault> {
         let mut payload = None;
         for member in event.absent.iter().filter(|member| member.is_mentioned) {
             if !self.hears(&member.jid, event).await? {
@@ -77,6 +77,6 @@ impl On<SaidWhileAway> for Notify {
             let notification = Stanza::new(Kind::Message(MessageType::Normal), payload);
             cx.send(notification.from(event.room.jid.clone()).to(member.jid.clone()));
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 use kim_core::wire::Writer;
 
@@ -59,8 +59,8 @@ impl Module for Mav {
         let logs = Arc::new(Logs::new(store::Store::new(house.db.clone())));
         house.feature(&[At::Within(SERVICE)], NS);
         house.on::<Welcoming>(Stage::Deliver, Versions(logs.clone()));
-        house.on::<AffiliationsChanged>(Stage::Store, Versions(logs.clone()));
-        house.on::<RoomDestroyed>(Stage::Store, Versions(logs));
+        house.hear::<AffiliationsChanged>(Stage::Store, Versions(logs.clone()));
+        house.hear::<RoomDestroyed>(Stage::Store, Versions(logs));
         Ok(())
     }
 }
@@ -83,16 +83,16 @@ fn mav(since: Option<&str>, until: &str) -> String {
 struct Versions(Arc<Logs>);
 
 /// §5.2.2: one change is one version; several at once are a chain of them, each told with its own change.
-impl On<AffiliationsChanged> for Versions {
-    async fn on(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AffiliationsChanged> for Versions {
+    async fn hear(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<(), Fault> {
         let log = self.0.of(&event.room.jid).await?;
         let Some(since) = log.last().map(|last| last.version.clone()) else {
-            return Ok(Flow::Next);
+            return Ok(());
         };
         let until = self.0.note(&event.room.jid, log, Some(&event.change), cx);
         event.beside.push_str(&mav(Some(&since), &until));
         event.own.push_str(&mav(None, &until));
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
@@ -129,9 +129,9 @@ impl On<Welcoming> for Versions {
     }
 }
 
-impl On<RoomDestroyed> for Versions {
-    async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<RoomDestroyed> for Versions {
+    async fn hear(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&event.room, cx);
-        Ok(Flow::Next)
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use kim_core::config::{LimitsInForce, NoSettings};
 use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::jid::BareJid;
 use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::seal::Seals;
@@ -61,8 +61,8 @@ impl Module for RoomAvatars {
         // §3.1
         house.feature(&[At::Service(SERVICE)], NS);
         house.on::<RoomAsked>(Stage::Deliver, Told(cards.clone()));
-        house.on::<OccupantsChanged>(Stage::Notify, Told(cards.clone()));
-        house.on::<RoomDestroyed>(Stage::Store, Told(cards));
+        house.hear::<OccupantsChanged>(Stage::Notify, Told(cards.clone()));
+        house.hear::<RoomDestroyed>(Stage::Store, Told(cards));
         Ok(())
     }
 }
@@ -198,20 +198,20 @@ impl On<RoomAsked> for Told {
 }
 
 /// Who enters is shown the room's picture.
-impl On<OccupantsChanged> for Told {
-    async fn on(&self, event: &mut OccupantsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<OccupantsChanged> for Told {
+    async fn hear(&self, event: &mut OccupantsChanged, cx: &mut Cx) -> Result<(), Fault> {
         if event.is_there
             && let Some(hash) = self.0.hash(&event.room.jid).await?
         {
             let room = event.room.jid.clone();
             cx.send(presence(&hash).from(room).to(event.who.jid.clone()));
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<RoomDestroyed> for Told {
-    async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<RoomDestroyed> for Told {
+    async fn hear(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<(), Fault> {
         let gone = store::Change {
             room: event.room.clone(),
             card: None,
@@ -221,6 +221,6 @@ impl On<RoomDestroyed> for Told {
         once_settled(cx, move |_| {
             hashes.remove(&room);
         });
-        Ok(Flow::Next)
+        Ok(())
     }
 }

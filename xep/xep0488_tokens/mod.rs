@@ -9,7 +9,7 @@ use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::AccountRemoved;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::random;
 use kim_core::section;
@@ -76,9 +76,9 @@ impl Module for TokenInvites {
         house.iq(&within, IqType::Get, "tokens", NS, List(desk.clone()));
         house.iq(&within, IqType::Set, "revoke", NS, Revoke(desk));
         house.on::<Entering>(Stage::Admit, Door(tokens.clone()));
-        house.on::<AffiliationsChanged>(Stage::Store, Door(tokens.clone()));
-        house.on::<RoomDestroyed>(Stage::Store, Door(tokens.clone()));
-        house.on::<AccountRemoved>(Stage::Notify, Door(tokens));
+        house.hear::<AffiliationsChanged>(Stage::Store, Door(tokens.clone()));
+        house.hear::<RoomDestroyed>(Stage::Store, Door(tokens.clone()));
+        house.hear::<AccountRemoved>(Stage::Notify, Door(tokens));
         Ok(())
     }
 }
@@ -259,8 +259,8 @@ impl On<Entering> for Door {
 }
 
 /// Nothing refuses any more: now it is used. A maker who loses the right to issue tokens loses the tokens too.
-impl On<AffiliationsChanged> for Door {
-    async fn on(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AffiliationsChanged> for Door {
+    async fn hear(&self, event: &mut AffiliationsChanged, cx: &mut Cx) -> Result<(), Fault> {
         let (room, change) = (&event.room, &event.change);
         if let Some(ComesWith(tie)) = cx.fact() {
             let tie = *tie;
@@ -271,20 +271,20 @@ impl On<AffiliationsChanged> for Door {
         if change.to < least && change.from > Affiliation::None {
             self.0.end_those_of(&room.jid, &change.jid, cx).await?;
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<RoomDestroyed> for Door {
-    async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<RoomDestroyed> for Door {
+    async fn hear(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&event.room, cx);
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 
-impl On<AccountRemoved> for Door {
-    async fn on(&self, _: &mut AccountRemoved, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<AccountRemoved> for Door {
+    async fn hear(&self, _: &mut AccountRemoved, _: &mut Cx) -> Result<(), Fault> {
         self.0.forget_all();
-        Ok(Flow::Next)
+        Ok(())
     }
 }

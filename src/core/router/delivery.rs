@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::cx::{Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError};
-use crate::events::Delivery;
+use crate::events::{Delivery, Waits};
 use crate::hook::Flow;
+use crate::jid::BareJid;
 use crate::ns;
 use crate::session::{Parcel, Session};
 use crate::stanza::{IqType, Kind, MessageType, Stanza, delay};
@@ -50,6 +51,8 @@ impl Router {
             match recipient {
                 Recipient::Session(session) => self.deliver(session, stanza, received).await,
                 Recipient::Component(component) => self.hand_over(&component, stanza, received).await,
+                Recipient::Remote(row) => self.send_away(stanza, received, row).await,
+                Recipient::Away(account) => self.tell_waiting(account, None, stanza).await,
             }
         }
         if let Some(tally) = outcome.counted.as_ref().and_then(|session| session.tally()) {
@@ -83,7 +86,25 @@ impl Router {
         };
         if taken.is_err() {
             self.reroute(&session, Parcel::of(stanza, received)).await;
+        } else if session.is_parked() {
+            let account = session.account.clone();
+            self.tell_waiting(account, Some(session), stanza).await;
         }
+    }
+
+    /// The one place that tells of stanzas that wait.
+    async fn tell_waiting(&self, account: BareJid, session: Option<Arc<Session>>, stanza: Arc<Stanza>) {
+        let Some(chain) = self.chain::<Waits>() else {
+            return;
+        };
+        let Some(mut cx) = self.cx() else { return };
+        let mut waits = Waits {
+            account,
+            session,
+            stanza,
+        };
+        self.log_fault("waiting_unheard", chain.tell(&mut waits, &mut cx).await.err());
+        Box::pin(self.finish(cx)).await;
     }
 
     /// What a session's client never took, or never confirmed. A request comes back; a message that was sent to the full JID

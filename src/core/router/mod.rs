@@ -9,10 +9,13 @@ mod outside;
 mod sessions;
 mod way;
 
+#[cfg(test)]
+mod tests;
+
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use smallvec::SmallVec;
 
@@ -24,9 +27,10 @@ use crate::config::{Config, Limits, LimitsInForce};
 use crate::cx::{Cx, Origin};
 use crate::db::Db;
 use crate::error::Fault;
-use crate::hook::{Chain, Event, Flow};
+use crate::hook::{Chain, Event, Flow, Notice};
 use crate::jid::BareJid;
 use crate::module::{At, Entry, Identity, Offer, Registrar, Roll, Startup, Tables};
+use crate::remote::Remotes;
 use crate::seal::Seals;
 use crate::session::{Session, Sessions};
 
@@ -67,6 +71,7 @@ pub struct Router {
     tables: Tables,
     destinations: HashMap<String, Destination>,
     components: Components,
+    remotes: OnceLock<Arc<dyn Remotes>>,
     sessions: Sessions,
     accounts: Accounts,
     db: Db,
@@ -138,6 +143,7 @@ impl Router {
             tables,
             destinations,
             components,
+            remotes: OnceLock::new(),
             sessions: Sessions::default(),
             accounts: parts.accounts,
             db: parts.db,
@@ -222,6 +228,13 @@ impl Router {
         self.limits.replace(limits)
     }
 
+    /// Connects this server to others, once. Without, their domains are not found.
+    pub fn connect_remotes(&self, remotes: Arc<dyn Remotes>) {
+        if self.remotes.set(remotes).is_err() {
+            tracing::error!(event = "remotes_twice", "other servers are connected already");
+        }
+    }
+
     /// Where a stanza to a domain goes.
     pub fn destination(&self, domain: &str) -> Destination {
         self.destinations
@@ -301,7 +314,7 @@ impl Router {
         self.me.upgrade().map(|me| Cx::new(me, origin))
     }
 
-    /// Tells everyone who listens to an event, and gives their verdict.
+    /// Asks everyone who takes part in an event, and gives their verdict.
     pub async fn raise<E: Event>(&self, event: &mut E, cx: &mut Cx) -> Result<Flow, Fault> {
         match self.chain::<E>() {
             Some(chain) => chain.run(event, cx).await,
@@ -309,7 +322,15 @@ impl Router {
         }
     }
 
-    fn chain<E: Event>(&self) -> Option<&Chain<E>> {
+    /// Tells everyone who listens what has happened. All hear it, whatever becomes of one; the first failure is handed back.
+    pub async fn tell<N: Notice>(&self, notice: &mut N, cx: &mut Cx) -> Result<(), Fault> {
+        match self.chain::<N>() {
+            Some(chain) => chain.tell(notice, cx).await,
+            None => Ok(()),
+        }
+    }
+
+    fn chain<E: Send + 'static>(&self) -> Option<&Chain<E>> {
         self.tables
             .chains
             .get(&TypeId::of::<E>())

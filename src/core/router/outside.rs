@@ -1,16 +1,18 @@
-//! Stanzas that cross the border of this server: what an external component sends comes in, and what no session, account or
-//! service of this server is to get goes out.
+//! Stanzas that cross the border of this server: what an external component or another server sends comes in, and what no
+//! session, account or service of this server is to get goes out.
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::component::{AlreadyConnected, Component, Connected};
 use crate::cx::{Cx, Origin, Outcome, Recipient};
-use crate::error::{Condition, Fault, StanzaError, StreamCondition};
+use crate::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use crate::events::Leaving;
 use crate::hook::Flow;
 use crate::outbox::Parcel;
-use crate::stanza::{Kind, PresenceType, Stanza};
+use crate::remote::{Outbound, Outside, RowId};
+use crate::stanza::{Kind, NotAStanza, PresenceType, Stanza};
+use crate::wire::Element;
 
 use super::{Destination, Router};
 
@@ -29,23 +31,19 @@ impl Router {
         drop(connected);
         let (unwritten, _) = outbox.take();
         for stanza in unwritten.into_iter().filter_map(|parcel: Parcel| parcel.stanza) {
-            self.bounce(&component, &stanza).await;
+            self.bounce_from(&component, &stanza).await;
         }
     }
 
     /// Takes a stanza that came in from outside, and says what may leave once the commits are done. It must have both
     /// addresses, and its `from` must belong to where it came from; otherwise the stream ends (RFC 6120 §4.9.3.7,
-    /// §4.9.3.9; XEP-0114 §3).
-    pub async fn receive(&self, component: &Arc<Component>, mut stanza: Stanza) -> Outcome {
-        let Some(mut cx) = self.cx_from(Origin::Component(component.clone())) else {
+    /// §4.9.3.9; XEP-0114 §3). Another server reaches only what this server answers for: nothing is relayed.
+    pub async fn receive(&self, outside: &Outside, mut stanza: Stanza) -> Outcome {
+        let Some(mut cx) = self.cx_from(outside.origin()) else {
             return Outcome::default();
         };
-        let (Some(from), Some(_)) = (&stanza.from, &stanza.to) else {
-            cx.outcome.closing = Some(StreamCondition::ImproperAddressing.into());
-            return cx.outcome;
-        };
-        if !component.speaks_for(from) {
-            cx.outcome.closing = Some(StreamCondition::InvalidFrom.into());
+        if let Err(condition) = self.may_enter(outside, &stanza) {
+            cx.outcome.closing = Some(condition.into());
             return cx.outcome;
         }
         let asked = stanza.clone();
@@ -53,17 +51,42 @@ impl Router {
             cx.outcome.rows.clear();
             self.refuse(&stanza, fault, &mut cx).await;
         }
-        self.settle(cx, Recipient::Component(component.clone()), asked)
-            .await
+        self.settle(cx, outside.recipient(), asked).await
     }
 
-    /// Answers a component's stanza that could not even be read as one.
-    pub fn reject_from(&self, component: &Arc<Component>, stanza: &Stanza, error: &StanzaError) -> Outcome {
-        let mut outcome = Outcome::default();
-        if let Some(answer) = error.answer(stanza) {
-            outcome.deliver(Recipient::Component(component.clone()), Arc::new(answer));
+    /// The same for an element on the first level of a stream from outside. An error ends the stream.
+    pub async fn receive_element(&self, outside: &Outside, element: Element) -> Result<Outcome, StreamError> {
+        match Stanza::from_element(element) {
+            Ok(stanza) => Ok(self.receive(outside, stanza).await),
+            Err(NotAStanza::Unsupported(_)) => Err(StreamCondition::UnsupportedStanzaType.into()),
+            Err(NotAStanza::Refused(stanza, error)) => {
+                self.may_enter(outside, &stanza)?;
+                let mut outcome = Outcome::default();
+                if let Some(answer) = error.answer(&stanza) {
+                    outcome.deliver(outside.recipient(), Arc::new(answer));
+                }
+                Ok(outcome)
+            }
         }
-        outcome
+    }
+
+    fn may_enter(&self, outside: &Outside, stanza: &Stanza) -> Result<(), StreamCondition> {
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else {
+            return Err(StreamCondition::ImproperAddressing);
+        };
+        let is_forged = !outside.speaks_for(from);
+        match outside {
+            _ if is_forged => Err(StreamCondition::InvalidFrom),
+            Outside::Component(_) => Ok(()),
+            // A server of that name cannot be another one.
+            Outside::Remote(domain) if self.destination(domain) != Destination::Remote => {
+                Err(StreamCondition::InvalidFrom)
+            }
+            Outside::Remote(_) if self.destination(to.domain()) == Destination::Remote => {
+                Err(StreamCondition::HostUnknown)
+            }
+            Outside::Remote(_) => Ok(()),
+        }
     }
 
     /// Why a request to a domain cannot be answered now, if it cannot.
@@ -74,52 +97,83 @@ impl Router {
                 Some(component) if component.is_connected() => None,
                 _ => Some(Condition::ServiceUnavailable),
             },
-            Destination::Remote => Some(Condition::RemoteServerNotFound),
+            Destination::Remote => match self.remotes.get() {
+                Some(remotes) => remotes.refusal(domain),
+                None => Some(Condition::RemoteServerNotFound),
+            },
         }
     }
 
     /// Lets a stanza out, if nobody minds.
     pub(super) async fn let_out(&self, stanza: &Stanza, to: Destination, cx: &mut Cx) -> Result<(), Fault> {
+        let Some(domain) = stanza.to.as_ref().map(|to| to.domain().to_owned()) else {
+            return Ok(());
+        };
+        // What another server sends ends here, unless it is for a component of this one.
+        if to == Destination::Remote && matches!(cx.origin, Origin::Remote(_)) && !self.is_own(stanza) {
+            return Ok(());
+        }
+        if let Some(condition) = self.unreachable(&domain) {
+            // Nobody waits for an answer to these: who subscribed hears of the component when it is back.
+            let is_silent = to == Destination::Component && is_news(stanza.kind);
+            return if is_silent { Ok(()) } else { Err(condition.into()) };
+        }
         let mut leaving = Leaving {
             stanza: stanza.clone(),
             to,
+            row: None,
         };
         if self.raise(&mut leaving, cx).await? == Flow::Done {
             return Ok(());
         }
-        let stanza = leaving.stanza;
-        let component = stanza.to.as_ref().and_then(|to| self.components.get(to.domain()));
-        match component {
-            None => Err(Condition::RemoteServerNotFound.into()),
-            Some(component) if component.is_connected() => {
-                let recipient = Recipient::Component(component.clone());
-                cx.outcome.deliver(recipient, Arc::new(stanza));
-                Ok(())
-            }
-            // Nobody waits for an answer to these: who subscribed hears of the component when it is back.
-            Some(_) if is_news(stanza.kind) => Ok(()),
-            Some(_) => Err(Condition::ServiceUnavailable.into()),
-        }
+        let recipient = match self.components.get(&domain) {
+            Some(component) => Recipient::Component(component.clone()),
+            None => Recipient::Remote(leaving.row),
+        };
+        cx.outcome.deliver(recipient, Arc::new(leaving.stanza));
+        Ok(())
+    }
+
+    /// Whether a stanza is from an address that this server answers for.
+    fn is_own(&self, stanza: &Stanza) -> bool {
+        let from = stanza.from.as_ref();
+        from.is_none_or(|from| self.destination(from.domain()) != Destination::Remote)
     }
 
     /// What was let out reaches the program, or comes back.
     pub(super) async fn hand_over(&self, component: &Component, stanza: Arc<Stanza>, received: Timestamp) {
         if component.push(stanza.clone(), received).is_err() {
-            self.bounce(component, &stanza).await;
+            self.bounce_from(component, &stanza).await;
+        }
+    }
+
+    /// What was let out is on its way to another server, or comes back.
+    pub(super) async fn send_away(&self, stanza: Arc<Stanza>, received: Timestamp, row: Option<RowId>) {
+        let Some(remotes) = self.remotes.get() else { return };
+        let outbound = Outbound {
+            stanza: stanza.clone(),
+            received,
+            row,
+        };
+        if let Err(condition) = remotes.push(outbound) {
+            self.bounce(&stanza, condition).await;
         }
     }
 
     /// A program did not take a stanza. Its own come back to nobody.
-    async fn bounce(&self, component: &Component, stanza: &Stanza) {
-        let is_own = stanza
-            .from
-            .as_ref()
-            .is_some_and(|from| component.speaks_for(from));
-        if is_own || is_news(stanza.kind) {
+    async fn bounce_from(&self, component: &Component, stanza: &Stanza) {
+        let from = stanza.from.as_ref();
+        if !from.is_some_and(|from| component.speaks_for(from)) {
+            self.bounce(stanza, Condition::ServiceUnavailable).await;
+        }
+    }
+
+    /// A stanza that was let out comes back to its sender. Presence that tells how somebody is, answers and errors do not.
+    pub async fn bounce(&self, stanza: &Stanza, condition: Condition) {
+        if is_news(stanza.kind) {
             return;
         }
-        let error = StanzaError::new(Condition::ServiceUnavailable);
-        let (Some(answer), Some(mut cx)) = (error.answer(stanza), self.cx()) else {
+        let (Some(answer), Some(mut cx)) = (StanzaError::new(condition).answer(stanza), self.cx()) else {
             return;
         };
         cx.send(answer);

@@ -92,7 +92,7 @@ impl Router {
         self.cluster.announce(session);
         if let Some(mut cx) = self.cx_of(session) {
             let started = self
-                .raise(
+                .tell(
                     &mut SessionStarted {
                         session: session.clone(),
                     },
@@ -150,7 +150,7 @@ impl Router {
             session: session.clone(),
         };
         if let Some(mut cx) = self.cx() {
-            let told = self.raise(&mut event, &mut cx).await;
+            let told = self.tell(&mut event, &mut cx).await;
             self.log_fault("session_park_failed", told.err());
             self.finish(cx).await;
         }
@@ -227,7 +227,7 @@ impl Router {
     async fn tell_ended(&self, session: &Arc<Session>) {
         let Some(mut cx) = self.cx_of(session) else { return };
         let ended = self
-            .raise(
+            .tell(
                 &mut SessionEnded {
                     session: session.clone(),
                 },
@@ -270,7 +270,7 @@ impl Router {
         let Some(mut cx) = self.cx() else {
             return Ok(Vec::new());
         };
-        self.raise(
+        self.tell(
             &mut AccountRemoved {
                 account: account.clone(),
             },
@@ -293,7 +293,7 @@ impl Router {
             let mut erased = AccountErased {
                 account: account.clone(),
             };
-            let told = self.raise(&mut erased, &mut cx).await;
+            let told = self.tell(&mut erased, &mut cx).await;
             self.log_fault("account_end_unheard", told.err());
             self.finish(cx).await;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::cx::{Cx, Origin, Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition};
 use crate::events::{
-    Answer, Arrival, Bounce, Departure, NoSuchAccount, Nonza, ServiceArrival, Undelivered, Verdict,
+    Answer, Arrival, Bounce, Departure, Keeping, NoSuchAccount, Nonza, ServiceArrival, Undelivered, Verdict,
 };
 use crate::hook::Flow;
 use crate::jid::{BareJid, Jid};
@@ -322,9 +322,20 @@ impl Router {
     }
 
     async fn undelivered(&self, stanza: Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
-        match self.raise(&mut Undelivered { stanza, account }, cx).await? {
-            Flow::Done => Ok(()),
-            Flow::Next => Err(Condition::ServiceUnavailable.into()),
+        let mut event = Undelivered {
+            stanza,
+            account,
+            keeping: Keeping::Nobody,
+        };
+        self.tell(&mut event, cx).await?;
+        match event.keeping {
+            Keeping::Nobody => Err(Condition::ServiceUnavailable.into()),
+            Keeping::Stored => {
+                let waiting = Recipient::Away(event.account);
+                cx.outcome.deliver(waiting, Arc::new(event.stanza));
+                Ok(())
+            }
+            Keeping::Settled => Ok(()),
         }
     }
 
@@ -400,7 +411,7 @@ impl Router {
                     stanza: answer.clone(),
                     session,
                 };
-                let told = self.raise(&mut bounce, cx).await;
+                let told = self.tell(&mut bounce, cx).await;
                 self.log_fault("bounce_failed", told.err());
             }
             self.answer(answer, cx);

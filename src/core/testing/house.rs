@@ -2,7 +2,7 @@
 //! completely before [`Client::send`] returns, so what follows can be read at once and no test waits for time.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::accounts::scram::Password;
 use crate::accounts::{Accounts, AccountsOptions, Tombstone};
@@ -14,10 +14,12 @@ use crate::db::{CORE_MIGRATIONS, Db, DbOptions, Migration};
 use crate::error::StreamError;
 use crate::jid::{BareJid, Jid};
 use crate::module::Entry;
+use crate::remote::Outside;
 use crate::router::{Parts, Router};
 use crate::seal::Seals;
 use crate::session::{Outbox, Session};
 use crate::stanza::{NotAStanza, Stanza};
+use crate::testing::neighbour::{Neighbour, Neighbours};
 use crate::testing::pattern::{self, Captures};
 use crate::wire::Element;
 
@@ -32,6 +34,7 @@ pub struct House {
     pub db: Db,
     /// Its clock, to move.
     pub clock: Clock,
+    neighbours: OnceLock<Arc<Neighbours>>,
 }
 
 impl House {
@@ -80,7 +83,12 @@ impl House {
             cluster: Box::new(Solo),
         };
         let router = Router::new(parts, modules).expect("the modules start");
-        House { router, db, clock }
+        House {
+            router,
+            db,
+            clock,
+            neighbours: OnceLock::new(),
+        }
     }
 
     /// Makes an account (password `secret`).
@@ -137,6 +145,16 @@ impl House {
         }
     }
 
+    /// Another server, which this one can reach from now on. Before the first, none is found.
+    pub fn neighbour(&self, domain: &str) -> Neighbour {
+        let neighbours = self.neighbours.get_or_init(|| {
+            let neighbours = Arc::new(Neighbours::default());
+            self.router.connect_remotes(neighbours.clone());
+            neighbours
+        });
+        neighbours.join(self.router.clone(), domain)
+    }
+
     /// Connects a program for an external component, which the configuration must name.
     pub fn program(&self, domain: &str) -> Program {
         let connected = self.router.connect_component(domain).expect("a component");
@@ -150,13 +168,13 @@ impl House {
 
 /// What somebody got and has not looked at.
 #[derive(Default)]
-struct Inbox {
+pub(super) struct Inbox {
     texts: VecDeque<String>,
     captures: Captures,
 }
 
 impl Inbox {
-    fn next(&mut self, outbox: &Outbox) -> Option<String> {
+    pub(super) fn next(&mut self, outbox: &Outbox) -> Option<String> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let parcels = outbox.take_some(usize::MAX).parcels;
         let came = parcels
@@ -167,7 +185,7 @@ impl Inbox {
     }
 
     #[track_caller]
-    fn expect(&mut self, whose: &str, outbox: &Outbox, expected: &str) {
+    pub(super) fn expect(&mut self, whose: &str, outbox: &Outbox, expected: &str) {
         let Some(actual) = self.next(outbox) else {
             panic!("{whose} got nothing, expected {expected}")
         };
@@ -176,7 +194,7 @@ impl Inbox {
         }
     }
 
-    fn element(&self, xml: &str) -> Element {
+    pub(super) fn element(&self, xml: &str) -> Element {
         let xml = pattern::fill(xml, &self.captures);
         Element::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"))
     }
@@ -194,7 +212,8 @@ impl Program {
     /// one does.
     pub async fn send(&mut self, xml: &str) -> Option<StreamError> {
         let stanza = Stanza::from_element(self.inbox.element(xml)).expect("a stanza");
-        let mut outcome = self.router.receive(self.connected.component(), stanza).await;
+        let outside = Outside::Component(self.connected.component().clone());
+        let mut outcome = self.router.receive(&outside, stanza).await;
         let closing = outcome.closing.take();
         self.router.perform(outcome).await;
         closing

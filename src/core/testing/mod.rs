@@ -4,7 +4,9 @@
 pub mod db;
 pub mod dialogue;
 mod house;
+mod neighbour;
 pub mod pattern;
 
 pub use db::{TestDb, databases, migrated_databases};
 pub use house::{Client, House, Program};
+pub use neighbour::Neighbour;

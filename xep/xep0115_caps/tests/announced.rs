@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::hook::{Hear, Stage};
 use kim_core::module::{Entry, Module, Offer, Registrar, Spec};
 use kim_core::testing::{Client, House};
 use kim_core::wire::Element;
@@ -254,18 +254,18 @@ impl Module for Diary {
     const SPECS: &'static [Spec] = &[];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        house.on::<CapsKnown>(Stage::Notify, Diary);
+        house.hear::<CapsKnown>(Stage::Notify, Diary);
         Ok(())
     }
 }
 
-impl On<CapsKnown> for Diary {
-    async fn on(&self, event: &mut CapsKnown, _: &mut Cx) -> Result<Flow, Fault> {
+impl Hear<CapsKnown> for Diary {
+    async fn hear(&self, event: &mut CapsKnown, _: &mut Cx) -> Result<(), Fault> {
         HEARD
             .lock()
             .unwrap()
             .push((event.before.is_some(), event.now.wants("urn:b")));
-        Ok(Flow::Next)
+        Ok(())
     }
 }
 

@@ -1,0 +1,68 @@
+//! Other servers, as the house sees them: where a stanza goes that is for somebody there, and who may speak from outside. How
+//! a server is found, proves itself and is talked to is not the house's business; whoever knows that implements [`Remotes`].
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::component::Component;
+use crate::cx::{Origin, Recipient};
+use crate::error::Condition;
+use crate::jid::Jid;
+use crate::stanza::Stanza;
+
+/// The way to other servers.
+pub trait Remotes: Send + Sync + 'static {
+    /// Takes a stanza for the domain of its `to`; never waits. If it cannot be taken, its sender gets the condition.
+    fn push(&self, outbound: Outbound) -> Result<(), Condition>;
+
+    /// Why nothing can be sent to that domain at all, if nothing can: the operator denies it, for example.
+    fn refusal(&self, domain: &str) -> Option<Condition>;
+}
+
+/// A stanza on its way to another server.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// The stanza.
+    pub stanza: Arc<Stanza>,
+    /// When it was received from its sender.
+    pub received: Timestamp,
+    /// The row that keeps it until the other server has it.
+    pub row: Option<RowId>,
+}
+
+/// Names a row of the queue of stanzas for other servers. Chosen at random before the row is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowId(pub i64);
+
+/// Who speaks to this server from outside, after proving who it is.
+#[derive(Clone, Debug)]
+pub enum Outside {
+    /// An external component (XEP-0114).
+    Component(Arc<Component>),
+    /// Another server, for a domain that it has proved.
+    Remote(Arc<str>),
+}
+
+impl Outside {
+    /// Whether a stanza of it may have this `from`: any address at its own domain.
+    pub fn speaks_for(&self, from: &Jid) -> bool {
+        match self {
+            Outside::Component(component) => component.speaks_for(from),
+            Outside::Remote(domain) => from.domain() == &**domain,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Outside::Component(component) => Origin::Component(component.clone()),
+            Outside::Remote(domain) => Origin::Remote(domain.clone()),
+        }
+    }
+
+    pub(crate) fn recipient(&self) -> Recipient {
+        match self {
+            Outside::Component(component) => Recipient::Component(component.clone()),
+            Outside::Remote(_) => Recipient::Remote(None),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Other servers that a [`House`](super::House) can reach: each keeps what it is sent, and speaks for its domain. How servers
+//! find each other and prove who they are is tested with real ones.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::house::Inbox;
+use crate::error::{Condition, StreamCondition, StreamError};
+use crate::remote::{Outbound, Outside, Remotes};
+use crate::router::Router;
+use crate::session::Outbox;
+
+/// What a neighbour keeps before it refuses more, in bytes.
+const OUTBOX_BYTES_MAX: usize = 16 << 20;
+
+/// The servers that can be reached.
+#[derive(Default)]
+pub(super) struct Neighbours(Mutex<HashMap<String, Arc<Outbox>>>);
+
+impl Neighbours {
+    pub(super) fn join(&self, router: Arc<Router>, domain: &str) -> Neighbour {
+        let outbox = Arc::new(Outbox::new(OUTBOX_BYTES_MAX));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(domain.to_owned(), outbox.clone());
+        Neighbour {
+            router,
+            outside: Outside::Remote(domain.into()),
+            domain: domain.to_owned(),
+            outbox,
+            inbox: Inbox::default(),
+        }
+    }
+
+    fn outbox(&self, domain: &str) -> Option<Arc<Outbox>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(domain).cloned()
+    }
+}
+
+impl Remotes for Neighbours {
+    fn push(&self, outbound: Outbound) -> Result<(), Condition> {
+        let to = outbound.stanza.to.as_ref();
+        let outbox = to.and_then(|to| self.outbox(to.domain()));
+        let outbox = outbox.ok_or(Condition::RemoteServerNotFound)?;
+        let taken = outbox.push(outbound.stanza, outbound.received);
+        taken.map_err(|_| Condition::RemoteServerTimeout)
+    }
+
+    fn refusal(&self, domain: &str) -> Option<Condition> {
+        match self.outbox(domain) {
+            Some(outbox) if !outbox.is_closed() => None,
+            _ => Some(Condition::RemoteServerNotFound),
+        }
+    }
+}
+
+/// Another server.
+pub struct Neighbour {
+    router: Arc<Router>,
+    outside: Outside,
+    domain: String,
+    outbox: Arc<Outbox>,
+    inbox: Inbox,
+}
+
+impl Neighbour {
+    /// Sends one stanza and waits until all that it causes has been delivered. Gives the error that ends its stream, if one
+    /// does.
+    pub async fn send(&mut self, xml: &str) -> Option<StreamError> {
+        let element = self.inbox.element(xml);
+        let mut outcome = match self.router.receive_element(&self.outside, element).await {
+            Ok(outcome) => outcome,
+            Err(error) => return Some(error),
+        };
+        let closing = outcome.closing.take();
+        self.router.perform(outcome).await;
+        closing
+    }
+
+    /// The next stanza that came must match the pattern (see [`super::pattern`]).
+    #[track_caller]
+    pub fn expect(&mut self, expected: &str) {
+        self.inbox.expect(&self.domain, &self.outbox, expected);
+    }
+
+    /// The next stanza that came, as text; `None` if there is none.
+    #[expect(clippy::should_implement_trait, reason = "more may come after a `None`")]
+    pub fn next(&mut self) -> Option<String> {
+        self.inbox.next(&self.outbox)
+    }
+
+    /// Reads away what came so far.
+    pub fn skip(&mut self) {
+        while self.next().is_some() {}
+    }
+
+    /// Nothing may have come.
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        if let Some(unexpected) = self.next() {
+            panic!("{} got {unexpected}", self.domain);
+        }
+    }
+
+    /// From now on the server cannot be reached: what this one still sends comes back.
+    pub fn disappear(self) {
+        self.outbox.close(StreamCondition::ConnectionTimeout.into());
+    }
+}
