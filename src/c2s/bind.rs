@@ -122,7 +122,7 @@ impl Authenticated {
         self.check(stream).await?;
         let words = registered.router().resume(&session, h).await?;
         stream.send(&words).await?;
-        tracing::info!(event = "session_resumed", session = session.id);
+        tracing::info!(event = "session_resumed", session = %session.id);
         Ok(Some(Bound { registered }))
     }
 

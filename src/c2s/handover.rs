@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kim_core::session::Session;
+use kim_core::session::{Session, Step};
 use tokio::sync::oneshot;
 
 use super::bind::Registered;
@@ -33,7 +33,9 @@ pub(super) async fn claim(session: &Arc<Session>) -> Option<Registered> {
         return None;
     }
     session.outbox.wake();
-    receiver.await.ok()
+    let registered = receiver.await.ok()?;
+    session.step(Step::Claim);
+    Some(registered)
 }
 
 /// Whether another connection wants to go on with a session.
@@ -63,13 +65,13 @@ pub(super) fn forget(session: &Session) {
 pub(super) async fn outlive(mut registered: Registered) {
     let session = registered.session().clone();
     if registered.park().await {
-        tracing::info!(event = "session_parked", session = session.id);
+        tracing::info!(event = "session_parked", session = %session.id);
         let seconds = session.tally().map_or(0, |tally| tally.resumable_seconds());
         match wait(registered, Duration::from_secs(seconds.into())).await {
             Some(left) => registered = left,
             None => return,
         }
-        tracing::info!(event = "session_not_resumed", session = session.id);
+        tracing::info!(event = "session_not_resumed", session = %session.id);
     }
     registered.end().await;
     registered.give_back().await;

@@ -264,14 +264,14 @@ impl Connection {
                     self.registered.pending.push_back(outcome);
                     return Ok(());
                 }
-                let span = tracing::debug_span!("stanza", session = session.id, kind = stanza.kind.name());
+                let span = tracing::debug_span!("stanza", session = %session.id, kind = stanza.kind.name());
                 let chain = async move { router.depart(&session, stanza).await };
                 self.chain = Some(Box::pin(chain.instrument(span)));
                 return Ok(());
             }
             Err(NotAStanza::Refused(stanza, error)) => router.reject(&session, *stanza, &error),
             Err(NotAStanza::Unsupported(element)) => {
-                let span = tracing::debug_span!("nonza", session = session.id);
+                let span = tracing::debug_span!("nonza", session = %session.id);
                 let chain = async move { router.nonza(&session, *element).await };
                 self.chain = Some(Box::pin(chain.instrument(span)));
                 return Ok(());
@@ -359,7 +359,7 @@ impl Connection {
             .patience
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_secs(seconds))));
         ready!(patience.as_mut().poll(cx));
-        tracing::info!(event = "slow_reader_cut", session = self.registered.session().id);
+        tracing::info!(event = "slow_reader_cut", session = %self.registered.session().id);
         Poll::Ready(Err(End::Lost(io::ErrorKind::TimedOut.into())))
     }
 
@@ -387,7 +387,7 @@ impl Connection {
         });
         while until.as_mut().poll(cx).is_ready() {
             if self.question == asked {
-                tracing::info!(event = "unanswered", session = session.id);
+                tracing::info!(event = "unanswered", session = %session.id);
                 return Some(End::Lost(io::ErrorKind::TimedOut.into()));
             }
             self.question = asked;
@@ -407,13 +407,13 @@ impl Connection {
             End::Error(error) => {
                 tracing::info!(
                     event = "session_ended",
-                    session = session.id,
+                    session = %session.id,
                     condition = error.condition.as_str()
                 );
             }
-            End::Closed => tracing::info!(event = "session_ended", session = session.id),
-            End::Lost(error) => tracing::info!(event = "session_lost", session = session.id, %error),
-            End::Replaced => tracing::info!(event = "session_moved", session = session.id),
+            End::Closed => tracing::info!(event = "session_ended", session = %session.id),
+            End::Lost(error) => tracing::info!(event = "session_lost", session = %session.id, %error),
+            End::Replaced => tracing::info!(event = "session_moved", session = %session.id),
         }
         let resumable = session.tally().is_some_and(|tally| tally.resumable_seconds() > 0);
         if matches!(end, End::Replaced) || (resumable && matches!(end, End::Lost(_))) {

@@ -139,7 +139,7 @@ impl Control for Direct {
                 let shown = sessions.iter().map(|session| Online {
                     resource: session.jid.resource().unwrap_or_default().to_owned(),
                     since: session.since,
-                    address: session.address,
+                    address: session.here().and_then(|here| here.address),
                     priority: session.priority(),
                 });
                 online = Some(shown.collect());

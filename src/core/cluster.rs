@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::jid::BareJid;
-use crate::session::{Refused, Session};
+use crate::session::{Refused, Session, SessionCard};
 use crate::stanza::Stanza;
 
 /// What one node knows of the others. Local delivery never waits for it to be healthy.
@@ -17,14 +17,11 @@ pub trait Cluster: Send + Sync + 'static {
     /// Takes it back.
     fn withdraw(&self, session: &Session);
 
-    /// The sessions that an account has on other nodes, as handles that [`Cluster::deliver`] understands.
-    fn elsewhere<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Vec<Arc<Session>>>;
+    /// The sessions that an account has on other nodes.
+    fn elsewhere<'a>(&'a self, account: &'a BareJid) -> BoxFuture<'a, Vec<Arc<SessionCard>>>;
 
-    /// Hands a stanza to the node of a session found by [`Cluster::elsewhere`].
-    fn deliver(&self, session: &Arc<Session>, stanza: &Arc<Stanza>) -> Result<(), Refused>;
-
-    /// Whether a session handle is another node's.
-    fn is_elsewhere(&self, session: &Session) -> bool;
+    /// Hands a stanza to the node of a session.
+    fn deliver(&self, session: &SessionCard, stanza: &Arc<Stanza>) -> Result<(), Refused>;
 
     /// Whether this node is the only one, so that nobody needs to be asked.
     fn is_alone(&self) -> bool;
@@ -38,16 +35,12 @@ impl Cluster for Solo {
 
     fn withdraw(&self, _: &Session) {}
 
-    fn elsewhere<'a>(&'a self, _: &'a BareJid) -> BoxFuture<'a, Vec<Arc<Session>>> {
+    fn elsewhere<'a>(&'a self, _: &'a BareJid) -> BoxFuture<'a, Vec<Arc<SessionCard>>> {
         Box::pin(std::future::ready(Vec::new()))
     }
 
-    fn deliver(&self, _: &Arc<Session>, _: &Arc<Stanza>) -> Result<(), Refused> {
+    fn deliver(&self, _: &SessionCard, _: &Arc<Stanza>) -> Result<(), Refused> {
         Err(Refused::Closed)
-    }
-
-    fn is_elsewhere(&self, _: &Session) -> bool {
-        false
     }
 
     fn is_alone(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::error::StreamError;
 use crate::jid::BareJid;
 use crate::remote::RowId;
 use crate::router::Router;
-use crate::session::Session;
+use crate::session::{Resource, Session, SessionCard};
 use crate::stanza::Stanza;
 
 /// Where a stanza entered the house.
@@ -37,12 +37,29 @@ pub enum Origin {
 pub enum Recipient {
     /// A session of this node.
     Session(Arc<Session>),
+    /// A session of another node.
+    Node(Arc<SessionCard>),
     /// The program that is connected for a component.
     Component(Arc<Component>),
     /// The server of the stanza's `to`, and the row that keeps the stanza until that server has it.
     Remote(Option<RowId>),
     /// An account none of whose sessions is there. The stanza is stored; [`Waits`](crate::events::Waits) tells of it.
     Away(BareJid),
+}
+
+impl From<&Arc<Session>> for Recipient {
+    fn from(session: &Arc<Session>) -> Recipient {
+        Recipient::Session(session.clone())
+    }
+}
+
+impl From<&Resource> for Recipient {
+    fn from(resource: &Resource) -> Recipient {
+        match resource {
+            Resource::Here(session) => Recipient::Session(session.clone()),
+            Resource::Elsewhere(card) => Recipient::Node(card.clone()),
+        }
+    }
 }
 
 /// The context of one chain and of everything it causes.
@@ -110,8 +127,8 @@ impl Cx {
     }
 
     /// Requests that a session get a stanza as it is, after the chain (roster pushes).
-    pub fn deliver(&mut self, session: &Arc<Session>, stanza: Arc<Stanza>) {
-        self.outcome.deliver(Recipient::Session(session.clone()), stanza);
+    pub fn deliver(&mut self, session: impl Into<Recipient>, stanza: Arc<Stanza>) {
+        self.outcome.deliver(session.into(), stanza);
     }
 
     /// Makes everything this chain causes wait for a commit.

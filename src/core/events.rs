@@ -3,15 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::error::StanzaError;
 use crate::facts::Facts;
 use crate::hook::{Event, Notice};
 use crate::jid::{BareJid, Jid};
 use crate::remote::RowId;
 use crate::router::Destination;
-use crate::session::Session;
+use crate::session::{Resources, Session};
 use crate::stanza::Stanza;
 use crate::wire::Element;
 
@@ -48,7 +46,7 @@ pub enum Verdict {
     /// Nobody decided yet; left so, a message or request is answered with `service-unavailable`.
     Open,
     /// These sessions get it.
-    Chosen(SmallVec<[Arc<Session>; 2]>),
+    Chosen(Resources),
     /// Nobody is there to take it: [`Undelivered`] is raised.
     Nobody,
     /// It ends here, in silence.

@@ -3,8 +3,9 @@
 
 use std::any::Any;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dashmap::DashMap;
 use smallvec::SmallVec;
@@ -13,36 +14,187 @@ use crate::clock::Timestamp;
 use crate::error::StreamError;
 use crate::facts::Facts;
 use crate::jid::{BareJid, Jid};
+use crate::random;
 use crate::stanza::Stanza;
 
 pub use crate::outbox::{Confirmation, Outbox, Parcel, Refused, Taken, Terms};
 
-/// One bound resource of an account or guest.
-pub struct Session {
+/// What others may know of a session, also on another node. Whoever has a card can tell who and how a session is, and has
+/// nothing to write to.
+pub struct SessionCard {
     /// The full JID.
     pub jid: Jid,
     /// The account or guest it belongs to.
     pub account: BareJid,
     /// Distinguishes this session from one of the same full JID before or after it.
-    pub id: u64,
+    pub id: SessionId,
     /// Whether it signed in anonymously (XEP-0175).
     pub guest: bool,
-    /// Where it connects from, for limits and for the owner's list of sessions.
-    pub address: Option<IpAddr>,
     /// When it began, in microseconds since 1970.
     pub since: i64,
-    /// What the socket's task writes next.
-    pub outbox: Outbox,
     presence: Mutex<Option<Presence>>,
     /// Since when it gets what is addressed to the bare JID, in microseconds; 0 while it does not.
     takes_since: AtomicI64,
+    life: AtomicU8,
+    /// Since when it has no connection, in microseconds; 0 while it has one.
+    parked_at: AtomicI64,
+    marks: AtomicU8,
+}
+
+/// Tells sessions apart, also those of several nodes and of one node before and after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId {
+    /// Drawn at random when its node started.
+    boot: u64,
+    /// Counts the sessions of that node.
+    count: u64,
+}
+
+impl SessionId {
+    fn next() -> SessionId {
+        static BOOT: LazyLock<u64> = LazyLock::new(|| u64::from_be_bytes(random::bytes()));
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        SessionId {
+            boot: *BOOT,
+            count: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+/// In logs, where one node speaks, the count says which.
+impl std::fmt::Display for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.count)
+    }
+}
+
+/// What a session's client has asked for or waits for, in one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Copies of what other clients of the account send and get (XEP-0280).
+    Carbons = 1,
+    /// Changes of the roster: an "interested resource" (RFC 6121 §2.2).
+    Roster = 2,
+    /// Changes of the block list (XEP-0191 §3.3).
+    BlockList = 4,
+    /// It is being handed messages that waited, and takes no live ones for the bare JID yet.
+    CatchingUp = 8,
+}
+
+/// Where a session is in its life. [`Session::step`] is the only way from one to another:
+///
+/// | from | [`Step::Park`] | [`Step::Claim`] | [`Step::Resume`] | [`Step::End`] |
+/// |---|---|---|---|---|
+/// | `Connected` | `Parked` | `Moving` | – | `Ended` |
+/// | `Parked` | – | `Moving` | `Connected` | `Ended` |
+/// | `Moving` | `Parked` | – | `Connected` | `Ended` |
+/// | `Ended` | – | – | – | – |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// A connection writes what it gets.
+    Connected,
+    /// It waits for another connection; what it gets waits in its outbox (XEP-0198 §5).
+    Parked,
+    /// Another connection has claimed it and does not write yet.
+    Moving,
+    /// It is out of the house. Its socket may still be open; what it sends is not heard.
+    Ended,
+}
+
+/// What happens to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Its connection was lost at that moment.
+    Park(Timestamp),
+    /// Another connection takes it over.
+    Claim,
+    /// It goes on over the connection that took it over.
+    Resume,
+    /// It ends: closed, replaced, expired, or its account is gone.
+    End,
+}
+
+impl Life {
+    /// Where a step leads, if it leads anywhere from here.
+    pub fn after(self, step: Step) -> Option<Life> {
+        match (self, step) {
+            (Life::Connected | Life::Moving, Step::Park(_)) => Some(Life::Parked),
+            (Life::Connected | Life::Parked, Step::Claim) => Some(Life::Moving),
+            (Life::Parked | Life::Moving, Step::Resume) => Some(Life::Connected),
+            (Life::Connected | Life::Parked | Life::Moving, Step::End) => Some(Life::Ended),
+            _ => None,
+        }
+    }
+
+    fn of(byte: u8) -> Life {
+        match byte {
+            0 => Life::Connected,
+            1 => Life::Parked,
+            2 => Life::Moving,
+            _ => Life::Ended,
+        }
+    }
+}
+
+/// One bound resource of an account or guest, on the node that has its connection. It is its [`SessionCard`] and more.
+pub struct Session {
+    card: SessionCard,
+    /// Where it connects from, for limits and for the owner's list of sessions.
+    pub address: Option<IpAddr>,
+    /// What the socket's task writes next.
+    pub outbox: Outbox,
     /// What it counts once its client wants that (XEP-0198).
     tally: OnceLock<Box<Tally>>,
-    /// Set when it is taken out of the house while its socket may still be open.
-    left: AtomicBool,
-    /// Rooms' own facts about the session. Empty for most: allocated when first used.
+    /// Modules' own facts about the session. Empty for most: allocated when first used.
     facts: Facts,
 }
+
+impl Deref for Session {
+    type Target = SessionCard;
+
+    fn deref(&self) -> &SessionCard {
+        &self.card
+    }
+}
+
+/// A session of an account, wherever it is.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// On this node.
+    Here(Arc<Session>),
+    /// On another node.
+    Elsewhere(Arc<SessionCard>),
+}
+
+impl Resource {
+    /// The session, if it is on this node: only there it has an outbox and modules' facts.
+    pub fn here(&self) -> Option<&Arc<Session>> {
+        match self {
+            Resource::Here(session) => Some(session),
+            Resource::Elsewhere(_) => None,
+        }
+    }
+}
+
+impl Deref for Resource {
+    type Target = SessionCard;
+
+    fn deref(&self) -> &SessionCard {
+        match self {
+            Resource::Here(session) => session,
+            Resource::Elsewhere(card) => card,
+        }
+    }
+}
+
+impl From<&Arc<Session>> for Resource {
+    fn from(session: &Arc<Session>) -> Resource {
+        Resource::Here(session.clone())
+    }
+}
+
+/// Sessions of one account. Most accounts have one or two.
+pub type Resources = SmallVec<[Resource; 2]>;
 
 /// What a session counts so that another connection can go on where one was lost (XEP-0198).
 pub struct Tally {
@@ -50,8 +202,6 @@ pub struct Tally {
     resumable_seconds: AtomicU32,
     /// For so long the client may owe an answer to the question what it has; 0 for ever.
     pub answer_seconds_max: u32,
-    /// Since when it has no connection, in microseconds; 0 while it has one.
-    parked_at: AtomicI64,
 }
 
 /// The session counts already.
@@ -78,15 +228,6 @@ impl Tally {
     pub(crate) fn count(&self) {
         self.handled.fetch_add(1, Ordering::AcqRel);
     }
-
-    /// Since when the session has no connection, in microseconds since 1970.
-    pub fn parked_at(&self) -> Option<i64> {
-        Some(self.parked_at.load(Ordering::Acquire)).filter(|at| *at != 0)
-    }
-
-    pub(crate) fn set_parked_at(&self, at: Option<i64>) {
-        self.parked_at.store(at.unwrap_or(0), Ordering::Release);
-    }
 }
 
 /// The last presence a session broadcast; no presence means that it is not available (RFC 6121 §4.2).
@@ -98,32 +239,7 @@ pub struct Presence {
     pub stanza: Arc<Stanza>,
 }
 
-impl Session {
-    /// A session that is not registered anywhere yet.
-    pub fn new(jid: Jid, guest: bool, address: Option<IpAddr>, outbox_bytes_max: usize) -> Arc<Session> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Session {
-            account: jid.bare(),
-            jid,
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            guest,
-            address,
-            since: crate::db::now_us(),
-            outbox: Outbox::new(outbox_bytes_max),
-            presence: Mutex::new(None),
-            takes_since: AtomicI64::new(0),
-            tally: OnceLock::new(),
-            left: AtomicBool::new(false),
-            facts: Facts::default(),
-        })
-    }
-
-    /// Whether its client may say that a stanza is from there: any address of its account. Which of them is written is not
-    /// the client's choice (RFC 6120 §8.1.2.1).
-    pub fn may_speak_as(&self, from: Option<&Jid>) -> bool {
-        from.is_none_or(|from| from.bare_str() == self.account.as_str())
-    }
-
+impl SessionCard {
     /// The last broadcast presence, if the session is available.
     pub fn presence(&self) -> Option<Presence> {
         lock(&self.presence).clone()
@@ -134,23 +250,112 @@ impl Session {
         lock(&self.presence).as_ref().map(|presence| presence.priority)
     }
 
-    /// Replaces the presence and gives back the one before.
-    pub fn set_presence(&self, presence: Option<Presence>, now: Timestamp) -> Option<Presence> {
-        let takes =
-            |presence: &Option<Presence>| presence.as_ref().is_some_and(|presence| presence.priority >= 0);
-        let mut current = lock(&self.presence);
-        match (takes(&current), takes(&presence)) {
-            (false, true) => self.takes_since.store(now.0, Ordering::Release),
-            (_, false) => self.takes_since.store(0, Ordering::Release),
-            _ => {}
-        }
-        std::mem::replace(&mut *current, presence)
-    }
-
     /// Whether it got at that moment what was addressed to the bare JID, and has ever since.
     pub fn took_at(&self, moment: Timestamp) -> bool {
         let since = self.takes_since.load(Ordering::Acquire);
         since != 0 && since < moment.0
+    }
+
+    /// Where it is in its life.
+    pub fn life(&self) -> Life {
+        Life::of(self.life.load(Ordering::Acquire))
+    }
+
+    /// Whether it has no connection and waits for another, be it claimed by one already.
+    pub fn is_parked(&self) -> bool {
+        self.parked_at().is_some()
+    }
+
+    /// Since when it has no connection, in microseconds since 1970.
+    pub fn parked_at(&self) -> Option<i64> {
+        Some(self.parked_at.load(Ordering::Acquire)).filter(|at| *at != 0)
+    }
+
+    /// Whether it was taken out of the house: replaced, or its account is gone. What it sends is not heard.
+    pub fn has_left(&self) -> bool {
+        self.life() == Life::Ended
+    }
+
+    /// Whether its client has asked for something.
+    pub fn has(&self, mark: Mark) -> bool {
+        self.marks.load(Ordering::Acquire) & mark as u8 != 0
+    }
+}
+
+impl std::fmt::Debug for SessionCard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({}#{})", self.jid, self.id)
+    }
+}
+
+impl Session {
+    /// A session that is not registered anywhere yet.
+    pub fn new(jid: Jid, guest: bool, address: Option<IpAddr>, outbox_bytes_max: usize) -> Arc<Session> {
+        Arc::new(Session {
+            card: SessionCard {
+                account: jid.bare(),
+                jid,
+                id: SessionId::next(),
+                guest,
+                since: crate::db::now_us(),
+                presence: Mutex::new(None),
+                takes_since: AtomicI64::new(0),
+                life: AtomicU8::new(Life::Connected as u8),
+                parked_at: AtomicI64::new(0),
+                marks: AtomicU8::new(0),
+            },
+            address,
+            outbox: Outbox::new(outbox_bytes_max),
+            tally: OnceLock::new(),
+            facts: Facts::default(),
+        })
+    }
+
+    /// What others may know of it.
+    pub fn card(&self) -> &SessionCard {
+        &self.card
+    }
+
+    /// Takes a step in its life, if it can from where it is, and tells where that leads.
+    pub fn step(&self, step: Step) -> Option<Life> {
+        let life = &self.card.life;
+        let before = life.fetch_update(Ordering::AcqRel, Ordering::Acquire, |life| {
+            Life::of(life).after(step).map(|life| life as u8)
+        });
+        let after = Life::of(before.ok()?).after(step)?;
+        match step {
+            Step::Park(at) => self.card.parked_at.store(at.0, Ordering::Release),
+            Step::Resume | Step::End => self.card.parked_at.store(0, Ordering::Release),
+            Step::Claim => {}
+        }
+        Some(after)
+    }
+
+    /// Notes that the client asks for something, or does not any more.
+    pub fn mark(&self, mark: Mark, on: bool) {
+        match on {
+            true => self.card.marks.fetch_or(mark as u8, Ordering::AcqRel),
+            false => self.card.marks.fetch_and(!(mark as u8), Ordering::AcqRel),
+        };
+    }
+
+    /// Whether its client may say that a stanza is from there: any address of its account. Which of them is written is not
+    /// the client's choice (RFC 6120 §8.1.2.1).
+    pub fn may_speak_as(&self, from: Option<&Jid>) -> bool {
+        from.is_none_or(|from| from.bare_str() == self.account.as_str())
+    }
+
+    /// Replaces the presence and gives back the one before.
+    pub fn set_presence(&self, presence: Option<Presence>, now: Timestamp) -> Option<Presence> {
+        let takes =
+            |presence: &Option<Presence>| presence.as_ref().is_some_and(|presence| presence.priority >= 0);
+        let mut current = lock(&self.card.presence);
+        match (takes(&current), takes(&presence)) {
+            (false, true) => self.card.takes_since.store(now.0, Ordering::Release),
+            (_, false) => self.card.takes_since.store(0, Ordering::Release),
+            _ => {}
+        }
+        std::mem::replace(&mut *current, presence)
     }
 
     /// Begins to count what the client sends. Refused where it counts already.
@@ -159,7 +364,6 @@ impl Session {
             handled: AtomicU32::new(0),
             resumable_seconds: AtomicU32::new(0),
             answer_seconds_max,
-            parked_at: AtomicI64::new(0),
         };
         self.tally.set(Box::new(tally)).map_err(|_| AlreadyCounting)
     }
@@ -169,24 +373,14 @@ impl Session {
         self.tally.get().map(|tally| &**tally)
     }
 
-    /// Whether it waits for a new connection.
-    pub fn is_parked(&self) -> bool {
-        self.tally().is_some_and(|tally| tally.parked_at().is_some())
-    }
-
-    /// A room's fact about this session, made on first use.
+    /// A module's fact about this session, made on first use.
     pub fn fact<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
         self.facts.of()
     }
 
-    /// A room's fact about this session, if the room ever left one.
+    /// A module's fact about this session, if the module ever left one.
     pub fn known_fact<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.facts.known()
-    }
-
-    /// Whether the session was taken out of the house: replaced, or its account is gone. What it sends is not heard.
-    pub fn has_left(&self) -> bool {
-        self.left.load(Ordering::Acquire)
     }
 
     /// Ends the session: what is queued is still written, then the error, then the stream closes.
@@ -197,7 +391,7 @@ impl Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Session({}#{})", self.jid, self.id)
+        self.card.fmt(f)
     }
 }
 
@@ -226,7 +420,7 @@ impl Sessions {
         }
         let replaced = twin.map(|at| of_account.remove(at));
         if let Some(replaced) = &replaced {
-            replaced.left.store(true, Ordering::Release);
+            replaced.step(Step::End);
         }
         of_account.push(session.clone());
         Ok(replaced)
@@ -237,7 +431,7 @@ impl Sessions {
         let Some(mut of_account) = self.accounts.get_mut(&session.account) else {
             return false;
         };
-        session.left.store(true, Ordering::Release);
+        session.step(Step::End);
         let before = of_account.len();
         of_account.retain(|other| other.id != session.id);
         let (removed, empty) = (of_account.len() != before, of_account.is_empty());

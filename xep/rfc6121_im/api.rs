@@ -16,7 +16,6 @@ use super::follow;
 pub use super::item::{Item, Roster};
 use super::offline::Offline;
 pub use super::pace::Pace;
-pub use super::rosters::Interested;
 use super::rosters::Rosters;
 use super::store::roster_change::Changed;
 use super::subscription::Act;

@@ -1,20 +1,13 @@
 //! Who gets a message (RFC 6121 §8.5): the whole table is [`choose`].
 
-use std::sync::Arc;
-
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::{Arrival, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::Jid;
-use kim_core::session::Session;
+use kim_core::session::{Mark, Resources, SessionCard};
 use kim_core::stanza::{Kind, MessageType};
 use smallvec::SmallVec;
-
-use super::offline::Catching;
-
-/// Sessions of one account.
-pub type Several = SmallVec<[Arc<Session>; 2]>;
 
 /// Gives the verdict on a message that arrives.
 pub struct Messages;
@@ -32,7 +25,7 @@ impl On<Arrival> for Messages {
 }
 
 /// §8.5.2 for the bare JID, §8.5.3 for a full one.
-pub fn choose(kind: MessageType, to: &Jid, sessions: Several) -> Verdict {
+pub fn choose(kind: MessageType, to: &Jid, sessions: Resources) -> Verdict {
     if !to.is_bare()
         && let Some(session) = sessions.iter().find(|session| session.jid == *to)
     {
@@ -51,7 +44,7 @@ pub fn choose(kind: MessageType, to: &Jid, sessions: Several) -> Verdict {
     }
 }
 
-fn to_all(mut sessions: Several, otherwise: Verdict) -> Verdict {
+fn to_all(mut sessions: Resources, otherwise: Verdict) -> Verdict {
     sessions.retain(|session| takes_bare(session));
     if sessions.is_empty() {
         otherwise
@@ -62,6 +55,6 @@ fn to_all(mut sessions: Several, otherwise: Verdict) -> Verdict {
 
 /// Whether a session gets what is addressed to the bare JID: available, not negative (§8.5.2.1), and past the messages
 /// that waited for it, which come first.
-pub fn takes_bare(session: &Session) -> bool {
-    session.priority().is_some_and(|priority| priority >= 0) && !Catching::up(session)
+pub fn takes_bare(session: &SessionCard) -> bool {
+    session.priority().is_some_and(|priority| priority >= 0) && !session.has(Mark::CatchingUp)
 }

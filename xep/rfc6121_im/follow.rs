@@ -3,7 +3,7 @@
 use kim_core::cx::Cx;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
-use kim_core::session::Session;
+use kim_core::session::{Resource, SessionCard};
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 
 use super::change::Follow;
@@ -49,7 +49,7 @@ pub async fn pass_to_contact(
 }
 
 /// The sessions of an account that sent presence.
-pub async fn available(router: &Router, account: &BareJid) -> impl Iterator<Item = std::sync::Arc<Session>> {
+pub async fn available(router: &Router, account: &BareJid) -> impl Iterator<Item = Resource> {
     router
         .sessions_of(account)
         .await
@@ -58,7 +58,7 @@ pub async fn available(router: &Router, account: &BareJid) -> impl Iterator<Item
 }
 
 /// A session's presence when it is gone.
-pub fn unavailable(session: &Session) -> Stanza {
+pub fn unavailable(session: &SessionCard) -> Stanza {
     Stanza::new(Kind::Presence(PresenceType::Unavailable), "").from(session.jid.clone())
 }
 

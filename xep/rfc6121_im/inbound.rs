@@ -7,13 +7,13 @@ use kim_core::error::Fault;
 use kim_core::events::{Arrival, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::router::{Destination, Router};
-use kim_core::session::Session;
+use kim_core::session::{Mark, Resource, Resources};
 use kim_core::stanza::{Kind, PresenceType};
 use smallvec::SmallVec;
 
 use super::change::Edit;
 use super::directed::Directed;
-use super::rosters::{Interested, Rosters};
+use super::rosters::Rosters;
 use super::subscription::Act;
 use super::{follow, kept, probe};
 
@@ -84,9 +84,9 @@ impl Incoming {
             return Ok(Verdict::Dropped);
         }
         // §3.1.3: a request goes to all available resources; everything else to those that asked for the roster.
-        let wanted = |session: &Arc<Session>| match act {
+        let wanted = |session: &Resource| match act {
             Act::Subscribe => session.priority().is_some(),
-            _ => Interested::is(session),
+            _ => session.has(Mark::Roster),
         };
         Ok(chosen(
             router
@@ -122,13 +122,14 @@ async fn plain(router: &Router, event: &Arrival) -> Verdict {
     };
     if event.stanza.kind != Kind::Presence(PresenceType::Available)
         && let Some(from) = &event.stanza.from
+        && let Some(session) = session.here()
     {
-        Directed::remove(&session, from);
+        Directed::remove(session, from);
     }
     Verdict::Chosen(SmallVec::from_iter([session]))
 }
 
-fn chosen(sessions: SmallVec<[Arc<Session>; 2]>) -> Verdict {
+fn chosen(sessions: Resources) -> Verdict {
     if sessions.is_empty() {
         Verdict::Dropped
     } else {

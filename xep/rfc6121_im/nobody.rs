@@ -7,11 +7,12 @@ use kim_core::events::{NoSuchAccount, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
 use kim_core::router::Destination;
+use kim_core::session::Resources;
 use kim_core::stanza::Kind;
 
 use std::sync::Arc;
 
-use super::delivery::{Several, choose};
+use super::delivery::choose;
 use super::offline::Offline;
 use super::pace::Pace;
 use super::worth::{self, Worth};
@@ -47,7 +48,7 @@ impl On<NoSuchAccount> for NotHere {
         if is_user && self.typos.take(&from.bare(), cx.received) {
             return Ok(Flow::Next);
         }
-        match choose(kind, to, Several::new()) {
+        match choose(kind, to, Resources::new()) {
             Verdict::Bounced(error) => Err(error.into()),
             Verdict::Nobody if !self.offline.is_kept() && worth::of(stanza) == Worth::Keep => Ok(Flow::Next),
             _ => Ok(Flow::Done),

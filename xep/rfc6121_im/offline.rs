@@ -3,10 +3,9 @@
 //!
 //! Between "nobody is there, keep it" and "I am there, what waited?" nothing may slip through. Both decide while they
 //! hold the account's lock, and a session counts as there only once it has seen that nothing waits any more: until then
-//! it is [`Catching`] up and live messages queue behind the old ones.
+//! it is [`Mark::CatchingUp`] and live messages queue behind the old ones.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,11 +19,11 @@ use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
 use kim_core::seal::{self, Seals};
-use kim_core::session::{Presence, Session};
+use kim_core::session::{Mark, Presence, Resources, Session};
 use kim_core::stanza::{self, Stanza};
 
 use super::api::Archived;
-use super::delivery::{Several, takes_bare};
+use super::delivery::takes_bare;
 use super::guard::is_our_delay;
 use super::locks::Locks;
 use super::rosters::Rosters;
@@ -39,23 +38,6 @@ const LOOK_MS: u64 = 20;
 const USAGES_MAX: usize = 10_000;
 /// Messages judged by what is counted in memory before the database is asked again: other nodes keep messages too.
 const COUNTED_MESSAGES_MAX: usize = 64;
-
-/// A session that is being handed messages that waited; it takes no live ones yet.
-#[derive(Default)]
-pub struct Catching(AtomicBool);
-
-impl Catching {
-    /// Whether a session is still catching up.
-    pub fn up(session: &Session) -> bool {
-        session
-            .known_fact::<Catching>()
-            .is_some_and(|fact| fact.0.load(Ordering::Acquire))
-    }
-
-    fn set(session: &Session, catching: bool) {
-        session.fact::<Catching>().0.store(catching, Ordering::Release);
-    }
-}
 
 /// How much an account is known to have waiting, and how many messages were judged by that since the database was asked.
 #[derive(Clone, Copy)]
@@ -174,9 +156,9 @@ impl Offline {
     /// What its outbox cannot take at once follows as the client reads.
     pub async fn arrive(self: &Arc<Self>, router: &Arc<Router>, session: &Arc<Session>, presence: Presence) {
         // If an earlier presence began it, it goes on.
-        let begin = self.messages_max() > 0 && !Catching::up(session);
+        let begin = self.messages_max() > 0 && !session.has(Mark::CatchingUp);
         if begin {
-            Catching::set(session, true);
+            session.mark(Mark::CatchingUp, true);
         }
         session.set_presence(Some(presence), router.clock().now());
         if begin && !self.hand_over(router, session).await {
@@ -192,7 +174,7 @@ impl Offline {
             Ok(all) => all,
             Err(fault) => {
                 tracing::error!(event = "offline_messages_stuck", ?fault);
-                Catching::set(session, false);
+                session.mark(Mark::CatchingUp, false);
                 true
             }
         }
@@ -205,7 +187,7 @@ impl Offline {
             let wanted =
                 session.priority().is_some_and(|priority| priority >= 0) && !session.outbox.is_closed();
             if waiting.is_empty() || !wanted {
-                Catching::set(session, false);
+                session.mark(Mark::CatchingUp, false);
                 return Ok(true);
             }
             drop(held);
@@ -314,7 +296,7 @@ impl Hear<Undelivered> for Keep {
             worth::Worth::Unwanted => return self.lose(&router, event).await,
         }
         let held = self.offline.locks.hold(&event.account).await;
-        let here: Several = router
+        let here: Resources = router
             .sessions_of(&event.account)
             .await
             .into_iter()

@@ -29,7 +29,7 @@ impl Hear<AccountRemoved> for Farewell {
         for item in roster.all() {
             follow::to_contact(&router, &event.account, &item.contact, &farewell(item.state), cx).await;
         }
-        for session in router.sessions_of(&event.account).await {
+        for session in router.sessions().of(&event.account) {
             for target in Directed::take(&session) {
                 cx.send(follow::unavailable(&session).to(target));
             }

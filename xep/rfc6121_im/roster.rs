@@ -6,7 +6,7 @@ use kim_core::cx::{Cx, Origin};
 use kim_core::error::{Condition, Fault};
 use kim_core::jid::Jid;
 use kim_core::module::{HandleIq, Reply, Request};
-use kim_core::session::Session;
+use kim_core::session::{Mark, Session};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{El, Writer};
 
@@ -14,7 +14,7 @@ use super::ROSTER;
 use super::change::Edit;
 use super::follow;
 use super::item::{Item, Roster};
-use super::rosters::{Interested, Rosters, push};
+use super::rosters::{Rosters, push};
 
 /// The longest name of a contact or group, in bytes; RFC 6121 §2.3.3 lets the server choose. 1023 is what a part of an
 /// address may have.
@@ -57,7 +57,7 @@ impl RosterIq {
             Some(version) => self.bridge(&roster, session, version).await?,
             None => None,
         };
-        Interested::set(session);
+        session.mark(Mark::Roster, true);
         router.announce(session);
         let Some(mut own) = router.cx() else {
             return Ok(Reply::Silent);

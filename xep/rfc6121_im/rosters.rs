@@ -2,7 +2,6 @@
 //! committed and before anything else happens to the roster (RFC 6121 §2.1.6, §2.6.3).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use kim_core::config::LimitsInForce;
 use kim_core::db::Db;
@@ -10,7 +9,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
 use kim_core::random;
 use kim_core::router::Router;
-use kim_core::session::Session;
+use kim_core::session::{Mark, SessionCard};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::Writer;
 use tokio::sync::OwnedMutexGuard;
@@ -23,24 +22,6 @@ use super::item::{Item, Roster};
 use super::locks::Locks;
 use super::store::roster::RosterStore;
 use super::store::roster_change::{Changed, Refusal, RosterLimits, Wanted};
-
-/// A session that asked for the roster and so gets the pushes: an "interested resource" (RFC 6121 §2.1.6, §2.2).
-#[derive(Default)]
-pub struct Interested(AtomicBool);
-
-impl Interested {
-    /// Whether a session is interested.
-    pub fn is(session: &Session) -> bool {
-        session
-            .known_fact::<Interested>()
-            .is_some_and(|fact| fact.0.load(Ordering::Relaxed))
-    }
-
-    /// The session is interested from now on.
-    pub fn set(session: &Session) {
-        session.fact::<Interested>().0.store(true, Ordering::Relaxed);
-    }
-}
 
 /// All rosters.
 pub struct Rosters {
@@ -182,7 +163,7 @@ impl Rosters {
         let gone = Arc::new(Item::new(wanted.contact.clone()));
         let item = change.after.as_ref().filter(|item| item.listed).unwrap_or(&gone);
         for session in router.sessions_of(&wanted.account).await {
-            if Interested::is(&session) {
+            if session.has(Mark::Roster) {
                 cx.deliver(&session, Arc::new(push(&session, item, change.version)));
             }
         }
@@ -206,7 +187,7 @@ async fn tell(router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
 }
 
 /// A roster push (§2.1.6): from the account, to one resource.
-pub fn push(session: &Session, item: &Item, version: i64) -> Stanza {
+pub fn push(session: &SessionCard, item: &Item, version: i64) -> Stanza {
     let mut xml = Writer::new();
     xml.start("query", ROSTER).attr("ver", &version.to_string());
     item.write(&mut xml);

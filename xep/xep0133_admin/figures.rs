@@ -83,7 +83,7 @@ impl Command for Statistics {
             .collect();
         let addresses: BTreeSet<String> = sessions
             .iter()
-            .filter_map(|session| session.address)
+            .filter_map(|session| session.here()?.address)
             .map(|address| address.to_string())
             .collect();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();

@@ -64,7 +64,7 @@ fn is_here(router: &Router, contact: &BareJid) -> bool {
 
 impl Interested {
     async fn add(&self, router: &Router, who: &BareJid, wanted: &str, sessions: &mut Vec<Jid>) {
-        for session in router.sessions_of(who).await {
+        for session in router.sessions().of(who) {
             let wants = || {
                 self.0
                     .caps

@@ -70,7 +70,7 @@ impl Hear<RosterChanged> for OnRoster {
             return Ok(());
         }
         let router = cx.router().clone();
-        for session in router.sessions_of(&contact).await {
+        for session in router.sessions().of(&contact) {
             let Some(features) = self
                 .0
                 .caps

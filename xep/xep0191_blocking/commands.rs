@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
@@ -10,17 +9,13 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::random;
-use kim_core::session::Session;
+use kim_core::session::Mark;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{El, Writer};
 
 use super::list::BlockLists;
 use super::visibility::Visibility;
 use super::{ITEMS_PER_REQUEST_MAX, NS};
-
-/// Whether a session has asked for the list, and so gets pushes.
-#[derive(Default)]
-struct Interested(AtomicBool);
 
 /// Reads the list (§3.2).
 pub(super) struct Fetch(pub Arc<BlockLists>);
@@ -29,7 +24,7 @@ impl HandleIq for Fetch {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let list = self.0.of(iq.account).await?;
         if let Some(session) = cx.router().sessions().get(iq.from) {
-            session.fact::<Interested>().0.store(true, Ordering::Relaxed);
+            session.mark(Mark::BlockList, true);
         }
         let mut xml = Writer::new();
         xml.start("blocklist", NS);
@@ -126,7 +121,7 @@ fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
     xml.end();
     let payload = xml.finish_string();
     for session in cx.router().sessions().of(account) {
-        if is_interested(&session) {
+        if session.has(Mark::BlockList) {
             let push = Stanza::new(Kind::Iq(IqType::Set), &payload)
                 .from(account.clone())
                 .to(session.jid.clone())
@@ -134,10 +129,4 @@ fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
             cx.deliver(&session, Arc::new(push));
         }
     }
-}
-
-fn is_interested(session: &Session) -> bool {
-    session
-        .known_fact::<Interested>()
-        .is_some_and(|interested| interested.0.load(Ordering::Relaxed))
 }

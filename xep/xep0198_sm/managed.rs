@@ -87,7 +87,7 @@ impl Managed {
             let before = self.lock().owed;
             // Should it fail, the client learns what was durable before, and what is missing it keeps.
             if let Err(error) = self.make_durable(session, ledger).await {
-                tracing::error!(event = "acknowledgement_failed", session = session.id, %error);
+                tracing::error!(event = "acknowledgement_failed", session = %session.id, %error);
             }
             let mut answers = self.lock();
             for _ in 0..before {

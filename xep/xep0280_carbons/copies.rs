@@ -9,7 +9,7 @@ use kim_core::events::{Arrival, Bounce, Departure, Verdict};
 use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::{Missed, Redelivered};
-use kim_core::session::Session;
+use kim_core::session::{Resource, Session};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
@@ -38,7 +38,7 @@ impl On<Departure> for Sent {
         if eligible == Eligible::No || cx.fact::<Redelivered>().is_some() {
             return Ok(Flow::Next);
         }
-        let sessions = cx.router().sessions_of(&sender.account).await;
+        let sessions = cx.router().sessions().of(&sender.account);
         // The sender may be none of them: a request of the REST API is a session for itself.
         if sessions.iter().all(|other| other.jid == sender.jid) {
             return Ok(Flow::Next);
@@ -123,7 +123,7 @@ impl On<Arrival> for Received {
         if eligible == Eligible::No {
             return Ok(Flow::Next);
         }
-        let sessions = cx.router().sessions_of(account).await;
+        let sessions = cx.router().sessions().of(account);
         if sessions.len() < 2 && matches!(event.verdict, Verdict::Chosen(_)) {
             return Ok(Flow::Next);
         }
@@ -157,7 +157,8 @@ fn spare(event: &mut Arrival, missed: Missed) {
     if !to_full || judge(&event.stanza, Way::Received) != Eligible::Yes {
         return;
     }
-    chosen.retain(|session| Wish::of(session).is_none() || !session.took_at(missed.received));
+    let has_copies = |session: &Resource| session.here().is_some_and(|here| Wish::of(here).is_some());
+    chosen.retain(|session| !has_copies(session) || !session.took_at(missed.received));
     if chosen.is_empty() {
         event.verdict = Verdict::Dropped;
     }
@@ -171,7 +172,7 @@ impl Hear<Bounce> for Returned {
         let (stanza, account) = (&event.stanza, &event.session.account);
         let eligible = judge(stanza, Way::Received);
         if eligible != Eligible::No {
-            let mut targets = cx.router().sessions_of(account).await.to_vec();
+            let mut targets = cx.router().sessions().of(account).to_vec();
             targets.retain(|other| {
                 other.jid != event.session.jid && wish_for(other, eligible, stanza).is_some()
             });
@@ -189,7 +190,9 @@ impl On<Arrival> for Once {
         if cx.fact::<Redelivered>().is_some()
             && let Verdict::Chosen(chosen) = &mut event.verdict
         {
-            chosen.retain(|session| Wish::of(session).is_none_or(|wish| !wish.known.has(&event.stanza)));
+            let had_it =
+                |session: &Session| Wish::of(session).is_some_and(|wish| wish.known.has(&event.stanza));
+            chosen.retain(|session| !session.here().is_some_and(|here| had_it(here)));
             if chosen.is_empty() {
                 event.verdict = Verdict::Dropped;
             }

@@ -12,7 +12,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
 use kim_core::hook::{Flow, Hear, On};
-use kim_core::session::Session;
+use kim_core::session::{Session, SessionId};
 use tokio::sync::Mutex;
 
 use super::NS;
@@ -21,7 +21,7 @@ use super::held::{Held, HeldLimits};
 
 tokio::task_local! {
     /// The session for which a task lets go what was held: what it delivers there now is not to be held again.
-    static LETTING_GO: u64;
+    static LETTING_GO: SessionId;
 }
 
 /// The session's fact. A session that never said that it is inactive has none.

@@ -10,7 +10,7 @@ use crate::events::{Delivery, Waits};
 use crate::hook::Flow;
 use crate::jid::BareJid;
 use crate::ns;
-use crate::session::{Parcel, Session};
+use crate::session::{Parcel, Resource, Session, SessionCard};
 use crate::stanza::{IqType, Kind, MessageType, Stanza, delay};
 
 use super::Router;
@@ -50,6 +50,7 @@ impl Router {
         for (recipient, stanza) in outcome.deliveries {
             match recipient {
                 Recipient::Session(session) => self.deliver(session, stanza, received).await,
+                Recipient::Node(card) => self.deliver_elsewhere(&card, stanza, received).await,
                 Recipient::Component(component) => self.hand_over(&component, stanza, received).await,
                 Recipient::Remote(row) => self.send_away(stanza, received, row).await,
                 Recipient::Away(account) => self.tell_waiting(account, None, stanza).await,
@@ -79,16 +80,17 @@ impl Router {
                 Err(fault) => return self.log_fault("delivery_failed", Some(fault)),
             }
         }
-        let taken = if self.cluster.is_elsewhere(&session) {
-            self.cluster.deliver(&session, &stanza)
-        } else {
-            session.outbox.push(stanza.clone(), received)
-        };
-        if taken.is_err() {
+        if session.outbox.push(stanza.clone(), received).is_err() {
             self.reroute(&session, Parcel::of(stanza, received)).await;
         } else if session.is_parked() {
             let account = session.account.clone();
             self.tell_waiting(account, Some(session), stanza).await;
+        }
+    }
+
+    async fn deliver_elsewhere(&self, card: &SessionCard, stanza: Arc<Stanza>, received: Timestamp) {
+        if self.cluster.deliver(card, &stanza).is_err() {
+            self.reroute(card, Parcel::of(stanza, received)).await;
         }
     }
 
@@ -109,7 +111,7 @@ impl Router {
 
     /// What a session's client never took, or never confirmed. A request comes back; a message that was sent to the full JID
     /// was this session's alone; of one sent to the bare JID, other sessions have it if there are any.
-    pub(super) async fn reroute(&self, session: &Session, parcel: Parcel) {
+    pub(super) async fn reroute(&self, session: &SessionCard, parcel: Parcel) {
         let Some(stanza) = parcel.stanza else { return };
         let Some(mut cx) = self.cx() else { return };
         match stanza.kind {
@@ -148,9 +150,10 @@ impl Router {
 
     /// Whether a message to the bare JID that a session did not take reached others of the account, those that were there
     /// when it came. The session itself may still be registered: it is closed, and its end not yet told.
-    async fn others_have(&self, session: &Session, received: Timestamp) -> bool {
-        let has_it = |other: &Arc<Session>| {
-            other.id != session.id && !other.outbox.is_closed() && other.took_at(received)
+    async fn others_have(&self, session: &SessionCard, received: Timestamp) -> bool {
+        let has_it = |other: &Resource| {
+            let takes = other.here().is_none_or(|here| !here.outbox.is_closed());
+            other.id != session.id && takes && other.took_at(received)
         };
         self.sessions_of(&session.account).await.iter().any(has_it)
     }
@@ -158,7 +161,7 @@ impl Router {
 
 /// A message that comes late says since when it waited (XEP-0203 §4), unless it says so already.
 pub(super) fn stamp_late(
-    session: &Session,
+    session: &SessionCard,
     stanza: &mut Stanza,
     received: Timestamp,
     now: Timestamp,

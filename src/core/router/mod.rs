@@ -17,8 +17,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use smallvec::SmallVec;
-
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
@@ -32,7 +30,7 @@ use crate::jid::BareJid;
 use crate::module::{At, Entry, Identity, Offer, Registrar, Roll, Startup, Tables};
 use crate::remote::Remotes;
 use crate::seal::Seals;
-use crate::session::{Session, Sessions};
+use crate::session::{Resource, Resources, Session, Sessions};
 
 pub use delivery::{Missed, Redelivered};
 pub use departed::Departed;
@@ -348,10 +346,16 @@ impl Router {
     }
 
     /// The sessions of an account on all nodes.
-    pub async fn sessions_of(&self, account: &BareJid) -> SmallVec<[Arc<Session>; 2]> {
-        let mut all = self.sessions.of(account);
+    pub async fn sessions_of(&self, account: &BareJid) -> Resources {
+        let mut all: Resources = self
+            .sessions
+            .of(account)
+            .into_iter()
+            .map(Resource::Here)
+            .collect();
         if !self.cluster.is_alone() {
-            all.extend(self.cluster.elsewhere(account).await);
+            let elsewhere = self.cluster.elsewhere(account).await;
+            all.extend(elsewhere.into_iter().map(Resource::Elsewhere));
         }
         all
     }

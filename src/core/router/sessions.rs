@@ -10,7 +10,7 @@ use crate::events::{
     Unbound,
 };
 use crate::jid::{BareJid, Jid};
-use crate::session::{Parcel, Session, TooManyResources};
+use crate::session::{Parcel, Session, Step, TooManyResources};
 use crate::stanza::{Kind, MessageType, Stanza};
 
 use super::Router;
@@ -139,13 +139,13 @@ impl Router {
     /// A session has lost its connection. Tells whether it stays, waiting for another; then whoever had the connection
     /// sees to it that the session ends one day.
     pub async fn park(&self, session: &Arc<Session>) -> bool {
-        let Some(tally) = session.tally().filter(|tally| tally.resumable_seconds() > 0) else {
-            return false;
-        };
-        if session.has_left() || !session.outbox.park() {
+        let is_resumable = session.tally().is_some_and(|tally| tally.resumable_seconds() > 0);
+        if !is_resumable || session.has_left() || !session.outbox.park() {
             return false;
         }
-        tally.set_parked_at(Some(self.clock.now().0));
+        if session.step(Step::Park(self.clock.now())).is_none() {
+            return false;
+        }
         let mut event = SessionParked {
             session: session.clone(),
         };
@@ -175,8 +175,8 @@ impl Router {
             }
         }
         self.finish(cx).await;
-        if let Some(tally) = session.tally() {
-            tally.set_parked_at(None);
+        if session.step(Step::Resume).is_none() {
+            return Err(StreamCondition::Conflict.into());
         }
         let now = self.clock.now();
         session.outbox.unpark(|parcel| {
@@ -192,7 +192,7 @@ impl Router {
 
     /// The session of an account that has been without a connection for the longest time.
     fn oldest_parked(&self, account: &BareJid) -> Option<Arc<Session>> {
-        let parked = |session: &Arc<Session>| session.tally().and_then(|tally| tally.parked_at());
+        let parked = |session: &Arc<Session>| session.parked_at();
         let all = self.sessions.of(account).into_iter();
         all.filter_map(|session| Some((parked(&session)?, session)))
             .min_by_key(|(since, _)| *since)

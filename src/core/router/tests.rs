@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::clock::Timestamp;
 use crate::config::NoSettings;
 use crate::cx::Cx;
 use crate::error::{Condition, Fault, StreamCondition};
@@ -9,7 +10,7 @@ use crate::events::{Arrival, Keeping, Leaving, Undelivered, Verdict, Waits};
 use crate::hook::{Flow, Hear, Notice, On, Stage};
 use crate::module::{Coverage, Entry, Module, Registrar, Spec};
 use crate::router::Destination;
-use crate::session::Terms;
+use crate::session::{Life, Step, Terms};
 use crate::testing::House;
 
 type Notes = Arc<Mutex<Vec<String>>>;
@@ -294,4 +295,52 @@ async fn nobody_keeps_a_notice_from_others() {
     let told = house.router.tell(&mut roll, &mut cx).await;
     assert_eq!(roll.0, ["first", "second"]);
     assert!(matches!(told, Err(Fault::Stanza(error)) if error.condition() == Condition::NotAllowed));
+}
+
+// ——— the life of a session ———
+
+#[test]
+fn a_session_goes_from_one_state_to_another_by_these_steps_alone() {
+    let at = Timestamp(1);
+    let steps = [Step::Park(at), Step::Claim, Step::Resume, Step::End];
+    for (from, table) in [
+        (
+            Life::Connected,
+            [Some(Life::Parked), Some(Life::Moving), None, Some(Life::Ended)],
+        ),
+        (
+            Life::Parked,
+            [None, Some(Life::Moving), Some(Life::Connected), Some(Life::Ended)],
+        ),
+        (
+            Life::Moving,
+            [Some(Life::Parked), None, Some(Life::Connected), Some(Life::Ended)],
+        ),
+        (Life::Ended, [None, None, None, None]),
+    ] {
+        for (step, to) in steps.into_iter().zip(table) {
+            assert_eq!(from.after(step), to, "{from:?} {step:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_ended_cannot_be_parked_claimed_or_resumed() {
+    let house = house().await;
+    let alice = house.connect("alice@localhost/phone").await;
+    let session = alice.session.clone();
+    assert_eq!(session.step(Step::Park(Timestamp(7))), Some(Life::Parked));
+    assert_eq!(session.parked_at(), Some(7));
+    assert_eq!(session.step(Step::Claim), Some(Life::Moving));
+    assert!(session.is_parked(), "nothing is written yet");
+    alice.disconnect().await;
+    assert!(session.has_left() && !session.is_parked());
+    for step in [Step::Park(Timestamp(8)), Step::Claim, Step::Resume, Step::End] {
+        assert_eq!(session.step(step), None);
+    }
+    let resumed = house.router.resume(&session, 0).await;
+    assert_eq!(
+        resumed.map_err(|error| error.condition),
+        Err(StreamCondition::Conflict)
+    );
 }

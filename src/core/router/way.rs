@@ -13,7 +13,7 @@ use crate::events::{
 use crate::hook::Flow;
 use crate::jid::{BareJid, Jid};
 use crate::module::{At, Reply, Request};
-use crate::session::Session;
+use crate::session::{Resource, Session};
 use crate::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::wire::Element;
 
@@ -343,7 +343,7 @@ impl Router {
     async fn to_full(&self, stanza: Stanza, kind: IqType, cx: &mut Cx) -> Result<(), Fault> {
         let Some(to) = &stanza.to else { return Ok(()) };
         let session = match self.sessions.get(to) {
-            Some(session) => Some(session),
+            Some(session) => Some(Resource::Here(session)),
             None => self
                 .sessions_of(&to.bare())
                 .await
