@@ -18,6 +18,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::Undelivered;
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
+use kim_core::keyed::Locks;
 use kim_core::router::{Destination, Router};
 use kim_core::seal::{self, Seals};
 use kim_core::session::{Presence, Session};
@@ -26,7 +27,6 @@ use kim_core::stanza::{self, Stanza};
 use super::api::Archived;
 use super::delivery::{Several, takes_bare};
 use super::guard::is_our_delay;
-use super::locks::Locks;
 use super::rosters::Rosters;
 use super::store::offline::{Key, OfflineStore, Usage, Waiting};
 use super::{kept, worth};
@@ -64,6 +64,9 @@ struct Counted {
     since: usize,
 }
 
+/// Accounts whose messages can be worked on at the same time.
+const LOCKS: usize = 256;
+
 /// Messages that wait.
 pub struct Offline {
     store: OfflineStore,
@@ -82,7 +85,7 @@ impl Offline {
             seals: seals.clone(),
             limits,
             bytes_max,
-            locks: Locks::new(),
+            locks: Locks::new(LOCKS),
             usages: Mutex::default(),
         }
     }
