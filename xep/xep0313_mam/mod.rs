@@ -66,7 +66,7 @@ impl Module for Mam {
     fn register(config: MamConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let archives = Arc::new(archive::Archives::new(house.db, house.seals, house.clock));
         let keeper = Arc::new(hooks::Keeper {
-            preferences: prefs::Preferences::new(archives.clone(), house.needed()?),
+            preferences: prefs::Preferences::new(house.db.caches(), archives.clone(), house.needed()?),
             retractions: retract::Retractions {
                 archives: archives.clone(),
             },
