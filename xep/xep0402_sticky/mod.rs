@@ -53,7 +53,8 @@ impl Module for StickyMembers {
 
     fn register(config: StickyConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.needed::<Rooms>()?.add_field(STICKY);
-        let wishes = Arc::new(wish::Wishes::new(house.needed()?, config.wishes_remembered_max));
+        let (caches, remembered_max) = (house.db.caches(), config.wishes_remembered_max);
+        let wishes = Arc::new(wish::Wishes::new(caches, house.needed()?, remembered_max));
         house.on::<RoomMessage>(Stage::Notify, away::Listen(wishes.clone()));
         house.on::<Published>(Stage::Notify, wish::Changed(wishes.clone()));
         house.on::<Retracted>(Stage::Notify, wish::Changed(wishes.clone()));
