@@ -154,7 +154,7 @@ async fn make(
         return Err(Condition::NotAllowed.into());
     }
     // An account makes one room at a time, and holds this until the room is stored. Otherwise a burst would not be counted.
-    let making = registry.maker(&asking.user).lock_owned().await;
+    let making = registry.makers.hold_owned(&asking.user).await;
     if registry.store.created_by(&asking.user).await? >= registry.config.rooms_per_account_max {
         return Err(StanzaError::new(Condition::ResourceConstraint)
             .kind(ErrorType::Wait)

@@ -1,7 +1,6 @@
 //! All rooms: found in memory, read from the database when somebody needs them, put out of memory when nobody does.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::Locks;
 use kim_core::random;
 use kim_core::router::{Destination, Router};
 use kim_core::seal::Seals;
@@ -106,9 +106,9 @@ pub struct Registry {
     rooms: DashMap<BareJid, Arc<Room>>,
     /// In which rooms a session is.
     seats: DashMap<Jid, SmallVec<[BareJid; 2]>>,
-    doors: [Mutex<()>; DOORS],
-    makers: [Arc<Mutex<()>>; DOORS],
-    hasher: RandomState,
+    doors: Locks,
+    /// Held while an account makes a room.
+    pub makers: Locks,
 }
 
 /// What a registry is made of.
@@ -146,33 +146,14 @@ impl Registry {
             public: PublicRooms::default(),
             rooms: DashMap::new(),
             seats: DashMap::new(),
-            doors: std::array::from_fn(|_| Mutex::default()),
-            makers: std::array::from_fn(|_| Arc::default()),
-            hasher: RandomState::new(),
+            doors: Locks::new(DOORS),
+            makers: Locks::new(DOORS),
         }
     }
 
     /// All settings.
     pub fn fields(&self) -> Vec<Field> {
         self.fields.all()
-    }
-
-    fn place(&self, jid: &BareJid) -> usize {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(jid.as_str().as_bytes());
-        hasher.finish() as usize % DOORS
-    }
-
-    fn door(&self, jid: &BareJid) -> &Mutex<()> {
-        self.doors.get(self.place(jid)).unwrap_or(&self.doors[0])
-    }
-
-    /// The lock held while an account makes a room.
-    pub fn maker(&self, account: &BareJid) -> Arc<Mutex<()>> {
-        self.makers
-            .get(self.place(account))
-            .unwrap_or(&self.makers[0])
-            .clone()
     }
 
     /// The rate of messages, or of changes of presence, of somebody.
@@ -232,7 +213,7 @@ impl Registry {
         if let Some(room) = self.in_memory(jid) {
             return Ok(Some(room));
         }
-        let _door = self.door(jid).lock().await;
+        let _door = self.doors.hold(jid).await;
         if let Some(room) = self.in_memory(jid) {
             return Ok(Some(room));
         }
@@ -259,7 +240,7 @@ impl Registry {
         now: Timestamp,
     ) -> Result<Option<Held>, Fault> {
         self.wait_until_gone(jid).await?;
-        let _door = self.door(jid).lock().await;
+        let _door = self.doors.hold(jid).await;
         if self.in_memory(jid).is_some() || self.store.load(jid).await?.is_some() {
             return Ok(None);
         }
