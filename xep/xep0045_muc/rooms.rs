@@ -20,7 +20,8 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use super::api::SERVICE;
 use super::errands::Errands;
-use super::fields::{Field, Fields};
+use super::fields::{Field, Fields, RoomConfig};
+use super::history::ARCHIVE;
 use super::limits::Rate;
 use super::passwords::Guesses;
 use super::post::{self, Batch, Outgoing, Post, Then};
@@ -89,8 +90,8 @@ pub struct Registry {
     pub config: MucConfig,
     /// What seals.
     pub seals: Seals,
-    /// The archives of rooms.
-    pub archives: Arc<MessageArchives>,
+    /// The archives of rooms, if that module is enabled.
+    pub archives: Option<Arc<MessageArchives>>,
     /// What rooms did for people lately.
     pub errands: Errands,
     /// Wrong passwords.
@@ -119,8 +120,8 @@ pub struct Parts {
     pub config: MucConfig,
     /// What seals.
     pub seals: Seals,
-    /// The archives of rooms.
-    pub archives: Arc<MessageArchives>,
+    /// The archives of rooms, if that module is enabled.
+    pub archives: Option<Arc<MessageArchives>>,
     /// What rooms do for people.
     pub errands: Errands,
     /// How much of the rates a guest has, in percent.
@@ -149,6 +150,11 @@ impl Registry {
             doors: Locks::new(DOORS),
             makers: Locks::new(DOORS),
         }
+    }
+
+    /// Whether what is said in a room of these settings is kept.
+    pub fn is_kept(&self, config: &RoomConfig) -> bool {
+        self.archives.is_some() && config.is(&ARCHIVE)
     }
 
     /// All settings.
@@ -283,7 +289,9 @@ impl Registry {
     /// Forgets a room whose end is committed.
     pub fn bury(&self, room: &Arc<Room>) {
         self.seals.forget(room.jid.as_str());
-        self.archives.forget(&room.jid);
+        if let Some(archives) = &self.archives {
+            archives.forget(&room.jid);
+        }
         self.public.put(&room.jid, None);
         self.rooms
             .remove_if(&room.jid, |_, known| Arc::ptr_eq(known, room));

@@ -49,7 +49,7 @@ impl Module for StickyMembers {
         version: "0.2.0",
         coverage: Coverage::Partial("members of rooms; `<advanced/>` is left to clients"),
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0060_pubsub", "xep0402_bookmarks"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0060_pubsub"];
 
     fn register(config: StickyConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.needed::<Rooms>()?.add_field(STICKY);

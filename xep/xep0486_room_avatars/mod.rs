@@ -40,7 +40,8 @@ impl Module for RoomAvatars {
         version: "0.1.0",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0054_vcard"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc"];
+    const USES: &'static [&'static str] = &["xep0054_vcard"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0486_room_avatars",
         name: "0001_cards",
