@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kim_core::config::Choice;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
@@ -21,16 +22,19 @@ const LISTED_MAX: usize = 500;
 const REMEMBERED_MAX: usize = 16_384;
 
 /// What happens to messages with somebody who is in neither list (§2.1.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Policy {
-    #[default]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// They are archived.
     Always,
+    /// They are not.
     Never,
     /// Only contacts that are listed in the roster.
     Roster,
 }
 
-impl Policy {
+impl Choice for Policy {
+    const ALL: &'static [Policy] = &[Policy::Always, Policy::Roster, Policy::Never];
+
     fn as_str(self) -> &'static str {
         match self {
             Policy::Always => "always",
@@ -38,16 +42,16 @@ impl Policy {
             Policy::Roster => "roster",
         }
     }
+}
 
+impl Policy {
     fn parse(text: &str) -> Option<Policy> {
-        [Policy::Always, Policy::Never, Policy::Roster]
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
+        Policy::ALL.iter().copied().find(|policy| policy.as_str() == text)
     }
 }
 
 /// An account's preferences.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Prefs {
     default: Policy,
     always: Vec<Jid>,
@@ -119,12 +123,25 @@ pub struct Preferences {
     archives: Arc<Archives>,
     subscriptions: Arc<Subscriptions>,
     remembered: Shared<BareJid, Arc<Prefs>>,
+    /// Those of accounts that have said nothing.
+    unsaid: Arc<Prefs>,
 }
 
 impl Preferences {
-    /// In these archives, with rosters from there.
-    pub fn new(caches: &Caches, archives: Arc<Archives>, subscriptions: Arc<Subscriptions>) -> Preferences {
+    /// In these archives, with rosters from there; `default` is for accounts that have set none.
+    pub fn new(
+        caches: &Caches,
+        archives: Arc<Archives>,
+        subscriptions: Arc<Subscriptions>,
+        default: Policy,
+    ) -> Preferences {
+        let unsaid = Prefs {
+            default,
+            always: Vec::new(),
+            never: Vec::new(),
+        };
         Preferences {
+            unsaid: Arc::new(unsaid),
             remembered: Shared::new(caches, "mam.preferences", REMEMBERED_MAX),
             archives,
             subscriptions,
@@ -161,7 +178,7 @@ impl Preferences {
 
     async fn load(&self, account: &BareJid) -> Result<Arc<Prefs>, Fault> {
         let Some(sealed) = self.archives.store.prefs(account).await? else {
-            return Ok(Arc::default());
+            return Ok(self.unsaid.clone());
         };
         let key = self.archives.key(account).await?;
         let xml = key.open(&[b"archive prefs", account.as_str().as_bytes()], &sealed);
