@@ -17,6 +17,7 @@ pub mod events;
 pub mod facts;
 pub mod hook;
 pub mod jid;
+pub mod keyed;
 pub mod module;
 pub mod ns;
 mod outbox;

@@ -52,8 +52,12 @@ pub trait Module: 'static {
     const NAME: &'static str;
     /// What it implements; the first is the one in the folder's name.
     const SPECS: &'static [Spec];
-    /// Rooms whose `api` it uses. They stand earlier in the list of modules.
+    /// Modules without which it is of no use, because its specification builds on theirs. They stand earlier in the list of
+    /// modules.
     const NEEDS: &'static [&'static str] = &[];
+    /// Modules whose `api` it uses although it also works without them: it asks for what they provide with
+    /// [`Registrar::wanted`]. They stand earlier in the list of modules.
+    const USES: &'static [&'static str] = &[];
     /// Its tables.
     const MIGRATIONS: &'static [Migration] = &[];
     /// What erases an account's rows from them, in the transaction that removes the account. A darkened module erases
@@ -73,6 +77,8 @@ pub struct Entry {
     pub specs: &'static [Spec],
     /// [`Module::NEEDS`]
     pub needs: &'static [&'static str],
+    /// [`Module::USES`]
+    pub uses: &'static [&'static str],
     /// [`Module::MIGRATIONS`]
     pub migrations: &'static [Migration],
     /// [`Module::ERASERS`]
@@ -89,6 +95,7 @@ impl Entry {
             name: M::NAME,
             specs: M::SPECS,
             needs: M::NEEDS,
+            uses: M::USES,
             migrations: M::MIGRATIONS,
             erasers: M::ERASERS,
             register: |config, house| {
@@ -456,12 +463,17 @@ impl<'a> Registrar<'a> {
         self.tables.facts.insert(TypeId::of::<T>(), fact);
     }
 
-    /// What another room provided. The room stands in [`Module::NEEDS`], so it is there.
-    pub fn needed<T: Any + Send + Sync>(&self) -> Result<Arc<T>, Fault> {
+    /// What another module provided, if it is enabled. It stands earlier in the list of modules.
+    pub fn wanted<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.tables
             .facts
             .get(&TypeId::of::<T>())
             .and_then(|fact| fact.clone().downcast().ok())
+    }
+
+    /// What another module provided. It stands in [`Module::NEEDS`], so it is there.
+    pub fn needed<T: Any + Send + Sync>(&self) -> Result<Arc<T>, Fault> {
+        self.wanted()
             .ok_or_else(|| Fault::Us(format!("{} was not provided", std::any::type_name::<T>()).into()))
     }
 }

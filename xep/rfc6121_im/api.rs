@@ -15,7 +15,6 @@ use super::directed::Directed;
 use super::follow;
 pub use super::item::{Item, Roster};
 use super::offline::Offline;
-pub use super::pace::Pace;
 use super::rosters::Rosters;
 use super::store::roster_change::Changed;
 use super::subscription::Act;
@@ -54,8 +53,8 @@ impl Subscriptions {
     }
 
     /// An account's whole roster.
-    pub async fn roster(&self, router: &Router, account: &BareJid) -> Result<Arc<Roster>, Fault> {
-        self.rosters.of(router, account).await
+    pub async fn roster(&self, account: &BareJid) -> Result<Arc<Roster>, Fault> {
+        self.rosters.of(account).await
     }
 
     /// Makes two accounts of this server contacts of each other, as if both had asked and agreed. When it returns, both

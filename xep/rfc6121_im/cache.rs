@@ -1,114 +1,66 @@
 //! Rosters that are in use, kept in memory within a limit of bytes.
-//!
-//! A copy is right as long as every change made on this node is told here ([`Cache::changed`]) once it is committed.
-//! A load that began before such a change may have read the state before it; the generation says so, and it is not kept.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use kim_core::jid::BareJid;
+use kim_core::keyed::{Caches, Shared};
 
 use super::item::Roster;
 use super::store::roster_change::Changed;
 
-/// Independent parts, so that loads of different accounts do not wait for one another.
-const SHARDS: usize = 32;
+/// What a roster takes on average, in bytes: a guess by which the cache is laid out.
+const ROSTER_BYTES: usize = 10_000;
 
-/// Where a load began; see [`Cache::keep`].
-#[derive(Clone, Copy)]
-pub struct Generation(u64);
-
-#[derive(Default)]
-struct Shard {
-    rosters: HashMap<BareJid, Arc<Roster>>,
-    bytes: usize,
-    generation: u64,
+fn bytes(roster: &Arc<Roster>) -> u64 {
+    roster.bytes() as u64
 }
 
-impl Shard {
-    fn put(&mut self, account: &BareJid, roster: Arc<Roster>, bytes_max: usize) {
-        self.remove(account);
-        self.bytes += roster.bytes();
-        self.rosters.insert(account.clone(), roster);
-        while self.bytes > bytes_max {
-            // Any other one will do: the order of a hash map is as good as chance.
-            let Some(victim) = self.rosters.keys().find(|other| *other != account).cloned() else {
-                break;
-            };
-            self.remove(&victim);
-        }
-    }
-
-    fn remove(&mut self, account: &BareJid) {
-        if let Some(roster) = self.rosters.remove(account) {
-            self.bytes = self.bytes.saturating_sub(roster.bytes());
-        }
-    }
-}
-
-/// The rosters in memory.
+/// The rosters in memory. Changes of one account come one after another.
 pub struct Cache {
-    shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
-    shard_bytes_max: usize,
+    rosters: Shared<BareJid, Arc<Roster>>,
 }
 
 impl Cache {
     /// An empty cache of about that size.
-    pub fn new(bytes_max: usize) -> Cache {
-        Cache {
-            shards: Default::default(),
-            hasher: RandomState::new(),
-            shard_bytes_max: bytes_max / SHARDS,
-        }
-    }
-
-    fn shard(&self, account: &BareJid) -> MutexGuard<'_, Shard> {
-        let at = self.hasher.hash_one(account) as usize % SHARDS;
-        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn new(caches: &Caches, bytes_max: usize) -> Cache {
+        let expected = bytes_max / ROSTER_BYTES + 1;
+        let rosters = Shared::weighed(caches, "im.rosters", bytes_max as u64, expected, |_, roster| {
+            bytes(roster)
+        });
+        Cache { rosters }
     }
 
     /// A roster, if it is here.
     pub fn get(&self, account: &BareJid) -> Option<Arc<Roster>> {
-        self.shard(account).rosters.get(account).cloned()
+        self.rosters.get(account)
     }
 
-    /// To be asked before a roster is read from the database.
-    pub fn generation(&self, account: &BareJid) -> Generation {
-        Generation(self.shard(account).generation)
-    }
-
-    /// Keeps a roster that was read, unless something changed meanwhile.
-    pub fn keep(&self, account: &BareJid, roster: &Arc<Roster>, since: Generation) {
-        let mut shard = self.shard(account);
-        if shard.generation == since.0 {
-            shard.put(account, roster.clone(), self.shard_bytes_max);
-        }
+    /// A roster; `load` brings it if it is not here.
+    pub async fn read<E>(
+        &self,
+        account: &BareJid,
+        load: impl Future<Output = Result<Arc<Roster>, E>>,
+    ) -> Result<Arc<Roster>, E> {
+        self.rosters.read(account, load).await
     }
 
     /// A change was committed: the copy follows it, or goes if it is not of the moment before.
     pub fn changed(&self, account: &BareJid, contact: &BareJid, change: &Changed) {
-        let mut shard = self.shard(account);
-        shard.generation += 1;
-        let Some(roster) = shard.rosters.get(account) else {
-            return;
-        };
-        if roster.revision >= change.revision {
-            return;
+        let mark = self.rosters.mark(account);
+        match self.rosters.get(account) {
+            Some(roster) if roster.revision >= change.revision => {}
+            Some(roster) if roster.revision + 1 == change.revision => {
+                let mut next = roster.with(contact, change.after.clone(), change.version, change.revision);
+                next.floor = change.floor;
+                self.rosters.put(account, Arc::new(next), mark);
+            }
+            // It is being read, or was: what comes may be of the moment before.
+            _ => self.rosters.invalidate(account),
         }
-        if roster.revision + 1 != change.revision {
-            return shard.remove(account);
-        }
-        let mut next = roster.with(contact, change.after.clone(), change.version, change.revision);
-        next.floor = change.floor;
-        shard.put(account, Arc::new(next), self.shard_bytes_max);
     }
 
     /// Forgets a roster, and what is being read of it.
     pub fn forget(&self, account: &BareJid) {
-        let mut shard = self.shard(account);
-        shard.generation += 1;
-        shard.remove(account);
+        self.rosters.invalidate(account);
     }
 }

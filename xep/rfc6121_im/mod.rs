@@ -28,11 +28,9 @@ mod guard;
 mod inbound;
 mod item;
 mod kept;
-mod locks;
 mod nobody;
 mod offline;
 mod outbound;
-mod pace;
 mod presence;
 mod probe;
 mod removal;
@@ -76,7 +74,7 @@ impl Module for Im {
         spec("XEP-0203", "Delayed Delivery", "2.0"),
         spec("XEP-0237", "Roster Versioning", "1.3"),
     ];
-    const NEEDS: &'static [&'static str] = &["xep0359_ids"];
+    const USES: &'static [&'static str] = &["xep0359_ids"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
             room: "rfc6121_im",

@@ -6,6 +6,7 @@ use kim_core::error::Fault;
 use kim_core::events::{NoSuchAccount, Verdict};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
+use kim_core::keyed::{Rate, Rates};
 use kim_core::router::Destination;
 use kim_core::session::Resources;
 use kim_core::stanza::Kind;
@@ -14,18 +15,20 @@ use std::sync::Arc;
 
 use super::delivery::choose;
 use super::offline::Offline;
-use super::pace::Pace;
 use super::worth::{self, Worth};
 
-/// Typos that one account is told of at once.
-const TYPOS_BURST: u32 = 20;
-/// Seconds until it is told of another one.
-const TYPO_SECONDS: u32 = 60;
+/// Typos that one account is told of.
+const TYPOS: Rate = Rate {
+    per_second: 1.0 / 60.0,
+    burst: 20.0,
+};
+/// Accounts whose rate is remembered.
+const RATED_MAX: usize = 20_000;
 
 /// Says what the sender of such a message hears.
 pub struct NotHere {
     offline: Arc<Offline>,
-    typos: Pace<BareJid>,
+    typos: Rates<BareJid>,
 }
 
 impl NotHere {
@@ -33,7 +36,7 @@ impl NotHere {
     pub fn new(offline: Arc<Offline>) -> NotHere {
         NotHere {
             offline,
-            typos: Pace::new(TYPOS_BURST, TYPO_SECONDS),
+            typos: Rates::new(RATED_MAX),
         }
     }
 }
@@ -45,7 +48,7 @@ impl On<NoSuchAccount> for NotHere {
             return Ok(Flow::Next);
         };
         let is_user = cx.router().destination(from.domain()) == Destination::Users;
-        if is_user && self.typos.take(&from.bare(), cx.received) {
+        if is_user && self.typos.take(&from.bare(), TYPOS, cx.received) {
             return Ok(Flow::Next);
         }
         match choose(kind, to, Resources::new()) {

@@ -17,6 +17,7 @@ use kim_core::error::{Condition, Fault};
 use kim_core::events::{Keeping, Undelivered};
 use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
+use kim_core::keyed::Locks;
 use kim_core::router::{Destination, Router};
 use kim_core::seal::{self, Seals};
 use kim_core::session::{Mark, Presence, Resources, Session};
@@ -25,7 +26,6 @@ use kim_core::stanza::{self, Stanza};
 use super::api::Archived;
 use super::delivery::takes_bare;
 use super::guard::is_our_delay;
-use super::locks::Locks;
 use super::rosters::Rosters;
 use super::store::offline::{Key, OfflineStore, Usage, Waiting};
 use super::{kept, worth};
@@ -46,6 +46,9 @@ struct Counted {
     since: usize,
 }
 
+/// Accounts whose messages can be worked on at the same time.
+const LOCKS: usize = 256;
+
 /// Messages that wait.
 pub struct Offline {
     store: OfflineStore,
@@ -64,7 +67,7 @@ impl Offline {
             seals: seals.clone(),
             limits,
             bytes_max,
-            locks: Locks::new(),
+            locks: Locks::new(LOCKS),
             usages: Mutex::default(),
         }
     }

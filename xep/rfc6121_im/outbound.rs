@@ -6,39 +6,47 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::BareJid;
+use kim_core::keyed::{Rate, Rates};
 use kim_core::router::Router;
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 
 use super::change::Edit;
 use super::follow;
-use super::pace::Pace;
 use super::presence::Outgoing;
 use super::subscription::Act;
 
-/// Requests to one contact that may leave at once, and seconds until another may: each of them is shown to somebody.
-const TO_ONE: (u32, u32) = (5, 300);
-/// The same for all requests of an account.
-const TO_ALL: (u32, u32) = (100, 60);
+/// Requests of an account to one contact: each of them is shown to somebody.
+const TO_ONE: Rate = Rate {
+    per_second: 1.0 / 300.0,
+    burst: 5.0,
+};
+/// All requests of an account.
+const TO_ALL: Rate = Rate {
+    per_second: 1.0 / 60.0,
+    burst: 100.0,
+};
+/// Accounts, and pairs of them, whose rate is remembered.
+const RATED_MAX: usize = 20_000;
 
 /// How often accounts may ask for others' presence.
 pub struct Requests {
-    to_one: Pace<(BareJid, BareJid)>,
-    to_all: Pace<BareJid>,
+    to_one: Rates<(BareJid, BareJid)>,
+    to_all: Rates<BareJid>,
 }
 
 impl Requests {
     /// Nobody has asked yet.
     pub fn new() -> Requests {
         Requests {
-            to_one: Pace::new(TO_ONE.0, TO_ONE.1),
-            to_all: Pace::new(TO_ALL.0, TO_ALL.1),
+            to_one: Rates::new(RATED_MAX),
+            to_all: Rates::new(RATED_MAX),
         }
     }
 
     fn take(&self, account: &BareJid, contact: &BareJid, now: Timestamp) -> Result<(), Fault> {
         let pair = (account.clone(), contact.clone());
-        if self.to_one.take(&pair, now) && self.to_all.take(account, now) {
+        if self.to_one.take(&pair, TO_ONE, now) && self.to_all.take(account, TO_ALL, now) {
             return Ok(());
         }
         Err(StanzaError::new(Condition::PolicyViolation)

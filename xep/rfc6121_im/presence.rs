@@ -67,9 +67,7 @@ impl On<Departure> for Outgoing {
                 Directed::remove(&session, &to);
                 Ok(Flow::Next)
             }
-            (PresenceType::Probe, Some(to))
-                if probe::is_allowed(&self.rosters, &router, &session, &to).await? =>
-            {
+            (PresenceType::Probe, Some(to)) if probe::is_allowed(&self.rosters, &session, &to).await? => {
                 Ok(Flow::Next)
             }
             (PresenceType::Error, Some(_)) => Ok(Flow::Next),
@@ -98,7 +96,7 @@ impl Outgoing {
     ) -> Result<(), Fault> {
         limit_size(&stanza)?;
         let priority = priority(&stanza)?;
-        let roster = self.roster(router, session).await?;
+        let roster = self.roster(session).await?;
         let stanza = Arc::new(stanza);
         let presence = Presence {
             priority,
@@ -186,7 +184,7 @@ impl Outgoing {
             for other in follow::available(router, &session.account).await {
                 cx.deliver(&other, shared.clone());
             }
-            let roster = self.roster(router, session).await.unwrap_or_else(|fault| {
+            let roster = self.roster(session).await.unwrap_or_else(|fault| {
                 tracing::error!(
                     event = "roster_unread",
                     ?fault,
@@ -214,11 +212,11 @@ impl Outgoing {
     }
 
     /// The session's roster; a guest has none.
-    async fn roster(&self, router: &Router, session: &Session) -> Result<Arc<Roster>, Fault> {
+    async fn roster(&self, session: &Session) -> Result<Arc<Roster>, Fault> {
         if session.guest {
             return Ok(Arc::default());
         }
-        self.rosters.of(router, &session.account).await
+        self.rosters.of(&session.account).await
     }
 }
 
@@ -230,12 +228,14 @@ async fn audience<'a>(
     subscribers: impl Iterator<Item = &'a BareJid>,
     cx: &mut Cx,
 ) -> Result<Vec<BareJid>, Fault> {
-    let is_away = |contact: &BareJid| {
-        router.is_alone()
-            && router.destination(contact.domain()) == Destination::Users
-            && router.sessions().of(contact).is_empty()
-    };
-    let mut audience = Audience::new(session, subscribers.filter(|contact| !is_away(contact)));
+    let mut present = Vec::new();
+    for contact in subscribers {
+        let is_user = router.destination(contact.domain()) == Destination::Users;
+        if !is_user || !router.sessions_of(contact).await.is_empty() {
+            present.push(contact);
+        }
+    }
+    let mut audience = Audience::new(session, present.into_iter());
     router.raise(&mut audience, cx).await?;
     Ok(audience.contacts)
 }

@@ -14,23 +14,14 @@ use super::{follow, presence};
 
 /// Whether a client may probe: its own account, contacts whose presence it sees, and whom it told of its own. A stranger's
 /// answer could tell nothing anyway.
-pub async fn is_allowed(
-    rosters: &Rosters,
-    router: &Router,
-    session: &Session,
-    to: &Jid,
-) -> Result<bool, Fault> {
+pub async fn is_allowed(rosters: &Rosters, session: &Session, to: &Jid) -> Result<bool, Fault> {
     if presence::is_own(session, to) || Directed::contains(session, to) {
         return Ok(true);
     }
     if session.guest {
         return Ok(false);
     }
-    Ok(rosters
-        .of(router, &session.account)
-        .await?
-        .state(&to.bare())
-        .is_to())
+    Ok(rosters.of(&session.account).await?.state(&to.bare()).is_to())
 }
 
 /// §4.3.2: each available resource's last presence for those who may see it, `unavailable` if there is none; strangers

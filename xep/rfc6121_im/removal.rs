@@ -25,7 +25,7 @@ pub struct Farewell {
 impl Hear<AccountRemoved> for Farewell {
     async fn hear(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
-        let roster = self.rosters.of(&router, &event.account).await?;
+        let roster = self.rosters.of(&event.account).await?;
         for item in roster.all() {
             follow::to_contact(&router, &event.account, &item.contact, &farewell(item.state), cx).await;
         }

@@ -52,7 +52,7 @@ impl RosterIq {
         let router = cx.router().clone();
         let known = iq.payload.attr("ver").and_then(|ver| ver.parse().ok());
         let _held = self.rosters.hold(&session.account).await;
-        let roster = self.rosters.of(&router, &session.account).await?;
+        let roster = self.rosters.of(&session.account).await?;
         let bridge = match known {
             Some(version) => self.bridge(&roster, session, version).await?,
             None => None,

@@ -7,6 +7,7 @@ use kim_core::config::LimitsInForce;
 use kim_core::db::Db;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
+use kim_core::keyed::Locks;
 use kim_core::random;
 use kim_core::router::Router;
 use kim_core::session::{Mark, SessionCard};
@@ -19,9 +20,11 @@ use super::api::RosterChanged;
 use super::cache::Cache;
 use super::change::{self, Edit};
 use super::item::{Item, Roster};
-use super::locks::Locks;
 use super::store::roster::RosterStore;
 use super::store::roster_change::{Changed, Refusal, RosterLimits, Wanted};
+
+/// Accounts whose rosters can be changed at the same time.
+const LOCKS: usize = 256;
 
 /// All rosters.
 pub struct Rosters {
@@ -37,8 +40,8 @@ impl Rosters {
     pub fn new(db: &Db, limits: LimitsInForce, config: &super::ImConfig) -> Rosters {
         Rosters {
             store: RosterStore::new(db.clone()),
-            cache: Cache::new(config.roster_cache_bytes_max),
-            locks: Locks::new(),
+            cache: Cache::new(db.caches(), config.roster_cache_bytes_max),
+            locks: Locks::new(LOCKS),
             limits,
             text_chars_max: config.roster_text_chars_max,
         }
@@ -59,14 +62,9 @@ impl Rosters {
     }
 
     /// An account's roster.
-    pub async fn of(&self, router: &Router, account: &BareJid) -> Result<Arc<Roster>, Fault> {
-        if let Some(roster) = self.cached(router, account).await? {
-            return Ok(roster);
-        }
-        let began = self.cache.generation(account);
-        let roster = Arc::new(self.store.load(account).await?);
-        self.cache.keep(account, &roster, began);
-        Ok(roster)
+    pub async fn of(&self, account: &BareJid) -> Result<Arc<Roster>, Fault> {
+        let load = async { Ok(Arc::new(self.store.load(account).await?)) };
+        self.cache.read(account, load).await
     }
 
     /// One contact. The roster of an account that is away is not loaded for it.
@@ -76,30 +74,18 @@ impl Rosters {
         account: &BareJid,
         contact: &BareJid,
     ) -> Result<Option<Arc<Item>>, Fault> {
-        if let Some(roster) = self.cached(router, account).await? {
+        if let Some(roster) = self.cache.get(account) {
             return Ok(roster.get(contact).cloned());
         }
         if router.sessions().of(account).is_empty() {
             return Ok(self.store.item(account, contact).await?.map(Arc::new));
         }
-        Ok(self.of(router, account).await?.get(contact).cloned())
-    }
-
-    /// The copy in memory. Where other nodes may have changed the roster, its revision is compared first.
-    async fn cached(&self, router: &Router, account: &BareJid) -> Result<Option<Arc<Roster>>, Fault> {
-        let Some(roster) = self.cache.get(account) else {
-            return Ok(None);
-        };
-        if router.is_alone() || self.store.revision(account).await? == roster.revision {
-            return Ok(Some(roster));
-        }
-        self.cache.forget(account);
-        Ok(None)
+        Ok(self.of(account).await?.get(contact).cloned())
     }
 
     /// Nobody else changes the roster, or reads it for a client, while this is held.
     pub async fn hold(&self, account: &BareJid) -> OwnedMutexGuard<()> {
-        self.locks.hold(account).await
+        self.locks.hold_owned(account).await
     }
 
     /// Changes one contact; when it returns, the change is committed and pushed. It goes on even if the caller goes

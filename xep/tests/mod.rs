@@ -3,6 +3,7 @@
 
 mod components;
 mod second_opinion;
+mod switched_off;
 
 use std::path::Path;
 

@@ -45,7 +45,8 @@ impl Module for Disco {
         },
     ];
 
-    const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0059_rsm"];
+    const NEEDS: &'static [&'static str] = &["rfc6121_im"];
+    const USES: &'static [&'static str] = &["xep0059_rsm"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let subscriptions = house.needed()?;

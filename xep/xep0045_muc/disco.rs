@@ -11,7 +11,7 @@ use kim_core::wire::Writer;
 
 use super::api::{Listed, RoomAsked, SERVICE};
 use super::fields::Field;
-use super::history::{ARCHIVE, HISTORY_MAX};
+use super::history::HISTORY_MAX;
 use super::privileges::Affiliation;
 use super::rooms::{Held, Registry};
 use super::{guests, life};
@@ -141,7 +141,7 @@ async fn tell(registry: &Registry, held: Held, asker: &Jid, cx: &mut Cx) -> Resu
     if !contacts.is_empty() {
         form.push(("muc#roominfo_contactjid".into(), "Owners".into(), contacts));
     }
-    if !config.is(&ARCHIVE) {
+    if !registry.is_kept(&config) {
         info.feature("urn:kim:muc:unarchived");
     }
     let mut event = RoomAsked {

@@ -154,7 +154,7 @@ async fn make(
         return Err(Condition::NotAllowed.into());
     }
     // An account makes one room at a time, and holds this until the room is stored. Otherwise a burst would not be counted.
-    let making = registry.maker(&asking.user).lock_owned().await;
+    let making = registry.makers.hold_owned(&asking.user).await;
     if registry.store.created_by(&asking.user).await? >= registry.config.rooms_per_account_max {
         return Err(StanzaError::new(Condition::ResourceConstraint)
             .kind(ErrorType::Wait)
@@ -189,7 +189,7 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
     turn.held.set_member(&asking.user, Some(owner));
     saved::room(turn).await?;
     saved::member(turn, &asking.user.clone()).await?;
-    let mut codes = warnings(&turn.held.config);
+    let mut codes = warnings(&turn.registry, &turn.held.config);
     codes.push(201);
     sit_down(turn, asking, Role::Moderator, asking.nick, &codes).await
 }
@@ -243,7 +243,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(),
             affiliations::announce(turn, &asking.user, affiliation, "", listed::sees);
         }
     }
-    let mut codes = warnings(&config);
+    let mut codes = warnings(&turn.registry, &config);
     if rewritten {
         codes.push(210);
     }
@@ -251,12 +251,12 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(),
 }
 
 /// The codes that warn a new occupant (§7.2.3, §7.2.12).
-fn warnings(config: &RoomConfig) -> SmallVec<[u16; 4]> {
+fn warnings(registry: &Registry, config: &RoomConfig) -> SmallVec<[u16; 4]> {
     let mut codes = smallvec![];
     if privacy::is_non_anonymous(config) {
         codes.push(100);
     }
-    if config.is(&history::ARCHIVE) {
+    if registry.is_kept(config) {
         codes.push(170);
     }
     codes
@@ -470,7 +470,7 @@ async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     );
     saved::occupant(turn, &key).await?;
     presence::dress(turn, &key).await?;
-    let codes = warnings(&turn.held.config);
+    let codes = warnings(&turn.registry, &turn.held.config);
     welcome(turn, &key, asking, &codes).await
 }
 

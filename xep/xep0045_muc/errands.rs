@@ -2,17 +2,15 @@
 //! and for membership (§9.9). The other person hears the room and not the author, so the room asks the block list for the
 //! author, keeps the rate, and remembers what it has passed on. All of it is in memory and bounded.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::{Rate, Rates};
 use kim_core::router::{Destination, Router};
 use quick_cache::sync::Cache;
 
-use super::limits::{Bucket, Rate};
 use crate::xep0191_blocking::api::Blocks;
 
 /// Invitations of one person: a group of fifty can be asked at once.
@@ -38,38 +36,6 @@ const INVITATIONS_MAX: usize = 50_000;
 const MEMBERSHIPS_MAX: usize = 20_000;
 /// A request for membership that nobody has granted may be made again after so many seconds.
 const MEMBERSHIP_SECONDS: u64 = 86_400;
-
-/// A rate for each of many.
-struct Rates<K> {
-    rate: Rate,
-    buckets: Mutex<(HashMap<K, Bucket>, Timestamp)>,
-}
-
-impl<K: Eq + Hash> Rates<K> {
-    fn new(rate: Rate) -> Rates<K> {
-        Rates {
-            rate,
-            buckets: Mutex::new((HashMap::new(), Timestamp(0))),
-        }
-    }
-
-    fn take(&self, key: K, now: Timestamp) -> bool {
-        let mut guard = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let (buckets, tidied) = &mut *guard;
-        if buckets.len() >= RATED_MAX && !buckets.contains_key(&key) {
-            // At most once a second, for it walks through all of them.
-            if now.seconds_since(*tidied) >= 1 {
-                *tidied = now;
-                buckets.retain(|_, bucket| bucket.spent(self.rate, now) > 0.0);
-            }
-            if buckets.len() >= RATED_MAX {
-                // Other people filled the table; this one does not pay for it.
-                return true;
-            }
-        }
-        buckets.entry(key).or_default().take(self.rate, now)
-    }
-}
 
 /// An invitation that went out: the room, the invitee, and the inviter's address as the invitee was shown it.
 type Invitation = (BareJid, BareJid, Jid);
@@ -110,9 +76,9 @@ impl Errands {
         Errands {
             is_rated,
             blocks,
-            inviters: Rates::new(INVITATIONS),
-            pairs: Rates::new(INVITATIONS_OF_PAIR),
-            requests: Rates::new(REQUESTS),
+            inviters: Rates::new(RATED_MAX),
+            pairs: Rates::new(RATED_MAX),
+            requests: Rates::new(RATED_MAX),
             invitations: Cache::new(INVITATIONS_MAX),
             memberships: Cache::new(MEMBERSHIPS_MAX),
         }
@@ -139,14 +105,16 @@ impl Errands {
     /// Takes one from what somebody may invite.
     pub fn may_invite(&self, inviter: &BareJid, invitee: &BareJid, now: Timestamp) -> Result<(), Fault> {
         let may = !self.is_rated
-            || (self.pairs.take((inviter.clone(), invitee.clone()), now)
-                && self.inviters.take(inviter.clone(), now));
+            || (self
+                .pairs
+                .take(&(inviter.clone(), invitee.clone()), INVITATIONS_OF_PAIR, now)
+                && self.inviters.take(inviter, INVITATIONS, now));
         wait_unless(may, "too many invitations: try again later")
     }
 
     /// Takes one from what somebody may ask or refuse.
     pub fn may_ask(&self, user: &BareJid, now: Timestamp) -> Result<(), Fault> {
-        let may = !self.is_rated || self.requests.take(user.clone(), now);
+        let may = !self.is_rated || self.requests.take(user, REQUESTS, now);
         wait_unless(may, "too many requests: try again later")
     }
 

@@ -63,11 +63,12 @@ pub async fn prepare(turn: &mut Turn) -> Result<(), Fault> {
         return Ok(());
     }
     let mut ring = VecDeque::new();
-    if turn.held.config.is(&ARCHIVE) {
+    let archives = turn.registry.archives.clone();
+    // Without an archive the history is what has been said since the room came into memory.
+    if let Some(archives) = archives.filter(|_| turn.held.config.is(&ARCHIVE)) {
         let room = turn.held.jid.clone();
         let max = turn.registry.config.history_messages_max;
         let rows_max = max.saturating_mul(1 + OTHERS_PER_TEXT);
-        let archives = turn.registry.archives.clone();
         for (stamp, stanza) in archives.last_of_room(&room, max, rows_max, is_text).await? {
             ring.push_back(past(turn, stamp, stanza));
         }

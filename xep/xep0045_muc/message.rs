@@ -201,15 +201,10 @@ pub async fn announce(
     }
     rows(&mut turn.cx);
     let mut id = None;
-    if archive
-        && stanza.kind == Kind::Message(MessageType::Groupchat)
-        && turn.held.config.is(&history::ARCHIVE)
-    {
-        if let InRoom::Stored(given) = registry
-            .archives
-            .put_in_room(room, &stanza, None, &mut turn.cx)
-            .await?
-        {
+    let is_kept = archive && stanza.kind == Kind::Message(MessageType::Groupchat);
+    let archives = registry.archives.as_ref().filter(|_| is_kept);
+    if let Some(archives) = archives.filter(|_| turn.held.config.is(&history::ARCHIVE)) {
+        if let InRoom::Stored(given) = archives.put_in_room(room, &stanza, None, &mut turn.cx).await? {
             stanza.append(&mam::stanza_id(room, &given));
             id = Some(given);
         }

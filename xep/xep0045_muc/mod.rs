@@ -19,6 +19,7 @@ use kim_core::section;
 use kim_core::stanza::IqType;
 
 use crate::xep0030_disco::api as disco_api;
+use crate::xep0191_blocking::api::Blocks;
 
 mod admin;
 mod affiliations;
@@ -161,13 +162,8 @@ impl Module for Muc {
             "1.0.1",
         ),
     ];
-    const NEEDS: &'static [&'static str] = &[
-        "xep0004_forms",
-        "xep0030_disco",
-        "xep0059_rsm",
-        "xep0191_blocking",
-        "xep0313_mam",
-    ];
+    const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
+    const USES: &'static [&'static str] = &["xep0059_rsm", "xep0191_blocking", "xep0313_mam"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0045_muc",
         name: "0001_rooms",
@@ -180,8 +176,8 @@ impl Module for Muc {
             store: store::Store::new(house.db.clone()),
             config: config.effective(house.config.limits.enabled),
             seals: house.seals.clone(),
-            archives: house.needed()?,
-            errands: errands::Errands::new(house.needed()?, house.config.limits.enabled),
+            archives: house.wanted(),
+            errands: errands::Errands::new(Blocks::of(house), house.config.limits.enabled),
             guest_rate_percent: house.config.limits.effective().guest_rate_percent,
             defaults: defaults::Defaults {
                 names: house.config.rooms.default.clone(),
@@ -189,7 +185,12 @@ impl Module for Muc {
                 made: dashmap::DashSet::new(),
             },
         }));
-        for field in FIELDS {
+        // Without the archive module there is nothing for an owner to choose.
+        let has_archives = registry.archives.is_some();
+        for field in FIELDS
+            .iter()
+            .filter(|field| has_archives || field.var != history::ARCHIVE.var)
+        {
             registry.fields.add(*field);
         }
         house.service(api::SERVICE);
@@ -212,7 +213,10 @@ impl Module for Muc {
         }
         house.feature(&[service], crate::xep0059_rsm::api::NS);
         house.feature(&[within], "http://jabber.org/protocol/muc#self-ping-optimization");
-        house.feature(&[within], "urn:xmpp:sid:0");
+        if let Some(archives) = &registry.archives {
+            house.feature(&[within], "urn:xmpp:sid:0");
+            house.on::<api::RoomMessage>(Stage::Store, message::Keep(archives.clone()));
+        }
 
         house.on::<ServiceArrival>(Stage::Deliver, arrival::Arrivals(registry.clone()));
         house.hear::<SessionEnded>(Stage::Admit, farewell::EndOfSession(registry.clone()));
@@ -226,7 +230,6 @@ impl Module for Muc {
             },
         );
         house.on::<api::RoomMessage>(Stage::Admit, e2ee::Require);
-        house.on::<api::RoomMessage>(Stage::Store, message::Keep(registry.archives.clone()));
 
         house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellInfo(registry.clone()));
         house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellItems(registry.clone()));

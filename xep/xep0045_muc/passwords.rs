@@ -2,21 +2,17 @@
 //! those waits after its first mistake. An account that was never wrong is always heard, so nobody can lock others out.
 //! The owners are told, at most once a day.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
-
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::BareJid;
+use kim_core::keyed::{Rate, Rates};
 use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 use subtle::ConstantTimeEq;
 
 use super::enter::PASSWORD;
-use super::limits::{Bucket, Rate};
 use super::privileges::Affiliation;
 use super::rooms::Turn;
 
@@ -35,83 +31,55 @@ const OF_ACCOUNT_THEN: Rate = Rate {
     per_second: OF_ACCOUNT.per_second,
     burst: 1.0,
 };
-/// Rooms, and accounts of one room, that are remembered.
-const REMEMBERED_MAX: usize = 5_000;
-/// The owners are told once in so many seconds.
-const TELL_SECONDS: u64 = 86_400;
+/// How often the owners are told: once a day.
+const TELLING: Rate = Rate {
+    per_second: 1.0 / 86_400.0,
+    burst: 1.0,
+};
+/// Rooms that are remembered.
+const ROOMS_MAX: usize = 5_000;
+/// Accounts in rooms that are remembered.
+const ACCOUNTS_MAX: usize = 50_000;
 
-/// The mistakes in one room.
-#[derive(Default)]
-struct Mistakes {
-    all: Bucket,
-    accounts: HashMap<BareJid, Bucket>,
-    told: Option<Timestamp>,
+/// The mistakes in all rooms. In memory: a restart forgives.
+pub struct Guesses {
+    rooms: Rates<BareJid>,
+    /// Of one account in one room.
+    accounts: Rates<(BareJid, BareJid)>,
+    told: Rates<BareJid>,
 }
 
-impl Mistakes {
-    fn may_try(&self, user: &BareJid, now: Timestamp) -> bool {
-        let Some(own) = self.accounts.get(user) else {
-            return true;
-        };
-        let rate = if self.all.has(OF_ROOM, now) {
+impl Default for Guesses {
+    fn default() -> Guesses {
+        Guesses {
+            rooms: Rates::new(ROOMS_MAX),
+            accounts: Rates::new(ACCOUNTS_MAX),
+            told: Rates::new(ROOMS_MAX),
+        }
+    }
+}
+
+impl Guesses {
+    fn may_try(&self, room: &BareJid, user: &BareJid, now: Timestamp) -> bool {
+        let rate = if self.rooms.has(room, OF_ROOM, now) {
             OF_ACCOUNT
         } else {
             OF_ACCOUNT_THEN
         };
-        own.has(rate, now)
+        self.accounts.has(&(room.clone(), user.clone()), rate, now)
     }
 
     /// Notes a mistake; true if the owners are to be told of it.
-    fn note(&mut self, user: &BareJid, now: Timestamp) -> bool {
-        self.all.take(OF_ROOM, now);
-        make_place(&mut self.accounts, user, |own| own.spent(OF_ACCOUNT, now));
-        let own = self.accounts.entry(user.clone()).or_default();
-        own.take(OF_ACCOUNT, now);
-        let is_loud = !own.has(OF_ACCOUNT, now) || !self.all.has(OF_ROOM, now);
-        let is_new = self
-            .told
-            .is_none_or(|told| now.seconds_since(told) >= TELL_SECONDS);
-        if is_loud && is_new {
-            self.told = Some(now);
-        }
-        is_loud && is_new
-    }
-}
-
-/// In a map that is full the entry that matters least makes place for a new one.
-fn make_place<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, new: &K, weight: impl Fn(&V) -> f32) {
-    if map.len() < REMEMBERED_MAX || map.contains_key(new) {
-        return;
-    }
-    let least = map
-        .iter()
-        .min_by(|(_, one), (_, other)| weight(one).total_cmp(&weight(other)));
-    if let Some(least) = least.map(|(key, _)| key.clone()) {
-        map.remove(&least);
-    }
-}
-
-/// The mistakes in all rooms. In memory: a restart forgives.
-#[derive(Default)]
-pub struct Guesses(Mutex<HashMap<BareJid, Mistakes>>);
-
-impl Guesses {
-    fn may_try(&self, room: &BareJid, user: &BareJid, now: Timestamp) -> bool {
-        let rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rooms.get(room).is_none_or(|mistakes| mistakes.may_try(user, now))
-    }
-
     fn note(&self, room: &BareJid, user: &BareJid, now: Timestamp) -> bool {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        make_place(&mut rooms, room, |mistakes| mistakes.all.spent(OF_ROOM, now));
-        rooms.entry(room.clone()).or_default().note(user, now)
+        let own = (room.clone(), user.clone());
+        self.rooms.take(room, OF_ROOM, now);
+        self.accounts.take(&own, OF_ACCOUNT, now);
+        let is_loud = !self.accounts.has(&own, OF_ACCOUNT, now) || !self.rooms.has(room, OF_ROOM, now);
+        is_loud && self.told.take(room, TELLING, now)
     }
 
     fn forgive(&self, room: &BareJid, user: &BareJid) {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mistakes) = rooms.get_mut(room) {
-            mistakes.accounts.remove(user);
-        }
+        self.accounts.forget(&(room.clone(), user.clone()));
     }
 }
 

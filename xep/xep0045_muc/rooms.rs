@@ -1,7 +1,6 @@
 //! All rooms: found in memory, read from the database when somebody needs them, put out of memory when nobody does.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::Locks;
 use kim_core::random;
 use kim_core::router::{Destination, Router};
 use kim_core::seal::Seals;
@@ -20,7 +20,8 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use super::api::SERVICE;
 use super::errands::Errands;
-use super::fields::{Field, Fields};
+use super::fields::{Field, Fields, RoomConfig};
+use super::history::ARCHIVE;
 use super::limits::Rate;
 use super::passwords::Guesses;
 use super::post::{self, Batch, Outgoing, Post, Then};
@@ -89,8 +90,8 @@ pub struct Registry {
     pub config: MucConfig,
     /// What seals.
     pub seals: Seals,
-    /// The archives of rooms.
-    pub archives: Arc<MessageArchives>,
+    /// The archives of rooms, if that module is enabled.
+    pub archives: Option<Arc<MessageArchives>>,
     /// What rooms did for people lately.
     pub errands: Errands,
     /// Wrong passwords.
@@ -106,9 +107,9 @@ pub struct Registry {
     rooms: DashMap<BareJid, Arc<Room>>,
     /// In which rooms a session is.
     seats: DashMap<Jid, SmallVec<[BareJid; 2]>>,
-    doors: [Mutex<()>; DOORS],
-    makers: [Arc<Mutex<()>>; DOORS],
-    hasher: RandomState,
+    doors: Locks,
+    /// Held while an account makes a room.
+    pub makers: Locks,
 }
 
 /// What a registry is made of.
@@ -119,8 +120,8 @@ pub struct Parts {
     pub config: MucConfig,
     /// What seals.
     pub seals: Seals,
-    /// The archives of rooms.
-    pub archives: Arc<MessageArchives>,
+    /// The archives of rooms, if that module is enabled.
+    pub archives: Option<Arc<MessageArchives>>,
     /// What rooms do for people.
     pub errands: Errands,
     /// How much of the rates a guest has, in percent.
@@ -146,33 +147,19 @@ impl Registry {
             public: PublicRooms::default(),
             rooms: DashMap::new(),
             seats: DashMap::new(),
-            doors: std::array::from_fn(|_| Mutex::default()),
-            makers: std::array::from_fn(|_| Arc::default()),
-            hasher: RandomState::new(),
+            doors: Locks::new(DOORS),
+            makers: Locks::new(DOORS),
         }
+    }
+
+    /// Whether what is said in a room of these settings is kept.
+    pub fn is_kept(&self, config: &RoomConfig) -> bool {
+        self.archives.is_some() && config.is(&ARCHIVE)
     }
 
     /// All settings.
     pub fn fields(&self) -> Vec<Field> {
         self.fields.all()
-    }
-
-    fn place(&self, jid: &BareJid) -> usize {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(jid.as_str().as_bytes());
-        hasher.finish() as usize % DOORS
-    }
-
-    fn door(&self, jid: &BareJid) -> &Mutex<()> {
-        self.doors.get(self.place(jid)).unwrap_or(&self.doors[0])
-    }
-
-    /// The lock held while an account makes a room.
-    pub fn maker(&self, account: &BareJid) -> Arc<Mutex<()>> {
-        self.makers
-            .get(self.place(account))
-            .unwrap_or(&self.makers[0])
-            .clone()
     }
 
     /// The rate of messages, or of changes of presence, of somebody.
@@ -232,7 +219,7 @@ impl Registry {
         if let Some(room) = self.in_memory(jid) {
             return Ok(Some(room));
         }
-        let _door = self.door(jid).lock().await;
+        let _door = self.doors.hold(jid).await;
         if let Some(room) = self.in_memory(jid) {
             return Ok(Some(room));
         }
@@ -259,7 +246,7 @@ impl Registry {
         now: Timestamp,
     ) -> Result<Option<Held>, Fault> {
         self.wait_until_gone(jid).await?;
-        let _door = self.door(jid).lock().await;
+        let _door = self.doors.hold(jid).await;
         if self.in_memory(jid).is_some() || self.store.load(jid).await?.is_some() {
             return Ok(None);
         }
@@ -302,7 +289,9 @@ impl Registry {
     /// Forgets a room whose end is committed.
     pub fn bury(&self, room: &Arc<Room>) {
         self.seals.forget(room.jid.as_str());
-        self.archives.forget(&room.jid);
+        if let Some(archives) = &self.archives {
+            archives.forget(&room.jid);
+        }
         self.public.put(&room.jid, None);
         self.rooms
             .remove_if(&room.jid, |_, known| Arc::ptr_eq(known, room));

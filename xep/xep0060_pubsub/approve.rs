@@ -76,7 +76,7 @@ impl Engine {
         };
         let state = allow.then_some(State::Subscribed);
         let node = self
-            .set_subscriptions(owner, name, &[(wanted.clone(), state)], cx)
+            .set_subscriptions(owner, name, &[(wanted.clone(), state)])
             .await?;
         cx.send(notify::of_subscription(
             owner,

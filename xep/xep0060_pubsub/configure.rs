@@ -60,7 +60,7 @@ impl Engine {
         };
         router.raise(&mut event, cx).await?;
         let _held = self.home_locks.hold((owner, "")).await;
-        let home = self.home_held(&router, owner).await?;
+        let home = self.home_held(owner).await?;
         if home.node(&name).is_some() {
             return Err(Condition::Conflict.into());
         }
@@ -88,9 +88,7 @@ impl Engine {
             node.affiliations.insert(jid, Affiliation::Owner);
         }
         home.put(node);
-        if router.is_alone() {
-            self.homes.keep(owner, &home);
-        }
+        self.homes.keep(owner, &home);
         if !is_instant {
             return Ok(Reply::Empty);
         }
@@ -117,7 +115,7 @@ impl Engine {
         if router.destination(who.domain()) != Destination::Users {
             return Ok(Vec::new());
         }
-        let roster = self.subscriptions.roster(router, who).await?;
+        let roster = self.subscriptions.roster(who).await?;
         let groups = roster.listed().flat_map(|item| item.groups.iter());
         let sorted: BTreeSet<&str> = groups.map(|group| &**group).collect();
         Ok(sorted
@@ -151,7 +149,7 @@ impl Engine {
             is_new_node: false,
         };
         router.raise(&mut event, cx).await?;
-        let (before, node) = self.reconfigure(owner, &node.name, event.config, cx).await?;
+        let (before, node) = self.reconfigure(owner, &node.name, event.config).await?;
         if node.config.access != before.access {
             self.end_what_is_not_allowed(owner, &node, cx).await?;
         }
@@ -174,11 +172,10 @@ impl Engine {
         owner: &BareJid,
         name: &str,
         config: NodeConfig,
-        cx: &Cx,
     ) -> Result<(Arc<NodeConfig>, Arc<Node>), Fault> {
         let _held = self.home_locks.hold((owner, "")).await;
         let _node_held = self.node_locks.hold((owner, name)).await;
-        let home = self.home_held(cx.router(), owner).await?;
+        let home = self.home_held(owner).await?;
         let node = home.node(name).ok_or_else(errors::no_node)?;
         let key = self.key(owner).await?;
         let change = Change {
@@ -198,10 +195,12 @@ impl Engine {
             return Err(errors::no_node().into());
         };
         home.count(&node, written);
-        self.note_last(owner, name, None);
+        self.forget_last(owner, name);
         let mut copy = node.copy();
         copy.config = Arc::new(config);
-        Ok((node.config.clone(), home.put(copy)))
+        let after = home.put(copy);
+        self.homes.keep(owner, &home);
+        Ok((node.config.clone(), after))
     }
 
     /// §8.2.5.3 and XEP-0163 §7.1: subscriptions that a new access model does not allow end.

@@ -9,40 +9,42 @@ use kim_core::clock::Clock;
 use kim_core::db::{Db, DbError};
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::{Locks, Mark, Pair, Rate, Rates, Shared};
 use kim_core::router::Router;
 use kim_core::seal::{Key, Seals};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 
 use super::Settings;
 use super::access::is_account;
 use super::api::Item;
 use super::config::{Most, NodeConfig};
-use super::home::{Affiliation, Home, Homes, Locks, Node, State, Subscription};
+use super::home::{Affiliation, Home, Homes, Node, State, Subscription};
 use super::sealed::{open_config, open_item, tag};
 use super::store::{Found, Loaded, Page, Store};
-use crate::rfc6121_im::api::{Pace, Subscriptions};
+use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0191_blocking::api::Blocks;
 
 /// Rows read at once in search of items that can be read.
 const SPARE_ROWS: usize = 32;
 
-/// Requests of one subscriber at one node that may be put before its owners at once: each of them is a message to them.
-const PETITIONS_BURST: u32 = 5;
-/// Seconds until another one may.
-const PETITION_SECONDS: u32 = 300;
+/// Requests of one subscriber at one node that are put before its owners: each of them is a message to them.
+pub(super) const PETITIONS: Rate = Rate {
+    per_second: 1.0 / 300.0,
+    burst: 5.0,
+};
+/// Subscribers and nodes whose rate is remembered.
+const RATED_MAX: usize = 20_000;
+
+/// How many homes, or nodes, can be changed at the same time.
+const LOCKS: usize = 256;
+/// What the last item of a node takes on average, in bytes: a guess by which the cache is laid out.
+const LAST_BYTES: usize = 2_000;
 
 /// Which item of a node is the last: an owner and a node.
 type LastKey = (BareJid, Box<str>);
 
-#[derive(Clone)]
-struct ByBytes;
-
-impl Weighter<LastKey, Option<Arc<Item>>> for ByBytes {
-    fn weight(&self, key: &LastKey, item: &Option<Arc<Item>>) -> u64 {
-        let payload = item.as_ref().and_then(|item| item.payload.as_ref());
-        (200 + key.0.as_str().len() + key.1.len() + payload.map_or(0, |payload| payload.bytes().len())) as u64
-    }
+fn last_bytes(key: &LastKey, item: &Option<Arc<Item>>) -> u64 {
+    let payload = item.as_ref().and_then(|item| item.payload.as_ref());
+    (200 + key.0.as_str().len() + key.1.len() + payload.map_or(0, |payload| payload.bytes().len())) as u64
 }
 
 /// Nodes and items.
@@ -58,9 +60,9 @@ pub struct Engine {
     pub(super) home_locks: Locks,
     /// Held while a node's items are changed.
     pub(super) node_locks: Locks,
-    last: Cache<LastKey, Option<Arc<Item>>, ByBytes>,
+    last: Shared<LastKey, Option<Arc<Item>>>,
     /// How often somebody may ask the owners of a node to let them in.
-    pub(super) petitions: Pace<(BareJid, LastKey)>,
+    pub(super) petitions: Rates<(BareJid, LastKey)>,
 }
 
 impl Engine {
@@ -79,15 +81,17 @@ impl Engine {
             subscriptions,
             blocks,
             seals: seals.clone(),
-            homes: Homes::new(settings.node_cache_bytes_max),
-            home_locks: Locks::new(),
-            node_locks: Locks::new(),
-            last: Cache::with_weighter(
-                settings.last_item_cache_bytes_max / 2_000 + 1,
+            homes: Homes::new(db.caches(), settings.node_cache_bytes_max),
+            home_locks: Locks::new(LOCKS),
+            node_locks: Locks::new(LOCKS),
+            last: Shared::weighed(
+                db.caches(),
+                "pubsub.last_items",
                 settings.last_item_cache_bytes_max as u64,
-                ByBytes,
+                settings.last_item_cache_bytes_max / LAST_BYTES + 1,
+                last_bytes,
             ),
-            petitions: Pace::new(PETITIONS_BURST, PETITION_SECONDS),
+            petitions: Rates::new(RATED_MAX),
             settings,
         }
     }
@@ -102,24 +106,23 @@ impl Engine {
     }
 
     /// An owner's nodes.
-    pub async fn home(&self, router: &Router, owner: &BareJid) -> Result<Arc<Home>, Fault> {
-        if let Some(home) = self.homes.get(owner).filter(|_| router.is_alone()) {
+    pub async fn home(&self, _: &Router, owner: &BareJid) -> Result<Arc<Home>, Fault> {
+        if let Some(home) = self.homes.get(owner) {
             return Ok(home);
         }
         let _held = self.home_locks.hold((owner, "")).await;
-        self.home_held(router, owner).await
+        self.home_held(owner).await
     }
 
     /// The same for somebody who holds the home's lock.
-    pub(super) async fn home_held(&self, router: &Router, owner: &BareJid) -> Result<Arc<Home>, Fault> {
-        if let Some(home) = self.homes.get(owner).filter(|_| router.is_alone()) {
+    pub(super) async fn home_held(&self, owner: &BareJid) -> Result<Arc<Home>, Fault> {
+        if let Some(home) = self.homes.get(owner) {
             return Ok(home);
         }
+        let mark = self.homes.mark(owner);
         let loaded = self.store.load(owner).await?;
         let home = Arc::new(self.build(owner, loaded).await?);
-        if router.is_alone() {
-            self.homes.keep(owner, &home);
-        }
+        self.homes.loaded(owner, &home, mark);
         Ok(home)
     }
 
@@ -252,32 +255,32 @@ impl Engine {
     }
 
     /// The item that was published last.
-    pub async fn last(
-        &self,
-        router: &Router,
-        owner: &BareJid,
-        node: &Node,
-    ) -> Result<Option<Arc<Item>>, Fault> {
-        let key = (owner.clone(), node.name.clone());
-        if let Some(last) = self.last.get(&key).filter(|_| router.is_alone()) {
+    pub async fn last(&self, _: &Router, owner: &BareJid, node: &Node) -> Result<Option<Arc<Item>>, Fault> {
+        let key = Pair(owner, &node.name);
+        if let Some(last) = self.last.get(&key) {
             let not_before = self.not_before(&node.config);
             return Ok(last.filter(|item| item.stamp.0 >= not_before));
         }
         let _held = self.node_locks.hold((owner, &node.name)).await;
+        let mark = self.last.mark(&key);
         let last = self.page(owner, node, Page::Newest(i64::MAX), 1).await?.pop();
-        if router.is_alone() {
-            self.last.insert(key, last.clone());
-        }
+        self.last.keep(&key, last.clone(), mark);
         Ok(last)
     }
 
-    /// Notes the last item of a node, for somebody who holds the node's lock; `None`: it has to be looked up.
-    pub(super) fn note_last(&self, owner: &BareJid, node: &str, item: Option<&Arc<Item>>) {
-        let key = (owner.clone(), node.into());
-        match item {
-            Some(item) => self.last.insert(key, Some(item.clone())),
-            None => drop(self.last.remove(&key)),
-        }
+    /// To be asked by somebody who holds the node's lock, before they publish an item.
+    pub(super) fn mark_last(&self, owner: &BareJid, node: &str) -> Mark {
+        self.last.mark(&Pair(owner, node))
+    }
+
+    /// Notes the item that was published last since the mark.
+    pub(super) fn note_last(&self, owner: &BareJid, node: &str, item: &Arc<Item>, since: Mark) {
+        self.last.put(&Pair(owner, node), Some(item.clone()), since);
+    }
+
+    /// Items of a node have changed: the last one has to be looked up.
+    pub(super) fn forget_last(&self, owner: &BareJid, node: &str) {
+        self.last.invalidate(&Pair(owner, node));
     }
 
     /// The newest items, oldest first.

@@ -46,7 +46,7 @@ impl Engine {
                     .into_iter()
                     .map(|subscription| (subscription, None))
                     .collect();
-                self.set_subscriptions(service, &node.name, &ending, cx).await?;
+                self.set_subscriptions(service, &node.name, &ending).await?;
             }
             let owners = Engine::owners(service, &node);
             if service.local().is_none() && owners.len() == 1 && owners.contains(account) {

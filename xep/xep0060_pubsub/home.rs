@@ -1,23 +1,17 @@
 //! All about an owner's nodes but the items, as it is kept in memory: how nodes behave, who subscribed, who may what.
 //!
 //! A home is loaded whole and changed only behind a commit, one change at a time. Readers take an [`Arc<Node>`], which never
-//! changes. With other nodes of a cluster about, nothing is kept between two requests.
+//! changes.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kim_core::jid::{BareJid, Jid};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use kim_core::keyed::{Caches, Mark, Shared};
 
 use super::config::NodeConfig;
 use super::store::Written;
-
-/// How many things can be held at the same time; two may share a lock, and then one waits without need.
-const LOCKS: usize = 256;
 
 /// What an entity is at a node (§4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,25 +228,30 @@ struct Kept {
     bytes: u64,
 }
 
-#[derive(Clone)]
-struct ByBytes;
-
-impl Weighter<BareJid, Kept> for ByBytes {
-    fn weight(&self, owner: &BareJid, kept: &Kept) -> u64 {
-        kept.bytes + owner.as_str().len() as u64
+impl Kept {
+    fn of(home: &Arc<Home>) -> Kept {
+        Kept {
+            home: home.clone(),
+            bytes: home.weight_bytes() as u64,
+        }
     }
 }
 
+/// What a home takes on average, in bytes: a guess by which the cache is laid out.
+const HOME_BYTES: usize = 2_000;
+
 /// The homes in use, bounded in bytes.
 pub struct Homes {
-    cache: Cache<BareJid, Kept, ByBytes>,
+    cache: Shared<BareJid, Kept>,
 }
 
 impl Homes {
     /// No homes yet.
-    pub fn new(bytes_max: usize) -> Homes {
+    pub fn new(caches: &Caches, bytes_max: usize) -> Homes {
+        let expected = bytes_max / HOME_BYTES + 1;
+        let weigh = |owner: &BareJid, kept: &Kept| kept.bytes + owner.as_str().len() as u64;
         Homes {
-            cache: Cache::with_weighter(bytes_max / 2_000 + 1, bytes_max as u64, ByBytes),
+            cache: Shared::weighed(caches, "pubsub.homes", bytes_max as u64, expected, weigh),
         }
     }
 
@@ -261,40 +260,28 @@ impl Homes {
         self.cache.get(owner).map(|kept| kept.home)
     }
 
-    /// Keeps a home, or notes that it has another weight now.
+    /// To be asked before a home is loaded.
+    pub fn mark(&self, owner: &BareJid) -> Mark {
+        self.cache.mark(owner)
+    }
+
+    /// Keeps a home that was loaded, unless something has changed since the mark.
+    pub fn loaded(&self, owner: &BareJid, home: &Arc<Home>, since: Mark) {
+        self.cache.keep(owner, Kept::of(home), since);
+    }
+
+    /// A home was changed, and that is committed. It stays, with the weight that it has now, unless it is another one by now:
+    /// then that may not know of the change.
     pub fn keep(&self, owner: &BareJid, home: &Arc<Home>) {
-        let bytes = home.weight_bytes() as u64;
-        let home = home.clone();
-        self.cache.insert(owner.clone(), Kept { home, bytes });
+        let mark = self.cache.mark(owner);
+        match self.get(owner) {
+            Some(kept) if Arc::ptr_eq(&kept, home) => self.cache.put(owner, Kept::of(home), mark),
+            _ => self.cache.invalidate(owner),
+        }
     }
 
     /// Forgets a home.
     pub fn forget(&self, owner: &BareJid) {
-        self.cache.remove(owner);
-    }
-}
-
-/// One change at a time, without a lock for everything there is.
-pub struct Locks {
-    locks: Vec<Arc<Mutex<()>>>,
-    hasher: RandomState,
-}
-
-impl Locks {
-    /// Nothing is held.
-    pub fn new() -> Locks {
-        Locks {
-            locks: (0..LOCKS).map(|_| Arc::default()).collect(),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// Waits until nobody else holds it.
-    pub async fn hold(&self, key: (&BareJid, &str)) -> Option<OwnedMutexGuard<()>> {
-        let at = self.hasher.hash_one(key) as usize % LOCKS;
-        match self.locks.get(at) {
-            Some(lock) => Some(lock.clone().lock_owned().await),
-            None => None,
-        }
+        self.cache.invalidate(owner);
     }
 }

@@ -16,6 +16,7 @@ use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
 
 use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};
+use crate::xep0191_blocking::api::Blocks;
 
 mod access;
 pub mod api;
@@ -136,13 +137,8 @@ impl Module for PublishSubscribe {
         version: "1.26.0",
         coverage: Coverage::Partial("no subscription options, no leases, no collections"),
     }];
-    const NEEDS: &'static [&'static str] = &[
-        "rfc6121_im",
-        "xep0004_forms",
-        "xep0030_disco",
-        "xep0059_rsm",
-        "xep0191_blocking",
-    ];
+    const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0004_forms", "xep0030_disco"];
+    const USES: &'static [&'static str] = &["xep0059_rsm", "xep0191_blocking"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0060_pubsub",
         name: "0001_pubsub",
@@ -158,7 +154,7 @@ impl Module for PublishSubscribe {
             house.clock,
             settings,
             house.needed()?,
-            house.needed()?,
+            Blocks::of(house),
         ));
         house.provide(Arc::new(api::PubSub {
             engine: engine.clone(),

@@ -68,7 +68,7 @@ impl Engine {
         if changes.len() > CHANGES_MAX || count > self.settings.subscriptions_per_node_max {
             return Err(errors::too_many_subscriptions().into());
         }
-        let now = self.set_subscriptions(owner, &node.name, &changes, cx).await?;
+        let now = self.set_subscriptions(owner, &node.name, &changes).await?;
         for (subscription, state) in &changes {
             let before = node.subscription(&subscription.jid).map(|there| there.state);
             if before != *state {
@@ -131,7 +131,7 @@ impl Engine {
             return Err(Condition::BadRequest.into());
         }
         let held = self.home_locks.hold((owner, "")).await;
-        let home = self.home_held(cx.router(), owner).await?;
+        let home = self.home_held(owner).await?;
         let mut node = home.node(name).ok_or_else(errors::no_node)?.copy();
         for (jid, affiliation) in &changes {
             match affiliation {
@@ -165,9 +165,7 @@ impl Engine {
             return Err(errors::no_node().into());
         }
         let node = home.put(node);
-        if cx.router().is_alone() {
-            self.homes.keep(owner, &home);
-        }
+        self.homes.keep(owner, &home);
         drop(held);
         for (jid, _) in &changes {
             // Who is shut out hears nothing more of it.

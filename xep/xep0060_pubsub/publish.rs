@@ -117,7 +117,7 @@ impl Engine {
         self.check_drafts(&event)?;
         let put = match &there {
             Some(node) => self.put_into(cx, node, &event).await?,
-            None => self.put_new(cx, &event).await?,
+            None => self.put_new(&event).await?,
         };
         Ok(put.map(|(node, items)| {
             let published = Published {
@@ -277,12 +277,12 @@ impl Engine {
         let configures = *node.config != event.config;
         let known = self.home(cx.router(), owner).await?;
         let _home_held = match configures {
-            true => self.home_locks.hold((owner, "")).await,
+            true => Some(self.home_locks.hold((owner, "")).await),
             false => None,
         };
         let _held = self.node_locks.hold((owner, &event.node)).await;
         let home = match configures {
-            true => self.home_held(cx.router(), owner).await?,
+            true => self.home_held(owner).await?,
             false => known,
         };
         let items = self.items_of(event);
@@ -300,34 +300,33 @@ impl Engine {
         change.looks_for_surplus = configures || nearly >= self.items_max(&event.config);
         let nothing_to_write = change.items.is_empty() && change.configure.is_none();
         if !nothing_to_write {
+            let mark = self.mark_last(owner, &event.node);
             // The publisher waits for its own commit and for nobody else's.
             let Some(written) = self.store_change(change).await? else {
                 return Ok(None);
             };
             home.count(node, written);
-            self.note_last(
-                owner,
-                &event.node,
-                items.last().filter(|_| event.config.persist_items),
-            );
+            self.homes.keep(owner, &home);
+            match items.last().filter(|_| event.config.persist_items) {
+                Some(last) => self.note_last(owner, &event.node, last, mark),
+                None => self.forget_last(owner, &event.node),
+            }
         }
         if !configures {
             return Ok(Some((node.clone(), items)));
         }
         let mut copy = home.node(&event.node).unwrap_or_else(|| node.clone()).copy();
         copy.config = Arc::new(event.config.clone());
-        Ok(Some((home.put(copy), items)))
+        let node = home.put(copy);
+        self.homes.keep(owner, &home);
+        Ok(Some((node, items)))
     }
 
     /// Into a node that is made by this. None: somebody else has made it.
-    async fn put_new(
-        &self,
-        cx: &Cx,
-        event: &Publishing,
-    ) -> Result<Option<(Arc<Node>, Vec<Arc<Item>>)>, Fault> {
+    async fn put_new(&self, event: &Publishing) -> Result<Option<(Arc<Node>, Vec<Arc<Item>>)>, Fault> {
         let owner = &event.owner;
         let _held = self.home_locks.hold((owner, "")).await;
-        let home = self.home_held(cx.router(), owner).await?;
+        let home = self.home_held(owner).await?;
         if home.node(&event.node).is_some() {
             return Ok(None);
         }
@@ -346,10 +345,8 @@ impl Engine {
         }
         let node = home.put(node);
         home.count(&node, written);
-        if cx.router().is_alone() {
-            self.homes.keep(owner, &home);
-        }
-        self.note_last(owner, &event.node, None);
+        self.homes.keep(owner, &home);
+        self.forget_last(owner, &event.node);
         Ok(Some((node, items)))
     }
 

@@ -59,8 +59,9 @@ impl Engine {
         let (found, written) = self.store.remove(owner, &node.name, tags).await?;
         if let Some(home) = self.homes.get(owner) {
             home.count(node, written);
+            self.homes.keep(owner, &home);
         }
-        self.note_last(owner, &node.name, None);
+        self.forget_last(owner, &node.name);
         drop(held);
         let gone: Vec<String> = ids
             .iter()
@@ -117,7 +118,7 @@ impl Engine {
         let held = self.home_locks.hold((owner, "")).await;
         let node_held = self.node_locks.hold((owner, &node.name)).await;
         self.store.purge(owner, &node.name).await?;
-        self.note_last(owner, &node.name, None);
+        self.forget_last(owner, &node.name);
         // How many bytes it were is counted when the home is loaded again.
         self.homes.forget(owner);
         drop((node_held, held));
@@ -159,12 +160,12 @@ impl Engine {
     ) -> Result<(), Fault> {
         let held = self.home_locks.hold((owner, "")).await;
         let node_held = self.node_locks.hold((owner, &node.name)).await;
-        let home = self.home_held(cx.router(), owner).await?;
+        let home = self.home_held(owner).await?;
         if home.node(&node.name).is_none() {
             return Err(StanzaError::new(Condition::ItemNotFound).into());
         }
         self.store.delete(owner, &node.name).await?;
-        self.note_last(owner, &node.name, None);
+        self.forget_last(owner, &node.name);
         self.homes.forget(owner);
         drop((node_held, held));
         if self.is_told(owner, node, node.config.notify_delete, cx).await? {

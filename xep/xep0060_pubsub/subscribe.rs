@@ -13,7 +13,7 @@ use kim_core::wire::{El, Writer};
 use super::access::{Denied, is_account};
 use super::api::PUBSUB;
 use super::config::{AccessModel, SendLast};
-use super::engine::Engine;
+use super::engine::{Engine, PETITIONS};
 use super::errors;
 use super::home::{Affiliation, Node, State, Subscription};
 use super::notify;
@@ -82,11 +82,11 @@ impl Engine {
             return Err(errors::too_many_subscriptions().into());
         }
         let petition = (who.clone(), (owner.clone(), node.name.clone()));
-        if state == State::Pending && !self.petitions.take(&petition, cx.received) {
+        if state == State::Pending && !self.petitions.take(&petition, PETITIONS, cx.received) {
             return Err(errors::too_many_subscriptions().into());
         }
         let node = self
-            .set_subscriptions(owner, &name, &[(subscription.clone(), Some(state))], cx)
+            .set_subscriptions(owner, &name, &[(subscription.clone(), Some(state))])
             .await?;
         match state {
             State::Pending => self.ask_owners(owner, &node, &subscription, cx),
@@ -142,7 +142,7 @@ impl Engine {
         {
             return Err(errors::invalid_subid().into());
         }
-        self.set_subscriptions(owner, &name, &[(subscription.clone(), None)], cx)
+        self.set_subscriptions(owner, &name, &[(subscription.clone(), None)])
             .await?;
         Ok(Reply::Empty)
     }
@@ -153,10 +153,9 @@ impl Engine {
         owner: &BareJid,
         name: &str,
         changes: &[(Subscription, Option<State>)],
-        cx: &Cx,
     ) -> Result<Arc<Node>, Fault> {
         let _held = self.home_locks.hold((owner, "")).await;
-        let home = self.home_held(cx.router(), owner).await?;
+        let home = self.home_held(owner).await?;
         let node = home.node(name).ok_or_else(errors::no_node)?;
         let row = |(subscription, state): &(Subscription, Option<State>)| SubscriptionRow {
             node: name.to_owned(),
@@ -184,9 +183,7 @@ impl Engine {
         }
         copy.subscriptions.sort_by(|a, b| a.jid.cmp(&b.jid));
         let node = home.put(copy);
-        if cx.router().is_alone() {
-            self.homes.keep(owner, &home);
-        }
+        self.homes.keep(owner, &home);
         Ok(node)
     }
 
@@ -205,7 +202,7 @@ impl Engine {
             .into_iter()
             .map(|subscription| (subscription, None))
             .collect();
-        self.set_subscriptions(owner, &node.name, &changes, cx).await?;
+        self.set_subscriptions(owner, &node.name, &changes).await?;
         for (subscription, _) in &changes {
             cx.send(notify::of_subscription(owner, node, &subscription.jid, "none"));
         }

@@ -38,15 +38,18 @@ impl Module for Avatars {
             "1.0.0",
         ),
     ];
-    const NEEDS: &'static [&'static str] = &["xep0054_vcard", "xep0060_pubsub", "xep0163_pep"];
+    const NEEDS: &'static [&'static str] = &["xep0060_pubsub", "xep0163_pep"];
+    const USES: &'static [&'static str] = &["xep0054_vcard"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let converter = Arc::new(convert::Converter {
-            pubsub: house.needed()?,
-            cards: house.needed()?,
-        });
-        house.feature(&[At::Own, At::Account], CONVERSION);
         house.on::<Publishing>(Stage::Admit, metadata::Honest);
+        // Without vCards there is nothing to convert.
+        let Some(cards) = house.wanted() else {
+            return Ok(());
+        };
+        let pubsub = house.needed()?;
+        let converter = Arc::new(convert::Converter { pubsub, cards });
+        house.feature(&[At::Own, At::Account], CONVERSION);
         house.hear::<Published>(Stage::Store, convert::ToCard(converter.clone()));
         house.hear::<Retracted>(Stage::Store, convert::ToCard(converter.clone()));
         house.hear::<PhotoChanged>(Stage::Store, convert::FromCard(converter));

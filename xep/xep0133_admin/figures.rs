@@ -37,7 +37,7 @@ impl Command for RosterOf {
             return Err(bad_payload("one account at a time"));
         };
         let account = forms::existing(line, cx).await?;
-        let roster = self.0.roster(cx.router(), &account).await?;
+        let roster = self.0.roster(&account).await?;
         let mut xml = Writer::new();
         xml.start("x", ns::DATA).attr("type", "result");
         for (var, kind, value) in [
@@ -75,7 +75,7 @@ impl Command for Statistics {
             )));
         };
         let account = forms::existing(needed(form, "accountjid")?, cx).await?;
-        let roster = self.0.roster(cx.router(), &account).await?;
+        let roster = self.0.roster(&account).await?;
         let sessions = cx.router().sessions_of(&account).await;
         let resources: Vec<&str> = sessions
             .iter()

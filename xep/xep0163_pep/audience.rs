@@ -4,8 +4,9 @@
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On};
-use kim_core::jid::{BareJid, Jid};
-use kim_core::router::{Destination, Router};
+use kim_core::jid::Jid;
+use kim_core::router::Destination;
+use kim_core::session::Resource;
 
 use super::Means;
 use crate::xep0060_pubsub::api::{AccessModel, Audience};
@@ -21,13 +22,16 @@ impl On<Audience> for Interested {
             return Ok(Flow::Next);
         }
         let wanted = format!("{}+notify", audience.node);
-        self.add(&router, &owner, &wanted, &mut audience.sessions).await;
-        let roster = self.0.subscriptions.roster(&router, &owner).await?;
+        let own = router.sessions_of(&owner).await;
+        self.add(&own, &wanted, &mut audience.sessions);
+        let roster = self.0.subscriptions.roster(&owner).await?;
         for item in roster.all().iter().filter(|item| item.state.is_from()) {
             // Contacts who are away cost one look; only for the others it is asked what they may see.
-            if router.destination(item.contact.domain()) != Destination::Users
-                || router.is_alone() && !is_here(&router, &item.contact)
-            {
+            if router.destination(item.contact.domain()) != Destination::Users {
+                continue;
+            }
+            let here = router.sessions_of(&item.contact).await;
+            if here.is_empty() {
                 continue;
             }
             let by_presence = matches!(audience.config.access, AccessModel::Open | AccessModel::Presence);
@@ -51,24 +55,19 @@ impl On<Audience> for Interested {
             if !may || self.0.blocks.blocks(&owner, &item.contact).await? {
                 continue;
             }
-            self.add(&router, &item.contact, &wanted, &mut audience.sessions)
-                .await;
+            self.add(&here, &wanted, &mut audience.sessions);
         }
         Ok(Flow::Next)
     }
 }
 
-fn is_here(router: &Router, contact: &BareJid) -> bool {
-    router.sessions().has(contact)
-}
-
 impl Interested {
-    async fn add(&self, router: &Router, who: &BareJid, wanted: &str, sessions: &mut Vec<Jid>) {
-        for session in router.sessions().of(who) {
+    fn add(&self, theirs: &[Resource], wanted: &str, sessions: &mut Vec<Jid>) {
+        for session in theirs.iter().filter_map(Resource::here) {
             let wants = || {
                 self.0
                     .caps
-                    .features_of(&session)
+                    .features_of(session)
                     .is_some_and(|features| features.has(wanted))
             };
             if session.priority().is_some() && wants() {

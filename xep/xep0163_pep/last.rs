@@ -101,7 +101,7 @@ impl Means {
         let account = session.account.clone();
         let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
         self.send_last(session, &account, &wanted, cx).await?;
-        let roster = self.subscriptions.roster(&router, &account).await?;
+        let roster = self.subscriptions.roster(&account).await?;
         let seen: Vec<BareJid> = roster
             .all()
             .iter()

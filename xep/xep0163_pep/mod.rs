@@ -67,15 +67,15 @@ impl Module for PersonalEventing {
         carried("XEP-0172", "User Nickname"),
         carried("XEP-0292", "vCard4 Over XMPP"),
     ];
-    const NEEDS: &'static [&'static str] =
-        &["rfc6121_im", "xep0060_pubsub", "xep0115_caps", "xep0191_blocking"];
+    const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0060_pubsub", "xep0115_caps"];
+    const USES: &'static [&'static str] = &["xep0191_blocking"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let means = Means {
             pubsub: house.needed()?,
             subscriptions: house.needed()?,
             caps: house.needed()?,
-            blocks: house.needed()?,
+            blocks: Blocks::of(house),
         };
         means.pubsub.serve_accounts(house);
         for at in [At::Own, At::Account] {

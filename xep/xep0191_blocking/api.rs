@@ -4,21 +4,30 @@ use std::sync::Arc;
 
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::module::Registrar;
 
 use super::list::BlockLists;
 
-/// Whom accounts have blocked. Reads come from memory.
+/// Whom accounts have blocked. Reads come from memory. Where the module is disabled nobody has blocked anybody.
 pub struct Blocks {
-    lists: Arc<BlockLists>,
+    lists: Option<Arc<BlockLists>>,
 }
 
 impl Blocks {
     pub(super) fn new(lists: Arc<BlockLists>) -> Blocks {
-        Blocks { lists }
+        Blocks { lists: Some(lists) }
+    }
+
+    /// Those of this server, for a module that also works without them.
+    pub fn of(house: &Registrar<'_>) -> Arc<Blocks> {
+        house.wanted().unwrap_or_else(|| Arc::new(Blocks { lists: None }))
     }
 
     /// Whether an account has blocked somebody.
     pub async fn blocks(&self, account: &BareJid, jid: &Jid) -> Result<bool, Fault> {
-        Ok(self.lists.of(account).await?.blocks(jid))
+        match &self.lists {
+            Some(lists) => Ok(lists.of(account).await?.blocks(jid)),
+            None => Ok(false),
+        }
     }
 }

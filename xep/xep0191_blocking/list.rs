@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kim_core::db::{Db, DbError};
 use kim_core::jid::{BareJid, Jid};
-use quick_cache::sync::Cache;
+use kim_core::keyed::Shared;
 
 use super::store;
 
@@ -58,68 +58,53 @@ impl BlockList {
 /// The lists of all accounts: read through a cache, written through the database.
 pub(super) struct BlockLists {
     db: Db,
-    cache: Cache<BareJid, Arc<BlockList>>,
-    /// Changes of lists happen one after another, so that the cache never keeps an older list than the database.
-    changing: tokio::sync::Mutex<()>,
+    cache: Shared<BareJid, Arc<BlockList>>,
 }
 
 impl BlockLists {
     pub(super) fn new(db: Db) -> BlockLists {
         BlockLists {
+            cache: Shared::new(db.caches(), "blocking.lists", LISTS_MAX),
             db,
-            cache: Cache::new(LISTS_MAX),
-            changing: tokio::sync::Mutex::new(()),
         }
     }
 
     /// An account's list.
     pub(super) async fn of(&self, account: &BareJid) -> Result<Arc<BlockList>, DbError> {
-        if let Some(list) = self.cache.get(account) {
-            return Ok(list);
-        }
-        self.cache
-            .get_or_insert_async(account, async {
-                let jids = store::list(&self.db, account).await?;
-                Ok(Arc::new(jids.into_iter().collect()))
-            })
-            .await
+        let read = async {
+            let jids = store::list(&self.db, account).await?;
+            Ok(Arc::new(jids.into_iter().collect()))
+        };
+        self.cache.read(account, read).await
     }
 
     /// Blocks; returns once that is committed.
     pub(super) async fn block(&self, account: &BareJid, jids: &[Jid]) -> Result<(), DbError> {
-        let _changing = self.changing.lock().await;
-        store::add(&self.db, account, jids).await?;
-        self.reload(account).await
+        let (db, owner, jids) = (self.db.clone(), account.clone(), jids.to_vec());
+        let work = async move { store::add(&db, &owner, &jids).await };
+        let done = self.cache.change(account, work).await;
+        done.map_err(|_| DbError::Panicked)?
     }
 
     /// Unblocks these, or everybody if there are none; returns once that is committed.
     pub(super) async fn unblock(&self, account: &BareJid, jids: &[Jid]) -> Result<(), DbError> {
-        let _changing = self.changing.lock().await;
-        if jids.is_empty() {
-            let account = account.clone();
-            self.db
-                .write(move |tx| {
-                    let account = account.clone();
-                    Box::pin(async move { store::clear(tx, &account).await })
-                })
-                .await?;
-        } else {
-            store::remove(&self.db, account, jids).await?;
-        }
-        self.reload(account).await
+        let (db, owner, jids) = (self.db.clone(), account.clone(), jids.to_vec());
+        let work = async move {
+            if !jids.is_empty() {
+                return store::remove(&db, &owner, &jids).await;
+            }
+            let clear = db.write(move |tx| {
+                let owner = owner.clone();
+                Box::pin(async move { store::clear(tx, &owner).await })
+            });
+            clear.await
+        };
+        let done = self.cache.change(account, work).await;
+        done.map_err(|_| DbError::Panicked)?
     }
 
     /// Forgets what is cached of an account that is being removed.
     pub(super) fn forget(&self, account: &BareJid) {
-        self.cache.remove(account);
-    }
-
-    async fn reload(&self, account: &BareJid) -> Result<(), DbError> {
-        // Removed first: if the reading fails, the next reader asks the database again.
-        self.cache.remove(account);
-        let jids = store::list(&self.db, account).await?;
-        self.cache
-            .insert(account.clone(), Arc::new(jids.into_iter().collect()));
-        Ok(())
+        self.cache.invalidate(account);
     }
 }

@@ -35,7 +35,7 @@ impl Visibility {
             .filter(|session| session.priority().is_some())
         {
             for contact in self
-                .contacts(account, jids, cx)
+                .contacts(account, jids)
                 .await?
                 .iter()
                 .filter(|contact| contact.sees_us)
@@ -55,7 +55,7 @@ impl Visibility {
         jids: &[Jid],
         cx: &Cx,
     ) -> Result<Vec<Stanza>, Fault> {
-        let contacts = self.contacts(account, jids, cx).await?;
+        let contacts = self.contacts(account, jids).await?;
         let sessions = cx.router().sessions_of(account).await;
         let available: Vec<_> = sessions.iter().filter_map(|session| session.presence()).collect();
         let mut told = Vec::new();
@@ -76,12 +76,12 @@ impl Visibility {
     }
 
     /// The contacts that these entries of a block list mean.
-    async fn contacts(&self, account: &BareJid, jids: &[Jid], cx: &Cx) -> Result<Vec<Contact>, Fault> {
+    async fn contacts(&self, account: &BareJid, jids: &[Jid]) -> Result<Vec<Contact>, Fault> {
         if jids.is_empty() {
             return Ok(Vec::new());
         }
         let meant: BlockList = jids.iter().cloned().collect();
-        let roster = self.0.roster(cx.router(), account).await?;
+        let roster = self.0.roster(account).await?;
         let contacts = roster
             .all()
             .iter()

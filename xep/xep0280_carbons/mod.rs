@@ -36,7 +36,8 @@ impl Module for Carbons {
         version: "1.0.1",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0359_ids", "rfc6121_im"];
+    const NEEDS: &'static [&'static str] = &["rfc6121_im"];
+    const USES: &'static [&'static str] = &["xep0359_ids"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         for (name, on) in [("enable", true), ("disable", false)] {

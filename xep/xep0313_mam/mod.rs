@@ -31,6 +31,8 @@ mod tail;
 mod tests;
 mod worth;
 
+use prefs::Policy;
+
 /// The namespace.
 pub const NS: &str = "urn:xmpp:mam:2";
 
@@ -41,6 +43,10 @@ section! {
         pub retention_days: u32 = 0, in 0..=36_500;
         /// Messages in one page of an archive.
         pub page_messages_max: usize = 250, in 10..=1_000;
+        /// What is archived of an account that has not set preferences itself (XEP-0441): "always" everything, "roster" what it
+        /// and the contacts in its roster say to each other, "never" nothing. Messages to an account that is away wait for it
+        /// in any case.
+        pub default: Policy = Policy::Always;
     }
 }
 
@@ -66,7 +72,12 @@ impl Module for Mam {
     fn register(config: MamConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let archives = Arc::new(archive::Archives::new(house.db, house.seals, house.clock));
         let keeper = Arc::new(hooks::Keeper {
-            preferences: prefs::Preferences::new(archives.clone(), house.needed()?),
+            preferences: prefs::Preferences::new(
+                house.db.caches(),
+                archives.clone(),
+                house.needed()?,
+                config.default,
+            ),
             retractions: retract::Retractions {
                 archives: archives.clone(),
             },

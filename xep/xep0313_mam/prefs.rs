@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use kim_core::config::Choice;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::{Caches, Shared};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::router::{Destination, Router};
 use kim_core::wire::{El, Element, Writer};
-use quick_cache::sync::Cache;
 
 use super::NS;
 use super::archive::Archives;
@@ -21,16 +22,19 @@ const LISTED_MAX: usize = 500;
 const REMEMBERED_MAX: usize = 16_384;
 
 /// What happens to messages with somebody who is in neither list (§2.1.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Policy {
-    #[default]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// They are archived.
     Always,
+    /// They are not.
     Never,
     /// Only contacts that are listed in the roster.
     Roster,
 }
 
-impl Policy {
+impl Choice for Policy {
+    const ALL: &'static [Policy] = &[Policy::Always, Policy::Roster, Policy::Never];
+
     fn as_str(self) -> &'static str {
         match self {
             Policy::Always => "always",
@@ -38,16 +42,16 @@ impl Policy {
             Policy::Roster => "roster",
         }
     }
+}
 
+impl Policy {
     fn parse(text: &str) -> Option<Policy> {
-        [Policy::Always, Policy::Never, Policy::Roster]
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
+        Policy::ALL.iter().copied().find(|policy| policy.as_str() == text)
     }
 }
 
 /// An account's preferences.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Prefs {
     default: Policy,
     always: Vec<Jid>,
@@ -118,22 +122,35 @@ fn is_listed(list: &[Jid], target: &Jid) -> bool {
 pub struct Preferences {
     archives: Arc<Archives>,
     subscriptions: Arc<Subscriptions>,
-    remembered: Cache<BareJid, Arc<Prefs>>,
+    remembered: Shared<BareJid, Arc<Prefs>>,
+    /// Those of accounts that have said nothing.
+    unsaid: Arc<Prefs>,
 }
 
 impl Preferences {
-    /// In these archives, with rosters from there.
-    pub fn new(archives: Arc<Archives>, subscriptions: Arc<Subscriptions>) -> Preferences {
+    /// In these archives, with rosters from there; `default` is for accounts that have set none.
+    pub fn new(
+        caches: &Caches,
+        archives: Arc<Archives>,
+        subscriptions: Arc<Subscriptions>,
+        default: Policy,
+    ) -> Preferences {
+        let unsaid = Prefs {
+            default,
+            always: Vec::new(),
+            never: Vec::new(),
+        };
         Preferences {
+            unsaid: Arc::new(unsaid),
+            remembered: Shared::new(caches, "mam.preferences", REMEMBERED_MAX),
             archives,
             subscriptions,
-            remembered: Cache::new(REMEMBERED_MAX),
         }
     }
 
     /// Whether an account wants messages with somebody archived.
     pub async fn wants(&self, router: &Router, account: &BareJid, target: &Jid) -> Result<bool, Fault> {
-        let prefs = self.of(router, account).await?;
+        let prefs = self.of(account).await?;
         if is_listed(&prefs.never, target) {
             return Ok(false);
         }
@@ -152,22 +169,16 @@ impl Preferences {
 
     /// Forgets what is in memory of an account.
     pub fn forget(&self, account: &BareJid) {
-        self.remembered.remove(account);
+        self.remembered.invalidate(account);
     }
 
-    async fn of(&self, router: &Router, account: &BareJid) -> Result<Arc<Prefs>, Fault> {
-        // Another node may have changed them.
-        if !router.is_alone() {
-            return self.load(account).await;
-        }
-        self.remembered
-            .get_or_insert_async(account, self.load(account))
-            .await
+    async fn of(&self, account: &BareJid) -> Result<Arc<Prefs>, Fault> {
+        self.remembered.read(account, self.load(account)).await
     }
 
     async fn load(&self, account: &BareJid) -> Result<Arc<Prefs>, Fault> {
         let Some(sealed) = self.archives.store.prefs(account).await? else {
-            return Ok(Arc::default());
+            return Ok(self.unsaid.clone());
         };
         let key = self.archives.key(account).await?;
         let xml = key.open(&[b"archive prefs", account.as_str().as_bytes()], &sealed);
@@ -185,9 +196,10 @@ impl Preferences {
         let key = self.archives.key(account).await?;
         let aad: [&[u8]; 2] = [b"archive prefs", account.as_str().as_bytes()];
         let sealed = key.seal(&aad, prefs.write().as_bytes());
-        let stored = self.archives.store.set_prefs(account, sealed).await;
-        self.forget(account);
-        Ok(stored?)
+        let (archives, owner) = (self.archives.clone(), account.clone());
+        let work = async move { archives.store.set_prefs(&owner, sealed).await };
+        let stored = self.remembered.change(account, work).await;
+        Ok(stored.map_err(|error| Fault::Us(Box::new(error)))??)
     }
 }
 
@@ -203,7 +215,7 @@ impl HandleIq for PrefsIq {
         if iq.is_set() {
             preferences.set(iq.account, Prefs::parse(iq.payload)?).await?;
         }
-        let prefs = preferences.of(cx.router(), iq.account).await?;
+        let prefs = preferences.of(iq.account).await?;
         Ok(Reply::Payload(prefs.write()))
     }
 }

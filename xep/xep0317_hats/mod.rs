@@ -47,7 +47,8 @@ impl Module for Hats {
     }];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let racks = Arc::new(rack::Racks::new(store::Store::new(house.db), house.seals.clone()));
+        let store = store::Store::new(house.db);
+        let racks = Arc::new(rack::Racks::new(house.db.caches(), store, house.seals.clone()));
         let rooms: Arc<Rooms> = house.needed()?;
         let command = commands::Command {
             rooms: rooms.clone(),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::{Caches, Shared};
 use kim_core::seal::Seals;
 use kim_core::wire::{El, Element, Writer};
-use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
 use super::NS;
@@ -185,7 +185,7 @@ fn write(xml: &mut Writer, uri: &str, hat: &Hat) {
 pub struct Racks {
     store: Store,
     seals: Seals,
-    rooms: Arc<Cache<BareJid, Arc<Rack>>>,
+    rooms: Shared<BareJid, Arc<Rack>>,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -196,11 +196,11 @@ fn aad(room: &BareJid) -> [&[u8]; 2] {
 
 impl Racks {
     /// Nothing is in memory yet.
-    pub(super) fn new(store: Store, seals: Seals) -> Racks {
+    pub(super) fn new(caches: &Caches, store: Store, seals: Seals) -> Racks {
         Racks {
             store,
             seals,
-            rooms: Arc::new(Cache::new(ROOMS_MAX)),
+            rooms: Shared::new(caches, "hats.racks", ROOMS_MAX),
             changing: Mutex::new(()),
         }
     }
@@ -221,7 +221,7 @@ impl Racks {
             }
             Ok(Arc::new(xml.map(|xml| Rack::read(xml.el())).unwrap_or_default()))
         };
-        self.rooms.get_or_insert_async(room, read).await
+        self.rooms.read(room, read).await
     }
 
     /// Changes a room's hats; what is shown of them waits for the commit.
@@ -232,6 +232,7 @@ impl Racks {
         cx: &mut Cx,
     ) -> Result<T, Fault> {
         let _turn = self.changing.lock().await;
+        let mark = self.rooms.mark(room);
         let mut rack = Rack::clone(&*self.of(room).await?);
         let outcome = change(&mut rack)?;
         let key = self.seals.key(room.as_str()).await?;
@@ -243,10 +244,10 @@ impl Racks {
         // What follows is a room's own sending, which does not wait for this context.
         if let Err(error) = cx.committed().await {
             // It may be there all the same; what is in the database is right.
-            self.rooms.remove(room);
+            self.rooms.invalidate(room);
             return Err(error.into());
         }
-        self.rooms.insert(room.clone(), Arc::new(rack));
+        self.rooms.put(room, Arc::new(rack), mark);
         Ok(outcome)
     }
 
@@ -275,7 +276,7 @@ impl Racks {
         cx.store(&self.store.sink, gone);
         let (rooms, room) = (self.rooms.clone(), room.clone());
         once_settled(cx, move |_| {
-            rooms.remove(&room);
+            rooms.invalidate(&room);
         });
     }
 }

@@ -73,7 +73,7 @@ impl Module for Upload {
         version: "1.2.0",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
+    const USES: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0363_upload",
         name: "0001_upload",

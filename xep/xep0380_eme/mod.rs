@@ -77,7 +77,7 @@ impl Module for MessageEncryption {
         version: "0.4.0",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0004_forms"];
+    const USES: &'static [&'static str] = &["xep0004_forms"];
 
     fn register(config: EmeConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let tally = Arc::new(Tally::default());

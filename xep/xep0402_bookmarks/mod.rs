@@ -46,7 +46,8 @@ impl Module for Bookmarks {
         spec("XEP-0048", "Bookmarks", "1.2"),
         spec("XEP-0411", "Bookmarks Conversion", "1.1.0"),
     ];
-    const NEEDS: &'static [&'static str] = &["xep0049_private", "xep0060_pubsub", "xep0163_pep"];
+    const NEEDS: &'static [&'static str] = &["xep0060_pubsub", "xep0163_pep"];
+    const USES: &'static [&'static str] = &["xep0049_private"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let keeper = Arc::new(step::Keeper::new(house.needed()?));

@@ -2,15 +2,14 @@
 //! nobody is told of what has not changed.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
+use kim_core::keyed::Locks;
 use kim_core::wire::{El, Element};
-use tokio::sync::Mutex;
 
 use super::bookmark::{Bookmark, room_of, storage};
 use super::{CURRENT, NATIVE, STORAGE};
@@ -23,8 +22,7 @@ const LOCKS: usize = 64;
 pub struct Keeper {
     pub(super) pubsub: Arc<PubSub>,
     /// One change of an account at a time: each reads all of one node to write the other.
-    locks: Vec<Mutex<()>>,
-    hasher: RandomState,
+    locks: Locks,
 }
 
 impl Keeper {
@@ -32,13 +30,8 @@ impl Keeper {
     pub fn new(pubsub: Arc<PubSub>) -> Keeper {
         Keeper {
             pubsub,
-            locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            locks: Locks::new(LOCKS),
         }
-    }
-
-    fn lock(&self, account: &BareJid) -> Option<&Mutex<()>> {
-        self.locks.get(self.hasher.hash_one(account) as usize % LOCKS)
     }
 
     /// The `<storage/>` that is there.
@@ -51,11 +44,7 @@ impl Keeper {
 
     /// Native items have changed, or have been removed: the storage follows.
     async fn to_storage(&self, account: &BareJid, gone: Gone<'_>, cx: &mut Cx) -> Result<(), Fault> {
-        let lock = self.lock(account);
-        let _held = match lock {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        };
+        let _held = self.locks.hold(account).await;
         let items = self.pubsub.items(cx.router(), account, NATIVE, None).await?;
         let bookmarks: Vec<Bookmark> = items.iter().filter_map(of_item).collect();
         let before = self.storage(account, cx).await?;
@@ -77,11 +66,7 @@ impl Keeper {
 
     /// The storage has changed: native items are published where they differ, and removed where they are not in it.
     pub async fn to_native(&self, account: &BareJid, storage: El<'_>, cx: &mut Cx) -> Result<(), Fault> {
-        let lock = self.lock(account);
-        let _held = match lock {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        };
+        let _held = self.locks.hold(account).await;
         let wanted = Bookmark::of_storage(storage);
         let items = self.pubsub.items(cx.router(), account, NATIVE, None).await?;
         let there: HashMap<String, &Arc<Item>> = items.iter().map(|item| (room_of(&item.id), item)).collect();

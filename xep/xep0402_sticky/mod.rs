@@ -49,11 +49,12 @@ impl Module for StickyMembers {
         version: "0.2.0",
         coverage: Coverage::Partial("members of rooms; `<advanced/>` is left to clients"),
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0060_pubsub", "xep0402_bookmarks"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0060_pubsub"];
 
     fn register(config: StickyConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.needed::<Rooms>()?.add_field(STICKY);
-        let wishes = Arc::new(wish::Wishes::new(house.needed()?, config.wishes_remembered_max));
+        let (caches, remembered_max) = (house.db.caches(), config.wishes_remembered_max);
+        let wishes = Arc::new(wish::Wishes::new(caches, house.needed()?, remembered_max));
         house.on::<RoomMessage>(Stage::Notify, away::Listen(wishes.clone()));
         house.hear::<Published>(Stage::Notify, wish::Changed(wishes.clone()));
         house.hear::<Retracted>(Stage::Notify, wish::Changed(wishes.clone()));

@@ -1,17 +1,18 @@
 //! What a member wants to hear of a room while away, as their clients keep it (XEP-0402 §2, XEP-0492 §2).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Hear;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::{Caches, Shared};
 use kim_core::router::Router;
 use kim_core::wire::El;
-use quick_cache::sync::Cache;
 
 use crate::xep0045_muc::api::{RoomView, is_non_anonymous};
-use crate::xep0060_pubsub::api::{NodeDeleted, PubSub, Published, Retracted};
+use crate::xep0060_pubsub::api::{Item, NodeDeleted, PubSub, Published, Retracted};
 
 /// XEP-0402
 const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
@@ -85,40 +86,46 @@ impl Wish {
     }
 }
 
+/// What one member wants of each room that they have bookmarked.
+type OfMember = Arc<HashMap<BareJid, Wish>>;
+
+/// Rooms that a member has bookmarked, on average: a guess by which the cache is laid out.
+const ROOMS_EXPECTED: usize = 10;
+
 /// The wishes of all members, remembered.
 pub struct Wishes {
     pubsub: Arc<PubSub>,
-    remembered: Cache<(BareJid, BareJid), Wish>,
+    remembered: Shared<BareJid, OfMember>,
 }
 
 impl Wishes {
     /// Nothing is remembered yet.
-    pub fn new(pubsub: Arc<PubSub>, remembered_max: usize) -> Wishes {
+    pub fn new(caches: &Caches, pubsub: Arc<PubSub>, remembered_max: usize) -> Wishes {
+        let members = remembered_max / ROOMS_EXPECTED;
+        let weigh = |_: &BareJid, wishes: &OfMember| 1 + wishes.len() as u64;
         Wishes {
             pubsub,
-            remembered: Cache::new(remembered_max),
+            remembered: Shared::weighed(caches, "sticky.wishes", remembered_max as u64, members, weigh),
         }
     }
 
     /// What somebody wants to hear of a room.
     pub async fn of(&self, member: &BareJid, room: &BareJid, router: &Router) -> Result<Wish, Fault> {
-        let key = (member.clone(), room.clone());
-        let read = async {
-            let item = self.pubsub.item(router, member, BOOKMARKS, room.as_str()).await?;
-            let bookmark = item.as_ref().and_then(|item| item.payload.as_ref());
-            Ok::<_, Fault>(bookmark.map_or(Wish::Unsaid, |bookmark| Wish::of_bookmark(bookmark.el())))
+        let wishes = self.remembered.read(member, self.load(member, router)).await?;
+        Ok(wishes.get(room).copied().unwrap_or(Wish::Unsaid))
+    }
+
+    async fn load(&self, member: &BareJid, router: &Router) -> Result<OfMember, Fault> {
+        let items = self.pubsub.items(router, member, BOOKMARKS, None).await?;
+        let wish = |item: &Arc<Item>| {
+            let room = Jid::parse(&item.id).ok()?.bare();
+            Some((room, Wish::of_bookmark(item.payload.as_ref()?.el())))
         };
-        self.remembered.get_or_insert_async(&key, read).await
+        Ok(Arc::new(items.iter().filter_map(wish).collect()))
     }
 
-    fn forget(&self, member: &BareJid, room: &str) {
-        if let Ok(room) = Jid::parse(room) {
-            self.remembered.remove(&(member.clone(), room.bare()));
-        }
-    }
-
-    fn forget_all(&self, member: &BareJid) {
-        self.remembered.retain(|(owner, _), _| owner != member);
+    fn forget(&self, member: &BareJid) {
+        self.remembered.invalidate(member);
     }
 }
 
@@ -128,9 +135,7 @@ pub struct Changed(pub Arc<Wishes>);
 impl Hear<Published> for Changed {
     async fn hear(&self, event: &mut Published, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
-            for item in &event.items {
-                self.0.forget(&event.owner, &item.id);
-            }
+            self.0.forget(&event.owner);
         }
         Ok(())
     }
@@ -139,12 +144,7 @@ impl Hear<Published> for Changed {
 impl Hear<Retracted> for Changed {
     async fn hear(&self, event: &mut Retracted, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
-            for id in &event.ids {
-                self.0.forget(&event.owner, id);
-            }
-            if event.purged {
-                self.0.forget_all(&event.owner);
-            }
+            self.0.forget(&event.owner);
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ impl Hear<Retracted> for Changed {
 impl Hear<NodeDeleted> for Changed {
     async fn hear(&self, event: &mut NodeDeleted, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
-            self.0.forget_all(&event.owner);
+            self.0.forget(&event.owner);
         }
         Ok(())
     }

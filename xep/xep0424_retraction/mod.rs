@@ -27,24 +27,24 @@ impl Module for Retraction {
         version: "0.4.2",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0313_mam"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc"];
+    const USES: &'static [&'static str] = &["xep0313_mam"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        house.feature(&[At::Within(SERVICE)], RETRACT);
-        house.feature(&[At::Within(SERVICE)], TOMBSTONE);
-        house.on::<RoomMessage>(
-            Stage::Admit,
-            Retractions {
-                archives: house.needed()?,
-            },
-        );
+        let archives = house.wanted();
+        if archives.is_some() {
+            house.feature(&[At::Within(SERVICE)], RETRACT);
+            house.feature(&[At::Within(SERVICE)], TOMBSTONE);
+        }
+        house.on::<RoomMessage>(Stage::Admit, Retractions { archives });
         house.on::<RoomAsked>(Stage::Filter, OnlyWhereKept);
         Ok(())
     }
 }
 
 struct Retractions {
-    archives: Arc<MessageArchives>,
+    /// Without them the room's messages have no ids by which one could be retracted: clients settle it among themselves.
+    archives: Option<Arc<MessageArchives>>,
 }
 
 impl On<RoomMessage> for Retractions {
@@ -55,9 +55,12 @@ impl On<RoomMessage> for Retractions {
         let Some(id) = retract.and_then(|retract| retract.attr("id")) else {
             return Ok(Flow::Next);
         };
+        let Some(archives) = &self.archives else {
+            return Ok(Flow::Next);
+        };
         let room = &event.room.jid;
         // §5.1: it is the room's own id that counts. What it does not know may be another's business.
-        let Some(kept) = self.archives.find(room, &id).await? else {
+        let Some(kept) = archives.find(room, &id).await? else {
             return Ok(Flow::Next);
         };
         if author(&kept).as_deref() != Some(&*event.from.occupant_id) {
@@ -76,7 +79,7 @@ impl On<RoomMessage> for Retractions {
             xml.attr("id", id);
         }
         xml.end();
-        let burial = self.archives.burial(room, &kept, &xml.finish_string()).await?;
+        let burial = archives.burial(room, &kept, &xml.finish_string()).await?;
         burial.perform(cx);
         cx.learn(HistoryChanged);
         Ok(Flow::Next)

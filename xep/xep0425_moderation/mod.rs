@@ -45,20 +45,25 @@ impl Module for Moderation {
         version: "0.3.0",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0313_mam"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc"];
+    const USES: &'static [&'static str] = &["xep0313_mam"];
 
     fn register(config: ModerationConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        house.on::<RoomMessage>(Stage::Stamp, NoForgery);
+        // Without archives messages have no ids by which a moderator could name one.
+        let Some(archives) = house.wanted() else {
+            return Ok(());
+        };
         let within = [At::Within(SERVICE)];
         let moderate = Arc::new(handle::Moderate {
             rooms: house.needed()?,
-            archives: house.needed()?,
+            archives,
             reason_chars_max: config.reason_chars_max,
         });
         let (new, old) = (handle::New(moderate.clone()), handle::Old(moderate));
         house.iq(&within, IqType::Set, "moderate", NS, new);
         house.iq(&within, IqType::Set, "apply-to", FASTEN, old);
         house.feature(&within, OLD);
-        house.on::<RoomMessage>(Stage::Stamp, NoForgery);
         house.on::<RoomAsked>(Stage::Filter, OnlyWhereKept);
         Ok(())
     }

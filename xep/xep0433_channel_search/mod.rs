@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
-use dashmap::DashMap;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::BareJid;
+use kim_core::keyed::{Rate, Rates};
 use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::router::Destination;
 use kim_core::section;
 use kim_core::stanza::IqType;
 
-use crate::xep0045_muc::api::{Bucket, Rate, Rooms, SERVICE};
+use crate::xep0045_muc::api::{Rooms, SERVICE};
 
 mod query;
 mod search;
@@ -56,7 +56,7 @@ impl Module for ChannelSearch {
             config,
             is_limited: house.config.limits.enabled,
             guest_rate_percent: limits.guest_rate_percent,
-            searches: DashMap::new(),
+            searches: Rates::new(COUNTED_MAX),
         });
         // §4.2.1, §4.2.2: both are gets; clients that submit with a set are understood too.
         house.iq(
@@ -76,7 +76,7 @@ const SEARCHES: Rate = Rate {
     per_second: 1.0,
     burst: 20.0,
 };
-/// Searchers that are counted before idle ones are forgotten.
+/// Searchers that are counted.
 const COUNTED_MAX: usize = 10_000;
 
 struct Answer {
@@ -84,7 +84,7 @@ struct Answer {
     config: ChannelSearchConfig,
     is_limited: bool,
     guest_rate_percent: u32,
-    searches: DashMap<BareJid, Bucket>,
+    searches: Rates<BareJid>,
 }
 
 impl Answer {
@@ -94,20 +94,16 @@ impl Answer {
             return Ok(());
         }
         let now = cx.received;
-        if self.searches.len() >= COUNTED_MAX {
-            self.searches.retain(|_, bucket| !bucket.is_full(SEARCHES, now));
-        }
         let is_guest = cx.router().destination(who.domain()) == Destination::Guests;
         let rate = if is_guest {
             SEARCHES.percent(self.guest_rate_percent)
         } else {
             SEARCHES
         };
-        let mut bucket = self.searches.entry(who).or_default();
-        if bucket.take(rate, now) {
+        let Err(seconds) = self.searches.try_take(&who, rate, now) else {
             return Ok(());
-        }
-        let seconds = bucket.wait_seconds(rate).max(1).to_string();
+        };
+        let seconds = seconds.to_string();
         Err(StanzaError::new(Condition::ResourceConstraint)
             .kind(ErrorType::Wait)
             .text(format!("too many searches: wait {seconds} s"))

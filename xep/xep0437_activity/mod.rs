@@ -44,7 +44,8 @@ impl Module for RoomActivity {
         version: "0.2.0",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0313_mam"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc"];
+    const USES: &'static [&'static str] = &["xep0313_mam"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0437_activity",
         name: "0001_activity",
@@ -55,7 +56,7 @@ impl Module for RoomActivity {
     fn register(config: ActivityConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let watchers = Arc::new(watch::Watchers {
             rooms: house.needed()?,
-            archives: house.needed()?,
+            archives: house.wanted(),
             store: store::Store::new(house.db),
             rooms_max: config.rooms_max,
             waiting: dashmap::DashMap::new(),

@@ -25,8 +25,8 @@ use crate::xep0313_mam::api::MessageArchives;
 pub struct Watchers {
     /// The rooms.
     pub rooms: Arc<Rooms>,
-    /// Their archives.
-    pub archives: Arc<MessageArchives>,
+    /// Their archives. Without them nobody is told what was said before their client asked.
+    pub archives: Option<Arc<MessageArchives>>,
     /// When who was last where.
     pub(super) store: Store,
     /// `rooms_max`
@@ -93,11 +93,11 @@ impl Watchers {
             *affiliation >= Affiliation::Member && room.domain() == service
         };
         for (room, _) in rooms.into_iter().filter(belongs).take(self.rooms_max) {
-            let newest = self
-                .archives
-                .newest(&room)
-                .await?
-                .map_or(i64::MIN, |stamp| stamp.0);
+            let newest = match &self.archives {
+                Some(archives) => archives.newest(&room).await?,
+                None => None,
+            };
+            let newest = newest.map_or(i64::MIN, |stamp| stamp.0);
             let seen = left.get(room.as_str()).copied().unwrap_or(i64::MIN);
             if newest > seen && !there.contains(&room) {
                 active.push(room);

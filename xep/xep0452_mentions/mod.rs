@@ -34,12 +34,13 @@ impl Module for Mentions {
         version: "0.2.1",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0191_blocking", "xep0402_sticky"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0402_sticky"];
+    const USES: &'static [&'static str] = &["xep0191_blocking"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.feature(&[At::Service(SERVICE)], NS);
         let notify = Notify {
-            blocks: house.needed()?,
+            blocks: Blocks::of(house),
         };
         house.hear::<SaidWhileAway>(Stage::Notify, notify);
         Ok(())

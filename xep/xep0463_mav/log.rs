@@ -58,7 +58,8 @@ impl Log {
     }
 }
 
-/// The logs of all rooms. A room is held by whoever raises its events, so nobody else changes its log meanwhile.
+/// The logs of all rooms. A room is held by whoever raises its events, so nobody else changes its log meanwhile. They are
+/// ahead of the database until a turn is committed, so nobody outside may drop one: this is no [`kim_core::keyed::Shared`].
 pub struct Logs {
     store: Store,
     rooms: Arc<Cache<BareJid, Arc<Log>>>,

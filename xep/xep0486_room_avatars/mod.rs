@@ -10,11 +10,11 @@ use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::jid::BareJid;
+use kim_core::keyed::Shared;
 use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::seal::Seals;
 use kim_core::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
-use quick_cache::sync::Cache;
 
 use crate::xep0045_muc::api::{
     Affiliation, OccupantsChanged, RoomAsked, RoomDestroyed, Rooms, SERVICE, USER, once_settled,
@@ -40,7 +40,8 @@ impl Module for RoomAvatars {
         version: "0.1.0",
         coverage: Coverage::Complete,
     }];
-    const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0054_vcard"];
+    const NEEDS: &'static [&'static str] = &["xep0045_muc"];
+    const USES: &'static [&'static str] = &["xep0054_vcard"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0486_room_avatars",
         name: "0001_cards",
@@ -52,7 +53,7 @@ impl Module for RoomAvatars {
             rooms: house.needed()?,
             store: store::Store::new(house.db),
             seals: house.seals.clone(),
-            hashes: Arc::new(Cache::new(HASHES_MAX)),
+            hashes: Shared::new(house.db.caches(), "room_avatars.hashes", HASHES_MAX),
             limits: house.limits.clone(),
         });
         let within = [At::Within(SERVICE)];
@@ -71,14 +72,14 @@ struct Cards {
     rooms: Arc<Rooms>,
     store: store::Store,
     seals: Seals,
-    hashes: Arc<Cache<BareJid, Option<Arc<str>>>>,
+    hashes: Shared<BareJid, Option<Arc<str>>>,
     limits: LimitsInForce,
 }
 
 impl Cards {
     async fn hash(&self, room: &BareJid) -> Result<Option<Arc<str>>, Fault> {
         let read = async { Ok::<_, Fault>(self.store.hash(room).await?.map(Arc::from)) };
-        self.hashes.get_or_insert_async(room, read).await
+        self.hashes.read(room, read).await
     }
 }
 
@@ -164,11 +165,12 @@ impl HandleIq for Change {
         let rows = |cx: &mut Cx| {
             cx.store(&cards.store.sink, change);
             let (hashes, room, hash) = (cards.hashes.clone(), room.clone(), after.clone());
+            let mark = hashes.mark(&room);
             once_settled(cx, move |is_stored| {
                 if is_stored {
-                    hashes.insert(room, hash);
+                    hashes.put(&room, hash, mark);
                 } else {
-                    hashes.remove(&room);
+                    hashes.invalidate(&room);
                 }
             });
         };
@@ -219,7 +221,7 @@ impl Hear<RoomDestroyed> for Told {
         cx.store(&self.0.store.sink, gone);
         let (hashes, room) = (self.0.hashes.clone(), event.room.clone());
         once_settled(cx, move |_| {
-            hashes.remove(&room);
+            hashes.invalidate(&room);
         });
         Ok(())
     }

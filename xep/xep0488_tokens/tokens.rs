@@ -69,7 +69,8 @@ impl OfRoom {
     }
 }
 
-/// All rooms'.
+/// All rooms'. Uses are counted ahead of their commit, so nobody outside may drop a room's tokens: this is no
+/// [`kim_core::keyed::Shared`].
 pub struct Tokens {
     store: Store,
     seals: Seals,

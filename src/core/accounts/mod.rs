@@ -12,6 +12,7 @@ pub use tokens::{Bearer, Scope, Scopes, TOKENS_PER_ACCOUNT_MAX, Token, TokenRow}
 
 use crate::db::{BoxFuture, Db, DbError, Tx};
 use crate::jid::BareJid;
+use crate::keyed::Shared;
 use scram::{Hash, ITERATIONS_DEFAULT, Password, ScramKeys};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +22,8 @@ use zeroize::Zeroizing;
 const FAKE_SECRET: &str = "scram_fake_salt";
 /// The hash functions for which keys are made of a password.
 const HASHES: [Hash; 2] = [Hash::Sha256, Hash::Sha1];
+/// Names of which is remembered whether somebody has them, some 150 bytes each.
+const NAMES_MAX: usize = 65_536;
 /// The most rows that [`Accounts::list`] gives at once.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 
@@ -109,6 +112,8 @@ struct Inner {
     fake_secret: Zeroizing<Vec<u8>>,
     hashing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// Whether there is an account of this name: asked for every stanza to somebody who is away.
+    existing: Shared<BareJid, bool>,
 }
 
 /// The accounts of this server. Cheap to clone.
@@ -124,6 +129,7 @@ impl Accounts {
         let fake_secret = db.secret(FAKE_SECRET).await?;
         let hashing_max = options.hashing_max.max(1);
         let inner = Inner {
+            existing: Shared::new(db.caches(), "accounts.existing", NAMES_MAX),
             db,
             iterations: options.iterations,
             fake_secret,
@@ -155,12 +161,12 @@ impl Accounts {
     ) -> Result<(), AccountError> {
         may_be_account(account)?;
         // Hashing is dear; who asks for a taken name should not make us do it.
-        if self.exists(account).await? {
+        if self.find(account).await?.is_some() {
             return Err(AccountError::Exists);
         }
         let keys = self.derive(password).await?;
         let now = crate::db::now_us();
-        store::create(&self.inner.db, account, keys, now, tombstone, proviso).await
+        self.add(account, keys, now, tombstone, proviso).await
     }
 
     /// Registers an account with keys that another server made of its password.
@@ -172,12 +178,27 @@ impl Accounts {
         tombstone: Tombstone,
     ) -> Result<(), AccountError> {
         may_be_account(account)?;
-        store::create(&self.inner.db, account, keys, created_at, tombstone, None).await
+        self.add(account, keys, created_at, tombstone, None).await
     }
 
-    /// Whether somebody has this name.
+    async fn add(
+        &self,
+        account: &BareJid,
+        keys: Vec<ScramKeys>,
+        created_at: i64,
+        tombstone: Tombstone,
+        proviso: Option<Proviso>,
+    ) -> Result<(), AccountError> {
+        let (db, name) = (self.inner.db.clone(), account.clone());
+        let work = async move { store::create(&db, &name, keys, created_at, tombstone, proviso).await };
+        let done = self.inner.existing.change(account, work).await;
+        done.map_err(|_| DbError::Panicked)?
+    }
+
+    /// Whether somebody has this name. Asked again, it comes from memory.
     pub async fn exists(&self, account: &BareJid) -> Result<bool, AccountError> {
-        Ok(self.find(account).await?.is_some())
+        let read = async { Ok(self.find(account).await?.is_some()) };
+        self.inner.existing.read(account, read).await
     }
 
     /// The account of this name, if there is one.
@@ -229,7 +250,7 @@ impl Accounts {
     /// Replaces the password. The account's tokens are void from then on, and no session begins any more by what was proved
     /// before. [`crate::router::Router::change_password`] also ends the sessions that there are.
     pub async fn set_password(&self, account: &BareJid, password: &Password) -> Result<(), AccountError> {
-        if !self.exists(account).await? {
+        if self.find(account).await?.is_none() {
             return Err(AccountError::NotFound);
         }
         let keys = self.derive(password).await?;
@@ -249,7 +270,10 @@ impl Accounts {
     /// Removes an account with everything that the erasers know of, in one transaction, and leaves a tombstone.
     /// Its sessions must have been ended before, or they could store something afterwards.
     pub async fn delete(&self, account: &BareJid, erasers: &[Eraser]) -> Result<(), AccountError> {
-        store::delete(&self.inner.db, account, erasers.to_vec(), crate::db::now_us()).await
+        let (db, name, erasers) = (self.inner.db.clone(), account.clone(), erasers.to_vec());
+        let work = async move { store::delete(&db, &name, erasers, crate::db::now_us()).await };
+        let done = self.inner.existing.change(account, work).await;
+        done.map_err(|_| DbError::Panicked)?
     }
 
     /// When an account of this name was removed, in microseconds since 1970.

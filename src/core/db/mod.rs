@@ -34,11 +34,12 @@ pub use ticket::{Promise, Ticket};
 pub use tx::{STATEMENT_ROWS_MAX, Tx};
 pub use unit::Unit;
 
+use crate::keyed::Caches;
 use commit::{Committer, Counters};
 use connect::{Pool, Target};
 use queue::{Queue, QueueLimits};
 use scrub::Scrubber;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -89,6 +90,8 @@ pub struct DbStats {
     pub committed_rows: u64,
     /// Rows and jobs that were refused or failed since the start.
     pub failed_rows: u64,
+    /// Queries that only read, since the start.
+    pub reads: u64,
     /// False while the database is away and could not be reached again.
     pub reachable: bool,
 }
@@ -107,6 +110,8 @@ struct Inner {
     committer: Mutex<Option<JoinHandle<()>>>,
     scrubber: Arc<Scrubber>,
     read_connections_max: u32,
+    reads: AtomicU64,
+    caches: Caches,
 }
 
 impl Drop for Inner {
@@ -162,8 +167,15 @@ impl Db {
                 committer,
                 scrubber,
                 read_connections_max,
+                reads: AtomicU64::new(0),
+                caches: Caches::default(),
             }),
         })
+    }
+
+    /// The copies in memory of what it holds.
+    pub fn caches(&self) -> &Caches {
+        &self.inner.caches
     }
 
     /// True when this is PostgreSQL, for the few things that differ (messages, tests); SQL texts do not.
@@ -264,6 +276,7 @@ impl Db {
             commit_us: counters.commit_us.load(Ordering::Relaxed),
             committed_rows: counters.rows.load(Ordering::Relaxed),
             failed_rows: counters.failed_rows.load(Ordering::Relaxed),
+            reads: self.inner.reads.load(Ordering::Relaxed),
             reachable: !counters.down.load(Ordering::Relaxed),
         }
     }

@@ -5,6 +5,7 @@ use super::error::{DbError, Remedy};
 use super::query::{Query, Row, RowOf, lite_arguments, pg_arguments};
 use super::{Db, Target};
 use sqlx::AssertSqlSafe;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The longest a query may take before its connection is given up, in seconds.
@@ -48,6 +49,7 @@ macro_rules! pooled {
 impl Db {
     /// Runs a query on a reading connection and returns all its rows. What was committed before the call is seen.
     pub async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, DbError> {
+        self.inner.reads.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let sql = query.sql();
         // The pool does not test connections before use (it would double the cost of a query), so after a restart

@@ -335,11 +335,6 @@ impl Router {
             .and_then(|chain| chain.downcast_ref())
     }
 
-    /// Whether this node is the only one, so that what it keeps in memory is not changed elsewhere.
-    pub fn is_alone(&self) -> bool {
-        self.cluster.is_alone()
-    }
-
     /// Tells the cluster that a session's presence or facts have changed.
     pub fn announce(&self, session: &Arc<Session>) {
         self.cluster.announce(session);

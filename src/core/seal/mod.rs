@@ -15,7 +15,6 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
 pub use cipher::{KEY_BYTES, Key, OVERHEAD_BYTES, Unreadable};
@@ -23,6 +22,7 @@ pub use rotate::Rotation;
 pub use store::erase;
 
 use crate::db::{Db, DbError};
+use crate::keyed::Shared;
 use keyfile::{Kek, KeyFile};
 use store::Wrapped;
 
@@ -109,7 +109,7 @@ struct Inner {
     db: Db,
     file: KeyFile,
     ring: RwLock<Arc<Ring>>,
-    keys: Cache<String, Arc<Key>>,
+    keys: Shared<String, Arc<Key>>,
     /// One rotation at a time.
     rotating: tokio::sync::Mutex<()>,
 }
@@ -190,10 +190,10 @@ impl Seals {
     fn with(db: Db, file: KeyFile, ring: Ring) -> Seals {
         Seals {
             inner: Arc::new(Inner {
+                keys: Shared::new(db.caches(), "seal.keys", KEYS_CACHED_MAX),
                 db,
                 file,
                 ring: RwLock::new(Arc::new(ring)),
-                keys: Cache::new(KEYS_CACHED_MAX),
                 rotating: tokio::sync::Mutex::default(),
             }),
         }
@@ -240,7 +240,7 @@ impl Seals {
 
     /// The data key of an account or room, made if there is none yet; the new one is committed before it is given.
     pub async fn key(&self, owner: &str) -> Result<Arc<Key>, SealError> {
-        let made = self.inner.keys.get_or_insert_async(owner, async {
+        let made = self.inner.keys.read(owner, async {
             if let Some(found) = store::find(&self.inner.db, owner).await? {
                 return self.unwrap(found).await;
             }
@@ -273,7 +273,7 @@ impl Seals {
 
     /// Forgets an owner's data key, which was destroyed in the database.
     pub fn forget(&self, owner: &str) {
-        self.inner.keys.remove(owner);
+        self.inner.keys.invalidate(owner);
     }
 
     async fn make(&self, owner: &str) -> Result<Arc<Key>, SealError> {

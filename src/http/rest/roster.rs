@@ -83,7 +83,7 @@ pub(super) async fn list(
         .collect();
     let mut requests = Vec::new();
     if let Some(subscriptions) = web.router().fact::<Subscriptions>() {
-        let roster = subscriptions.roster(web.router(), &caller.account).await?;
+        let roster = subscriptions.roster(&caller.account).await?;
         let waiting = roster
             .all()
             .iter()

@@ -52,16 +52,6 @@ impl RosterStore {
         Ok(Roster::new(version, floor, revision, items))
     }
 
-    /// The revision of a roster, to see whether a copy is still good.
-    pub async fn revision(&self, account: &BareJid) -> Result<i64, DbError> {
-        let query =
-            Query::new("SELECT revision FROM im_roster_versions WHERE account = $1").bind(account.as_str());
-        self.db
-            .fetch_optional(query)
-            .await?
-            .map_or(Ok(0), |row| row.i64(0))
-    }
-
     /// One contact.
     pub async fn item(&self, account: &BareJid, contact: &BareJid) -> Result<Option<Item>, DbError> {
         self.db

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kim_core::jid::BareJid;
+use kim_core::keyed::Caches;
 
 use crate::rfc6121_im::cache::Cache;
 use crate::rfc6121_im::change::{Edit, apply};
@@ -51,11 +52,19 @@ fn names(cache: &Cache, account: &BareJid) -> Option<Vec<String>> {
     Some(roster.listed().map(|item| item.contact.to_string()).collect())
 }
 
-#[test]
-fn a_copy_follows_changes_that_come_in_turn_and_goes_otherwise() {
-    let cache = Cache::new(10_000_000);
+fn cache(bytes_max: usize) -> Cache {
+    Cache::new(&Caches::default(), bytes_max)
+}
+
+async fn read(cache: &Cache, account: &BareJid, roster: Arc<Roster>) {
+    cache.read(account, async { Ok::<_, ()>(roster) }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_follows_changes_that_come_in_turn_and_goes_otherwise() {
+    let cache = cache(10_000_000);
     let (account, contact) = (jid("a@x"), jid("c@x"));
-    cache.keep(&account, &roster(1, &["b@x", "d@x"]), cache.generation(&account));
+    read(&cache, &account, roster(1, &["b@x", "d@x"])).await;
     cache.changed(&account, &contact, &added(&contact, 2));
     assert_eq!(names(&cache, &account).unwrap(), ["b@x", "c@x", "d@x"]);
     // Told again, or late: it knows better.
@@ -66,29 +75,32 @@ fn a_copy_follows_changes_that_come_in_turn_and_goes_otherwise() {
     assert_eq!(names(&cache, &account), None);
 }
 
-#[test]
-fn what_was_read_before_a_change_is_not_kept_after_it() {
-    let cache = Cache::new(10_000_000);
+#[tokio::test]
+async fn what_was_read_before_a_change_is_not_kept_after_it() {
+    let cache = cache(10_000_000);
     let (account, contact) = (jid("a@x"), jid("c@x"));
-    let began = cache.generation(&account);
-    cache.changed(&account, &contact, &added(&contact, 2));
-    cache.keep(&account, &roster(1, &[]), began);
+    let before = async {
+        cache.changed(&account, &contact, &added(&contact, 2));
+        Ok::<_, ()>(roster(1, &[]))
+    };
+    cache.read(&account, before).await.unwrap();
     assert_eq!(names(&cache, &account), None);
-    let began = cache.generation(&account);
-    cache.forget(&account);
-    cache.keep(&account, &roster(2, &["c@x"]), began);
+    let before = async {
+        cache.forget(&account);
+        Ok::<_, ()>(roster(2, &["c@x"]))
+    };
+    cache.read(&account, before).await.unwrap();
     assert_eq!(names(&cache, &account), None);
-    cache.keep(&account, &roster(2, &["c@x"]), cache.generation(&account));
+    read(&cache, &account, roster(2, &["c@x"])).await;
     assert_eq!(names(&cache, &account).unwrap(), ["c@x"]);
 }
 
-#[test]
-fn memory_is_bounded() {
-    let cache = Cache::new(320_000);
+#[tokio::test]
+async fn memory_is_bounded() {
+    let cache = cache(320_000);
     let accounts: Vec<BareJid> = (0..2_000).map(|n| jid(&format!("a{n}@x"))).collect();
     for account in &accounts {
-        cache.keep(account, &roster(1, &["b@x", "c@x"]), cache.generation(account));
-        assert!(cache.get(account).is_some(), "what was just read is there");
+        read(&cache, account, roster(1, &["b@x", "c@x"])).await;
     }
     let kept: usize = accounts
         .iter()

@@ -9,6 +9,7 @@ use crate::xep0359_ids::StanzaIds;
 
 mod cache;
 mod delivery;
+mod existence;
 mod hostile;
 mod nobody;
 mod offline;

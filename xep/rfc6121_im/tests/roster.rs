@@ -395,7 +395,7 @@ async fn other_rooms_may_ask() {
     );
     assert!(!api.is_in_group(router, &a, &b, &["Work"]).await.unwrap());
     assert!(!api.is_in_group(router, &b, &a, &["Friends"]).await.unwrap());
-    assert_eq!(api.roster(router, &a).await.unwrap().subscribers().count(), 1);
+    assert_eq!(api.roster(&a).await.unwrap().subscribers().count(), 1);
     // The same from the database, when nobody is there.
     drop((alice, bob));
     let later = House::on(house.db.clone(), MODULES, "").await;

@@ -110,6 +110,87 @@ async fn roster_means_those_in_the_roster() {
     );
 }
 
+/// What the operator sets for accounts that have set nothing.
+async fn house_with_default(policy: &str) -> House {
+    House::configured(MODULES, &format!("[xep0313_mam]\ndefault = \"{policy}\"\n")).await
+}
+
+#[tokio::test]
+async fn an_account_that_has_set_nothing_goes_by_the_operators_default() {
+    // XEP-0441 §2.1.1
+    for (policy, with_contact, with_stranger) in [("always", 1, 1), ("roster", 1, 0), ("never", 0, 0)] {
+        let house = house_with_default(policy).await;
+        let mut alice = house.online("alice@localhost/phone").await;
+        house.account("bob@localhost").await;
+        house.account("carol@localhost").await;
+        alice
+            .ask(
+                "<iq type='get' id='p'><prefs xmlns='urn:xmpp:mam:2'/></iq>",
+                &format!(
+                    "<iq type='result' id='p'><prefs xmlns='urn:xmpp:mam:2' default='{policy}'><always/><never/></prefs></iq>"
+                ),
+            )
+            .await;
+        alice
+            .send("<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='bob@localhost'/></query></iq>")
+            .await;
+        say(&mut alice, "bob@localhost", "to a contact").await;
+        say(&mut alice, "carol@localhost", "to a stranger").await;
+        assert_eq!(
+            archived_with(&mut alice, "bob@localhost").await,
+            with_contact,
+            "{policy}"
+        );
+        assert_eq!(
+            archived_with(&mut alice, "carol@localhost").await,
+            with_stranger,
+            "{policy}"
+        );
+
+        // What the account says itself counts more.
+        set_prefs(&mut alice, "<prefs xmlns='urn:xmpp:mam:2' default='always'/>").await;
+        say(&mut alice, "carol@localhost", "again").await;
+        assert_eq!(
+            archived_with(&mut alice, "carol@localhost").await,
+            with_stranger + 1,
+            "{policy}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_an_archive_messages_wait_for_who_is_away() {
+    // XEP-0160
+    for policy in ["always", "roster", "never"] {
+        let house = house_with_default(policy).await;
+        let mut alice = house.online("alice@localhost/phone").await;
+        house.account("bob@localhost").await;
+        for number in 0..3 {
+            say(&mut alice, "bob@localhost", &format!("number {number}")).await;
+        }
+        alice.expect_nothing();
+        let mut bob = house.connect("bob@localhost/laptop").await;
+        bob.send("<presence/>").await;
+        let came: Vec<String> = std::iter::from_fn(|| bob.next())
+            .filter(|stanza| stanza.starts_with("<message"))
+            .collect();
+        assert_eq!(came.len(), 3, "{policy}: {came:#?}");
+        for (number, stanza) in came.iter().enumerate() {
+            assert!(
+                stanza.contains(&format!("number {number}")),
+                "{policy}: {came:#?}"
+            );
+        }
+        // Once.
+        bob.send("<presence type='unavailable'/>").await;
+        bob.send("<presence/>").await;
+        assert!(
+            std::iter::from_fn(|| bob.next()).all(|stanza| !stanza.starts_with("<message")),
+            "{policy}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn preferences_last_and_are_not_readable_in_the_database() {
     let db = kim_core::testing::TestDb::sqlite().await;
