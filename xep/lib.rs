@@ -1,5 +1,5 @@
-//! The rooms: one folder for each specification, and the list of them. Adding one takes its folder, a `pub mod` line
-//! and a line in [`MODULES`].
+//! The modules: one folder for each specification, and the list of them. Adding one takes its folder, a `pub mod` line
+//! and a line in [`MODULES`]; CONTRIBUTING.md has the steps.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,6 +1,6 @@
-//! How rooms take part: typed events, heard in named stages.
+//! How modules take part: typed events, heard in named stages.
 //!
-//! A room implements [`On`] for an event and registers it at a [`Stage`]. The chain of an event runs its hooks
+//! A module implements [`On`] for an event and registers it at a [`Stage`]. The chain of an event runs its hooks
 //! stage by stage, and within a stage in the order of the `MODULES` list. A hook that answers [`Flow::Done`] has
 //! dealt with the event: nobody after it is asked. A hook that fails stops the chain too.
 
@@ -30,7 +30,7 @@ pub enum Stage {
     Notify,
 }
 
-/// Something that happens and that rooms may take part in. The type is the contract: its fields are what hooks
+/// Something that happens and that modules may take part in. The type is the contract: its fields are what hooks
 /// may read and change.
 pub trait Event: Send + 'static {
     /// The name in logs and in `kim modules`.

@@ -174,12 +174,12 @@ impl Session {
         self.tally().is_some_and(|tally| tally.parked_at().is_some())
     }
 
-    /// A room's fact about this session, made on first use.
+    /// A module's fact about this session, made on first use.
     pub fn fact<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
         self.facts.of()
     }
 
-    /// A room's fact about this session, if the room ever left one.
+    /// A module's fact about this session, if the module ever left one.
     pub fn known_fact<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.facts.known()
     }
