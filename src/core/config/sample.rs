@@ -27,6 +27,7 @@ pub fn sample(modules: &[Schema]) -> String {
         text.push('\n');
         match (schema.docs, schema.title) {
             ([], Some((title, id))) => comment(&mut text, &format!("{title} ({id}).")),
+            ([], None) => {}
             (docs, _) => comment(&mut text, &joined(docs)),
         }
         let _ = match schema.is_repeated {
