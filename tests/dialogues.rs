@@ -1,4 +1,4 @@
-//! Plays every room's dialogues end to end: the built server as a process, TLS with its certificate verified, SQLite and,
+//! Plays every module's dialogues end to end: the built server as a process, TLS with its certificate verified, SQLite and,
 //! where `KIM_TEST_POSTGRES` names a server, PostgreSQL. Each dialogue has a server and a database of its own, so
 //! none sees what another left behind.
 

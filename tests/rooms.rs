@@ -1,4 +1,4 @@
-//! Rooms survive (XEP-0045 §10; security.md R5): the server is killed while people talk in a room and its owner changes who
+//! Rooms survive (XEP-0045 §10): the server is killed while people talk in a room and its owner changes who
 //! is what. Afterwards everything that somebody saw reflected is there, once and in one order for all; everything that was
 //! confirmed to the owner holds; and whoever was in the room is in it. A stop with SIGTERM is no worse than a crash. And several
 //! people find one new room at the same moment.

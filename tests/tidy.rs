@@ -149,10 +149,10 @@ fn every_crate_forbids_unsafe_code() {
 }
 
 #[test]
-fn every_room_is_listed_and_has_a_door_and_tests() {
+fn every_module_is_listed_and_has_a_door_and_tests() {
     let list = fs::read_to_string(root().join("xep/lib.rs")).unwrap();
     let listed: BTreeSet<&str> = MODULES.iter().map(|entry| entry.name).collect();
-    let mut rooms = BTreeSet::new();
+    let mut folders = BTreeSet::new();
     for entry in fs::read_dir(root().join("xep"))
         .unwrap()
         .flatten()
@@ -162,29 +162,29 @@ fn every_room_is_listed_and_has_a_door_and_tests() {
         if !(name.starts_with("xep0") || name.starts_with("rfc")) {
             continue;
         }
-        let room = entry.path();
-        assert!(room.join("mod.rs").is_file(), "{name} has no mod.rs");
+        let folder = entry.path();
+        assert!(folder.join("mod.rs").is_file(), "{name} has no mod.rs");
         assert!(
             list.contains(&format!("pub mod {name};")),
             "{name} is not in xep/lib.rs"
         );
         assert!(listed.contains(name.as_str()), "{name} is not in MODULES");
-        let has_tests = room.join("tests.rs").is_file() || room.join("tests").is_dir();
+        let has_tests = folder.join("tests.rs").is_file() || folder.join("tests").is_dir();
         assert!(
-            has_tests || room.join("dialogues").is_dir(),
+            has_tests || folder.join("dialogues").is_dir(),
             "{name} has neither tests nor dialogues"
         );
-        rooms.insert(name);
+        folders.insert(name);
     }
     assert_eq!(
-        rooms.len(),
+        folders.len(),
         MODULES.len(),
-        "MODULES names a room that has no folder"
+        "MODULES names a module that has no folder"
     );
 }
 
 #[test]
-fn a_room_uses_another_only_through_its_api_and_says_so() {
+fn a_module_uses_another_only_through_its_api_and_says_so() {
     let mut broken = Vec::new();
     for entry in MODULES {
         for path in files(&format!("xep/{}", entry.name), ".rs") {
@@ -251,7 +251,7 @@ fn sql_stands_only_in_stores() {
 }
 
 #[test]
-fn the_core_names_no_room_and_rooms_no_socket() {
+fn the_core_names_no_module_and_modules_no_socket() {
     let mut broken = Vec::new();
     for path in files("src/core", ".rs").into_iter().filter(|path| !is_test(path)) {
         let text = fs::read_to_string(&path).unwrap();
@@ -311,7 +311,7 @@ fn no_path_of_a_machine_stands_anywhere() {
     none(broken);
 }
 
-/// The README's table of specifications, as it has to be.
+/// The table of specifications on `docs/specifications.md`, as it has to be.
 fn specifications() -> String {
     let mut rows: Vec<String> = Vec::new();
     for entry in MODULES {
@@ -335,14 +335,14 @@ fn specifications() -> String {
     rows.join("\n")
 }
 
-/// `KIM_WRITE_SAMPLE=1 cargo test --test tidy readme` writes the table anew.
+/// `KIM_WRITE_SAMPLE=1 cargo test --test tidy documents` writes the table anew.
 #[test]
-fn the_readme_lists_the_specifications_that_the_code_implements() {
-    let path = root().join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let begin = "| specification | title | version | coverage | room |\n|---|---|---|---|---|\n";
-    let (before, rest) = readme.split_once(begin).expect("the head of the table");
-    let (table, after) = rest.split_once("\n\n").expect("text after the table");
+fn the_documents_list_the_specifications_that_the_code_implements() {
+    let path = root().join("docs/specifications.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let begin = "| specification | title | version | coverage | module |\n|---|---|---|---|---|\n";
+    let (before, rest) = page.split_once(begin).expect("the head of the table");
+    let (table, after) = rest.split_once("\n\n").unwrap_or((rest, ""));
     let wanted = specifications();
     if std::env::var_os("KIM_WRITE_SAMPLE").is_some() {
         fs::write(&path, format!("{before}{begin}{wanted}\n\n{after}")).unwrap();
@@ -351,6 +351,152 @@ fn the_readme_lists_the_specifications_that_the_code_implements() {
     assert_eq!(
         table.trim_end(),
         wanted,
-        "README.md has drifted; KIM_WRITE_SAMPLE=1 cargo test --test tidy readme"
+        "docs/specifications.md is out of date; KIM_WRITE_SAMPLE=1 cargo test --test tidy documents"
     );
+}
+
+/// The text files that people read or edit, with their contents.
+fn texts() -> Vec<(PathBuf, String)> {
+    [".rs", ".toml", ".md", ".py", ".mjs", ".sql", ".sh"]
+        .iter()
+        .flat_map(|ending| files("", ending))
+        .filter(|path| !path.ends_with("tests/tidy.rs"))
+        .filter_map(|path| {
+            let text = fs::read_to_string(&path).ok()?;
+            Some((path, text))
+        })
+        .collect()
+}
+
+/// The number at the beginning of a text.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    text[..digits].parse().ok()
+}
+
+/// The rows of the table of threats that a line names: "row 8", "rows 5 and 7", "Rows 1–7".
+fn named_rows(line: &str) -> Vec<u32> {
+    let mut named = Vec::new();
+    for word in ["row ", "rows ", "Row ", "Rows "] {
+        for (at, _) in line.match_indices(word) {
+            let is_whole = line[..at]
+                .chars()
+                .next_back()
+                .is_none_or(|c| !c.is_alphanumeric());
+            let mut rest = &line[at + word.len()..];
+            while let Some(row) = number(rest).filter(|_| is_whole) {
+                named.push(row);
+                rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+                let joined = [" and ", ", ", "–"]
+                    .iter()
+                    .find_map(|joint| rest.strip_prefix(joint));
+                rest = joined.unwrap_or("");
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn rows_are_read_from_a_line() {
+    assert_eq!(named_rows("(row 8) 1 to 600."), [8]);
+    assert_eq!(named_rows("Rows 1–7 and row 35, §3"), [35, 1, 7]);
+    assert_eq!(named_rows("(rows 5 and 7) 10000"), [5, 7]);
+    assert_eq!(named_rows("arrow 8, 128 rows at a time"), [0; 0]);
+}
+
+/// Sources and settings name threats by the row that describes them.
+#[test]
+fn every_threat_that_is_named_has_its_row() {
+    let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let (_, table) = page.split_once("\n## Threats").expect("the table of threats");
+    let rows: BTreeSet<u32> = table
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with("## "))
+        .filter_map(|line| number(line.strip_prefix("| ")?))
+        .collect();
+    let (mut broken, mut named) = (Vec::new(), 0);
+    for (path, text) in texts() {
+        for (at, line) in text.lines().enumerate() {
+            for row in named_rows(line) {
+                named += 1;
+                if !rows.contains(&row) {
+                    broken.push(format!("{}:{}: there is no row {row}", shown(&path), at + 1));
+                }
+            }
+        }
+    }
+    assert!(named > 30, "{named} references were found");
+    none(broken);
+}
+
+/// "decision 12" and links to pages and files lead somewhere.
+#[test]
+fn every_decision_and_page_that_is_named_is_there() {
+    let mut decisions = BTreeSet::new();
+    for path in files("docs/decisions", ".md") {
+        decisions.extend(path.file_name().and_then(|name| number(&name.to_string_lossy())));
+    }
+    let last = decisions.last().copied().unwrap_or(0);
+    let mut broken: Vec<String> = (1..=last)
+        .filter(|decision| !decisions.contains(decision))
+        .map(|decision| format!("docs/decisions: there is no decision {decision}"))
+        .collect();
+    for (path, text) in texts() {
+        for (at, line) in text.lines().enumerate() {
+            let place = format!("{}:{}", shown(&path), at + 1);
+            for word in ["decision ", "Decision ", "docs/decisions/"] {
+                for decision in line.split(word).skip(1).filter_map(number) {
+                    if !decisions.contains(&decision) {
+                        broken.push(format!("{place}: there is no decision {decision}"));
+                    }
+                }
+            }
+            if path.extension().is_some_and(|ending| ending == "md") {
+                let folder = path.parent().unwrap_or(root());
+                for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                    let file = link.split('#').next().unwrap_or("");
+                    if !file.is_empty() && !file.contains("://") && !folder.join(file).exists() {
+                        broken.push(format!("{place}: {link} leads nowhere"));
+                    }
+                }
+            }
+            for page in line
+                .split("docs/")
+                .skip(1)
+                .filter_map(|rest| rest.split(".md").next())
+            {
+                let is_name = page
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-/".contains(c));
+                let names_page = line.contains(&format!("docs/{page}.md"));
+                if is_name && names_page && !root().join(format!("docs/{page}.md")).exists() {
+                    broken.push(format!("{place}: docs/{page}.md is not there"));
+                }
+            }
+        }
+    }
+    none(broken);
+}
+
+#[test]
+fn the_readme_lists_every_exit_code() {
+    let failures = fs::read_to_string(root().join("src/cli/failure.rs")).unwrap();
+    let mut codes: BTreeSet<u32> = failures
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Failure::"))
+        .filter_map(|line| number(line.split("=> ").nth(1)?))
+        .collect();
+    assert!(codes.len() > 5, "{codes:?}");
+    // Success, and what clap answers to a command line that it does not understand.
+    codes.extend([0, 2]);
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, table) = readme.split_once("| exit code | meaning |\n").expect("the table");
+    let listed: BTreeSet<u32> = table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| number(line.strip_prefix("| ")?))
+        .collect();
+    assert_eq!(listed, codes);
 }

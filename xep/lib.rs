@@ -1,5 +1,5 @@
-//! The rooms: one folder for each specification, and the list of them. Adding one takes its folder, a `pub mod` line
-//! and a line in [`MODULES`].
+//! The modules: one folder for each specification, and the list of them. Adding one takes its folder, a `pub mod` line
+//! and a line in [`MODULES`]; CONTRIBUTING.md has the steps.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -50,6 +50,7 @@ pub mod xep0488_tokens;
 pub mod xep0490_mds;
 pub mod xep0500_slow_mode;
 pub mod xep0502_muc_activity;
+pub mod xep0506_noreply;
 
 /// Every module, in the order in which hooks of one stage run. A module stands behind those it needs.
 pub const MODULES: &[Entry] = &[
@@ -98,6 +99,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),
+    Entry::of::<xep0506_noreply::NoReply>(),
 ];
 
 #[cfg(test)]

@@ -156,7 +156,9 @@ impl Authenticated {
             // RFC 6120 §7.6.2.1
             Err(NotStarted::TooManyResources) => {
                 let error = StanzaError::new(Condition::ResourceConstraint);
-                return Ok(Err(error.text("too many sessions of this account")));
+                return Ok(Err(
+                    error.text("this account has too many connected clients; close one of them")
+                ));
             }
             Err(refused) => return Err(outdated(refused).into()),
         };
@@ -186,7 +188,7 @@ fn result(request: &Stanza, jid: &Jid) -> Stanza {
     request.reply(Kind::Iq(IqType::Result), &xml.finish_string())
 }
 
-/// Asks the rooms what an element that is no stanza means so early. What nobody knows ends the stream.
+/// Asks the modules what an element that is no stanza means so early. What nobody knows ends the stream.
 pub(super) async fn early(
     stream: &Stream,
     account: Option<&BareJid>,
@@ -237,7 +239,7 @@ impl Registered {
         session: Arc<Session>,
         epoch: Option<Epoch>,
     ) -> Result<Registered, NotStarted> {
-        // Made first: should a room panic while it is told of the session, the session still ends.
+        // Made first: should a module panic while it is told of the session, the session still ends.
         let mut registered = Registered::new(door, session);
         let started = match epoch {
             Some(epoch) => door.router.start_proved(&registered.session, epoch).await,

@@ -48,7 +48,7 @@ async fn login(mut stream: Box<Stream>, start: Start) -> Option<Box<Connection>>
             Err(end) => end,
         },
         () = tokio::time::sleep(Duration::from_secs(seconds)) => {
-            StreamError::new(StreamCondition::ConnectionTimeout).text("login took too long").into()
+            StreamError::new(StreamCondition::ConnectionTimeout).text("login took too long; connect again").into()
         }
         _ = stopping.wait_for(|stopping| *stopping) => StreamCondition::SystemShutdown.into(),
     };

@@ -250,7 +250,7 @@ async fn failed(
     stream.send(&xml.finish_string()).await?;
     if tries.failed >= stream.door.router.limits().sasl_tries_per_stream_max {
         return Err(StreamError::new(StreamCondition::PolicyViolation)
-            .text("too many failed logins")
+            .text("too many failed logins; try again later")
             .into());
     }
     Ok(())
@@ -279,7 +279,7 @@ async fn authenticated(
     Ok(Authenticated::new(account, epoch))
 }
 
-/// Offers an early iq to the rooms (XEP-0077 §3); anything else ends the stream.
+/// Offers an early iq to the modules (XEP-0077 §3); anything else ends the stream.
 async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -> Result<(), End> {
     let (stanza, refused) = match Stanza::from_element(element) {
         Ok(stanza) => (stanza, None),

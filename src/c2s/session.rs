@@ -441,7 +441,8 @@ impl Connection {
         let farewell = async {
             if let End::Replaced = end {
                 // XEP-0198 §5: the old stream ends with a conflict, should anybody still hear it.
-                let error = StreamError::new(StreamCondition::Conflict).text("resumed elsewhere");
+                let error = StreamError::new(StreamCondition::Conflict)
+                    .text("this session was resumed on another connection");
                 self.link.queue_end(Some(&error))?;
                 return self.link.finish().await;
             }

@@ -77,7 +77,7 @@ pub struct Stream {
     elements: u32,
     /// Bytes read.
     bytes: usize,
-    /// What rooms have noted about it.
+    /// What modules have noted about it.
     pub(super) facts: Arc<Facts>,
 }
 
@@ -235,7 +235,7 @@ impl Stream {
 /// Too much was said by somebody who has not logged in.
 fn log_in_first() -> End {
     StreamError::new(StreamCondition::PolicyViolation)
-        .text("log in first")
+        .text("log in before sending stanzas")
         .into()
 }
 

@@ -114,7 +114,7 @@ async fn shake_hands(
                 }
                 Some(Err(_)) => {
                     let error = StreamError::new(StreamCondition::Conflict);
-                    break error.text("another program is connected for this domain");
+                    break error.text("another component is already connected for this domain");
                 }
                 None => break StreamCondition::HostUnknown.into(),
             },

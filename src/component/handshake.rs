@@ -91,7 +91,8 @@ impl<'a> Handshake<'a> {
         let domain = kim_core::config::Domain::parse(&to).ok_or(StreamCondition::HostUnknown)?;
         let named = self.components.iter().find(|component| component.jid == domain);
         named.ok_or_else(|| {
-            StreamError::new(StreamCondition::HostUnknown).text("no [[component]] has this jid")
+            StreamError::new(StreamCondition::HostUnknown)
+                .text("no [[component]] is configured for this domain")
         })
     }
 }

@@ -99,7 +99,7 @@ impl Cx {
         }
     }
 
-    /// The router: sessions, hosts, clock, other rooms' facts.
+    /// The router: sessions, hosts, clock, other modules' facts.
     pub fn router(&self) -> &Arc<Router> {
         &self.router
     }
@@ -121,7 +121,7 @@ impl Cx {
     }
 
     /// Requests that a stanza be routed by its `to`, after the chain. It arrives like any other stanza; it does
-    /// not depart, so the sender's rooms do not see it again.
+    /// not depart, so the sender's modules do not see it again.
     pub fn send(&mut self, stanza: Stanza) {
         self.sends.push_back(stanza);
     }

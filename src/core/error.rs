@@ -77,7 +77,7 @@ impl From<crate::accounts::AccountError> for Fault {
         use crate::accounts::AccountError;
         match error {
             AccountError::Exists | AccountError::Removed { .. } => StanzaError::new(Condition::Conflict)
-                .text("this username is taken")
+                .text("this username is already taken")
                 .into(),
             AccountError::Lookalike => StanzaError::new(Condition::Conflict)
                 .text(error.to_string())

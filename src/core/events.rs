@@ -14,7 +14,7 @@ use crate::stanza::Stanza;
 use crate::wire::Element;
 
 /// A stanza leaves a local account: one of its sessions sent it. `from` is the session's full JID and `to` is
-/// as the client wrote it. `Done` means that a room has dealt with it and it goes nowhere else.
+/// as the client wrote it. `Done` means that a module has dealt with it and it goes nowhere else.
 pub struct Departure {
     /// The stanza on its way.
     pub stanza: Stanza,
@@ -172,7 +172,7 @@ impl Event for Delivery {
 }
 
 /// An element on the first level of a bound stream that is no stanza: client states, acknowledgements. `Done` means that
-/// a room has understood it; otherwise the stream ends with `unsupported-stanza-type` (RFC 6120 §4.9.3.24). It has its
+/// a module has understood it; otherwise the stream ends with `unsupported-stanza-type` (RFC 6120 §4.9.3.24). It has its
 /// turn among the stanzas of its stream like one of them.
 pub struct Nonza {
     /// What came.
@@ -264,7 +264,7 @@ impl Event for Unbound {
 }
 
 /// The answer to a request of the server's own (sent from its domain or on behalf of an account) came in.
-/// The room that asked knows it by its id and answers `Done`.
+/// The module that asked knows it by its id and answers `Done`.
 pub struct Answer {
     /// An iq of type result or error.
     pub stanza: Stanza,
@@ -283,7 +283,7 @@ pub struct BeforeLogin {
     pub domain: String,
     /// Where it comes from, for limits.
     pub address: IpAddr,
-    /// What rooms have noted about the stream so far.
+    /// What modules have noted about the stream so far.
     pub facts: Arc<Facts>,
     /// The answer, set by the hook that deals with it.
     pub reply: Option<Stanza>,

@@ -1,7 +1,8 @@
 //! The core of kIM: what every module and door stands on. No sockets, no XEP numbers.
 //!
 //! A stanza's way: [`wire`] reads it, [`stanza`] types it, the [`router`] runs it past the modules' hooks ([`hook`],
-//! [`events`]) with a context ([`cx`]) and delivers it to [`session`]s, or lets it out ([`component`], [`remote`]). Modules register through [`module`] and keep
+//! [`events`]) with a context ([`cx`]) and delivers it to [`session`]s, or lets it out ([`component`], [`remote`]). Modules
+//! register through [`module`] and keep
 //! their rows in [`db`].
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What a room is to the house: a [`Module`] that says which specification it implements and registers what it
+//! What a module is: a [`Module`] says which specification it implements and registers what it
 //! handles. The [`Registrar`] collects it all; what is handled is advertised, and nothing else can be.
 
 use std::any::{Any, TypeId};
@@ -31,7 +31,7 @@ pub enum Coverage {
     Partial(&'static str),
 }
 
-/// A specification that a room implements.
+/// A specification that a module implements.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     /// `XEP-0199`, `RFC 6121`.
@@ -44,7 +44,7 @@ pub struct Spec {
     pub coverage: Coverage,
 }
 
-/// A room. Everything about one specification is in its folder; this is its door.
+/// A module. Everything about one specification is in its folder; this is its door.
 pub trait Module: 'static {
     /// Its section of the configuration; [`crate::config::NoSettings`] where there is nothing to set.
     type Config: Section;
@@ -102,7 +102,13 @@ impl Entry {
                 let section = config.modules.section::<M::Config>(M::NAME)?;
                 M::register(section, house).map_err(|fault| Startup::Module(M::NAME, fault))
             },
-            schema: || Schema::module::<M::Config>(M::NAME, M::NEEDS),
+            schema: || {
+                let schema = Schema::module::<M::Config>(M::NAME, M::NEEDS);
+                match M::SPECS.first() {
+                    Some(spec) => schema.titled(spec.title, spec.id),
+                    None => schema,
+                }
+            },
         }
     }
 }
@@ -114,7 +120,7 @@ pub enum Startup {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A module refused to start.
-    #[error("module {0} could not start: {1:?}")]
+    #[error("the module {0} could not start: {1:?}")]
     Module(&'static str, Fault),
     /// A module needs one that is disabled or comes later in the list.
     #[error(
@@ -264,7 +270,7 @@ pub type StreamFeature = Box<dyn Fn(&Router, &str) -> Option<String> + Send + Sy
 
 pub(crate) type IqKey = (At, IqType, &'static str, &'static str);
 
-/// Everything the rooms registered, looked up by the router.
+/// Everything the modules registered, looked up by the router.
 #[derive(Default)]
 pub(crate) struct Tables {
     pub chains: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
@@ -298,17 +304,17 @@ pub struct Roll {
     pub features: Vec<&'static str>,
 }
 
-/// Where a room registers. Lives only while the house is put together.
+/// Where a module registers. Lives only while the house is put together.
 pub struct Registrar<'a> {
-    /// The database; a room makes its store and its sinks from it.
+    /// The database; a module makes its store and its sinks from it.
     pub db: &'a Db,
     /// Seals what people write before it goes to the database.
     pub seals: &'a Seals,
     /// The clock.
     pub clock: &'a Clock,
-    /// The whole configuration; a room's own section is handed to it apart.
+    /// The whole configuration; a module's own section is handed to it apart.
     pub config: &'a Config,
-    /// The limits in force. They may change: a room that goes by one keeps a clone and asks at each use.
+    /// The limits in force. They may change: a module that goes by one keeps a clone and asks at each use.
     pub limits: &'a LimitsInForce,
     pub(crate) tables: &'a mut Tables,
 }
@@ -409,7 +415,7 @@ impl<'a> Registrar<'a> {
         }
     }
 
-    /// Advertises a feature that is not an iq payload; what it promises is handled by this room's hooks.
+    /// Advertises a feature that is not an iq payload; what it promises is handled by this module's hooks.
     pub fn feature(&mut self, at: &[At], feature: &'static str) {
         for at in at {
             self.tables.features.entry(*at).or_default().insert(feature);
@@ -458,7 +464,7 @@ impl<'a> Registrar<'a> {
         self.tables.stream_features.push((offer, Box::new(feature)));
     }
 
-    /// Lays out something other rooms may use, by its type (declared in this room's `api`).
+    /// Lays out something other modules may use, by its type (declared in this module's `api`).
     pub fn provide<T: Any + Send + Sync>(&mut self, fact: Arc<T>) {
         self.tables.facts.insert(TypeId::of::<T>(), fact);
     }

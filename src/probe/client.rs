@@ -1,4 +1,5 @@
-//! A client of the server that runs: a real client's way over TLS, by SCRAM bound to the channel. Whether the certificate can be trusted is another check's.
+//! A client of the running server: signs in over TLS, with SCRAM bound to the channel, as real clients do. Whether the
+//! certificate can be trusted is another check's concern.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Two people who chat while the server is under attack (row R20).
+//! Two people who chat while the server is under attack.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use crate::whole::person::Person;
 use crate::whole::process::Kim;
 
-/// Row R20 says a second; what is more than this is no longer a slow machine but a server that stands still.
+/// The goal is a second; what is more than this is no longer a slow machine but a server that stands still.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A conversation that goes on in the background.

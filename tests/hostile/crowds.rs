@@ -1,4 +1,4 @@
-//! Row 8, rows R16 and R20: more connections, and more guesses of passwords, than anybody needs.
+//! Rows 8 and 10: more connections, and more guesses of passwords, than anybody needs.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::whole::process::{Kim, descriptors};
 
 /// Connections on which nobody logs in.
 const HALF_OPEN: usize = 3000;
-/// What each may take of the server's memory. Row R16 asks for 4 KiB of a release build.
+/// What each may take of the server's memory. The goal for a release build is 4 KiB.
 const HALF_OPEN_BYTES_MAX: u64 = 8 * 1024;
 
 /// An address of this machine that is not where the attack comes from.

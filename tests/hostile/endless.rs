@@ -1,4 +1,4 @@
-//! Row R15, rows 5–7: things without end. Each is cut at its limit, and the server has never had much more of it in memory
+//! Rows 5–7: things without end. Each is cut at its limit, and the server has never had much more of it in memory
 //! than that limit.
 
 use crate::bystanders::Bystanders;

@@ -1,4 +1,4 @@
-//! Row 29, row R14: a client that never reads. It costs a bounded amount of memory, nobody waits for it, and what it did not
+//! Row 29: a client that never reads. It costs a bounded amount of memory, nobody waits for it, and what it did not
 //! take is there when it comes back.
 
 use std::collections::BTreeSet;

@@ -5,6 +5,7 @@
 mod common;
 
 mod bosh;
+mod compliance;
 mod doors;
 mod files;
 mod guesses;

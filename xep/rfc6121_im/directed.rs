@@ -24,7 +24,7 @@ impl Directed {
         if targets.len() >= targets_max && !targets.contains(target) {
             let error = StanzaError::new(Condition::ResourceConstraint);
             return Err(error
-                .text("presence was sent directly to too many addresses")
+                .text("directed presence was sent to too many addresses")
                 .into());
         }
         targets.insert(target.clone());

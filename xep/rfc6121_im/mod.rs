@@ -47,13 +47,13 @@ mod tests;
 const ROSTER: &str = "jabber:iq:roster";
 
 section! {
-    /// Rosters, presence and offline messages (RFC 6121, XEP-0160). How many there may be stands in [limits].
+    /// Rosters, presence and offline messages (RFC 6121, XEP-0160). [limits] bounds their number.
     pub struct ImConfig {
-        /// Bytes of messages kept for one account while it is offline.
+        /// Bytes of messages stored for one account while it is offline.
         pub offline_bytes_max: usize = 10_485_760, in 0..=1_073_741_824;
         /// Characters of addresses, names and groups in one roster.
         pub roster_text_chars_max: usize = 262_144, in 1_024..=16_777_216;
-        /// Memory for rosters in use, in bytes.
+        /// Bytes of memory for rosters in use.
         pub roster_cache_bytes_max: usize = 67_108_864, in 1_048_576..=17_179_869_184;
     }
 }

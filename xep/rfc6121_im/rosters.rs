@@ -187,7 +187,7 @@ pub fn push(session: &SessionCard, item: &Item, version: i64) -> Stanza {
 fn refused(refusal: Refusal) -> Fault {
     match refusal {
         Refusal::RosterFull => StanzaError::new(Condition::ResourceConstraint)
-            .text("the roster is full")
+            .text("the roster is full; remove some contacts")
             .into(),
         Refusal::TooManyRequests => Condition::ResourceConstraint.into(),
         Refusal::NoSuchItem => Condition::ItemNotFound.into(),

@@ -40,7 +40,7 @@ impl Form {
             Some("submit") => FormKind::Submit,
             Some("cancel") => FormKind::Cancel,
             Some("result") => FormKind::Result,
-            _ => return Err(bad("a form has no known type")),
+            _ => return Err(bad("the form has an unknown type")),
         };
         let (mut fields, mut values_left) = (Vec::new(), VALUES_MAX);
         for field in x.children().filter(|child| child.is("field", DATA)) {
@@ -68,7 +68,7 @@ impl Form {
         };
         let form = Form::read(x)?;
         if form.value("FORM_TYPE").is_some_and(|own| own != form_type) {
-            return Err(bad("the form is of another FORM_TYPE"));
+            return Err(bad("the form has the wrong FORM_TYPE"));
         }
         Ok(Some(form))
     }
@@ -105,7 +105,7 @@ impl Form {
             None => Ok(None),
             Some("1" | "true") => Ok(Some(true)),
             Some("0" | "false") => Ok(Some(false)),
-            Some(_) => Err(bad("a boolean field is 1 or 0")),
+            Some(_) => Err(bad("a boolean field must be 1 or 0")),
         }
     }
 }

@@ -169,7 +169,7 @@ async fn set(registry: &Arc<Registry>, held: Held, iq: &Request<'_>, cx: &mut Cx
             .unwrap_or_default();
         if reason.chars().count() > REASON_CHARS_MAX {
             return Err(StanzaError::new(Condition::NotAcceptable)
-                .text("the reason is too long")
+                .text("the reason is too long; shorten it")
                 .into());
         }
         match wanted(item)? {
@@ -272,7 +272,7 @@ fn judge_affiliation(
     }
     if to > Affiliation::None && guests::is_guest(&jid, turn.cx.router()) {
         return Err(StanzaError::new(Condition::NotAllowed)
-            .text("a guest is somebody else the next time")
+            .text("guests cannot hold an affiliation")
             .into());
     }
     let nick = match item

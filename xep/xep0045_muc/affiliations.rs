@@ -58,7 +58,7 @@ pub async fn put(
         let is_new = from != to && turn.held.members.len() >= turn.registry.config.affiliations_max;
         if is_new && from == Affiliation::None {
             return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("the lists of this room are full")
+                .text("this room has too many affiliations; remove some")
                 .into());
         }
         let member = Member {

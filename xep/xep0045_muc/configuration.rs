@@ -101,7 +101,7 @@ async fn submit(
     if config.is(&PASSWORD_PROTECTED) && config.text(&PASSWORD).is_empty() {
         // §10.1.3
         return Err(StanzaError::new(Condition::NotAcceptable)
-            .text("a room with a password needs one")
+            .text("a password-protected room requires a password")
             .into());
     }
     let lists = lists(&turn, &form)?;

@@ -108,7 +108,7 @@ async fn tell(registry: &Registry, held: Held, asker: &Jid, cx: &mut Cx) -> Resu
     );
     tell(
         "muc#maxhistoryfetch",
-        "Messages sent on entering",
+        "Number of recent messages sent to people who join",
         config.text(&HISTORY_MAX).to_owned(),
     );
     if may_know {
@@ -122,7 +122,7 @@ async fn tell(registry: &Registry, held: Held, asker: &Jid, cx: &mut Cx) -> Resu
         let changeable = config.is(&super::subject::MAY_CHANGE);
         tell(
             "muc#roominfo_subjectmod",
-            "Occupants may change the subject",
+            "Allow occupants to change the subject",
             u8::from(changeable).to_string(),
         );
     }

@@ -22,9 +22,9 @@ pub const POLICY: Field = Field {
         "{urn:kim:muc:0}roomconfig_e2ee",
         "End-to-end encryption",
         Shape::Choice(&[
-            ("off", "As everybody likes"),
+            ("off", "Optional"),
             ("prefer", "Preferred"),
-            ("require", "Required: what is readable is refused"),
+            ("require", "Required: unencrypted messages are refused"),
         ]),
         &["off"],
     )
@@ -53,7 +53,7 @@ impl On<RoomMessage> for Require {
     async fn on(&self, event: &mut RoomMessage, _: &mut Cx) -> Result<Flow, Fault> {
         if event.room.config.text(&POLICY) == "require" && is_readable(&event.stanza) {
             return Err(StanzaError::new(Condition::NotAcceptable)
-                .text("this room takes end-to-end encrypted messages only")
+                .text("this room accepts only end-to-end encrypted messages")
                 .into());
         }
         Ok(Flow::Next)

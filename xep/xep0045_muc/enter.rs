@@ -32,7 +32,7 @@ pub const MEMBERS_ONLY: Field = Field {
     },
     ..Field::new(
         "muc#roomconfig_membersonly",
-        "Only members may enter",
+        "Only members can join",
         Shape::Boolean,
         &["0"],
     )
@@ -49,7 +49,7 @@ pub const PASSWORD_PROTECTED: Field = Field {
     },
     ..Field::new(
         "muc#roomconfig_passwordprotectedroom",
-        "A password is needed to enter",
+        "A password is required to join",
         Shape::Boolean,
         &["0"],
     )
@@ -158,7 +158,7 @@ async fn make(
     if registry.store.created_by(&asking.user).await? >= registry.config.rooms_per_account_max {
         return Err(StanzaError::new(Condition::ResourceConstraint)
             .kind(ErrorType::Wait)
-            .text("you have made as many rooms as you may")
+            .text("you have reached the maximum number of rooms; destroy one of yours first")
             .into());
     }
     presence::clean(asking.stanza, registry.config.presence_bytes_max)?;

@@ -109,13 +109,13 @@ impl Errands {
                 .pairs
                 .take(&(inviter.clone(), invitee.clone()), INVITATIONS_OF_PAIR, now)
                 && self.inviters.take(inviter, INVITATIONS, now));
-        wait_unless(may, "too many invitations: try again later")
+        wait_unless(may, "too many invitations; try again later")
     }
 
     /// Takes one from what somebody may ask or refuse.
     pub fn may_ask(&self, user: &BareJid, now: Timestamp) -> Result<(), Fault> {
         let may = !self.is_rated || self.requests.take(user, REQUESTS, now);
-        wait_unless(may, "too many requests: try again later")
+        wait_unless(may, "too many requests; try again later")
     }
 
     /// Remembers that an invitation went out.

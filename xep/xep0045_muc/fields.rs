@@ -97,7 +97,7 @@ impl Field {
             Shape::Boolean => match first().as_str() {
                 "1" | "true" => Ok(one("1".into())),
                 "0" | "false" | "" => Ok(one("0".into())),
-                _ => Err(wrong(format!("{} is 1 or 0", self.var))),
+                _ => Err(wrong(format!("{} must be 1 or 0", self.var))),
             },
             Shape::Line(max) | Shape::Secret(max) | Shape::Text(max) => {
                 let text = match self.shape {
@@ -105,7 +105,7 @@ impl Field {
                     _ => values.first().cloned().unwrap_or_default(),
                 };
                 if text.chars().count() > max {
-                    return Err(wrong(format!("{} is longer than {max} characters", self.var)));
+                    return Err(wrong(format!("{} must have at most {max} characters", self.var)));
                 }
                 Ok(one(text))
             }
@@ -114,7 +114,7 @@ impl Field {
                 match text.parse::<u32>() {
                     Ok(number) => Ok(one(number.min(max).to_string())),
                     Err(_) if text.is_empty() => Ok(Vec::new()),
-                    Err(_) => Err(wrong(format!("{} is a number", self.var))),
+                    Err(_) => Err(wrong(format!("{} must be a number", self.var))),
                 }
             }
             Shape::Choice(options) => {
@@ -122,7 +122,7 @@ impl Field {
                 if options.iter().any(|(known, _)| *known == value) {
                     Ok(one(value))
                 } else {
-                    Err(wrong(format!("{} is none of its choices", self.var)))
+                    Err(wrong(format!("{} must be one of the listed options", self.var)))
                 }
             }
             Shape::Several(options) => {

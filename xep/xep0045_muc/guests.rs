@@ -19,7 +19,7 @@ pub const GUESTS: Field = Field {
     is_told: true,
     ..Field::new(
         "{urn:kim:muc:0}roomconfig_guests",
-        "Guests without an account may enter",
+        "Guests without an account can join",
         Shape::Boolean,
         &["1"],
     )
@@ -37,7 +37,7 @@ pub fn may_enter(config: &RoomConfig) -> Result<(), Fault> {
         return Ok(());
     }
     Err(StanzaError::new(Condition::Forbidden)
-        .text("this room is not for guests")
+        .text("this room does not admit guests")
         .into())
 }
 
@@ -45,7 +45,7 @@ pub fn may_enter(config: &RoomConfig) -> Result<(), Fault> {
 pub fn refuse(user: &BareJid, router: &Arc<Router>) -> Result<(), Fault> {
     if is_guest(user, router) {
         return Err(StanzaError::new(Condition::Forbidden)
-            .text("guests may not do that")
+            .text("guests cannot do that; an account is required")
             .into());
     }
     Ok(())

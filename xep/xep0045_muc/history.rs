@@ -17,7 +17,7 @@ pub const ARCHIVE: Field = Field {
     aliases: &["muc#roomconfig_mam", "mam"],
     ..Field::new(
         "muc#roomconfig_enablearchiving",
-        "What is said is kept for members and occupants",
+        "Archive messages for members and occupants",
         Shape::Boolean,
         &["1"],
     )
@@ -29,7 +29,7 @@ pub const HISTORY_MAX: Field = Field {
     words: &[("", "20")],
     ..Field::new(
         "muc#maxhistoryfetch",
-        "Messages that those who enter are sent",
+        "Number of recent messages sent to people who join",
         Shape::Number(1_000),
         &["20"],
     )

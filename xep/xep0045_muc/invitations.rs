@@ -25,7 +25,7 @@ pub const MAY_INVITE: Field = Field {
     is_told: true,
     ..Field::new(
         "muc#roomconfig_allowinvites",
-        "Members may invite others",
+        "Allow members to invite others",
         Shape::Boolean,
         &["0"],
     )
@@ -103,7 +103,7 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
     let known = turn.held.affiliation(&invitee);
     if known == Affiliation::Outcast {
         return Err(StanzaError::new(Condition::NotAllowed)
-            .text("this person is banned from the room")
+            .text("this person is banned from this room")
             .into());
     }
     message::may_speak(turn, from, &user)?;

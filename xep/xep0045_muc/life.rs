@@ -21,7 +21,7 @@ pub const PUBLIC: Field = Field {
     feature: |values| Some(if is(values) { "muc_public" } else { "muc_hidden" }),
     ..Field::new(
         "muc#roomconfig_publicroom",
-        "Anybody can find this room",
+        "List this room publicly",
         Shape::Boolean,
         &["1"],
     )
@@ -39,7 +39,7 @@ pub const PERSISTENT: Field = Field {
     },
     ..Field::new(
         "muc#roomconfig_persistentroom",
-        "The room stays when everybody has left",
+        "Keep the room when everybody has left",
         Shape::Boolean,
         &["0"],
     )

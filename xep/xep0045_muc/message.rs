@@ -43,7 +43,7 @@ pub async fn speak(
     }
     if stanza.weight_bytes() > registry.config.message_bytes_max {
         return Err(StanzaError::new(Condition::PolicyViolation)
-            .text("this message is too large for a room")
+            .text("this message is too large for this room")
             .into());
     }
     may_speak(&mut turn, from, &user)?;
@@ -116,7 +116,7 @@ pub fn clean(turn: &Turn, stanza: &Stanza) -> Stanza {
 fn too_fast() -> Fault {
     StanzaError::new(Condition::PolicyViolation)
         .kind(kim_core::error::ErrorType::Wait)
-        .text("you are too fast for this room")
+        .text("you are sending messages too quickly; wait a moment")
         .into()
 }
 

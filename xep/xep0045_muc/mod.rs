@@ -67,29 +67,29 @@ mod tests;
 mod voice;
 
 section! {
-    /// Rooms (XEP-0045).
+    /// Multi-user chat rooms (XEP-0045).
     pub struct MucConfig {
-        /// Rooms that one account may have made.
+        /// Rooms that one account can create.
         pub rooms_per_account_max: usize = 100, in 1..=1_000_000;
-        /// Occupants of one room. Its owner may set less.
+        /// Occupants of one room. Its owner can set a lower limit.
         pub occupants_max: usize = 5_000, in 2..=100_000;
-        /// People with an affiliation in one room, banned ones included.
+        /// Affiliations in one room, including bans.
         pub affiliations_max: usize = 20_000, in 10..=1_000_000;
-        /// Messages of a room that are held for those who enter.
+        /// Recent messages that a room keeps in memory for people who join.
         pub history_messages_max: usize = 50, in 0..=1_000;
-        /// Bytes of one message to a room.
+        /// Bytes in one message to a room.
         pub message_bytes_max: usize = 65_536, in 10_000..=16_777_216;
-        /// Bytes of one presence in a room.
+        /// Bytes in one presence stanza to a room. (row 21)
         pub presence_bytes_max: usize = 8_192, in 1_024..=262_144;
-        /// Messages an occupant may send per second in the long run. (row 21)
+        /// Messages per second that an occupant can send in the long run. (row 21)
         pub messages_per_second: u32 = 10, in 1..=1_000_000;
-        /// Messages it may send at once after a pause.
+        /// Messages that an occupant can send at once after a pause. (row 21)
         pub messages_burst: u32 = 100, in 1..=1_000_000;
-        /// Changes of presence or nickname an occupant may send per second in the long run. (row 21)
+        /// Changes of presence or nickname per second that an occupant can make in the long run. (row 21)
         pub presences_per_second: u32 = 1, in 1..=1_000_000;
-        /// Changes of presence or nickname it may send at once after a pause.
+        /// Changes of presence or nickname that an occupant can make at once after a pause. (row 21)
         pub presences_burst: u32 = 20, in 1..=1_000_000;
-        /// Bytes that a room may have waiting to be sent.
+        /// Bytes waiting to be sent by one room.
         pub queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
     }
 }
@@ -152,7 +152,9 @@ impl Module for Muc {
             id: "XEP-0045",
             title: "Multi-User Chat",
             version: "1.35.5",
-            coverage: Coverage::Partial("new rooms are not locked until they are configured, only unlisted"),
+            coverage: Coverage::Partial(
+                "new rooms are unlisted rather than locked until they are configured",
+            ),
         },
         spec("XEP-0249", "Direct MUC Invitations", "1.2"),
         spec("XEP-0410", "MUC Self-Ping (Schrödinger's Chat)", "1.1.0"),

@@ -17,7 +17,7 @@ use super::{privacy, saved};
 /// Nicknames are locked to those that members have reserved (§18.1).
 pub const LOCKED: Field = Field::new(
     "{urn:kim:muc:0}roomconfig_locknicks",
-    "Members may use their registered nickname only",
+    "Members must use their registered nickname",
     Shape::Boolean,
     &["0"],
 );

@@ -93,7 +93,7 @@ pub fn check(turn: &Turn, user: &BareJid, given: Option<&str>, cx: &mut Cx) -> R
     if !guesses.may_try(room, user, now) {
         return Err(StanzaError::new(Condition::PolicyViolation)
             .kind(ErrorType::Wait)
-            .text("too many wrong passwords: try again in a minute")
+            .text("too many wrong passwords; try again in a minute")
             .into());
     }
     let wanted = turn.held.config.text(&PASSWORD);

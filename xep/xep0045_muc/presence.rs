@@ -80,7 +80,7 @@ pub fn clean(stanza: &Stanza, bytes_max: usize) -> Result<Stanza, Fault> {
     presence.id = None;
     if presence.weight_bytes() > bytes_max {
         return Err(StanzaError::new(Condition::PolicyViolation)
-            .text("this presence is too large for a room")
+            .text("this presence is too large for this room")
             .into());
     }
     Ok(presence)

@@ -22,7 +22,7 @@ pub const WHOIS: Field = Field {
     },
     ..Field::new(
         "muc#roomconfig_whois",
-        "Who sees real addresses",
+        "Who can see real addresses",
         Shape::Choice(&[("moderators", "Moderators"), ("anyone", "Everybody")]),
         &["moderators"],
     )
@@ -33,7 +33,7 @@ pub const MEMBER_LIST: Field = Field {
     private: Some(&["moderator", "participant"]),
     ..Field::new(
         "muc#roomconfig_getmemberlist",
-        "Who sees the list of members",
+        "Who can see the member list",
         Shape::Several(&[
             ("moderator", "Moderators"),
             ("participant", "Participants"),
@@ -46,7 +46,7 @@ pub const MEMBER_LIST: Field = Field {
 /// Whose presence is told to all.
 pub const BROADCAST: Field = Field::new(
     "muc#roomconfig_presencebroadcast",
-    "Whose presence everybody sees",
+    "Roles whose presence is broadcast",
     Shape::Several(&[
         ("moderator", "Moderators"),
         ("participant", "Participants"),

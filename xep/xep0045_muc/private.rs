@@ -30,10 +30,10 @@ pub const MAY_WRITE: Field = Field {
     is_told: true,
     ..Field::new(
         "muc#roomconfig_allowpm",
-        "Who may send private messages",
+        "Who can send private messages",
         Shape::Choice(&[
             ("anyone", "Everybody"),
-            ("participants", "Those with voice"),
+            ("participants", "Occupants with voice"),
             ("moderators", "Moderators"),
             ("none", "Nobody"),
         ]),
@@ -96,7 +96,7 @@ pub async fn write(
     }
     if stanza.weight_bytes() > registry.config.message_bytes_max {
         return Err(StanzaError::new(Condition::PolicyViolation)
-            .text("this message is too large for a room")
+            .text("this message is too large for this room")
             .into());
     }
     let user = sender.user.clone();

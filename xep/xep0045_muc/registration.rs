@@ -25,10 +25,10 @@ pub const REGISTRATION: Field = Field {
     private: Some(&["closed"]),
     ..Field::new(
         "{urn:kim:muc:0}roomconfig_registration",
-        "Who may register as a member",
+        "Who can register as a member",
         Shape::Choice(&[
-            ("open", "Everybody (in a room for members: by approval)"),
-            ("approval", "Whom an admin approves"),
+            ("open", "Everybody (in a members-only room: after approval)"),
+            ("approval", "Only people approved by an admin"),
             ("closed", "Nobody"),
         ]),
         &["open"],
@@ -119,7 +119,8 @@ async fn submit(
     let user = from.bare();
     may_ask(&held, &user)?;
     let nick = form.value(NICK).filter(|nick| !nick.trim().is_empty());
-    let nick = nick.ok_or_else(|| StanzaError::new(Condition::NotAcceptable).text("a nickname is needed"))?;
+    let nick =
+        nick.ok_or_else(|| StanzaError::new(Condition::NotAcceptable).text("a nickname is required"))?;
     let mut turn = Turn::new(registry, held, cx);
     affiliations::check_nick(&turn, &user, nick)?;
     // Nobody reserves what somebody else goes by right now.
@@ -143,7 +144,7 @@ async fn submit(
             Asked::Known => {}
             Asked::Other => {
                 return Err(StanzaError::new(Condition::UnexpectedRequest)
-                    .text("another request of yours waits for an admin")
+                    .text("your earlier request is still waiting for an admin")
                     .into());
             }
         }

@@ -482,7 +482,7 @@ impl Turn {
     pub fn has_room(&self) -> Result<(), Fault> {
         if self.held.room.outgoing.bytes() > self.registry.config.queue_bytes_max {
             return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("this room has too much to send")
+                .text("this room is overloaded; try again in a moment")
                 .into());
         }
         Ok(())

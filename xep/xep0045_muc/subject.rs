@@ -17,7 +17,7 @@ pub const MAY_CHANGE: Field = Field {
     is_told: true,
     ..Field::new(
         "muc#roomconfig_changesubject",
-        "Occupants may change the subject",
+        "Allow occupants to change the subject",
         Shape::Boolean,
         &["0"],
     )

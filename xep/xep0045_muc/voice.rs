@@ -25,7 +25,7 @@ pub const MODERATED: Field = Field {
     },
     ..Field::new(
         "muc#roomconfig_moderatedroom",
-        "Only those with voice may speak",
+        "Only occupants with voice can speak",
         Shape::Boolean,
         &["0"],
     )
@@ -71,7 +71,7 @@ async fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
     }
     if one.role != Role::Visitor {
         return Err(StanzaError::new(Condition::NotAllowed)
-            .text("you have voice already")
+            .text("you already have voice")
             .into());
     }
     let (user, address) = (one.user.clone(), one.address.clone());

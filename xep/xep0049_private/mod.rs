@@ -111,7 +111,8 @@ impl HandleIq for Keeper {
             return Ok(Reply::Empty);
         }
         if !self.0.put(iq.account, namespace, kept_here).await? {
-            let error = StanzaError::new(Condition::PolicyViolation).text("your private storage is full");
+            let error = StanzaError::new(Condition::PolicyViolation)
+                .text("your private storage is full; delete some of it");
             return Err(error.kind(ErrorType::Cancel).into());
         }
         Ok(Reply::Empty)

@@ -123,7 +123,7 @@ pub fn bad_payload(why: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
 pub fn needed<'a>(form: &'a Form, var: &'static str) -> Result<&'a str, Fault> {
     form.value(var)
         .filter(|value| !value.trim().is_empty())
-        .ok_or_else(|| bad_payload(format!("{var} is missing")))
+        .ok_or_else(|| bad_payload(format!("{var} is required")))
 }
 
 #[derive(Clone)]

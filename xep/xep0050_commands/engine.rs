@@ -136,11 +136,11 @@ fn advance(session: &mut Open, action: Action, command: El<'_>) -> Result<(), Fa
         return Err(refused("bad-action"));
     }
     let x = command.child("x", DATA);
-    let x = x.ok_or_else(|| bad_payload("the form is missing"))?;
-    let form = Form::read(x).map_err(|_| bad_payload("the form is not understood"))?;
+    let x = x.ok_or_else(|| bad_payload("a form is required"))?;
+    let form = Form::read(x).map_err(|_| bad_payload("the form is malformed"))?;
     // §3.5.1: a form that is cancelled counts as submitted.
     if !matches!(form.kind, FormKind::Submit | FormKind::Cancel) {
-        return Err(bad_payload("the form was not submitted"));
+        return Err(bad_payload("the form must have type submit"));
     }
     session.bytes += x.xml().len();
     if session.bytes > SESSION_BYTES_MAX || session.forms.len() >= STAGES_MAX {

@@ -28,11 +28,11 @@ use sessions::Sessions;
 section! {
     /// Ad-hoc commands (XEP-0050).
     pub struct CommandsConfig {
-        /// Command sessions that may be open at the same time. They are kept while somebody fills in a form.
+        /// Command sessions that are open at the same time. A session stays open while somebody fills in a form.
         pub sessions_max: usize = 1_000, in 1..=1_000_000;
-        /// Those of one account. One more ends the oldest.
+        /// Open command sessions of one account. One more ends the oldest.
         pub sessions_per_account_max: usize = 10, in 1..=10_000;
-        /// Seconds after which a session is forgotten in which nothing happens.
+        /// Seconds after which an idle command session ends.
         pub session_idle_seconds_max: u64 = 1_800, in 10..=86_400;
     }
 }

@@ -42,7 +42,7 @@ impl HandleIq for Change {
         let xml = (!is_empty).then(|| iq.payload.to_xml());
         let bytes_max = self.limits.now().vcard_bytes_max;
         if xml.as_ref().is_some_and(|xml| xml.len() > bytes_max) {
-            let text = format!("a vCard may have {bytes_max} bytes here");
+            let text = format!("the vCard is too large; at most {bytes_max} bytes are allowed");
             return Err(StanzaError::new(Condition::PolicyViolation).text(text).into());
         }
         let before = self.cards.photo(iq.account).await?;

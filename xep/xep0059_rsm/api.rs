@@ -45,9 +45,7 @@ impl Asked {
 pub fn number(text: &str) -> Result<usize, Fault> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         let error = StanzaError::new(Condition::BadRequest);
-        return Err(error
-            .text("a maximum must be a number that is not negative")
-            .into());
+        return Err(error.text("max must be a non-negative number").into());
     }
     Ok(text.parse().unwrap_or(usize::MAX))
 }

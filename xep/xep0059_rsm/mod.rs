@@ -19,7 +19,7 @@ impl Module for ResultSets {
         id: "XEP-0059",
         title: "Result Set Management",
         version: "1.0",
-        coverage: Coverage::Partial("no pages by index"),
+        coverage: Coverage::Partial("no page retrieval by index"),
     }];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {

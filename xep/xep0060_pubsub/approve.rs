@@ -24,7 +24,7 @@ impl Engine {
     /// Asks the owners of a node to approve a subscription.
     pub(super) fn ask_owners(&self, owner: &BareJid, node: &Node, wanted: &Subscription, cx: &mut Cx) {
         let form = Sheet::new(FormKind::Form, AUTHORIZATION)
-            .title("Somebody wants to subscribe")
+            .title("Subscription request")
             .instructions("Allow this address to subscribe to the node?")
             .field("pubsub#subid", "hidden", "", &[&wanted.subid])
             .line("pubsub#node", "Node", &node.name)

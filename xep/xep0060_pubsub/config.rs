@@ -190,7 +190,7 @@ impl NodeConfig {
             return Ok(false);
         };
         let first = values.first().map_or("", String::as_str).trim();
-        let bad = || not_acceptable(format!("{var} cannot have this value"));
+        let bad = || not_acceptable(format!("{var} does not accept this value"));
         let flag = || match first {
             "1" | "true" => Ok(true),
             "0" | "false" => Ok(false),
@@ -283,7 +283,7 @@ impl NodeConfig {
             )
             .several(
                 "pubsub#roster_groups_allowed",
-                "The roster groups that may",
+                "Roster groups that may subscribe and retrieve items",
                 &chosen,
                 &groups,
             )
@@ -301,7 +301,7 @@ impl NodeConfig {
             )
             .line(
                 "pubsub#item_expire",
-                "Seconds after which an item is removed (or max)",
+                "Seconds after which items expire (or max)",
                 &self.item_expire.word(),
             )
             .choice_of(
@@ -322,7 +322,7 @@ impl NodeConfig {
             )
             .boolean(
                 "pubsub#notify_config",
-                "Notify of a new configuration",
+                "Notify subscribers when the configuration changes",
                 self.notify_config,
             )
             .boolean(
@@ -342,7 +342,7 @@ impl NodeConfig {
             )
             .boolean(
                 "pubsub#presence_based_delivery",
-                "Notify only who is available",
+                "Notify only available subscribers",
                 self.presence_based_delivery,
             )
             .choice_of(
@@ -353,14 +353,14 @@ impl NodeConfig {
             )
             .choice_of(
                 "pubsub#itemreply",
-                "Whom answers go to",
+                "Who receives replies",
                 self.itemreply.as_str(),
                 ItemReply::WORDS,
             )
             .boolean("pubsub#subscribe", "Allow subscriptions", self.subscribe)
             .line(
                 "pubsub#max_payload_size",
-                "Bytes that a payload may have (or max)",
+                "Maximum payload size in bytes (or max)",
                 &self.max_payload_size.word(),
             )
     }

@@ -242,7 +242,7 @@ fn submitted(configure: El<'_>) -> Result<Option<Form>, Fault> {
     match form.value("FORM_TYPE") {
         None | Some(NODE_CONFIG | super::PUBLISH_OPTIONS) => Ok(Some(form)),
         Some(_) => Err(StanzaError::new(Condition::NotAcceptable)
-            .text("the form is of another FORM_TYPE")
+            .text("the form has the wrong FORM_TYPE")
             .into()),
     }
 }
@@ -251,7 +251,7 @@ fn submitted(configure: El<'_>) -> Result<Option<Form>, Fault> {
 pub fn check_name(name: &str) -> Result<(), Fault> {
     if name.is_empty() || name.len() > NODE_NAME_BYTES_MAX {
         return Err(StanzaError::new(Condition::NotAcceptable)
-            .text("no such name for a node")
+            .text("this node name is not valid")
             .into());
     }
     Ok(())

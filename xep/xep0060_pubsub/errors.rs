@@ -86,7 +86,9 @@ pub fn payload_required() -> StanzaError {
 
 /// §7.1.3.5: a payload is too big.
 pub fn payload_too_big(bytes_max: usize) -> StanzaError {
-    with(Condition::NotAcceptable, "payload-too-big").text(format!("an item may have {bytes_max} bytes here"))
+    with(Condition::NotAcceptable, "payload-too-big").text(format!(
+        "the item is too large; at most {bytes_max} bytes are allowed"
+    ))
 }
 
 /// §7.1.3.4: more items than the node holds.
@@ -101,7 +103,8 @@ pub fn max_nodes_exceeded() -> StanzaError {
 
 /// §7.1.5: the node is configured otherwise.
 pub fn precondition_not_met(field: &str) -> StanzaError {
-    with(Condition::Conflict, "precondition-not-met").text(format!("the node has another {field}"))
+    with(Condition::Conflict, "precondition-not-met")
+        .text(format!("the node has a different value for {field}"))
 }
 
 /// §11: a part of the specification that is not there.

@@ -92,35 +92,35 @@ const FEATURES: &[&str] = &[
 ];
 
 kim_core::section! {
-    /// Nodes of accounts and of the pubsub service (XEP-0060, XEP-0163).
+    /// Publish-subscribe nodes of accounts and of the pubsub service (XEP-0060, XEP-0163).
     pub struct Settings {
-        /// Whether there is a service at pubsub.DOMAIN beside the nodes of accounts.
+        /// Whether to run a service at pubsub.DOMAIN. Accounts have nodes either way.
         pub service: bool = true;
-        /// Nodes of one account.
+        /// Nodes of one account. (row 30)
         pub nodes_per_account_max: usize = 1_000, in 1..=1_000_000;
         /// Nodes of the service.
         pub nodes_per_service_max: usize = 10_000, in 1..=1_000_000;
-        /// Items of one node; also what a client gets that asks for as many as possible.
+        /// Items in one node. This is also the value that the "max_items" option gets for "max".
         pub items_per_node_max: usize = 10_000, in 256..=1_000_000;
-        /// Bytes of one item.
+        /// Bytes in one item.
         pub item_bytes_max: usize = 196_608, in 10_000..=16_777_216;
-        /// Bytes of all items of one account.
+        /// Bytes of all items of one account. (row 30)
         pub account_bytes_max: usize = 10_485_760, in 65_536..=1_099_511_627_776;
         /// Bytes of all items of the service.
         pub service_bytes_max: usize = 1_073_741_824, in 65_536..=1_099_511_627_776;
         /// Subscriptions to one node.
         pub subscriptions_per_node_max: usize = 10_000, in 1..=1_000_000;
-        /// Subscriptions of one subscriber at one account, or at the service.
+        /// Subscriptions of one subscriber to the nodes of one account or of the service.
         pub subscriptions_per_subscriber_max: usize = 1_000, in 1..=1_000_000;
         /// Affiliations with one node.
         pub affiliations_per_node_max: usize = 1_000, in 1..=1_000_000;
         /// Items on one page of a result.
         pub page_items_max: usize = 500, in 10..=10_000;
-        /// Bytes of items in one answer; what does not fit comes page by page.
+        /// Bytes of items in one response. The rest follows on further pages.
         pub answer_bytes_max: usize = 786_432, in 262_144..=16_777_216;
-        /// Memory for what is about nodes in use, in bytes.
+        /// Bytes of memory for the settings of nodes in use.
         pub node_cache_bytes_max: usize = 67_108_864, in 1_048_576..=17_179_869_184;
-        /// Memory for the last items of nodes in use, in bytes.
+        /// Bytes of memory for the last items of nodes in use.
         pub last_item_cache_bytes_max: usize = 67_108_864, in 1_048_576..=17_179_869_184;
     }
 }

@@ -260,7 +260,7 @@ impl Engine {
             Ok(written) => Ok(written),
             Err(error) if is_full(&error) => {
                 let error = StanzaError::new(Condition::PolicyViolation).kind(ErrorType::Cancel);
-                Err(error.text("there is no room left for your items").into())
+                Err(error.text("no space is left for your items; delete some").into())
             }
             Err(error) => Err(error.into()),
         }

@@ -90,8 +90,8 @@ impl Newcomer {
 
     async fn register(&self, query: El<'_>, event: &BeforeLogin, cx: &mut Cx) -> Result<(), Fault> {
         let name = field(query, "username").filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| refusal("a username is needed"))?;
-        let password = field(query, "password").ok_or_else(|| refusal("a password is needed"))?;
+        let name = name.ok_or_else(|| refusal("a username is required"))?;
+        let password = field(query, "password").ok_or_else(|| refusal("a password is required"))?;
         let account = BareJid::new(Some(&name), &event.domain)
             .map_err(|_| refusal("this username has characters that an address cannot have"))?;
         let password = Password::prepare(&password)?;
@@ -197,7 +197,7 @@ impl On<BeforeLogin> for Newcomer {
 
 fn closed() -> Fault {
     StanzaError::new(Condition::NotAllowed)
-        .text("registration is closed on this server")
+        .text("registration is closed on this server; ask for an invitation")
         .into()
 }
 

@@ -95,7 +95,7 @@ impl On<Publishing> for Honest {
             if !fits {
                 let error = StanzaError::new(Condition::NotAcceptable);
                 return Err(error
-                    .text("an avatar is base64, and its id the SHA-1 of the picture")
+                    .text("avatar data must be Base64, and the item id the SHA-1 of the picture")
                     .into());
             }
         }

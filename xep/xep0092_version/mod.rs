@@ -13,9 +13,9 @@ mod tests;
 const NS: &str = "jabber:iq:version";
 
 kim_core::section! {
-    /// Which software this is (XEP-0092).
+    /// Software version (XEP-0092).
     pub struct Settings {
-        /// Tell the name of the operating system too.
+        /// Also reveal the name of the operating system.
         pub tell_os: bool = false;
     }
 }

@@ -25,11 +25,11 @@ mod verify;
 const NS: &str = "http://jabber.org/protocol/caps";
 
 kim_core::section! {
-    /// What clients can do, as they tell in their presence (XEP-0115).
+    /// Entity capabilities: what clients support, as announced in their presence (XEP-0115).
     pub struct Settings {
-        /// Bytes of what verified clients can do, kept for everybody who announces the same.
+        /// Bytes of memory for verified capabilities, which all clients with the same software share.
         pub shared_bytes_max: usize = 4_194_304, in 65_536..=1_073_741_824;
-        /// Bytes of one client's answer; a longer one is not listened to.
+        /// Bytes in the response of one client. Longer responses are ignored.
         pub answer_bytes_max: usize = 32_768, in 4_096..=262_144;
     }
 }

@@ -65,7 +65,7 @@ impl Command for Delete {
             let account = forms::existing(line, cx).await?;
             if account == turn.asker.bare() {
                 return Err(StanzaError::new(Condition::NotAllowed)
-                    .text("this is your own account")
+                    .text("you cannot delete your own account here")
                     .into());
             }
             if !accounts.contains(&account) {

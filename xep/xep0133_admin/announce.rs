@@ -24,7 +24,7 @@ impl Command for Announce {
                 .field("announcement", "text-multi", "Announcement", &[])));
         };
         let text = form.text("announcement").filter(|text| !text.trim().is_empty());
-        let text = text.ok_or_else(|| bad_payload("announcement is missing"))?;
+        let text = text.ok_or_else(|| bad_payload("announcement is required"))?;
         let mut xml = Writer::new();
         xml.start("body", ns::CLIENT).text(&text).end();
         let kind = Kind::Message(MessageType::Headline);

@@ -34,7 +34,7 @@ impl Command for RosterOf {
         };
         let mut lines = forms::several(form)?;
         let (Some(line), None) = (lines.next(), lines.next()) else {
-            return Err(bad_payload("one account at a time"));
+            return Err(bad_payload("enter exactly one account"));
         };
         let account = forms::existing(line, cx).await?;
         let roster = self.0.roster(&account).await?;
@@ -189,7 +189,7 @@ fn chosen(form: &Form) -> Result<usize, Fault> {
         None | Some("none" | "") => Ok(LIST_MAX),
         Some(text) => match text.parse::<usize>() {
             Ok(count) if count > 0 => Ok(count.min(LIST_MAX)),
-            _ => Err(bad_payload("max_items is a number or none")),
+            _ => Err(bad_payload("max_items must be a number or none")),
         },
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn told(sheet: Sheet) -> Step {
 
 /// The address in a field: of an account of this server, if it exists or not.
 pub(super) fn address(text: &str, cx: &Cx) -> Result<Jid, Fault> {
-    let jid = Jid::parse(text.trim()).map_err(|_| bad_payload("this is not an address"))?;
+    let jid = Jid::parse(text.trim()).map_err(|_| bad_payload("this is not a valid address"))?;
     if jid.local().is_none() || cx.router().destination(jid.domain()) != Destination::Users {
         return Err(StanzaError::new(Condition::NotAllowed)
             .text("this is not an account of this server")
@@ -56,7 +56,7 @@ pub(super) fn account(text: &str, cx: &Cx) -> Result<BareJid, Fault> {
     let jid = address(text, cx)?;
     match jid.is_bare() {
         true => Ok(jid.bare()),
-        false => Err(bad_payload("an account has no resource")),
+        false => Err(bad_payload("enter an account without a resource")),
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn check_exists(account: &BareJid, cx: &Cx) -> Result<(), Fault
     match cx.router().accounts().exists(account).await? {
         true => Ok(()),
         false => Err(StanzaError::new(Condition::ItemNotFound)
-            .text(format!("there is no account {account}"))
+            .text(format!("the account {account} does not exist"))
             .into()),
     }
 }
@@ -81,11 +81,11 @@ pub(super) async fn check_exists(account: &BareJid, cx: &Cx) -> Result<(), Fault
 pub(super) fn several(form: &Form) -> Result<impl Iterator<Item = &str>, Fault> {
     let lines = form.values("accountjids").unwrap_or_default();
     if lines.len() > ACCOUNTS_MAX {
-        return Err(bad_payload("too many accounts at once"));
+        return Err(bad_payload("too many accounts at once; enter fewer"));
     }
     let is_written = |line: &&str| !line.trim().is_empty();
     if !lines.iter().map(String::as_str).any(|line| is_written(&line)) {
-        return Err(bad_payload("accountjids is missing"));
+        return Err(bad_payload("accountjids is required"));
     }
     Ok(lines.iter().map(String::as_str).filter(is_written))
 }
@@ -94,6 +94,6 @@ pub(super) fn several(form: &Form) -> Result<impl Iterator<Item = &str>, Fault> 
 pub(super) fn password(form: &Form) -> Result<Password, Fault> {
     let text = form
         .value("password")
-        .ok_or_else(|| bad_payload("password is missing"))?;
+        .ok_or_else(|| bad_payload("password is required"))?;
     Password::prepare(text).map_err(|error| bad_payload(error.to_string()))
 }

@@ -111,7 +111,7 @@ const fn carried(id: &'static str, title: &'static str) -> Spec {
         id,
         title,
         version: "",
-        coverage: Coverage::Partial("its node is kept and told of like any other"),
+        coverage: Coverage::Partial("stored and forwarded like any other node"),
     }
 }
 

@@ -50,7 +50,7 @@ impl On<Departure> for KeepGuestsInside {
             return Ok(Flow::Next);
         }
         Err(StanzaError::new(Condition::Forbidden)
-            .text("guests may only use the services of this server")
+            .text("guests can only reach the services of this server")
             .into())
     }
 }

@@ -50,14 +50,14 @@ impl HandleIq for Block {
             return Err(Condition::BadRequest.into());
         }
         if asked.iter().any(|jid| jid.bare() == *iq.account) {
-            let error = StanzaError::new(Condition::NotAcceptable).text("nobody can block their own account");
+            let error = StanzaError::new(Condition::NotAcceptable).text("you cannot block your own account");
             return Err(error.into());
         }
         let list = self.lists.of(iq.account).await?;
         let new: Vec<Jid> = asked.iter().filter(|jid| !list.names(jid)).cloned().collect();
         if list.len() + new.len() > self.limits.now().block_list_max {
             return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("the block list is full")
+                .text("the block list is full; unblock some addresses")
                 .into());
         }
         // Whoever sees us now, sees us go (§3.3): asked before the block, sent as if before it.

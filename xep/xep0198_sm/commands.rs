@@ -60,7 +60,7 @@ impl Commands {
                 .outbox
                 .say(words::failed(Condition::UnexpectedRequest, None));
             return Err(StreamError::new(StreamCondition::PolicyViolation)
-                .text("stream management is enabled already")
+                .text("stream management is already enabled")
                 .into());
         }
         let seconds = self.resumable_seconds(element, session);
@@ -113,7 +113,7 @@ impl Commands {
 fn confirm(element: &Element, session: &Session) -> Result<(), Fault> {
     let Some(h) = number(element) else {
         return Err(StreamError::new(StreamCondition::PolicyViolation)
-            .text("an acknowledgement needs a number")
+            .text("an acknowledgement requires the attribute h with a number")
             .into());
     };
     match session.outbox.confirm(h) {

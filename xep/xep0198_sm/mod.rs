@@ -26,23 +26,25 @@ mod words;
 const NS: &str = "urn:xmpp:sm:3";
 
 section! {
-    /// Stream management (XEP-0198): acknowledgements, and sessions that outlive their connection.
+    /// Stream management (XEP-0198): acknowledgements, and sessions that survive a lost connection.
     pub struct SmConfig {
-        /// Seconds a session waits for its client to come back; 0 lets none wait.
+        /// Seconds for which a session waits for its client to reconnect. 0 turns resumption off.
         pub resume_seconds_max: u32 = 600, in 0..=86_400;
-        /// Sessions of one account that may wait so at the same time; the oldest makes room.
+        /// Waiting sessions of one account. One more ends the oldest. (row 28)
         pub parked_sessions_max: usize = 10, in 1..=1_000;
-        /// Stanzas written to one client that it has not confirmed; further ones are held back. A session that waits ends when
-        /// it has more than this.
+        /// Unacknowledged stanzas of one client. Further ones are held back; a waiting session ends if it has more
+        /// than this. (row 28)
         pub queue_stanzas_max: usize = 1_000, in 16..=1_000_000;
-        /// Bytes of stanzas that one client has not confirmed or not read. With more the session ends, and they go on to the
-        /// archive or to wait for the account.
+        /// Bytes of unacknowledged and unsent stanzas of one client. If there are more, the session ends, and they go
+        /// to the archive or to offline storage. (row 28)
         pub queue_bytes_max: usize = 4_194_304, in 65_536..=1_073_741_824;
-        /// Seconds a client may leave the question unanswered what it has; then its connection counts as lost. 0: for ever.
+        /// Seconds after which a client that does not answer a request for acknowledgement counts as disconnected. 0:
+        /// never.
         pub answer_seconds_max: u32 = 300, in 0..=86_400;
-        /// Days for which a client that comes back too late still learns which of its stanzas arrived.
+        /// Days for which a client that reconnects too late still learns which of its stanzas arrived.
         pub remember_days: u32 = 14, in 0..=3_650;
-        /// Where clients are told to reconnect (XEP-0198 section 3). Absent: to where they would anyway.
+        /// Preferred address for reconnecting (XEP-0198 section 3). Default: not sent; clients use the address they
+        /// know.
         pub location: Option<String> = None, example r#""node1.example.org:5222""#;
     }
 }

@@ -39,7 +39,7 @@ pub const NS: &str = "urn:xmpp:mam:2";
 section! {
     /// Message archives (XEP-0313).
     pub struct MamConfig {
-        /// Days until a message is deleted from the archives; 0 keeps it for ever.
+        /// Days after which archived messages are deleted. 0 keeps them forever.
         pub retention_days: u32 = 0, in 0..=36_500;
         /// Messages in one page of an archive.
         pub page_messages_max: usize = 250, in 10..=1_000;

@@ -143,7 +143,7 @@ fn room_for_page(cx: &Cx, session: Option<&Session>) -> Result<usize, Fault> {
     let waits = session.map_or(0, |session| session.outbox.queued_bytes());
     match bytes_max.saturating_sub(waits) {
         0 => Err(StanzaError::new(Condition::ResourceConstraint)
-            .text("read the last pages first")
+            .text("too much is waiting to be read; read the previous pages first")
             .into()),
         room => Ok(room),
     }

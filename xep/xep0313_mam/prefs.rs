@@ -66,7 +66,7 @@ impl Prefs {
         let (always, never) = (listed(prefs, "always")?, listed(prefs, "never")?);
         if always.len() + never.len() > LISTED_MAX {
             return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("too many addresses")
+                .text("too many addresses; remove some")
                 .into());
         }
         Ok(Prefs {

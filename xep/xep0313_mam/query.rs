@@ -59,7 +59,9 @@ impl Query {
     fn read_form(&mut self, x: El<'_>) -> Result<(), Fault> {
         let form = Form::read(x)?;
         if form.kind != FormKind::Submit || form.value("FORM_TYPE").map(str::trim) != Some(NS) {
-            return Err(bad("the form must be submitted with this protocol's FORM_TYPE"));
+            return Err(bad(
+                "the form must have type submit and this protocol's FORM_TYPE",
+            ));
         }
         for var in form.vars() {
             let mut values = form.values(var).into_iter().flatten().map(|value| value.trim());
@@ -77,7 +79,7 @@ impl Query {
                     self.ids = std::iter::once(value).chain(others).map(str::to_owned).collect();
                     if self.ids.len() > IDS_MAX {
                         return Err(StanzaError::new(Condition::ResourceConstraint)
-                            .text("too many ids")
+                            .text("too many ids; request fewer at a time")
                             .into());
                     }
                 }
@@ -90,7 +92,7 @@ impl Query {
 }
 
 fn time(text: &str) -> Result<Timestamp, Fault> {
-    Timestamp::parse(text).ok_or_else(|| bad("a time must look like 2026-01-31T12:00:00Z"))
+    Timestamp::parse(text).ok_or_else(|| bad("times must have the form 2026-01-31T12:00:00Z"))
 }
 
 fn bad(why: &'static str) -> Fault {

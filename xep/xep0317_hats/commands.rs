@@ -114,7 +114,7 @@ fn value<'a>(form: &'a Form, var: &'static str) -> Result<&'a str, Fault> {
     let value = form.value(var).map(str::trim).filter(|value| !value.is_empty());
     value.ok_or_else(|| {
         StanzaError::new(Condition::BadRequest)
-            .text(format!("{var} is missing"))
+            .text(format!("{var} is required"))
             .detail("bad-payload", COMMANDS)
             .into()
     })

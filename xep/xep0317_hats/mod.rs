@@ -37,7 +37,7 @@ impl Module for Hats {
         id: "XEP-0317",
         title: "Hats",
         version: "0.3.1",
-        coverage: Coverage::Partial("hats without payloads of their own"),
+        coverage: Coverage::Partial("no custom payloads in hats"),
     }];
     const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco", "xep0045_muc"];
     const MIGRATIONS: &'static [Migration] = &[Migration {

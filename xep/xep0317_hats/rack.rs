@@ -47,7 +47,7 @@ pub struct Rack {
 
 fn full() -> Fault {
     StanzaError::new(Condition::ResourceConstraint)
-        .text("this room has too many hats")
+        .text("this room has too many hats; destroy some")
         .into()
 }
 

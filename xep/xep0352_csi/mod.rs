@@ -20,11 +20,12 @@ use kim_core::section;
 const NS: &str = "urn:xmpp:csi:0";
 
 section! {
-    /// What clients whose user does not look get only later (XEP-0352). Above either limit all of it is sent at once.
+    /// Client state indication (XEP-0352): what can wait is held back while a client is inactive. If either limit is
+    /// exceeded, everything held is sent.
     pub struct CsiConfig {
-        /// Stanzas held back from one client.
+        /// Stanzas held back for one client.
         pub held_stanzas_max: usize = 500, in 0..=100_000;
-        /// Their bytes. Never more than a quarter of outbox_bytes_max in [limits].
+        /// Bytes of stanzas held back for one client. Never more than a quarter of outbox_bytes_max in [limits].
         pub held_bytes_max: usize = 131_072, in 0..=16_777_216;
     }
 }

@@ -197,10 +197,14 @@ impl Uploads {
             return Err(Refusal::TooLarge { bytes_max });
         }
         if wish.bytes == 0 {
-            return Err(Refusal::Impossible("the file is empty"));
+            return Err(Refusal::Impossible("the file must not be empty"));
         }
         let media_type = match wish.media_type.map(names::media_type) {
-            Some(None) => return Err(Refusal::Impossible("content-type is no media type")),
+            Some(None) => {
+                return Err(Refusal::Impossible(
+                    "content-type must be a media type such as image/jpeg",
+                ));
+            }
             Some(known) => known,
             None => None,
         };
@@ -212,7 +216,7 @@ impl Uploads {
             Purpose::Profile | Purpose::Permanent => None,
             Purpose::Ephemeral(before) => {
                 if before.0 <= now.0 {
-                    return Err(Refusal::Impossible("expire-before is over"));
+                    return Err(Refusal::Impossible("expire-before must be in the future"));
                 }
                 Some(usual.unwrap_or(i64::MAX).min(before.0))
             }

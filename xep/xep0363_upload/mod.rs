@@ -31,32 +31,35 @@ const NS: &str = "urn:xmpp:http:upload:0";
 const PURPOSES: &str = "urn:xmpp:http:upload:purpose:0";
 
 section! {
-    /// Files (XEP-0363).
+    /// File uploads (XEP-0363).
     pub struct UploadConfig {
-        /// Bytes of one file.
+        /// Bytes in one file.
         pub file_bytes_max: u64 = 104_857_600, in 1_024..=1_099_511_627_776;
-        /// Bytes of one file for a profile, such as a picture; these are kept until they are deleted.
+        /// Bytes in one profile file, such as a picture. Profile files are kept until they are deleted.
         pub profile_bytes_max: u64 = 2_097_152, in 1_024..=1_099_511_627_776;
-        /// Bytes of all files of one account.
+        /// Bytes of all files of one account. (row 24)
         pub account_bytes_max: u64 = 1_073_741_824, in 0..=1_125_899_906_842_624;
-        /// Bytes that one account may upload in a day (UTC).
+        /// Bytes that one account can upload per day (UTC). (row 24)
         pub day_bytes_max: u64 = 536_870_912, in 0..=1_125_899_906_842_624;
-        /// Days until a file is deleted; 0 keeps it until its owner deletes it.
+        /// Days after which a file is deleted. 0 keeps it until its owner deletes it.
         pub days_kept: u32 = 30, in 0..=36_500;
-        /// Files may be kept without end if their owner asks for it (purpose "permanent").
+        /// Files can be kept without a time limit if their owner asks for it (purpose "permanent").
         pub permanent: bool = false;
-        /// Slots that one account may ask for in a minute, and at once.
+        /// Upload slots that one account can request per minute. (row 24)
         pub slots_per_minute: u32 = 60, in 1..=1_000_000;
-        /// Seconds a slot is good for.
+        /// Seconds for which an upload slot is valid.
         pub slot_seconds: u32 = 300, in 10..=86_400;
-        /// Guests may upload too; what they do is kept for a day. false: they are not shown that there are uploads.
+        /// Guests can upload too; their files are kept for one day. If false, guests do not see the upload service.
+        /// (row 31)
         pub guests: bool = false;
-        /// Take only what is encrypted already, as OMEMO clients send it (XEP-0454): what is recognisably plain is refused.
+        /// Accept only files that are already encrypted, as OMEMO clients send them (XEP-0454). Files that are
+        /// recognisably not encrypted are refused.
         pub ciphertext_only: bool = false;
-        /// Seal what looks encrypted already too. false saves a little CPU, and leaves on the disk as it came what only looks so.
+        /// Also encrypt files that already look encrypted. false saves a little CPU time, but a file that only looks
+        /// encrypted is then stored as it came.
         pub seal_encrypted: bool = true;
-        /// Where files are uploaded to and fetched from, should that be another origin than public_url in [listen], which
-        /// keeps them further away from the pages of this server.
+        /// Address for uploads and downloads, if it differs from public_url in [listen]. A separate origin keeps
+        /// files further away from the pages of this server.
         pub public_url: Option<WebOrigin> = None, example r#""https://upload.example.org""#;
     }
 }

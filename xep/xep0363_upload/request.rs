@@ -21,7 +21,7 @@ impl HandleIq for Requests {
         let (filename, size) = (iq.payload.attr("filename"), iq.payload.attr("size"));
         let (Some(filename), Some(Ok(bytes))) = (filename, size.map(|size| size.parse::<u64>())) else {
             return Err(StanzaError::new(Condition::BadRequest)
-                .text("filename and size are needed")
+                .text("filename and size are required")
                 .into());
         };
         let account = iq.from.bare();
@@ -77,16 +77,14 @@ fn fault(refusal: Refusal) -> Fault {
                 .end()
                 .end();
             StanzaError::new(Condition::NotAcceptable)
-                .text(format!(
-                    "File too large. The maximum file size is {bytes_max} bytes"
-                ))
+                .text(format!("File too large. The maximum size is {bytes_max} bytes"))
                 .payload(xml)
                 .into()
         }
         Refusal::Quota { retry } => {
             let mut error = StanzaError::new(Condition::ResourceConstraint)
                 .kind(ErrorType::Wait)
-                .text("Quota reached. Delete some files, or try again later");
+                .text("Upload quota reached. Delete some files or try again later.");
             if let Some(retry) = retry {
                 error = error.payload(retry_at(retry));
             }
@@ -94,12 +92,12 @@ fn fault(refusal: Refusal) -> Fault {
         }
         Refusal::TooFast { retry } => StanzaError::new(Condition::ResourceConstraint)
             .kind(ErrorType::Wait)
-            .text("Too many upload slots requested. Try again later")
+            .text("Too many upload slots requested. Try again later.")
             .payload(retry_at(retry))
             .into(),
         Refusal::NotAllowed => StanzaError::new(Condition::Forbidden)
             .kind(ErrorType::Auth)
-            .text("Only accounts of this server may upload files")
+            .text("Only accounts of this server can upload files.")
             .into(),
         Refusal::Impossible(why) => StanzaError::new(Condition::BadRequest).text(why).into(),
         Refusal::Unsupported => Condition::FeatureNotImplemented.into(),

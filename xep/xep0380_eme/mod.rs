@@ -56,11 +56,12 @@ impl Choice for Policy {
 }
 
 section! {
-    /// End-to-end encryption: what is asked of people here (XEP-0380).
+    /// Policy on end-to-end encryption (XEP-0380).
     pub struct EmeConfig {
-        /// "off", "prefer" (announced and counted), or "require": a conversation's readable messages come back.
+        /// Messages between people: "off", "prefer" (announce it and count unencrypted messages) or "require" (refuse
+        /// unencrypted messages).
         pub policy: Policy = Policy::Off;
-        /// The same for rooms. Public rooms and their guests cannot encrypt.
+        /// The same for rooms. Public rooms are exempt, because guests cannot encrypt.
         pub rooms_policy: Policy = Policy::Off;
     }
 }
@@ -125,7 +126,7 @@ impl On<Departure> for Guard {
                 tracing::info!(event = "plaintext_refused", account = %departure.session.account, ?place);
                 let error = StanzaError::new(Condition::PolicyViolation);
                 return Err(error
-                    .text("This server takes encrypted messages only. Switch on OMEMO for this conversation.")
+                    .text("This server accepts only encrypted messages. Turn on OMEMO for this conversation.")
                     .into());
             }
             (Text::Readable, _) => self.tally.count_readable(),

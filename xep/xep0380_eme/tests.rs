@@ -22,7 +22,7 @@ const ROOMS: &[Entry] = &[
 const REQUIRE: &str = "[xep0380_eme]\npolicy = \"require\"\n";
 const REFUSED: &str = "<message type='error'>...<error type='modify'><policy-violation \
     xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>This \
-    server takes encrypted messages only. Switch on OMEMO for this conversation.</text></error></message>";
+    server accepts only encrypted messages. Turn on OMEMO for this conversation.</text></error></message>";
 
 /// Sends each payload to Bob in a message with these attributes; how many came back as refused.
 async fn refusals(config: &str, attributes: &str, payloads: &[&str]) -> Vec<usize> {

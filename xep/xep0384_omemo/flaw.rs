@@ -66,28 +66,28 @@ impl Flaw {
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Flaw::WrongElement => "this element does not belong into this node",
+            Flaw::WrongElement => "this node does not accept this element",
             Flaw::Missing(part) => {
                 return write!(
                     f,
-                    "OMEMO keys refused ({}): {part} must be there once",
+                    "OMEMO keys refused ({}): {part} is required exactly once",
                     self.name()
                 );
             }
-            Flaw::WrongBase64 => "a key or the signature is not Base64",
-            Flaw::WrongKeyLength => "a key does not have the right length",
-            Flaw::WrongKeyType => "a key does not begin with the byte 5 that says Curve25519",
-            Flaw::WrongSignatureLength => "the signature does not have 64 bytes",
-            Flaw::WeakKey => "a key makes everything encrypted with it readable for all",
-            Flaw::NoPoint => "the identity key is no point of the curve",
+            Flaw::WrongBase64 => "keys and the signature must be Base64",
+            Flaw::WrongKeyLength => "a key has the wrong length",
+            Flaw::WrongKeyType => "a key does not start with the byte 5, which stands for Curve25519",
+            Flaw::WrongSignatureLength => "the signature must have 64 bytes",
+            Flaw::WeakKey => "a key is weak: anybody could read what is encrypted with it",
+            Flaw::NoPoint => "the identity key is not a point on the curve",
             Flaw::WrongSignature => "the signed prekey is not signed by the identity key",
-            Flaw::WrongKeyId => "a key has no id that is a number in range",
-            Flaw::NoPrekeys => "there is no prekey",
+            Flaw::WrongKeyId => "each key must have an id that is a number in the allowed range",
+            Flaw::NoPrekeys => "at least one prekey is required",
             Flaw::TooManyPrekeys => "there are too many prekeys",
             Flaw::DuplicateKeyId => "two prekeys have the same id",
-            Flaw::WrongDeviceId => "no device id says which device this is",
-            Flaw::TooManyDevices => "there are too many devices in the list",
-            Flaw::ForeignAccount => "only an account itself publishes its keys",
+            Flaw::WrongDeviceId => "a device id is required",
+            Flaw::TooManyDevices => "the list has too many devices",
+            Flaw::ForeignAccount => "only the account itself can publish its keys",
         };
         write!(f, "OMEMO keys refused ({}): {text}", self.name())
     }

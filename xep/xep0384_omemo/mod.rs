@@ -56,15 +56,16 @@ impl Choice for Policy {
 }
 
 section! {
-    /// OMEMO: the keys that clients publish (XEP-0384).
+    /// OMEMO keys that clients publish (XEP-0384).
     pub struct OmemoConfig {
-        /// Keys that are provably broken: "enforce" refuses them with the reason, "warn" logs it, "off" does not look.
+        /// What to do with keys that are provably broken: "enforce" refuses them and says why, "warn" logs a warning,
+        /// "off" does not check.
         pub policy: Policy = Policy::Enforce;
-        /// Whether people are told by a headline of each new device of their account, with its fingerprint.
+        /// Notify people of each new device of their account, with its fingerprint.
         pub alerts: bool = true;
         /// Prekeys in one bundle.
         pub prekeys_max: usize = 500, in 25..=5_000;
-        /// Devices on one list.
+        /// Devices in one device list.
         pub devices_max: usize = 100, in 1..=1_000;
     }
 }

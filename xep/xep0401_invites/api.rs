@@ -119,7 +119,7 @@ pub enum InviteError {
     #[error("too many invitations today; try again tomorrow")]
     TooMany,
     /// The account it should be for is there, or was, or is promised to somebody else.
-    #[error("this username is taken")]
+    #[error("this username is already taken")]
     Taken,
     /// It makes no sense.
     #[error("{0}")]
@@ -176,21 +176,21 @@ impl Invites {
     /// Makes an invitation; when it returns, it is stored.
     pub async fn create(&self, router: &Router, wanted: Wanted) -> Result<Made, InviteError> {
         if router.destination(&wanted.domain) != Destination::Users {
-            return Err(InviteError::Wrong("this server does not serve the domain"));
+            return Err(InviteError::Wrong("this server does not serve this domain"));
         }
         let seconds = wanted.seconds.unwrap_or(self.seconds_default);
         if !(60..=SECONDS_MAX).contains(&seconds) {
             return Err(InviteError::Wrong(
-                "an invitation is good for 1 minute to 366 days",
+                "an invitation must be valid for 1 minute to 366 days",
             ));
         }
         if !(1..=USES_MAX).contains(&wanted.uses) {
-            return Err(InviteError::Wrong("an invitation lets 1 to 10000 people in"));
+            return Err(InviteError::Wrong("an invitation must admit 1 to 10000 people"));
         }
         if let Some(account) = &wanted.account {
             if account.domain() != wanted.domain || account.local().is_none() || wanted.uses != 1 {
                 return Err(InviteError::Wrong(
-                    "an invitation is for one account of its domain",
+                    "an invitation for a username must name an account of its domain and admit one person",
                 ));
             }
             let accounts = router.accounts();
@@ -200,7 +200,9 @@ impl Invites {
         }
         let registers = self.registers && wanted.registers;
         if !registers && !wanted.contact && wanted.room.is_none() {
-            return Err(InviteError::Wrong("invitations make no accounts on this server"));
+            return Err(InviteError::Wrong(
+                "invitations cannot create accounts on this server",
+            ));
         }
         let now = router.clock().now();
         let lifetime = i64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000);

@@ -45,7 +45,7 @@ impl Command for CreateAccount {
         let Some(form) = turn.forms.first() else {
             return Ok(Step::Ask {
                 form: Sheet::new(FormKind::Form, CREATE)
-                    .title("Invite somebody to make an account")
+                    .title("Invite somebody to create an account")
                     .instructions("Leave the username empty to let them choose it.")
                     .line("username", "Username", "")
                     .boolean("roster-subscription", "Become contacts", false)
@@ -63,7 +63,7 @@ impl Command for CreateAccount {
         };
         let befriends = form
             .boolean("roster-subscription")
-            .map_err(|_| bad_payload("roster-subscription is 1 or 0"))?;
+            .map_err(|_| bad_payload("roster-subscription must be 1 or 0"))?;
         let wanted = Wanted {
             inviter: Some(turn.asker.bare()),
             account,

@@ -36,15 +36,15 @@ const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
 const PARS: &str = "urn:xmpp:pars:0";
 
 section! {
-    /// Invitations (XEP-0401). Whether they make accounts stands in [registration].
+    /// Invitations (XEP-0401). [registration] decides whether they can create accounts.
     pub struct InvitesConfig {
-        /// Days for which an invitation is good unless told otherwise.
+        /// Days for which an invitation is valid, unless it says otherwise.
         pub expires_days: u32 = 7, in 1..=365;
-        /// Whom accounts invite may make an account here. false: only those whom administrators invite.
+        /// Invitations from any account can create accounts. If false, only those from administrators can.
         pub accounts_invite: bool = true;
-        /// Invitations that one account may make in a day.
+        /// Invitations that one account can create per day.
         pub per_account_per_day_max: u32 = 20, in 1..=1_000_000;
-        /// Tokens that may be tried from one address in a minute.
+        /// Invitation tokens that one address can try per minute. (row 23)
         pub tries_per_address_per_minute: u32 = 30, in 1..=1_000_000;
     }
 }
@@ -115,7 +115,7 @@ impl Module for Invitations {
         commands.add(
             At::Server,
             commands::CREATE,
-            "Invite somebody to make an account",
+            "Invite somebody to create an account",
             Who::Admins,
             create,
         );

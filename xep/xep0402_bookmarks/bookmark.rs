@@ -197,7 +197,7 @@ impl On<Publishing> for Sound {
             if !is_conference || Jid::parse(&draft.id).is_err() {
                 let error = StanzaError::new(Condition::NotAcceptable);
                 return Err(error
-                    .text("a bookmark is a conference under the address of its room")
+                    .text("a bookmark must be a conference element whose item id is the address of the room")
                     .into());
             }
         }

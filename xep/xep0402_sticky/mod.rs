@@ -22,9 +22,9 @@ mod tests;
 mod wish;
 
 section! {
-    /// Members of rooms while they are away (XEP-0402, XEP-0492).
+    /// Notifications for room members who are away (XEP-0402, XEP-0492).
     pub struct StickyConfig {
-        /// Wishes of members that are remembered in memory.
+        /// Notification settings of members to keep in memory.
         pub wishes_remembered_max: usize = 100_000, in 100..=10_000_000;
     }
 }
@@ -47,7 +47,7 @@ impl Module for StickyMembers {
         id: "XEP-0492",
         title: "Chat notification settings",
         version: "0.2.0",
-        coverage: Coverage::Partial("members of rooms; `<advanced/>` is left to clients"),
+        coverage: Coverage::Partial("for members of rooms; `<advanced/>` is left to clients"),
     }];
     const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0060_pubsub"];
 

@@ -66,7 +66,7 @@ impl On<RoomMessage> for Retractions {
         if author(&kept).as_deref() != Some(&*event.from.occupant_id) {
             // §5: clients must not believe it, so none needs to see it.
             return Err(StanzaError::new(Condition::Forbidden)
-                .text("only who said something may retract it")
+                .text("only the author can retract a message")
                 .into());
         }
         if kept.is_retracted() || kept.stanza.has("retract", RETRACT) {

@@ -89,7 +89,7 @@ impl Moderate {
         if kept.stanza.from.as_ref().is_none_or(|from| from.is_bare()) || kept.stanza.has("retract", RETRACT)
         {
             return Err(StanzaError::new(Condition::NotAllowed)
-                .text("this is nothing that somebody said")
+                .text("only messages from occupants can be moderated")
                 .into());
         }
         let reason: String = reason

@@ -26,9 +26,9 @@ const OLD: &str = "urn:xmpp:message-moderate:0";
 const FASTEN: &str = "urn:xmpp:fasten:0";
 
 section! {
-    /// Moderated retraction (XEP-0425).
+    /// Moderated message retraction (XEP-0425).
     pub struct ModerationConfig {
-        /// Characters of a reason; what is longer is cut.
+        /// Characters in a reason. Longer ones are cut.
         pub reason_chars_max: usize = 500, in 0..=10_000;
     }
 }

@@ -28,9 +28,9 @@ const NS: &str = "urn:xmpp:channel-search:0:search";
 section! {
     /// Search for public rooms (XEP-0433).
     pub struct ChannelSearchConfig {
-        /// Rooms in one page of results.
+        /// Rooms on one page of results.
         pub page_rooms_max: usize = 50, in 1..=500;
-        /// Whether all public rooms may be listed without a word to search for.
+        /// Whether a search without a search term lists all public rooms.
         pub list_all: bool = true;
     }
 }
@@ -45,7 +45,7 @@ impl Module for ChannelSearch {
         id: "XEP-0433",
         title: "Extended Channel Search",
         version: "0.1.0",
-        coverage: Coverage::Partial("rooms of this server"),
+        coverage: Coverage::Partial("searches only rooms of this server"),
     }];
     const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0045_muc", "xep0059_rsm"];
 

@@ -69,7 +69,7 @@ impl Query {
                 xml.end();
                 return Err(StanzaError::new(Condition::BadRequest)
                     .kind(ErrorType::Modify)
-                    .text("\"Return all entries\" and \"Search for\" exclude each other: leave one out")
+                    .text("fill in \"Search for\" or choose \"Return all entries\", not both")
                     .payload(xml)
                     .into());
             }
@@ -89,7 +89,7 @@ impl Query {
                     Condition::NotAllowed,
                     ErrorType::Cancel,
                     "full-set-retrieval-rejected",
-                    "the list of all rooms is not given out",
+                    "this server does not list all rooms; enter a search term",
                 ));
             }
             (None, true) => Vec::new(),
@@ -104,7 +104,7 @@ impl Query {
                     Condition::FeatureNotImplemented,
                     ErrorType::Modify,
                     "invalid-sort-key",
-                    "rooms are sorted by users or by address",
+                    "rooms can be sorted by number of users or by address",
                 ));
             }
         };

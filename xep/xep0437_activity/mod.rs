@@ -27,7 +27,7 @@ const NS: &str = "urn:xmpp:rai:0";
 section! {
     /// Room activity indicators (XEP-0437).
     pub struct ActivityConfig {
-        /// Rooms of one account that a client hears of.
+        /// Rooms of one account for which a client is notified.
         pub rooms_max: usize = 500, in 1..=10_000;
     }
 }

@@ -137,7 +137,7 @@ impl HandleIq for Change {
         let xml = iq.payload.to_xml();
         let bytes_max = cards.limits.now().vcard_bytes_max;
         if xml.len() > bytes_max {
-            let text = format!("a vCard may have {bytes_max} bytes here");
+            let text = format!("the vCard is too large; at most {bytes_max} bytes are allowed");
             return Err(StanzaError::new(Condition::PolicyViolation).text(text).into());
         }
         let before = cards.hash(room).await?;

@@ -33,13 +33,13 @@ const NS: &str = "urn:xmpp:muc-token-invite:0";
 const REMEMBERED_MICROS: i64 = 7 * 24 * 3_600 * 1_000_000;
 
 section! {
-    /// Tokens that invite to rooms (XEP-0488).
+    /// Tokens that invite people to rooms (XEP-0488).
     pub struct TokensConfig {
         /// Tokens of one room.
         pub tokens_per_room_max: usize = 100, in 1..=10_000;
-        /// Days until a token expires at the latest. (§7)
+        /// Longest lifetime of a token, in days (XEP-0488 section 7).
         pub token_days_max: u32 = 365, in 1..=3_650;
-        /// People that one token may make members.
+        /// People that one token can admit as members.
         pub token_uses_max: u32 = 1_000, in 1..=1_000_000;
     }
 }

@@ -278,6 +278,6 @@ fn message(out: &mut Vec<u8>, head: &[u8], tail: &[u8]) {
 
 fn not_alone() -> End {
     StreamError::new(StreamCondition::BadFormat)
-        .text("one element a message")
+        .text("each WebSocket message must contain exactly one element")
         .into()
 }

@@ -87,7 +87,7 @@ fn what_makes_no_sense_is_told() {
     let off = [("KIM__REGISTRATION__INVITES", "false")];
     let answer = home.kim_with("invite", "", &off, &app());
     assert!(
-        answer.code == 1 && answer.err.contains("make no accounts"),
+        answer.code == 1 && answer.err.contains("cannot create accounts"),
         "{answer:?}"
     );
 }

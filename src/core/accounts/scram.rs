@@ -14,7 +14,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::jid::BareJid;
 use crate::random;
 
-/// How often the hash is applied for new keys (`security.md` asks for at least this; RFC 7677 §4 for 4096).
+/// How often the hash is applied for new keys. RFC 7677 §4 asks for at least 4096.
 pub const ITERATIONS_DEFAULT: u32 = 10_000;
 
 /// The length of a salt. All accounts have the same, or the length would tell the invented ones apart.

@@ -129,7 +129,7 @@ async fn the_list_comes_in_pages_that_miss_nobody() {
     }
 }
 
-/// The table of a room that keeps something of every account.
+/// The table of a module that keeps something of every account.
 const DIARY: &[Migration] = &[Migration {
     room: "diary",
     name: "0001_diary",

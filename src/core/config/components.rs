@@ -13,12 +13,12 @@ use super::value::{Value, Wrong, read_text, toml_text};
 use crate::section;
 
 section! {
-    /// A program that answers for a domain of its own, such as a gateway to IRC (XEP-0114).
-    /// It connects to the address "component" of [listen]. Repeat the section for each program.
+    /// An external component: a program that serves a domain of its own, such as a gateway to IRC (XEP-0114). It
+    /// connects to the address in [listen] component. Repeat the section for each component.
     pub struct ComponentSection {
-        /// The domain it answers for; not one that this server answers for itself.
+        /// Domain of the component. It must not be a domain that this server serves itself.
         pub jid: Option<Domain> = None, example r#""irc.example.org""#;
-        /// The secret that the program proves to have. Anybody who knows it can speak for the domain.
+        /// Shared secret with which the component authenticates. Anybody who knows it can speak for the domain.
         pub secret: Option<Secret> = None, example r#""A LONG RANDOM TEXT""#;
     }
 }

@@ -4,104 +4,107 @@
 use crate::section;
 
 section! {
-    /// Limits on what the network can make the server do or keep. Each has its unit in its name.
+    /// Limits on what clients can make the server do or store. Each name ends in its unit or what it counts. A number
+    /// such as (row 8) refers to the table of threats in docs/security.md.
     pub struct Limits {
-        /// false lifts the limits on rates, counts and queues, for load tests. Those on the form of XML, on time before
-        /// login and on tries at a password always hold.
+        /// false removes the limits on rates, counts and queues, for load tests. Limits on the form of XML, on the
+        /// time before login and on password attempts always apply.
         pub enabled: bool = true;
 
-        /// Bytes of one stanza after login. RFC 6120 section 13.12 demands at least 10000. (row 5)
+        /// Bytes in one stanza after login. RFC 6120 section 13.12 requires at least 10000. (row 5)
         pub stanza_bytes_max: usize = 262_144, in 10_000..=16_777_216;
-        /// Bytes of one element before login, with the white space before it. (rows 5 and 7)
+        /// Bytes in one element before login, including the white space in front of it. (rows 5 and 7)
         pub stanza_bytes_before_login_max: usize = 10_240, in 10_000..=262_144;
-        /// Elements inside one another in a stanza. (row 6)
+        /// Depth of nested elements in a stanza. (row 6)
         pub depth_max: usize = 64, in 8..=256;
         /// Attributes of one element. (row 5)
         pub attributes_max: usize = 64, in 16..=1_024;
-        /// Bytes of the name of an element or attribute. (row 5)
+        /// Bytes in the name of an element or attribute. (row 5)
         pub name_bytes_max: usize = 256, in 64..=4_096;
-        /// Namespace declarations in one stanza, wherever they stand. The offer of a video call has more than a hundred.
+        /// Namespace declarations in one stanza, at all levels. An offer of a video call has more than a hundred.
         /// (row 5)
         pub namespaces_max: usize = 1_024, in 16..=16_384;
-        /// Elements inside one stanza, at every level. (row 5)
+        /// Elements in one stanza, at all levels. (row 5)
         pub children_max: usize = 4_096, in 64..=65_536;
-        /// Bytes of a stream's opening tag. (row 5)
+        /// Bytes in the opening tag of a stream. (row 5)
         pub header_bytes_max: usize = 4_096, in 1_024..=65_536;
 
         /// Seconds from connecting to being logged in, however busy the connection is. (row 8)
         pub login_seconds_max: u64 = 30, in 1..=600;
         /// Seconds for the TLS handshake. (row 8)
         pub tls_handshake_seconds_max: u64 = 10, in 1..=600;
-        /// TLS handshakes at the same time; more wait. (row 8)
+        /// Concurrent TLS handshakes; further ones wait. (row 8)
         pub tls_handshakes_concurrent_max: usize = 256, in 1..=65_536;
-        /// Streams of one address (of one /64 with IPv6). (row 8)
+        /// Streams from one address (one /64 for IPv6). (row 8)
         pub streams_per_address_max: usize = 500, in 1..=1_000_000;
-        /// Streams of one address that are not logged in. (row 8)
+        /// Streams from one address that are not logged in. (row 8)
         pub streams_unauthenticated_per_address_max: usize = 50, in 1..=1_000_000;
 
-        /// HTTP connections of one address (of one /64 with IPv6); those of trusted proxies do not count. (row 8)
+        /// HTTP connections from one address (one /64 for IPv6), not counting trusted proxies. (row 8)
         pub http_connections_per_address_max: usize = 100, in 1..=1_000_000;
-        /// Bytes of the header of one HTTP request. (row 25)
+        /// Bytes in the headers of one HTTP request. (row 25)
         pub http_header_bytes_max: usize = 16_384, in 8_192..=1_048_576;
-        /// Lines in it. (row 25)
+        /// Headers in one HTTP request. (row 25)
         pub http_headers_max: usize = 64, in 16..=1_024;
-        /// Seconds until it must be there, also on a connection that was used before. (row 25)
+        /// Seconds to receive the headers of a request, including on a kept-alive connection. (row 25)
         pub http_header_seconds_max: u64 = 10, in 1..=600;
-        /// Seconds without a byte of a request's content, or without one of the answer taken. (row 25)
+        /// Seconds without progress while a request body is received or a response is sent. (row 25)
         pub http_stall_seconds_max: u64 = 30, in 1..=600;
 
-        /// Failed logins on one stream before it is closed. (row 10)
+        /// Failed logins after which a stream is closed. (row 10)
         pub sasl_tries_per_stream_max: u32 = 3, in 1..=100;
-        /// Wrong passwords an address has free. What fails before a password is looked at does not count. (row 10)
+        /// Wrong passwords that one address can try before it has to wait. Attempts that fail before a password is
+        /// checked do not count. (row 10)
         pub login_failures_burst: u32 = 10, in 1..=10_000;
-        /// Seconds until an address has one more free. (row 10)
+        /// Seconds after which an address may try one more. (row 10)
         pub login_failure_refill_seconds: u64 = 10, in 1..=3_600;
-        /// Wrong passwords an account has free, wherever they come from, before the next one from an address that it is not
-        /// known at waits. (row 10)
+        /// Wrong passwords for one account, from any address, before further attempts from unfamiliar addresses are
+        /// delayed. (row 10)
         pub account_failures_burst: u32 = 5, in 1..=10_000;
-        /// The longest that such a login waits, in seconds.
+        /// Longest such delay, in seconds. (row 10)
         pub account_failure_delay_seconds_max: u64 = 10, in 1..=300;
-        /// New accounts from one address in an hour, where registration is open. (row 23)
+        /// New accounts per hour from one address, if registration is open. (row 23)
         pub registrations_per_address_per_hour: u32 = 3, in 1..=1_000_000;
 
-        /// Stanzas a client may send per second in the long run; a faster one is read more slowly.
+        /// Stanzas per second that a client can send in the long run. Faster clients are slowed down. (row 29)
         pub stanzas_per_second: u32 = 100, in 1..=1_000_000;
-        /// Stanzas it may send at once after a pause.
+        /// Stanzas that it can send at once after a pause. (row 29)
         pub stanzas_burst: u32 = 1_000, in 1..=1_000_000;
-        /// Bytes a client may send per second in the long run.
+        /// Bytes per second that a client can send in the long run. (row 29)
         pub bytes_per_second: u32 = 131_072, in 1_024..=1_073_741_824;
-        /// Bytes it may send at once after a pause.
+        /// Bytes that it can send at once after a pause. (row 29)
         pub bytes_burst: u32 = 1_048_576, in 10_000..=1_073_741_824;
-        /// How much of these rates a guest has, in percent. (row 31)
+        /// Share of these rates that a guest gets, in percent. (row 31)
         pub guest_rate_percent: u32 = 10, in 1..=100;
 
-        /// Connected clients of one account.
+        /// Clients of one account that are connected at the same time.
         pub resources_per_account_max: usize = 10, in 1..=1_000;
-        /// Bytes waiting to be written to one client. (row 29)
+        /// Bytes waiting to be sent to one client. (row 29)
         pub outbox_bytes_max: usize = 1_048_576, in 65_536..=268_435_456;
-        /// Bytes waiting to be written to one external component.
+        /// Bytes waiting to be sent to one external component. (row 29)
         pub component_outbox_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
-        /// Seconds a client may leave them unread before it is closed. (row 29)
+        /// Seconds after which a client that reads nothing is disconnected. (row 29)
         pub slow_reader_seconds_max: u64 = 60, in 1..=3_600;
-        /// Stanzas of one client that may wait for the database; further ones are not read until then.
+        /// Stanzas of one client that wait for the database at the same time. Further ones are not read until then.
+        /// (row 29)
         pub pending_commits_per_stream_max: usize = 64, in 1..=10_000;
 
         /// Contacts in one roster. (row 30)
         pub roster_items_max: usize = 5_000, in 1..=1_000_000;
-        /// Subscription requests waiting for one account's answer.
+        /// Unanswered subscription requests to one account. (row 30)
         pub pending_subscriptions_max: usize = 500, in 1..=1_000_000;
-        /// Addresses one client has sent its presence to directly (RFC 6121 section 4.6).
+        /// Addresses to which one client has sent directed presence (RFC 6121 section 4.6).
         pub directed_presences_max: usize = 500, in 1..=1_000_000;
-        /// Messages kept for one account while it is offline. (row 30)
+        /// Messages stored for one account while it is offline. (row 30)
         pub offline_messages_max: usize = 1_000, in 0..=1_000_000;
         /// Bytes of private XML of one account (XEP-0049). (row 30)
         pub private_bytes_max: usize = 1_048_576, in 0..=1_073_741_824;
-        /// Bytes of one vCard, its picture included (XEP-0054). (row 30)
+        /// Bytes in one vCard, including the picture (XEP-0054). (row 30)
         pub vcard_bytes_max: usize = 131_072, in 1_024..=16_777_216;
-        /// Addresses on one block list (XEP-0191).
+        /// Addresses on one block list (XEP-0191). (row 30)
         pub block_list_max: usize = 1_000, in 0..=1_000_000;
 
-        /// Seconds a stopping server has to write out what it accepted and to tell its clients.
+        /// Seconds that a stopping server takes to finish accepted work and to say goodbye to its clients.
         pub drain_seconds_max: u64 = 15, in 1..=3_600;
     }
 }

@@ -14,19 +14,21 @@ pub fn sample(modules: &[Schema]) -> String {
     let mut text = String::new();
     comment(
         &mut text,
-        "The configuration of kIM. Every line here says what holds anyway: the server starts without this file.",
+        "The configuration of kIM. Every setting is shown with its default; the server also starts without this file.",
     );
     comment(
         &mut text,
         &format!(
-            "Each key can also be set in the environment: {}=… for the second key below.",
+            "Each setting can also come from the environment, for example {}=… for the data_dir of [server].",
             sources::variable("server", "data_dir")
         ),
     );
     for schema in core_schemas().iter().chain(modules) {
         text.push('\n');
-        for line in schema.docs {
-            comment(&mut text, line.trim());
+        match (schema.docs, schema.title) {
+            ([], Some((title, id))) => comment(&mut text, &format!("{title} ({id}).")),
+            ([], None) => {}
+            (docs, _) => comment(&mut text, &joined(docs)),
         }
         let _ = match schema.is_repeated {
             true => writeln!(text, "# [[{}]]", schema.name),
@@ -50,14 +52,9 @@ pub fn sample(modules: &[Schema]) -> String {
 
 /// Writes a key, and behind its documentation what else is to be said of it.
 fn write_field(text: &mut String, field: &Field, note: &str) {
-    let mut docs = field
-        .docs
-        .iter()
-        .map(|line| line.trim())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let mut docs = joined(field.docs);
     if let Some(range) = &field.range {
-        let _ = write!(docs, " {} to {}.", range.start(), range.end());
+        let _ = write!(docs, " Allowed: {} to {}.", range.start(), range.end());
     }
     if !note.is_empty() {
         let _ = write!(docs, " {note}");
@@ -67,6 +64,11 @@ fn write_field(text: &mut String, field: &Field, note: &str) {
         (Some(default), _) => writeln!(text, "{} = {default}", field.name),
         (None, example) => writeln!(text, "# {} = {}", field.name, example.unwrap_or("…")),
     };
+}
+
+/// The lines of a documentation comment as one text.
+fn joined(docs: &[&str]) -> String {
+    docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
 
 /// A comment, broken into lines.

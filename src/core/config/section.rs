@@ -56,6 +56,8 @@ pub struct Schema {
     pub name: &'static str,
     /// What it is about.
     pub docs: &'static [&'static str],
+    /// Title and number of the specification that its module implements; the sample shows them where `docs` is empty.
+    pub title: Option<(&'static str, &'static str)>,
     /// Whether it belongs to a module, and so has the key `enabled`.
     pub is_module: bool,
     /// The modules that it needs.
@@ -76,6 +78,14 @@ impl Schema {
         }
     }
 
+    /// The same with the title and number of the module's specification.
+    pub fn titled(self, title: &'static str, id: &'static str) -> Schema {
+        Schema {
+            title: Some((title, id)),
+            ..self
+        }
+    }
+
     /// A section in double brackets.
     pub(super) fn repeated<T: Section>(name: &'static str) -> Schema {
         Schema {
@@ -91,6 +101,7 @@ impl Schema {
         Schema {
             name,
             docs: T::DOCS,
+            title: None,
             is_module: false,
             needs: &[],
             is_repeated: false,
@@ -125,13 +136,13 @@ impl Schema {
     }
 }
 
-/// The key that darkens a module.
+/// The key that switches a module off.
 pub(super) const ENABLED: &str = "enabled";
 
 fn enabled_field() -> Field {
     Field {
         name: ENABLED,
-        docs: &["false: the module is not there, and nothing of it is advertised."],
+        docs: &["false turns this module off; none of its features are advertised."],
         default: Some("true".to_owned()),
         example: None,
         range: None,

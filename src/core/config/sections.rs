@@ -9,80 +9,84 @@ use crate::jid::BareJid;
 use crate::section;
 
 section! {
-    /// Who this server is.
+    /// The server and the domains that it serves.
     pub struct Server {
-        /// The domains it serves: the part after the @ in its users' addresses. The first is the main one.
+        /// Domains this server is responsible for: the part after the @ in its users' addresses. The first is the
+        /// main domain.
         pub domains: Vec<Domain> = Domain::parse("localhost").into_iter().collect();
-        /// Where it keeps what it must not lose: the database of SQLite, keys, the control socket.
+        /// Directory for everything that must survive a restart: the SQLite database, keys, uploaded files and the
+        /// control socket.
         pub data_dir: PathBuf = PathBuf::from("data");
-        /// The accounts that may administer it. Not set: admin at the main domain.
+        /// Accounts that may administer the server. Default: admin at the main domain.
         pub admins: Vec<BareJid> = BareJid::parse("admin@localhost").into_iter().collect();
     }
 }
 
 section! {
-    /// Addresses and ports, each a list; an empty list closes the door.
+    /// Addresses and ports to listen on. Each setting is a list; an empty list turns that listener off.
     pub struct Listen {
-        /// For clients, who ask for TLS after connecting (STARTTLS, RFC 6120 section 5).
+        /// Client connections that start in the clear and switch to TLS (STARTTLS, RFC 6120 section 5).
         pub c2s: Vec<SocketAddr> = vec![any_address(5222)];
-        /// For clients, TLS from the first byte (XEP-0368).
+        /// Client connections with TLS from the first byte (direct TLS, XEP-0368).
         pub c2s_tls: Vec<SocketAddr> = vec![any_address(5223)];
-        /// For browsers, and clients that get nothing else through: HTTPS with WebSocket, BOSH and uploads. An address that
-        /// "c2s_tls" has too serves both, told apart by ALPN: port 443 is enough for everything.
+        /// HTTPS for browsers and for clients behind restrictive firewalls: pages, WebSocket, BOSH and uploads. An
+        /// address that is also in "c2s_tls" serves both, told apart by ALPN, so port 443 is enough for everything.
         pub https: Vec<SocketAddr> = vec![any_address(5443)];
-        /// The same without TLS, for a reverse proxy on this machine or in [http] trusted_proxies. It should not face the
-        /// world.
+        /// The same without TLS, for a reverse proxy on this machine or in [http] trusted_proxies. Do not expose it
+        /// to the internet.
         pub http: Vec<SocketAddr> = vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 5280))];
-        /// For monitoring: /health/live, /health/ready and /metrics without TLS, and nothing else, for anybody who can
-        /// connect. While it is empty, "http" answers them to the networks in [http] metrics_from.
+        /// Monitoring: /health/live, /health/ready and /metrics without TLS or a login, and nothing else. While this
+        /// list is empty, "http" serves them to the networks in [http] metrics_from.
         pub metrics: Vec<SocketAddr> = Vec::new();
-        /// For external components (XEP-0114). The protocol has no encryption, so this should not face the world. Nothing
-        /// listens there while there is no [[component]].
+        /// External components (XEP-0114). The protocol has no encryption, so do not expose it to the internet.
+        /// Nothing listens here unless there is a [[component]].
         pub component: Vec<SocketAddr> = vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 5347))];
-        /// Where the web part is reached from outside: what links to uploads and rooms begin with. Not set: https, the main
-        /// domain and the port of "https".
+        /// Public address of the web server, used in links to uploads and rooms. Default: https, the main domain and
+        /// the port of "https".
         pub public_url: Option<WebOrigin> = None, example r#""https://chat.example.org""#;
     }
 }
 
 section! {
-    /// The certificate. Without one the server makes a self-signed one at its first start.
+    /// TLS certificate. Without one, the server creates a self-signed certificate when it first starts.
     pub struct Tls {
-        /// File with the certificate and its chain, PEM.
+        /// PEM file with the certificate and its chain.
         pub cert: Option<PathBuf> = None, example r#""/etc/kim/fullchain.pem""#;
-        /// File with its private key, PEM.
+        /// PEM file with the private key.
         pub key: Option<PathBuf> = None, example r#""/etc/kim/privkey.pem""#;
     }
 }
 
 section! {
-    /// Where accounts, rosters and messages are kept.
+    /// Where accounts, rosters, messages and files are stored.
     pub struct Storage {
-        /// The database. Not set: SQLite, as kim.db in data_dir.
+        /// Database. Default: SQLite, in kim.db in data_dir.
         pub url: Option<StorageUrl> = None, example r#""postgres://kim:PASSWORD@localhost/kim""#;
-        /// Where uploaded files are kept: a folder ("file:///srv/kim"), or a bucket of S3 and what every name in it begins
-        /// with. Who we are there is said by the environment alone: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Not set:
-        /// the folder uploads in data_dir.
+        /// Uploaded files: a folder ("file:///srv/kim") or an S3 bucket with an optional prefix. Credentials for S3
+        /// come only from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY). Default: the folder
+        /// "uploads" in data_dir.
         pub uploads: Option<UploadsUrl> = None, example r#""s3://BUCKET/kim""#;
-        /// Where that bucket is, if not at Amazon. Not set: what AWS_ENDPOINT_URL_S3 says, if anything.
+        /// Endpoint of an S3-compatible store other than Amazon's. Default: AWS_ENDPOINT_URL_S3, if it is set.
         pub s3_endpoint: Option<WebOrigin> = None, example r#""https://s3.example.org""#;
-        /// The region it is in. Not set: what AWS_REGION says, else us-east-1, which others than Amazon mostly take.
+        /// Region of the bucket. Default: AWS_REGION, otherwise us-east-1, which most S3-compatible stores accept.
         pub s3_region: Option<String> = None, example r#""eu-central-1""#;
-        /// File with the key that seals what people write before it goes to the database; made at the first start. Without it
-        /// nobody can read their messages again: keep a copy, apart from those of the database. Not set: sealing.key in
-        /// data_dir.
+        /// File with the key that encrypts messages before they are stored. It is created when the server first
+        /// starts. Without it nobody can read stored messages again: keep a copy, away from the database backups.
+        /// Default: sealing.key in data_dir.
         pub sealing_key: Option<PathBuf> = None, example r#""/etc/kim/sealing.key""#;
     }
 }
 
 section! {
-    /// How people get in.
+    /// Who can create accounts.
     pub struct Registration {
-        /// Anybody may make an account from a client (XEP-0077).
+        /// Anybody can create an account from a client (XEP-0077).
         pub open: bool = false;
-        /// Who was invited may make an account, open or not (XEP-0401). false: invitations only make contacts.
+        /// People with an invitation can create an account, even if registration is closed (XEP-0401). If false,
+        /// invitations only add contacts.
         pub invites: bool = true;
-        /// Anybody may come without an account (SASL ANONYMOUS), on guest.DOMAIN and for as long as they are connected.
+        /// Anybody can sign in without an account (SASL ANONYMOUS). Guests live on guest.DOMAIN and are gone when
+        /// they disconnect.
         pub guests: bool = true;
     }
 }
@@ -90,7 +94,8 @@ section! {
 section! {
     /// Group chat.
     pub struct Rooms {
-        /// Public rooms that are made at the first start, by the name before conference.DOMAIN; the administrators own them.
+        /// Public rooms to create when the server first starts, by the name before @conference.DOMAIN. The
+        /// administrators own them.
         pub default: Vec<RoomName> = RoomName::parse("lobby").into_iter().collect();
     }
 }
@@ -98,57 +103,59 @@ section! {
 section! {
     /// Client connections.
     pub struct C2s {
-        /// Nothing but TLS is offered until the connection is encrypted. false is honoured on loopback addresses only.
+        /// Require TLS before anything else is offered. false takes effect on loopback addresses only.
         pub require_tls: bool = true;
-        /// Offer SASL PLAIN too: the password itself travels, inside TLS. Only for clients without SCRAM.
+        /// Also offer SASL PLAIN, for old clients without SCRAM. The password itself is then sent to the server,
+        /// inside TLS.
         pub plain: bool = false;
     }
 }
 
 section! {
-    /// HTTP: WebSocket (RFC 7395), BOSH (XEP-0124), uploads.
+    /// HTTP: WebSocket (RFC 7395), BOSH (XEP-0124) and uploads.
     pub struct Http {
-        /// Proxies that are believed when they name their client (see proxy_header and proxy_protocol): addresses and
-        /// networks. From anybody else such headers are ignored. They must pass the Host header on unchanged.
+        /// Addresses and networks of reverse proxies whose word is taken for the client's address (see proxy_header
+        /// and proxy_protocol). These headers are ignored if anybody else sends them. The proxies must pass on the
+        /// Host header unchanged.
         pub trusted_proxies: Vec<Network> = Vec::new();
-        /// The header in which trusted proxies name their client. "x-forwarded-for": the address in X-Forwarded-For, the
-        /// scheme in X-Forwarded-Proto. "forwarded": both in Forwarded (RFC 7239). Clients can send the other one too, so it
-        /// is ignored: choose the one that your proxy sets.
+        /// Header in which trusted proxies name the client. "x-forwarded-for": the address in X-Forwarded-For and the
+        /// scheme in X-Forwarded-Proto. "forwarded": both in Forwarded (RFC 7239). Choose the one that your proxy
+        /// sets; the other one is ignored, because clients could send it.
         pub proxy_header: ProxyHeader = ProxyHeader::XForwardedFor;
-        /// Connections of trusted proxies begin with the PROXY protocol (version 1 or 2), on "http" and "https".
+        /// Connections from trusted proxies to "http" and "https" start with the PROXY protocol (version 1 or 2).
         pub proxy_protocol: bool = false;
-        /// Web pages that may connect (WebSocket, BOSH), sign in and register here beside our own: their origins, such as
-        /// "https://chat.example.org". ["*"] allows every page. What needs a token or a secret address (the rest of the API,
-        /// files) is open to every page.
+        /// Origins of web pages other than our own that may connect (WebSocket, BOSH), sign in and register, such as
+        /// "https://chat.example.org". ["*"] allows every page. What needs a token or an unguessable address (the
+        /// rest of the API, files) is always open to every page.
         pub origins: Vec<String> = Vec::new();
-        /// Networks that may read /health/live, /health/ready and /metrics on "http", unless [listen] metrics is set. A trusted
-        /// proxy never may, nor may a request that shows signs of a proxy or that asks for a host by another name than
-        /// localhost or an IP address. Empty: nobody may.
+        /// Networks that may read /health/live, /health/ready and /metrics on "http", unless [listen] metrics is set.
+        /// Requests from a trusted proxy, with a proxy's headers, or for a host name other than localhost or an IP
+        /// address are always refused. Empty: nobody may.
         pub metrics_from: Vec<Network> = Network::loopback();
-        /// Seconds after which a silent WebSocket is asked whether it is still there; after as many again without an answer it
-        /// is closed.
+        /// Seconds of silence after which a WebSocket is pinged. It is closed after the same time without an answer.
         pub websocket_ping_seconds: u64 = 50, in 5..=3_600;
-        /// Seconds a request of BOSH is held at most.
+        /// Longest time that a BOSH request is held open, in seconds.
         pub bosh_wait_seconds: u64 = 60, in 1..=300;
-        /// Seconds a client of BOSH may have no request here before its connection counts as lost.
+        /// Seconds without an open BOSH request after which the connection counts as lost.
         pub bosh_inactivity_seconds: u64 = 60, in 5..=600;
     }
 }
 
 section! {
-    /// Whom to write to, each a list of URIs such as "mailto:abuse@example.org" or "xmpp:admin@example.org" (XEP-0157).
+    /// Contact addresses that the server publishes (XEP-0157). Each is a list of URIs such as
+    /// "mailto:abuse@example.org" or "xmpp:admin@example.org".
     pub struct Contact {
-        /// About abuse.
+        /// To report abuse.
         pub abuse: Vec<Uri> = Vec::new();
-        /// About the server's operation.
+        /// For questions about the operation of the server.
         pub admin: Vec<Uri> = Vec::new();
-        /// With an opinion.
+        /// For feedback.
         pub feedback: Vec<Uri> = Vec::new();
-        /// About buying.
+        /// For sales.
         pub sales: Vec<Uri> = Vec::new();
-        /// About a hole in its security.
+        /// To report a security problem.
         pub security: Vec<Uri> = Vec::new();
-        /// Where it says how it is.
+        /// Status page.
         pub status: Vec<Uri> = Vec::new();
         /// For help.
         pub support: Vec<Uri> = Vec::new();

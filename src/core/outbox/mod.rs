@@ -200,7 +200,10 @@ impl Outbox {
         }
         drop(queue);
         if full {
-            self.close(StreamError::new(StreamCondition::ResourceConstraint).text("you read too slowly"));
+            self.close(
+                StreamError::new(StreamCondition::ResourceConstraint)
+                    .text("the client did not read its data in time"),
+            );
         } else {
             self.ready.notify_one();
         }
@@ -216,8 +219,10 @@ impl Outbox {
         }
         if queue.is_full(parcel.bytes(), self.bytes_max) {
             drop(queue);
-            return self
-                .close(StreamError::new(StreamCondition::ResourceConstraint).text("you read too slowly"));
+            return self.close(
+                StreamError::new(StreamCondition::ResourceConstraint)
+                    .text("the client did not read its data in time"),
+            );
         }
         queue.put(parcel);
         drop(queue);

@@ -286,7 +286,7 @@ impl Router {
             .collect()
     }
 
-    /// What a room provided.
+    /// What a module provided.
     pub fn fact<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.tables
             .facts

@@ -34,7 +34,7 @@ impl From<TooManyResources> for NotStarted {
 }
 
 impl Router {
-    /// Registers a session under its full JID and tells the rooms. A session of the same full JID is ended with
+    /// Registers a session under its full JID and tells the modules. A session of the same full JID is ended with
     /// `conflict` (RFC 6120 §7.7.2.2).
     pub async fn start(&self, session: &Arc<Session>) -> Result<(), TooManyResources> {
         self.add(session).await?;
@@ -122,7 +122,7 @@ impl Router {
         Ok(())
     }
 
-    /// Ends a session: the rooms are told, and messages it never wrote find another way where nobody else got
+    /// Ends a session: the modules are told, and messages it never wrote find another way where nobody else got
     /// them.
     pub async fn end(&self, session: &Arc<Session>, unwritten: impl IntoIterator<Item = Parcel>) {
         self.leave(session).await;
@@ -211,8 +211,10 @@ impl Router {
             > sessions_max
             && let Some(oldest) = self.oldest_parked(account)
         {
-            oldest
-                .close(StreamError::new(StreamCondition::ResourceConstraint).text("too many sessions wait"));
+            oldest.close(
+                StreamError::new(StreamCondition::ResourceConstraint)
+                    .text("too many sessions are waiting to be resumed"),
+            );
         }
     }
 
@@ -238,7 +240,7 @@ impl Router {
         self.finish(cx).await;
     }
 
-    /// Lets a room answer an iq on a secured stream before login. `None`: nobody may ask that yet.
+    /// Lets a module answer an iq on a secured stream before login. `None`: nobody may ask that yet.
     pub async fn before_login(&self, mut event: BeforeLogin) -> Option<Stanza> {
         let mut cx = self.cx()?;
         let answer = match self.raise(&mut event, &mut cx).await {
@@ -249,7 +251,7 @@ impl Router {
         answer
     }
 
-    /// Asks the rooms what an element means that is no stanza, on a stream that has no session yet.
+    /// Asks the modules what an element means that is no stanza, on a stream that has no session yet.
     pub async fn unbound(&self, event: &mut Unbound) -> Result<(), StreamError> {
         let mut cx = self.cx().ok_or(StreamCondition::InternalServerError)?;
         let heard = self.raise(event, &mut cx).await;

@@ -19,7 +19,7 @@ use crate::wire::Element;
 
 use super::{Destination, Missed, Router};
 
-/// The most stanzas that one stanza may cause. It bounds loops between rooms; a presence broadcast to the largest
+/// The most stanzas that one stanza may cause. It bounds loops between modules; a presence broadcast to the largest
 /// roster stays well below.
 pub const SENDS_MAX: usize = 50_000;
 
@@ -76,7 +76,7 @@ impl Router {
         cx.outcome
     }
 
-    /// Takes what a session's client sent on the first level that is no stanza, and asks the rooms what it means.
+    /// Takes what a session's client sent on the first level that is no stanza, and asks the modules what it means.
     pub async fn nonza(&self, session: &Arc<Session>, element: Element) -> Outcome {
         let Some(mut cx) = self.cx_of(session) else {
             return Outcome::default();

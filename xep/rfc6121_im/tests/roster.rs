@@ -134,7 +134,7 @@ async fn a_roster_has_a_limit() {
     }
     alice.skip();
     let full = "<error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
-                <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>the roster is full</text></error>";
+                <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>the roster is full; remove some contacts</text></error>";
     alice
         .ask(
             &set("<item jid='d@localhost'/>"),

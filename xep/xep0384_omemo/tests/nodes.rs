@@ -14,7 +14,7 @@ fn bundles() -> [(Protocol, &'static str, &'static str); 2] {
 
 #[tokio::test]
 async fn keys_are_readable_for_strangers_and_guests_whatever_the_client_says() {
-    // clients.md: Dino sends no options at all; nobody's word closes the nodes (XEP-0384 §5.3.1, §5.3.2).
+    // Dino sends no options at all; nobody's word closes the nodes (XEP-0384 §5.3.1, §5.3.2).
     let said: [&[(&str, &str)]; 5] = [
         &[],
         &[("access_model", "open")],
@@ -165,7 +165,7 @@ async fn a_broken_bundle_comes_back_with_its_reason_and_is_not_there() {
                 &publish(&node, item, &broken, &[("access_model", "open")]),
                 "<iq id='p' type='error'>...<error type='modify'><not-acceptable \
                  xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' \
-                 xml:lang='en'>OMEMO keys refused (no-prekeys): there is no prekey</text></error></iq>",
+                 xml:lang='en'>OMEMO keys refused (no-prekeys): at least one prekey is required</text></error></iq>",
             )
             .await;
         let nothing = answer(
