@@ -53,6 +53,7 @@ mod privileges;
 mod public;
 mod registration;
 mod relay;
+mod retention;
 mod roles;
 mod room;
 mod rooms;
@@ -176,11 +177,13 @@ impl Module for Muc {
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(config: MucConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let archives = house.needed()?;
         let registry = Arc::new(rooms::Registry::new(rooms::Parts {
             store: store::Store::new(house.db.clone()),
             config: config.effective(house.config.limits.enabled),
             seals: house.seals.clone(),
-            archives: house.needed()?,
+            retention: retention::Retention::of(house.config, &archives),
+            archives,
             errands: errands::Errands::new(house.needed()?, house.config.limits.enabled),
             guest_rate_percent: house.config.limits.effective().guest_rate_percent,
             defaults: defaults::Defaults {
@@ -189,6 +192,7 @@ impl Module for Muc {
                 made: dashmap::DashSet::new(),
             },
         }));
+        retention::rule(&registry);
         for field in FIELDS {
             registry.fields.add(*field);
         }

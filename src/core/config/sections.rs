@@ -92,6 +92,10 @@ section! {
     pub struct Rooms {
         /// Public rooms that are made at the first start, by the name before conference.DOMAIN; the administrators own them.
         pub default: Vec<RoomName> = RoomName::parse("lobby").into_iter().collect();
+        /// Days until a message is deleted from a room's archive. 0: as long as [xep0313_mam] retention_days says.
+        pub retention_days: u32 = 0, in 0..=36_500;
+        /// The same for rooms that guests may enter; their pages tell visitors. 0: as in other rooms.
+        pub guest_retention_days: u32 = 0, in 0..=36_500;
     }
 }
 
