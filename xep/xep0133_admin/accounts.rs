@@ -1,6 +1,6 @@
 //! Commands that change accounts: §4.1 add, §4.2 delete, §4.5 end sessions, §4.7 another password.
 
-use kim_core::accounts::{AccountError, Tombstone};
+use kim_core::accounts::{AccountError, Tombstone, names};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 
@@ -22,7 +22,9 @@ impl Command for Add {
                 .required()
                 .field("password-verify", "text-private", "Retype password", &[])));
         };
-        let account = forms::account(needed(form, "accountjid")?, cx)?;
+        let address = needed(form, "accountjid")?;
+        names::account_at(address.trim()).map_err(|error| bad_payload(error.to_string()))?;
+        let account = forms::account(address, cx)?;
         if form
             .value("password-verify")
             .is_some_and(|again| form.value("password") != Some(again))
