@@ -6,11 +6,10 @@ import secrets
 
 import pytest
 
-from server import ROOT
 from test_closed_doors import make_room
+from test_conversation import PICTURE
 from test_invitation import invite
 
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 LOOKS = {
     "light": {},
     "dark": {"color_scheme": "dark"},
@@ -18,14 +17,6 @@ LOOKS = {
     "chinese": {"locale": "zh-CN"},
     "chinese-phone-dark": {"locale": "zh-CN", "viewport": {"width": 375, "height": 720}, "color_scheme": "dark"},
 }
-
-
-async def violations(tab, within=None):
-    """What axe-core has to say about a page, or about a part of it."""
-    assert AXE.exists(), "no axe-core here: tests/support/web.sh fetches it"
-    await tab.page.evaluate(AXE.read_text())
-    found = await tab.page.evaluate("within => axe.run(within ?? document)", within)
-    return [f"{one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found["violations"]]
 
 
 async def everything(people):
@@ -54,7 +45,7 @@ async def test_everybody_can_read_every_page(open_tab, people, look):
     for name, path in paths.items():
         await tab.open(path)
         await tab.shot(name)
-        found = await violations(tab)
+        found = await tab.violations()
         if found:
             wrong[name] = found
         assert await tab.page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is too wide"
@@ -122,7 +113,7 @@ async def test_without_tls_the_page_leads_to_the_encrypted_one(open_tab, server,
         link = tab.page.locator("#needs-https a")
         assert await link.get_attribute("href") == server.url + path
     await tab.shot("no tls")
-    assert not await violations(tab)
+    assert not await tab.violations()
     await tab.page.goto(plain + "/")
     await tab.page.locator("#needs-https a").click()
     await tab.page.locator("#sign-in").wait_for()
@@ -136,14 +127,14 @@ async def test_without_tls_the_page_leads_to_the_encrypted_one(open_tab, server,
 async def test_a_username_that_cannot_be_is_told_why(open_tab, locale, words):
     tab = await open_tab(f"newcomer-{locale}", locale=locale)
     await tab.open("/register")
-    for name, why in zip(["al ice", "al/ice", "al\u2603ice"], words):
+    for name, why in zip(["al ice", "al/ice", "al\U0001f600ice"], words):
         await tab.register(name, "a few words to remember")
         await tab.sees(why)
     await tab.shot("refused")
 
 
 async def test_the_keyboard_alone_gets_through(open_tab, people):
-    """Sign in, open a chat, say something, send a file, enter a room: not one click."""
+    """Sign in, say something in a chat, send a file, enter a room: not one click. The chat itself is opened by its address."""
     jid, password = people.account("alice")
     bob = (await people.online("bob")).boundjid.bare
     tab = await open_tab("alice")
@@ -176,7 +167,12 @@ async def test_the_keyboard_alone_gets_through(open_tab, people):
     await page.keyboard.type(text)
     await page.keyboard.press("Enter")
     await tab.hears(text)
-    await tab_to("converse-chat-toolbar button, converse-chat-toolbar .btn, .chat-toolbar button", key="Shift+Tab")
+    await tab_to("button:has(.fa-paperclip)", key="Shift+Tab")
+    async with page.expect_file_chooser() as chooser:
+        await page.keyboard.press("Enter")
+    async with page.expect_response(lambda response: response.request.method == "PUT") as put:
+        await (await chooser.value).set_files({"name": "one-colour.png", "mimeType": "image/png", "buffer": PICTURE})
+    assert (await put.value).status == 201
     await tab.shot("by keyboard")
 
     # The door of a room, as a guest.
@@ -191,3 +187,28 @@ async def test_the_keyboard_alone_gets_through(open_tab, people):
     await page.keyboard.type("typed in the lobby")
     await page.keyboard.press("Enter")
     await guest.hears("typed in the lobby")
+
+
+# What of the client is ours: the colours of its themes. The elements are Converse's own.
+PARTS = {
+    "messages": "converse-chat .chat-content, converse-muc .chat-content",
+    "box": "converse-message-form, converse-muc-message-form",
+}
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone", "chinese-phone-dark"])
+async def test_the_client_can_be_read_in_our_colours(open_tab, people, look):
+    account, (bob, _) = people.account("alice"), people.account("bob")
+    tab = await open_tab(look, **LOOKS[look])
+    await tab.sign_in(account)
+    await tab.shot("signed in")
+    await tab.chat_with(bob)
+    await tab.say("can you read this?")
+    await tab.hears("can you read this?")
+    await tab.shot("a chat")
+    wrong = {}
+    for part, selector in PARTS.items():
+        wrong[part] = await tab.violations(selector, ["color-contrast"])
+    width = LOOKS[look].get("viewport", {}).get("width", 1180)
+    assert await tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not any(wrong.values()), json.dumps(wrong, indent=1)

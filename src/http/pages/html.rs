@@ -85,6 +85,14 @@ impl Reader<'_> {
         }
     }
 
+    /// What stands between two sentences. Chinese full stops bring their own space.
+    fn gap(&self) -> &'static str {
+        match self.language {
+            Language::English => " ",
+            Language::Chinese => "",
+        }
+    }
+
     /// Leads to the same page where the connection is encrypted.
     fn elsewhere(&self) -> Markup {
         let (words, origin) = (self.words(), &self.settings.origin);
@@ -92,7 +100,7 @@ impl Reader<'_> {
             p.note.wide #needs-https role="status" {
                 (words.needs_https)
                 @if origin.starts_with("https:") {
-                    " " a href={ (origin) (self.path) } { (words.go_to_https) }
+                    (self.gap()) a href={ (origin) (self.path) } { (words.go_to_https) }
                 }
             }
         }
@@ -159,12 +167,12 @@ impl Reader<'_> {
                 h1 #title { (title) }
                 @if self.has_forms() { (self.sign_in_form()) }
                 @if settings.registration_open {
-                    p { (words.no_account) " " a href="/register" { (words.make_account) } }
+                    p { (words.no_account) (self.gap()) a href="/register" { (words.make_account) } }
                 } @else {
                     p.quiet { (words.by_invitation) }
                 }
                 @if settings.guests {
-                    p.quiet { (words.look_around) " " a href="/rooms" { (words.see_rooms) } }
+                    p.quiet { (words.look_around) (self.gap()) a href="/rooms" { (words.see_rooms) } }
                 }
             }
             @if client::base().is_none() { (self.apps()) }
@@ -244,7 +252,7 @@ impl Reader<'_> {
                 @if self.settings.registration_open {
                     h1 #title { (words.make_account) }
                     @if self.has_forms() { (self.register_form(words.make_and_chat, None)) }
-                    p.quiet { (words.have_account) " " a href="/" { (words.sign_in) } }
+                    p.quiet { (words.have_account) (self.gap()) a href="/" { (words.sign_in) } }
                 } @else {
                     h1 #title { (words.registration_closed) }
                     p { (words.registration_closed_more) }
@@ -310,7 +318,7 @@ impl Reader<'_> {
                         " · " span.count { (with(words.people_there, &occupants.to_string())) }
                     }
                 }
-                p.quiet #kept { (self.kept(room.keeping)) " " (words.read_along) }
+                p.quiet #kept { (self.kept(room.keeping)) (self.gap()) (words.read_along) }
                 @if !for_guests {
                     p.note { (words.members_only) }
                 } @else if self.has_forms() {
