@@ -205,7 +205,8 @@ function onSubmit(id, work) {
 function address(name) {
     const [local, domain, ...rest] = name.trim().toLowerCase().split('@');
     if (!local) throw new Error(words.username_empty);
-    if (rest.length || (domain !== undefined && domain !== page.domain)) throw new Error(words.other_server.replace('{}', page.domain));
+    const isOther = rest.length > 0 || (domain !== undefined && domain !== page.domain);
+    if (isOther) throw new Error(words.other_server.replace('{}', page.domain));
     return `${local}@${page.domain}`;
 }
 

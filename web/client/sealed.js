@@ -177,7 +177,10 @@ export async function sealStores(base) {
         Object.defineProperty(storage, 'persistent', {
             get: () => persistent,
             // Guests have the same store for both.
-            set: (store) => { persistent = store === session ? store : new SealedStore(store, sealer(store.config().storeName)); },
+            set: (store) => {
+                const isCovered = store === session;
+                persistent = isCovered ? store : new SealedStore(store, sealer(store.config().storeName));
+            },
         });
     };
 }
