@@ -258,7 +258,7 @@ async fn registration_is_offered_where_it_is_open() {
         Toy,
     );
     let (_, _, body) = get_from(&closed, "/", &[]).await;
-    assert!(!body.contains("href=\"/register\"") && body.contains("by invitation"));
+    assert!(!body.contains("href=\"/register\"") && body.contains("You need an invitation"));
     let (_, _, body) = get_from(&closed, "/register", &[]).await;
     assert!(!body.contains("id=\"register\"") && body.contains("Registration is closed"));
 }
