@@ -30,6 +30,10 @@ const wanted = [
     // OMEMO; a work of its own, under the GPL 3.
     ['dist/libomemo.esm.min.js', 'libomemo.esm.min.js'],
     ['dist/curve25519_compiled.wasm', 'curve25519_compiled.wasm'],
+    // Seals what the client keeps on the device (web/client/sealed.js).
+    ...['aes', 'chacha', 'utils', '_arx', '_poly1305', '_polyval']
+        .map((name) => [`../@noble/ciphers/${name}.js`, `noble/${name}.js`]),
+    ['../@noble/ciphers/LICENSE', 'LICENSE.noble-ciphers.txt'],
     ['dist/webfonts/muli.ttf', 'webfonts/muli.ttf'],
     ['dist/webfonts/baumans.ttf', 'webfonts/baumans.ttf'],
     ['dist/images/logo/conversejs-filled.svg', 'images/logo/conversejs-filled.svg'],

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use kim_core::accounts::names::{self, UsernameError};
 use kim_core::config::{Config, Schema, Sources};
 use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
@@ -152,11 +153,10 @@ enum UserCommand {
 }
 
 fn parse_account(text: &str) -> Result<BareJid, String> {
-    let account = BareJid::parse(text).map_err(|error| error.to_string())?;
-    match account.local() {
-        Some(_) => Ok(account),
-        None => Err("an account needs a name before the @, such as alice@example.org".to_owned()),
-    }
+    names::account_at(text).map_err(|error| match error {
+        UsernameError::Empty => "an account needs a name before the @, such as alice@example.org".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 /// Runs the command that the process was called with.

@@ -101,6 +101,15 @@ impl From<crate::accounts::scram::PasswordError> for Fault {
     }
 }
 
+/// A username refused says why (XEP-0077 §3.1.1).
+impl From<crate::accounts::names::UsernameError> for Fault {
+    fn from(error: crate::accounts::names::UsernameError) -> Fault {
+        StanzaError::new(Condition::NotAcceptable)
+            .text(error.to_string())
+            .into()
+    }
+}
+
 impl From<crate::jid::JidError> for Fault {
     fn from(_: crate::jid::JidError) -> Fault {
         StanzaError::new(Condition::JidMalformed).into()

@@ -84,7 +84,8 @@ impl Web {
 
     /// Everything there is, by path.
     fn routes(self: &Arc<Web>) -> Routes {
-        let pages = pages::Pages::of(self.router()).routes();
+        let pages = pages::Pages::of(self.router());
+        let nowhere = pages.clone();
         watched()
             .route(websocket::PATH, any(websocket::upgrade))
             .route(bosh::PATH, any(bosh::serve))
@@ -92,8 +93,12 @@ impl Web {
             .route("/.well-known/host-meta.json", get(host_meta::jrd))
             .route(upload::PATH, any(upload::serve))
             .merge(rest::routes())
-            .merge(pages.layer(middleware::from_fn_with_state(self.clone(), client::in_private)))
-            .fallback(answer::not_found)
+            .merge(
+                pages
+                    .routes()
+                    .layer(middleware::from_fn_with_state(self.clone(), client::in_private)),
+            )
+            .fallback(move |method, visit| nowhere.clone().nowhere(method, visit))
             .layer(middleware::from_fn_with_state(self.clone(), client::tell))
             .with_state(self.clone())
     }

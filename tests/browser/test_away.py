@@ -25,6 +25,7 @@ async def says_that_it_is_away(tab, locale):
     away, next_try = LANGUAGES[locale]
     await tab.sees(away, "#away")
     await tab.sees(next_try, "#away")
+    assert not await tab.violations("#away")
 
 
 async def is_back(tab):

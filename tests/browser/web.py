@@ -7,6 +7,8 @@ import shutil
 
 import server as clients
 
+AXE = clients.ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+RUN_AXE = "([within, rules]) => axe.run(within ?? document, rules ? { runOnly: rules } : {})"
 OUTPUT = clients.TARGET / "test-output" / "browser"
 # A wait ends as soon as the thing is there; this only ends a wait for something that never comes.
 PATIENCE_MILLISECONDS = 30_000
@@ -96,6 +98,13 @@ class Tab:
         await self.page.fill("#register [name=password]", password)
         await self.page.fill("#register [name=again]", password)
         await self.page.click("#register button")
+
+    async def violations(self, within=None, rules=None):
+        """What axe-core has to say about the page, or about a part of it."""
+        assert AXE.exists(), "no axe-core here: tests/support/web.sh fetches it"
+        await self.page.evaluate(AXE.read_text())
+        found = await self.page.evaluate(RUN_AXE, [within, rules])
+        return [f"{one['id']}: {[node['html'][:160] for node in one['nodes']]}" for one in found["violations"]]
 
     # --- the client --------------------------------------------------------------------------------------------
 

@@ -183,3 +183,74 @@ async fn the_lobby_is_listed_from_the_first_moment() {
     let page = http::ask(&server, "GET /rooms", "", b"").await;
     assert!(page.text().contains("href=\"/room/lobby\""), "{}", page.text());
 }
+
+#[tokio::test]
+async fn without_tls_a_page_leads_to_the_encrypted_one() {
+    let server = TestServer::configured("[listen]\npublic_url = \"https://chat.example.org\"").await;
+    let page = Http::plain(server.http)
+        .await
+        .ask("GET /register?language=en", "", b"")
+        .await;
+    assert_eq!(page.status, 200);
+    let text = page.text();
+    assert!(text.contains("the connection is not encrypted") && !text.contains("<form"));
+    assert!(text.contains("href=\"https://chat.example.org/register\""));
+    let page = http::ask(&server, "GET /register?language=en", "", b"")
+        .await
+        .text();
+    assert!(!page.contains("the connection is not encrypted"));
+
+    // Where passwords may travel without TLS, on this machine, nothing has to be said.
+    let open = TestServer::configured("[c2s]\nrequire_tls = false").await;
+    let page = Http::plain(open.http)
+        .await
+        .ask("GET /?language=en", "", b"")
+        .await
+        .text();
+    assert!(!page.contains("the connection is not encrypted"));
+}
+
+#[tokio::test]
+async fn where_nothing_is_people_get_a_page_and_programs_a_line() {
+    let server = TestServer::start().await;
+    let page = http::ask(
+        &server,
+        "GET /nothing/here",
+        "Accept: text/html,*/*;q=0.8\r\n",
+        b"",
+    )
+    .await;
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (404, Some("text/html; charset=utf-8"))
+    );
+    assert!(page.text().contains("Page not found"));
+    assert!(page.header("content-security-policy").is_some());
+    for (request, accept) in [
+        ("GET /nothing/here", "Accept: */*\r\n"),
+        ("GET /nothing/here", ""),
+        ("POST /nothing/here", "Accept: text/html\r\n"),
+    ] {
+        let line = http::ask(&server, request, accept, b"").await;
+        assert_eq!(line.status, 404, "{request} {accept}");
+        assert!(
+            line.header("content-type")
+                .is_some_and(|kind| kind.starts_with("text/plain"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn contacts_for_vulnerabilities_come_from_the_configuration() {
+    let toml = "[contact]\nadmin = [\"http://example.org/contact\", \"mailto:admin@example.org\"]";
+    let server = TestServer::configured(toml).await;
+    let answer = http::ask(&server, "GET /.well-known/security.txt", "", b"").await;
+    assert!(
+        answer
+            .text()
+            .starts_with("Contact: mailto:admin@example.org\nExpires: ")
+    );
+    let silent = TestServer::start().await;
+    let answer = http::ask(&silent, "GET /.well-known/security.txt", "", b"").await;
+    assert_eq!(answer.status, 404);
+}

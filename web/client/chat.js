@@ -5,6 +5,8 @@ import { sayWhenAway } from './away.js';
 import { encryptWhenPossible } from './encrypt.js';
 import { opensWebSocket } from './reach.js';
 import { RegistrationError, register } from './register.js';
+import { sealStores } from './sealed.js';
+import { Vault } from './vault.js';
 
 const page = JSON.parse(document.body.dataset.page);
 const words = page.words;
@@ -47,6 +49,11 @@ const settings = {
     loglevel: 'warn',
 };
 
+/** The keys to what is kept on this device. */
+const vault = new Vault();
+/** Who is signed in, or about to be. */
+let me = null;
+
 let client = null;
 let wake = null;
 
@@ -75,17 +82,19 @@ function load() {
 /** Starts Converse with these settings on top; resolves with its inner API. */
 async function start(more) {
     // Converse takes some time to come: enough to find out how to reach the server.
-    const [, opens] = await Promise.all([load(), opensWebSocket(websocket)]);
+    const [, opens, seal] = await Promise.all([load(), opensWebSocket(websocket), sealStores(page.client), vault.openTab()]);
     if (client) return client;
     let inner;
     window.converse.plugins.add('kim', {
         initialize() {
             inner = this._converse;
             const { api } = inner;
+            seal(inner, vault);
             encryptWhenPossible(inner);
             sayWhenAway(inner, words);
             // Converse has just noted whose session to go on with: at once, since the page may be left at any moment.
             api.listen.on('afterResourceBinding', keepAccount);
+            api.listen.on('afterResourceBinding', () => keepVault(inner));
             for (const event of ['connected', 'reconnected']) {
                 api.listen.on(event, async () => {
                     keepAccount();
@@ -97,12 +106,17 @@ async function start(more) {
             api.listen.on('will-reconnect', keepAccount);
             api.listen.on('connected', () => tellOfWaiting(inner));
             // Whoever came for one room goes with it.
-            api.listen.on('leaveRoom', () => {
+            api.listen.on('leaveRoom', async () => {
                 if (page.kind !== 'room') return;
                 forgetGuest();
+                await vault.close();
                 location.replace('/rooms');
             });
-            api.listen.on('logout', () => { forgetGuest(); location.replace(page.home); });
+            api.listen.on('logout', async () => {
+                forgetGuest();
+                await vault.close(me);
+                location.replace(page.home);
+            });
         },
     });
     await window.converse.initialize({ ...settings, ...(opens && { websocket_url: websocket }), ...more, whitelisted_plugins: ['kim'] });
@@ -190,18 +204,26 @@ function onSubmit(id, work) {
 /** `alice` or `alice@domain` as an address here. */
 function address(name) {
     const [local, domain, ...rest] = name.trim().toLowerCase().split('@');
-    if (!local || rest.length || (domain !== undefined && domain !== page.domain)) throw new Error(words.bad_name);
+    if (!local) throw new Error(words.username_empty);
+    const isOther = rest.length > 0 || (domain !== undefined && domain !== page.domain);
+    if (isOther) throw new Error(words.other_server.replace('{}', page.domain));
     return `${local}@${page.domain}`;
 }
 
 async function signIn({ name, password, trusted }) {
     const jid = address(name);
-    const inner = await start({});
+    const [inner] = await Promise.all([start({}), vault.unlock(jid, password)]);
+    me = jid;
     inner.state.config.save({ trusted: trusted !== undefined });
     const done = signedIn(inner);
     done.catch(() => {});
     await inner.api.user.login(jid, password);
     await done;
+}
+
+/** What the server says in a word, in the reader's language. */
+function said(code) {
+    return words[code?.replaceAll('-', '_')];
 }
 
 async function makeAccount({ name, password, again, trusted }) {
@@ -211,12 +233,22 @@ async function makeAccount({ name, password, again, trusted }) {
         await register(page.domain, jid.split('@')[0], password, page.invite);
     } catch (error) {
         if (!(error instanceof RegistrationError)) throw error;
-        throw new Error(words[`register_${error.code.replaceAll('-', '_')}`] ?? words.register_failed);
+        throw new Error(said(error.reason) ?? said(`register-${error.code}`) ?? words.register_failed);
     }
     // From here on this is an account's page: a reload must not ask for the invitation again.
     history.replaceState(null, '', page.home);
     await signIn({ name, password, trusted });
     if (page.room) await client.api.rooms.open(page.room, { nick: jid.split('@')[0] });
+}
+
+/** The server has let somebody in: what is kept here can be opened again, after a reload and at the next sign-in. */
+async function keepVault({ state, storage }) {
+    if (!me || !state.config.get('trusted')) return;
+    try {
+        if (await vault.keep(me)) await storage.persistent.removeUnreadable();
+    } catch (error) {
+        console.warn(error);
+    }
 }
 
 /**
@@ -237,6 +269,9 @@ async function keepKeys({ state }) {
 /** Goes on with the session that this browser had. */
 async function goOn(bare) {
     document.documentElement.classList.add('starting');
+    // What this browser keeps does not open: somebody has signed out.
+    if (!await vault.reopen(bare)) return show(false);
+    me = bare;
     const inner = await start({});
     const connection = inner.api.connection.get();
     const { Status } = window.converse.env.Strophe;

@@ -1,10 +1,14 @@
 // Makes an account with one request to the server's API, which has the rules and limits of every other door.
 
-/** The server refused; `code` says why, in the words of stanza errors (RFC 6120 §8.3.3). */
+/**
+ * The server refused; `code` says why, in the words of stanza errors (RFC 6120 §8.3.3), and `reason` what exactly is wrong
+ * with the username or the password.
+ */
 export class RegistrationError extends Error {
-    constructor(code) {
+    constructor({ code = 'undefined-condition', reason }) {
         super(code);
         this.code = code;
+        this.reason = reason;
     }
 }
 
@@ -17,5 +21,5 @@ export async function register(domain, username, password, invitation) {
     });
     if (response.ok) return;
     const { error } = await response.json().catch(() => ({}));
-    throw new RegistrationError(error?.code ?? 'undefined-condition');
+    throw new RegistrationError(error ?? {});
 }

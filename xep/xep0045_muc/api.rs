@@ -26,6 +26,7 @@ pub use super::limits::{Bucket, Rate};
 pub use super::privacy::is_non_anonymous;
 pub use super::privileges::{Affiliation, Privilege, Right, Role, Standing, affiliation_allows, role_allows};
 pub use super::public::PublicRoom;
+pub use super::retention::Keeping;
 use super::room::Member;
 use super::rooms::Registry;
 pub use super::settled::once as once_settled;
@@ -303,6 +304,11 @@ impl Rooms {
     /// A room, if there is one.
     pub async fn view(&self, room: &BareJid, cx: &Cx) -> Result<Option<RoomView>, Fault> {
         Ok(self.0.hold(room, cx.router()).await?.map(|held| held.view()))
+    }
+
+    /// How long a room with these settings keeps what is said in it.
+    pub fn keeping(&self, room: &RoomConfig) -> Keeping {
+        self.0.retention.keeping(room)
     }
 
     /// Whether the room is there and closed to guests, because it was not configured yet.

@@ -66,9 +66,10 @@ pub async fn make(registry: &Registry, room: &BareJid, router: &Arc<Router>) -> 
     }
     cx.store(sink, Change::Default(room.clone()));
     cx.committed().await?;
-    registry
-        .public
-        .put(room, Some(PublicRoom::of(room, &state.config)));
+    registry.public.put(
+        room,
+        Some(PublicRoom::of(room, &state.config, &registry.retention)),
+    );
     tracing::info!(event = "default_room_made", %room);
     Ok(Some(state))
 }

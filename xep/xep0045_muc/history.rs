@@ -183,7 +183,13 @@ impl Left {
 /// The messages for somebody who enters, oldest first: the least that meets all that was asked for and what the room and the
 /// service allow. Messages come first; what is about them (reactions, corrections, markers) comes along where it fits.
 pub fn for_newcomer(turn: &Turn, asked: Option<El<'_>>) -> Result<Vec<Stanza>, Fault> {
-    let wish = Wish::read(asked, turn.cx.received)?;
+    let mut wish = Wish::read(asked, turn.cx.received)?;
+    // A quiet room may hold messages in memory that are over by now.
+    let horizon = turn
+        .registry
+        .retention
+        .horizon(&turn.held.config, turn.cx.received);
+    wish.since = wish.since.max(horizon);
     let Some(ring) = &turn.held.ring else {
         return Ok(Vec::new());
     };

@@ -54,6 +54,7 @@ mod privileges;
 mod public;
 mod registration;
 mod relay;
+mod retention;
 mod roles;
 mod room;
 mod rooms;
@@ -174,11 +175,13 @@ impl Module for Muc {
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(config: MucConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let archives = house.wanted();
         let registry = Arc::new(rooms::Registry::new(rooms::Parts {
             store: store::Store::new(house.db.clone()),
             config: config.effective(house.config.limits.enabled),
             seals: house.seals.clone(),
-            archives: house.wanted(),
+            retention: retention::Retention::of(house.config, archives.as_deref()),
+            archives,
             errands: errands::Errands::new(Blocks::of(house), house.config.limits.enabled),
             guest_rate_percent: house.config.limits.effective().guest_rate_percent,
             defaults: defaults::Defaults {
@@ -187,6 +190,7 @@ impl Module for Muc {
                 made: dashmap::DashSet::new(),
             },
         }));
+        retention::rule(&registry);
         // Without the archive module there is nothing for an owner to choose.
         let has_archives = registry.archives.is_some();
         for field in FIELDS

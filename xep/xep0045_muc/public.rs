@@ -9,8 +9,9 @@ use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 
 use super::fields::RoomConfig;
+use super::retention::{Keeping, Retention};
 use super::rooms::Registry;
-use super::{enter, life, privacy, saved};
+use super::{enter, guests, life, privacy, saved};
 
 /// Rooms that are found; a larger service needs an index of its own.
 const ROOMS_MAX: usize = 10_000;
@@ -32,13 +33,17 @@ pub struct PublicRoom {
     pub language: Box<str>,
     /// Whether anybody may enter, without a password.
     pub is_open: bool,
+    /// Whether people without an account may enter.
+    pub admits_guests: bool,
+    /// How long it keeps what is said.
+    pub keeping: Keeping,
     /// Whether everybody sees everybody's real address.
     pub is_non_anonymous: bool,
 }
 
 impl PublicRoom {
     /// What a room with these settings says.
-    pub fn of(jid: &BareJid, config: &RoomConfig) -> PublicRoom {
+    pub fn of(jid: &BareJid, config: &RoomConfig, retention: &Retention) -> PublicRoom {
         let description = config.text(&life::DESCRIPTION);
         let end = description.floor_char_boundary(DESCRIPTION_BYTES_MAX);
         PublicRoom {
@@ -47,6 +52,8 @@ impl PublicRoom {
             description: description.get(..end).unwrap_or_default().into(),
             language: config.text(&life::LANGUAGE).into(),
             is_open: !config.is(&enter::MEMBERS_ONLY) && !config.is(&enter::PASSWORD_PROTECTED),
+            admits_guests: guests::may_enter(config).is_ok(),
+            keeping: retention.keeping(config),
             is_non_anonymous: privacy::is_non_anonymous(config),
         }
     }
@@ -164,7 +171,7 @@ async fn read(registry: &Registry) -> Result<Read, Fault> {
         for (jid, sealed) in page {
             match saved::settings(registry, &jid, &sealed).await {
                 Ok(config) => {
-                    let room = PublicRoom::of(&jid, &config);
+                    let room = PublicRoom::of(&jid, &config, &registry.retention);
                     read.put((jid, Some(Arc::new(room))));
                 }
                 Err(fault) if saved::is_damage(&fault) => {

@@ -27,6 +27,7 @@ use super::passwords::Guesses;
 use super::post::{self, Batch, Outgoing, Post, Then};
 use super::private::Written;
 use super::public::PublicRooms;
+use super::retention::Retention;
 use super::room::{Phase, SECRET_BYTES, State};
 use super::store::{Change, Store};
 use super::{MucConfig, defaults, guests, saved, settled};
@@ -92,6 +93,8 @@ pub struct Registry {
     pub seals: Seals,
     /// The archives of rooms, if that module is enabled.
     pub archives: Option<Arc<MessageArchives>>,
+    /// How long they are kept.
+    pub retention: Retention,
     /// What rooms did for people lately.
     pub errands: Errands,
     /// Wrong passwords.
@@ -122,6 +125,8 @@ pub struct Parts {
     pub seals: Seals,
     /// The archives of rooms, if that module is enabled.
     pub archives: Option<Arc<MessageArchives>>,
+    /// How long they are kept.
+    pub retention: Retention,
     /// What rooms do for people.
     pub errands: Errands,
     /// How much of the rates a guest has, in percent.
@@ -139,6 +144,7 @@ impl Registry {
             config: parts.config,
             seals: parts.seals,
             archives: parts.archives,
+            retention: parts.retention,
             errands: parts.errands,
             guesses: Guesses::default(),
             written: Written::default(),

@@ -67,7 +67,7 @@ pub async fn room(turn: &mut Turn) -> Result<(), Fault> {
     let shown = row
         .listed
         .is_some()
-        .then(|| PublicRoom::of(&turn.held.jid, &turn.held.config));
+        .then(|| PublicRoom::of(&turn.held.jid, &turn.held.config, &turn.registry.retention));
     let (registry, jid) = (turn.registry.clone(), turn.held.jid.clone());
     turn.store(Change::Room(Box::new(row)));
     settled::once(&mut turn.cx, move |is_stored| {

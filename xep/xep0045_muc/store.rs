@@ -95,6 +95,7 @@ const DROP_ROOM: [&str; 3] = [
     "DELETE FROM muc_affiliations WHERE room = $1",
     "DELETE FROM muc_occupants WHERE room = $1",
 ];
+const LOAD_STATE: &str = "SELECT state FROM muc_rooms WHERE room = $1";
 const LOAD_ROOM: &str = "SELECT creator, created_at, state, subject FROM muc_rooms WHERE room = $1";
 const LOAD_MEMBERS: &str =
     "SELECT jid, affiliation, since, note FROM muc_affiliations WHERE room = $1 ORDER BY jid";
@@ -193,6 +194,12 @@ impl Store {
             sink: db.sink(apply),
             db,
         }
+    }
+
+    /// The settings of a room, sealed.
+    pub async fn state(&self, room: &BareJid) -> Result<Option<Vec<u8>>, DbError> {
+        let row = self.db.fetch_optional(Query::new(LOAD_STATE).bind(room)).await?;
+        row.map(|row| row.bytes(0)).transpose()
     }
 
     /// A room with all that belongs to it.

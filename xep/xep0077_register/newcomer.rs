@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use kim_core::accounts::Tombstone;
 use kim_core::accounts::scram::Password;
+use kim_core::accounts::{Tombstone, names};
 use kim_core::config::{Config, LimitsInForce};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
@@ -89,11 +89,9 @@ impl Newcomer {
     }
 
     async fn register(&self, query: El<'_>, event: &BeforeLogin, cx: &mut Cx) -> Result<(), Fault> {
-        let name = field(query, "username").filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| refusal("a username is required"))?;
-        let password = field(query, "password").ok_or_else(|| refusal("a password is required"))?;
-        let account = BareJid::new(Some(&name), &event.domain)
-            .map_err(|_| refusal("this username has characters that an address cannot have"))?;
+        let name = field(query, "username").unwrap_or_default();
+        let password = field(query, "password").unwrap_or_default();
+        let account = names::account(&name, &event.domain)?;
         let password = Password::prepare(&password)?;
         let router = cx.router().clone();
         let invitation = self.admission(event, Some(account.clone()), cx).await?.invitation;

@@ -128,6 +128,12 @@ async fn what_cannot_be_an_account_is_refused() {
             "{username:?}: {answer}"
         );
     }
+    // XEP-0077 §3.1.1 leaves the reason to the text.
+    let answer = before_login(&house, "192.0.2.1", &set("bi ll", "x")).await;
+    assert!(
+        answer.contains(">a username cannot contain spaces</text>"),
+        "{answer}"
+    );
     let answer = before_login(
         &house,
         "192.0.2.1",

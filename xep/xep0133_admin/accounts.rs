@@ -1,5 +1,6 @@
 //! Commands that change accounts: §4.1 add, §4.2 delete, §4.5 end sessions, §4.7 another password.
 
+use kim_core::accounts::names::{self, UsernameError};
 use kim_core::accounts::{AccountError, Tombstone};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
@@ -22,7 +23,13 @@ impl Command for Add {
                 .required()
                 .field("password-verify", "text-private", "Retype password", &[])));
         };
-        let account = forms::account(needed(form, "accountjid")?, cx)?;
+        let address = needed(form, "accountjid")?;
+        match names::account_at(address.trim()) {
+            // Without a username it is no account of this server, which is said below.
+            Ok(_) | Err(UsernameError::Empty) => {}
+            Err(error) => return Err(bad_payload(error.to_string())),
+        }
+        let account = forms::account(address, cx)?;
         if form
             .value("password-verify")
             .is_some_and(|again| form.value("password") != Some(again))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
+use kim_core::db::BoxFuture;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Reply;
@@ -25,9 +26,16 @@ pub use super::retract::NS as RETRACT;
 pub use super::store::erase;
 pub use super::worth::is_worth_in_room;
 
+/// Says how long archives are kept where `[xep0313_mam] retention_days` does not.
+pub trait OwnRetention: Send + Sync {
+    /// For how many days; 0: for ever; `None`: as all others.
+    fn days<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<Option<u32>, Fault>>;
+}
+
 /// All archives.
 pub struct MessageArchives {
     reader: Arc<Reader>,
+    retention_days: u32,
 }
 
 /// A message in an archive.
@@ -77,8 +85,21 @@ pub enum InRoom {
 }
 
 impl MessageArchives {
-    pub(super) fn new(reader: Arc<Reader>) -> MessageArchives {
-        MessageArchives { reader }
+    pub(super) fn new(reader: Arc<Reader>, retention_days: u32) -> MessageArchives {
+        MessageArchives {
+            reader,
+            retention_days,
+        }
+    }
+
+    /// For how many days archives are kept unless something else is said; 0: for ever.
+    pub fn retention_days(&self) -> u32 {
+        self.retention_days
+    }
+
+    /// Some archives are kept for a time of their own. Only one may say so, while the server is put together.
+    pub fn keep_some_otherwise(&self, retention: Arc<dyn OwnRetention>) {
+        let _ = self.reader.archives.own_retention.set(retention);
     }
 
     /// The `<metadata/>` element of an archive (§5), for an account as XEP-0386 has it when binding.

@@ -1,7 +1,7 @@
 //! Archives as the rest of the room sees them: messages go in, places and stanzas come out. What lies in the database is
 //! sealed here and opened here.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kim_core::clock::Clock;
 use kim_core::cx::Cx;
@@ -14,6 +14,7 @@ use kim_core::wire::{El, Writer};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
+use super::api::OwnRetention;
 use super::ids;
 use super::store::{Archived, Found, Key, Peer, Replaced, Store};
 use super::tail::{RESENDS_MAX, Tail};
@@ -29,6 +30,8 @@ const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 pub struct Archives {
     /// The tables.
     pub store: Store,
+    /// Says how long the archives of rooms are kept, if they are kept otherwise than others.
+    pub own_retention: OnceLock<Arc<dyn OwnRetention>>,
     seals: Seals,
     clock: Clock,
     tails: Cache<BareJid, Arc<Tail>, UnitWeighter, DefaultHashBuilder, InUse>,
@@ -106,6 +109,7 @@ impl Archives {
     pub fn new(db: &Db, seals: &Seals, clock: &Clock) -> Archives {
         Archives {
             store: Store::new(db.clone()),
+            own_retention: OnceLock::new(),
             seals: seals.clone(),
             clock: clock.clone(),
             tails: Cache::with(

@@ -39,7 +39,7 @@ pub const NS: &str = "urn:xmpp:mam:2";
 section! {
     /// Message archives (XEP-0313).
     pub struct MamConfig {
-        /// Days after which archived messages are deleted. 0 keeps them forever.
+        /// Days after which archived messages are deleted. 0 keeps them forever. [rooms] can set another time for rooms.
         pub retention_days: u32 = 0, in 0..=36_500;
         /// Messages in one page of an archive.
         pub page_messages_max: usize = 250, in 10..=1_000;
@@ -111,10 +111,12 @@ impl Module for Mam {
         house.feature(&[At::Own], "urn:xmpp:mam:2#extended");
         house.feature(&[At::Account], retract::NS);
         house.feature(&[At::Account], "urn:xmpp:message-retract:1#tombstone");
-        house.provide(Arc::new(api::MessageArchives::new(reader)));
-        if config.retention_days > 0 {
-            purge::go_on(&archives, house.clock.clone(), config.retention_days);
-        }
+        house.provide(Arc::new(api::MessageArchives::new(reader, config.retention_days)));
+        let clock = house.clock.clone();
+        house.tidies(move || {
+            let (archives, clock) = (archives.clone(), clock.clone());
+            async move { Ok(purge::tidy(&archives, &clock, config.retention_days).await) }
+        });
         Ok(())
     }
 }

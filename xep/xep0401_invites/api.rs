@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kim_core::accounts::scram::Password;
-use kim_core::accounts::{AccountError, Tombstone};
+use kim_core::accounts::{AccountError, Tombstone, names};
 use kim_core::clock::Timestamp;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
@@ -263,8 +263,7 @@ impl Invites {
         let invitation = found
             .filter(|found| found.registers && self.registers)
             .ok_or(InviteError::Void)?;
-        let account = BareJid::new(Some(username), &invitation.domain)
-            .map_err(|_| InviteError::Wrong("this username has characters that an address cannot have"))?;
+        let account = names::account(username, &invitation.domain)?;
         match &invitation.account {
             Some(meant) if *meant != account => {
                 return Err(InviteError::Wrong("this invitation is for another username"));

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use kim_core::accounts::names;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::jid::BareJid;
 
 use super::api::{InviteError, Invites, Made, Wanted};
 use crate::xep0004_forms::api::{FormKind, Sheet};
@@ -57,8 +57,8 @@ impl Command for CreateAccount {
         let account = match username {
             "" => None,
             name => Some(
-                BareJid::new(Some(name), turn.account.domain())
-                    .map_err(|_| bad_payload("this username has characters that an address cannot have"))?,
+                names::account(name, turn.account.domain())
+                    .map_err(|error| bad_payload(error.to_string()))?,
             ),
         };
         let befriends = form

@@ -94,6 +94,18 @@ fn an_address_must_be_an_account_of_this_server() {
 }
 
 #[test]
+fn a_username_that_cannot_be_is_refused_with_the_reason() {
+    let home = Home::new();
+    let answer = home.kim("user add al&ice@localhost", "");
+    assert!(answer.err.contains("a username cannot contain &"), "{answer:?}");
+    let answer = home.kim("user add localhost", "");
+    assert!(
+        answer.err.contains("an account needs a name before the @"),
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn a_password_comes_from_standard_input_or_a_prompt_and_never_from_an_argument() {
     let home = Home::new();
     assert_eq!(home.kim("user add alice@localhost hunter2", "").code, 2);

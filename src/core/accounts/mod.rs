@@ -1,5 +1,6 @@
 //! Registered accounts: who exists, what is kept instead of their passwords, and how one is removed without a trace.
 
+pub mod names;
 pub mod scram;
 mod store;
 mod tokens;

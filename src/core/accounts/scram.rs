@@ -106,6 +106,17 @@ pub enum PasswordError {
     Forbidden,
 }
 
+impl PasswordError {
+    /// A word for programs, which say it in the language of their people.
+    pub fn reason(self) -> &'static str {
+        match self {
+            PasswordError::Empty => "password-empty",
+            PasswordError::TooLong => "password-long",
+            PasswordError::Forbidden => "password-unsupported",
+        }
+    }
+}
+
 /// A password, prepared. It lives as short as can be, is overwritten when dropped, and is never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Password(String);

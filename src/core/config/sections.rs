@@ -97,6 +97,10 @@ section! {
         /// Public rooms to create when the server first starts, by the name before @conference.DOMAIN. The
         /// administrators own them.
         pub default: Vec<RoomName> = RoomName::parse("lobby").into_iter().collect();
+        /// Days until a message is deleted from a room's archive. 0: as long as [xep0313_mam] retention_days says.
+        pub retention_days: u32 = 0, in 0..=36_500;
+        /// The same for rooms that guests may enter; their pages tell visitors. 0: as in other rooms.
+        pub guest_retention_days: u32 = 0, in 0..=36_500;
     }
 }
 

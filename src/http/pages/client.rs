@@ -38,6 +38,9 @@ const OWN: &[(&str, &[u8])] = &[
     ("pages.css", include_bytes!("../../../web/client/pages.css")),
     ("client.css", include_bytes!("../../../web/client/client.css")),
     ("kim.svg", include_bytes!("../../../web/client/kim.svg")),
+    ("kim.ico", include_bytes!("../../../web/client/kim.ico")),
+    ("sealed.js", include_bytes!("../../../web/client/sealed.js")),
+    ("vault.js", include_bytes!("../../../web/client/vault.js")),
     (
         "manifest.webmanifest",
         include_bytes!("../../../web/client/manifest.webmanifest"),
@@ -103,6 +106,11 @@ pub(super) async fn serve_own(Path((version, name)): Path<(String, String)>) -> 
 /// `/favicon.svg` and `/manifest.webmanifest`, whose addresses others expect to stay.
 pub(super) async fn icon() -> Response {
     serve_own(Path((String::new(), "kim.svg".to_owned()))).await
+}
+
+/// See [`icon`]; for browsers that ask for nothing else.
+pub(super) async fn old_icon() -> Response {
+    serve_own(Path((String::new(), "kim.ico".to_owned()))).await
 }
 
 /// See [`icon`].
@@ -176,6 +184,7 @@ fn content_type(name: &str) -> &'static str {
         "wasm" => "application/wasm",
         "svg" => "image/svg+xml",
         "png" => "image/png",
+        "ico" => "image/x-icon",
         "ttf" => "font/ttf",
         "txt" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",

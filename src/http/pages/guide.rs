@@ -2,6 +2,7 @@
 //! tested without a house and the house can change without the pages.
 
 use futures_util::future::BoxFuture;
+pub use kim_xep::xep0045_muc::api::Keeping;
 
 /// A public room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct PublicRoom {
     pub occupants: Option<usize>,
     /// People without an account may enter.
     pub admits_guests: bool,
+    /// How long it keeps what is said in it.
+    pub keeping: Keeping,
 }
 
 impl PublicRoom {
@@ -36,6 +39,8 @@ pub struct Invitation {
     pub inviter: Option<String>,
     /// The room it leads to: its whole address.
     pub room: Option<String>,
+    /// How long that room keeps what is said in it, if it is a room of this server.
+    pub keeping: Option<Keeping>,
     /// It lets somebody without an account make one.
     pub may_register: bool,
     /// The only username it is for.

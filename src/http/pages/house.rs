@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kim_core::config::Config;
+use kim_core::config::{Config, Contact};
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
 use kim_xep::xep0401_invites::api::{InviteError, Invites};
 
-use super::guide::{Guide, Invitation, PublicRoom, Unavailable};
+use super::guide::{Guide, Invitation, Keeping, PublicRoom, Unavailable};
 use super::{Pages, Settings};
 
 /// Rooms on the public list; who looks for more has search.
@@ -28,8 +28,22 @@ impl Settings {
             domain,
             registration_open: config.registration.open,
             guests: config.registration.guests,
+            plain_login: !config.c2s.require_tls,
+            security_contacts: security_contacts(&config.contact),
         }
     }
+}
+
+/// Whom to tell about a vulnerability: those named for it, otherwise the administrators (RFC 9116 §2.5.3: web addresses are
+/// https alone).
+fn security_contacts(contact: &Contact) -> Vec<String> {
+    let named = [&contact.security, &contact.admin]
+        .into_iter()
+        .find(|list| !list.is_empty());
+    let uris = named.into_iter().flatten().map(|uri| uri.as_str());
+    uris.filter(|uri| !uri.to_ascii_lowercase().starts_with("http:"))
+        .map(str::to_owned)
+        .collect()
 }
 
 impl Pages {
@@ -51,18 +65,25 @@ impl House {
         let Some(rooms) = self.0.fact::<Rooms>() else {
             return Ok(Vec::new());
         };
-        let listed = rooms.listed(&self.service(), "", ROOMS_MAX, &self.0).await?;
-        let shown = listed.into_iter().filter_map(|room| {
+        let service = self.service();
+        // Both are in memory: no room is loaded for the list.
+        let listed = rooms.public(&service, &self.0).await?;
+        let occupied = rooms.occupied(&service);
+        let shown = listed.iter().filter_map(|room| {
             Some(PublicRoom {
                 name: room.jid.local()?.to_owned(),
-                title: room.name,
-                // Only the room itself knows the rest, and to wake them all for a list would be dear.
-                about: String::new(),
-                occupants: None,
-                admits_guests: true,
+                title: room.name.to_string(),
+                about: room.description.to_string(),
+                occupants: Some(occupied.get(&room.jid).copied().unwrap_or(0)),
+                admits_guests: room.admits_guests,
+                keeping: room.keeping,
             })
         });
-        Ok(shown.collect())
+        let mut shown: Vec<PublicRoom> = shown.collect();
+        // Where people are comes first; of the others, by address.
+        shown.sort_by_key(|room| std::cmp::Reverse(room.occupants));
+        shown.truncate(ROOMS_MAX);
+        Ok(shown)
     }
 
     async fn find(&self, name: &str) -> Result<Option<PublicRoom>, Fault> {
@@ -84,11 +105,20 @@ impl House {
             about: view.about().to_owned(),
             occupants: Some(rooms.occupants(&jid, &cx).await?.len()),
             admits_guests: view.admits_guests(),
+            keeping: rooms.keeping(&view.config),
         }))
     }
 }
 
 impl House {
+    async fn keeping(&self, room: &BareJid) -> Result<Option<Keeping>, Fault> {
+        let (Some(rooms), Some(cx)) = (self.0.fact::<Rooms>(), self.0.cx()) else {
+            return Ok(None);
+        };
+        let view = rooms.view(room, &cx).await?;
+        Ok(view.map(|view| rooms.keeping(&view.config)))
+    }
+
     async fn invited(&self, token: &str) -> Result<Option<Invitation>, Fault> {
         let Some(invites) = self.0.fact::<Invites>() else {
             return Ok(None);
@@ -97,7 +127,12 @@ impl House {
         let Some(found) = found.map_err(InviteError::into_fault)? else {
             return Ok(None);
         };
+        let keeping = match &found.room {
+            Some(room) => self.keeping(room).await?,
+            None => None,
+        };
         Ok(Some(Invitation {
+            keeping,
             uri: invites.links(&found, token).uri,
             may_register: found.registers && invites.makes_accounts(),
             username: found

@@ -6,7 +6,7 @@ use qrcode::{Color, EcLevel, QrCode};
 
 use super::Settings;
 use super::client;
-use super::guide::{Invitation, PublicRoom};
+use super::guide::{Invitation, Keeping, PublicRoom};
 use super::words::{Language, Words, with};
 
 /// What a page is made for: this server, this reader.
@@ -15,6 +15,8 @@ pub(super) struct Reader<'a> {
     pub language: Language,
     /// The page's own path, for the language switch.
     pub path: &'a str,
+    /// Passwords and messages may travel on this connection.
+    pub may_sign_in: bool,
 }
 
 /// What scripts must know of a page.
@@ -33,7 +35,7 @@ impl Reader<'_> {
     /// The frame of a page.
     fn page(&self, title: &str, script: Option<Script<'_>>, content: &Markup) -> Markup {
         let (words, settings) = (self.words(), self.settings);
-        let script = script.filter(|_| client::base().is_some());
+        let script = script.filter(|_| self.may_sign_in && client::base().is_some());
         let data = script.as_ref().map(|script| self.data(script));
         html! {
             (DOCTYPE)
@@ -67,6 +69,7 @@ impl Reader<'_> {
                         }
                         main #content {
                             @if client::base().is_none() { p.note { (words.client_missing) } }
+                            @if !self.may_sign_in { (self.elsewhere()) }
                             (content)
                             @if script.is_some() { noscript { p.note { (words.scripts_needed) } } }
                         }
@@ -79,6 +82,43 @@ impl Reader<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// What stands between two sentences. Chinese full stops bring their own space.
+    fn gap(&self) -> &'static str {
+        match self.language {
+            Language::English => " ",
+            Language::Chinese => "",
+        }
+    }
+
+    /// Leads to the same page where the connection is encrypted.
+    fn elsewhere(&self) -> Markup {
+        let (words, origin) = (self.words(), &self.settings.origin);
+        html! {
+            p.note.wide #needs-https role="status" {
+                (words.needs_https)
+                @if origin.starts_with("https:") {
+                    (self.gap()) a href={ (origin) (self.path) } { (words.go_to_https) }
+                }
+            }
+        }
+    }
+
+    /// Whether a form would lead anywhere.
+    fn has_forms(&self) -> bool {
+        self.may_sign_in && client::base().is_some()
+    }
+
+    /// What becomes of the words of somebody who enters a room.
+    fn kept(&self, keeping: Keeping) -> String {
+        let words = self.words();
+        match keeping {
+            Keeping::Nothing => words.kept_nothing.to_owned(),
+            Keeping::Days(1) => words.kept_a_day.to_owned(),
+            Keeping::Days(days) => with(words.kept_days, &days.to_string()),
+            Keeping::Forever => words.kept_forever.to_owned(),
         }
     }
 
@@ -125,16 +165,14 @@ impl Reader<'_> {
         let content = html! {
             section.card aria-labelledby="title" {
                 h1 #title { (title) }
-                @if client::base().is_some() {
-                    (self.sign_in_form())
-                }
+                @if self.has_forms() { (self.sign_in_form()) }
                 @if settings.registration_open {
-                    p { (words.no_account) " " a href="/register" { (words.make_account) } }
+                    p { (words.no_account) (self.gap()) a href="/register" { (words.make_account) } }
                 } @else {
                     p.quiet { (words.by_invitation) }
                 }
                 @if settings.guests {
-                    p.quiet { (words.look_around) " " a href="/rooms" { (words.see_rooms) } }
+                    p.quiet { (words.look_around) (self.gap()) a href="/rooms" { (words.see_rooms) } }
                 }
             }
             @if client::base().is_none() { (self.apps()) }
@@ -213,8 +251,8 @@ impl Reader<'_> {
             section.card aria-labelledby="title" {
                 @if self.settings.registration_open {
                     h1 #title { (words.make_account) }
-                    @if client::base().is_some() { (self.register_form(words.make_and_chat, None)) }
-                    p.quiet { (words.have_account) " " a href="/" { (words.sign_in) } }
+                    @if self.has_forms() { (self.register_form(words.make_and_chat, None)) }
+                    p.quiet { (words.have_account) (self.gap()) a href="/" { (words.sign_in) } }
                 } @else {
                     h1 #title { (words.registration_closed) }
                     p { (words.registration_closed_more) }
@@ -276,11 +314,14 @@ impl Reader<'_> {
                 @if !room.about.is_empty() { p { (room.about) } }
                 p.quiet {
                     code { (address) }
-                    @if let Some(occupants) = room.occupants { " · " (with(words.people_there, &occupants.to_string())) }
+                    @if let Some(occupants) = room.occupants {
+                        " · " span.count { (with(words.people_there, &occupants.to_string())) }
+                    }
                 }
+                p.quiet #kept { (self.kept(room.keeping)) (self.gap()) (words.read_along) }
                 @if !for_guests {
                     p.note { (words.members_only) }
-                } @else if client::base().is_some() {
+                } @else if self.has_forms() {
                     form #visit {
                         (self.complaint())
                         label.field {
@@ -293,7 +334,7 @@ impl Reader<'_> {
                     p.quiet { (words.guest_note) }
                 }
                 div.row {
-                    @if client::base().is_some() {
+                    @if self.has_forms() {
                         a.button.plain href={ "/#converse/room?jid=" (in_path(&address)) } { (words.with_account) }
                     }
                     a.button.plain href={ "xmpp:" (in_path(&address)) "?join" } { (words.with_app) }
@@ -322,6 +363,11 @@ impl Reader<'_> {
             section.card.lead {
                 h1 { (title) }
                 p.quiet { (words.invited_more) }
+                @if let Some(keeping) = invitation.keeping {
+                    p.quiet #kept { (self.kept(keeping)) }
+                } @else if invitation.room.is_none() {
+                    p.quiet { (words.between_two) }
+                }
             }
             section.card aria-labelledby="in-app" {
                 h2 #in-app { (words.in_app) }
@@ -329,12 +375,12 @@ impl Reader<'_> {
                 (qr(url))
                 div.row {
                     a.button href=(safe_uri(&invitation.uri)) { (words.open_app) }
-                    @if client::base().is_some() {
+                    @if self.has_forms() {
                         button.plain type="button" data-copy=(url) hidden { (words.copy_link) }
                     }
                 }
             }
-            @if may_register && client::base().is_some() {
+            @if may_register && self.has_forms() {
                 section.card aria-labelledby="in-browser" {
                     h2 #in-browser { (words.in_browser) }
                     (self.register_form(words.make_and_chat, invitation.username.as_deref()))
@@ -390,14 +436,12 @@ impl Reader<'_> {
 }
 
 fn password_field(label: &str, hint: Option<&str>, name: &str, autocomplete: &str) -> Markup {
-    // The server has the last word on passwords; this spares a new one the way there and back.
-    let length_min = (autocomplete == "new-password").then_some("10");
     html! {
         label.field {
             (label)
             @if let Some(hint) = hint { small { (hint) } }
             span.input {
-                input name=(name) type="password" required minlength=[length_min] maxlength="1024" autocomplete=(autocomplete);
+                input name=(name) type="password" required maxlength="1023" autocomplete=(autocomplete);
             }
         }
     }

@@ -11,13 +11,16 @@ mod house;
 mod html;
 #[cfg(test)]
 mod tests;
+mod well_known;
 mod words;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
 use maud::Markup;
@@ -25,6 +28,9 @@ use maud::Markup;
 use guide::{Guide, Unavailable};
 use html::Reader;
 use words::{COOKIE, Language};
+
+use super::answer;
+use super::client::Client;
 
 /// The longest name of a room and the longest token that the house is asked about; RFC 7622 allows localparts no longer.
 const ASKED_BYTES_MAX: usize = 1_023;
@@ -40,6 +46,10 @@ pub struct Settings {
     pub registration_open: bool,
     /// People may come without one.
     pub guests: bool,
+    /// Clients on this machine may sign in without TLS.
+    pub plain_login: bool,
+    /// Whom to tell about a vulnerability: URIs, the best first.
+    pub security_contacts: Vec<String>,
 }
 
 impl Settings {
@@ -80,7 +90,10 @@ impl Pages {
             .route("/rooms", get(rooms))
             .route("/room/{name}", get(room))
             .route("/invite/{token}", get(invitation))
+            .route("/robots.txt", get(well_known::robots))
+            .route("/.well-known/security.txt", get(well_known::security))
             .route("/favicon.svg", get(client::icon))
+            .route("/favicon.ico", get(client::old_icon))
             .route("/manifest.webmanifest", get(client::manifest))
             .route("/assets/{version}/{name}", get(client::serve_own))
             .route("/client/{version}/{*name}", get(client::serve))
@@ -132,7 +145,20 @@ impl Pages {
             settings: &self.settings,
             language: visit.language,
             path: &visit.path,
+            may_sign_in: visit.is_secure || self.settings.plain_login,
         }
+    }
+
+    /// The answer where there is nothing: a page for people, a line for programs.
+    pub(super) async fn nowhere(self: Arc<Pages>, method: Method, visit: Visit) -> Response {
+        if !visit.reads_html || method != Method::GET {
+            return answer::not_found().await;
+        }
+        let words = visit.language.words();
+        let page = self
+            .reader(&visit)
+            .message(words.no_page, words.no_page_more, ("/", words.home));
+        self.answer(StatusCode::NOT_FOUND, &visit, page)
     }
 
     fn found(&self, visit: &Visit, page: Markup) -> Response {
@@ -166,51 +192,54 @@ fn policy(origin: &str) -> String {
 }
 
 /// Who looks at a page, and in which language.
-struct Visit {
+pub(super) struct Visit {
     language: Language,
     /// Chosen with the switch, just now.
     chosen: Option<Language>,
     path: String,
+    /// Nobody can listen in.
+    is_secure: bool,
+    /// It is a browser that shows the answer to somebody.
+    reads_html: bool,
 }
 
-impl Visit {
-    fn new(uri: &Uri, query: Option<&str>, headers: &HeaderMap) -> Visit {
-        let mut parts = query.unwrap_or("").split('&');
-        let chosen = parts.find_map(|part| Language::named(part.strip_prefix("language=")?));
-        Visit {
-            language: Language::of(chosen, headers),
+impl<S: Send + Sync> FromRequestParts<S> for Visit {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Visit, Infallible> {
+        let mut query = parts.uri.query().unwrap_or("").split('&');
+        let chosen = query.find_map(|part| Language::named(part.strip_prefix("language=")?));
+        let accept = parts.headers.get_all(header::ACCEPT).iter();
+        let mut accept = accept.filter_map(|value| value.to_str().ok());
+        Ok(Visit {
+            language: Language::of(chosen, &parts.headers),
             chosen,
-            path: uri.path().to_owned(),
-        }
+            path: parts.uri.path().to_owned(),
+            is_secure: parts
+                .extensions
+                .get::<Client>()
+                .is_none_or(|client| client.is_secure),
+            reads_html: accept.any(|accept| accept.contains("text/html")),
+        })
     }
 }
 
-type Asked = (Uri, RawQuery, HeaderMap);
-
-async fn home(State(pages): State<Arc<Pages>>, (uri, query, headers): Asked) -> Response {
-    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+async fn home(State(pages): State<Arc<Pages>>, visit: Visit) -> Response {
     pages.found(&visit, pages.reader(&visit).home())
 }
 
-async fn register(State(pages): State<Arc<Pages>>, (uri, query, headers): Asked) -> Response {
-    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+async fn register(State(pages): State<Arc<Pages>>, visit: Visit) -> Response {
     pages.found(&visit, pages.reader(&visit).register())
 }
 
-async fn rooms(State(pages): State<Arc<Pages>>, (uri, query, headers): Asked) -> Response {
-    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+async fn rooms(State(pages): State<Arc<Pages>>, visit: Visit) -> Response {
     match pages.guide.rooms().await {
         Ok(rooms) => pages.found(&visit, pages.reader(&visit).rooms(&rooms)),
         Err(Unavailable) => pages.unavailable(&visit),
     }
 }
 
-async fn room(
-    State(pages): State<Arc<Pages>>,
-    Path(name): Path<String>,
-    (uri, query, headers): Asked,
-) -> Response {
-    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+async fn room(State(pages): State<Arc<Pages>>, Path(name): Path<String>, visit: Visit) -> Response {
     let found = match name.len() {
         1..=ASKED_BYTES_MAX => pages.guide.room(&name).await,
         _ => Ok(None),
@@ -229,12 +258,7 @@ async fn room(
     }
 }
 
-async fn invitation(
-    State(pages): State<Arc<Pages>>,
-    Path(token): Path<String>,
-    (uri, query, headers): Asked,
-) -> Response {
-    let visit = Visit::new(&uri, query.0.as_deref(), &headers);
+async fn invitation(State(pages): State<Arc<Pages>>, Path(token): Path<String>, visit: Visit) -> Response {
     let found = match token.len() {
         1..=ASKED_BYTES_MAX => pages.guide.invitation(&token).await,
         _ => Ok(None),

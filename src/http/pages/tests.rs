@@ -1,12 +1,12 @@
 //! The pages as a browser gets them, over a guide that knows two rooms and one invitation.
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tower_service::Service;
 
-use super::guide::{Invitation, PublicRoom};
+use super::guide::{Invitation, Keeping, PublicRoom};
 use super::*;
 
 struct Toy;
@@ -18,6 +18,7 @@ fn lobby() -> PublicRoom {
         about: "</p><script>alert(1)</script>".to_owned(),
         occupants: Some(3),
         admits_guests: true,
+        keeping: Keeping::Days(30),
     }
 }
 
@@ -47,6 +48,7 @@ impl Guide for Toy {
             "good" => Some(Invitation {
                 inviter: Some("alice@example.org".to_owned()),
                 room: None,
+                keeping: None,
                 username: None,
                 may_register: true,
                 uri: uri("xmpp:example.org?register;preauth=good"),
@@ -54,6 +56,7 @@ impl Guide for Toy {
             "evil" => Some(Invitation {
                 inviter: None,
                 room: None,
+                keeping: None,
                 username: None,
                 may_register: false,
                 uri: uri("javascript:alert(1)"),
@@ -70,6 +73,8 @@ fn settings() -> Settings {
         origin: "https://chat.example.org:5443".to_owned(),
         registration_open: true,
         guests: true,
+        plain_login: false,
+        security_contacts: vec!["mailto:security@example.org".to_owned()],
     }
 }
 
@@ -253,7 +258,7 @@ async fn registration_is_offered_where_it_is_open() {
         Toy,
     );
     let (_, _, body) = get_from(&closed, "/", &[]).await;
-    assert!(!body.contains("href=\"/register\"") && body.contains("by invitation"));
+    assert!(!body.contains("href=\"/register\"") && body.contains("You need an invitation"));
     let (_, _, body) = get_from(&closed, "/register", &[]).await;
     assert!(!body.contains("id=\"register\"") && body.contains("Registration is closed"));
 }
@@ -278,4 +283,49 @@ async fn files_are_found_by_their_address() {
         get_page("/assets/x/..%2fpages.css", &[]).await.0,
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test]
+async fn whoever_enters_a_room_reads_first_how_long_it_keeps_what_they_say() {
+    for (language, kept) in [
+        (
+            "en",
+            "The room keeps what you write for 30 days, under your nickname.",
+        ),
+        ("zh", "聊天室会以您的昵称保存您发送的消息，保存 30 天。"),
+    ] {
+        let (_, _, body) = get_page("/room/lobby", &[("accept-language", language)]).await;
+        assert!(body.contains(kept), "{language}");
+    }
+    // Between two people nothing of the kind is promised or threatened.
+    let (_, _, body) = get_page("/invite/good", &[]).await;
+    assert!(body.contains("Chats between two people are end-to-end encrypted when both apps support it."));
+    assert!(!body.contains("id=\"kept\""));
+}
+
+#[tokio::test]
+async fn machines_find_what_they_look_for() {
+    let (status, headers, body) = get_page("/robots.txt", &[]).await;
+    assert!(status.is_success() && headers[header::CONTENT_TYPE] == "text/plain; charset=utf-8");
+    assert!(body.starts_with("User-agent: *\n") && body.contains("\nDisallow: /invite/\n"));
+
+    let (status, headers, body) = get_page("/.well-known/security.txt", &[]).await;
+    assert!(status.is_success() && headers[header::CONTENT_TYPE] == "text/plain; charset=utf-8");
+    let lines: Vec<&str> = body.lines().collect();
+    assert_eq!(lines[0], "Contact: mailto:security@example.org");
+    let expires = lines[1].strip_prefix("Expires: ").unwrap();
+    let expires = kim_core::clock::Timestamp::parse(expires).unwrap();
+    let days = (expires.0 - kim_core::clock::Clock::system().now().0) / 86_400_000_000;
+    assert!((100..365).contains(&days), "{days}");
+    let canonical = "Canonical: https://chat.example.org:5443/.well-known/security.txt";
+    assert_eq!(lines[2..], [canonical]);
+
+    let nobody = Settings {
+        security_contacts: Vec::new(),
+        ..settings()
+    };
+    let (status, _, _) = get_from(&Pages::new(nobody, Toy), "/.well-known/security.txt", &[]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (_, headers, _) = get_page("/favicon.ico", &[]).await;
+    assert_eq!(headers[header::CONTENT_TYPE], "image/x-icon");
 }

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kim_core::accounts::scram::Password;
-use kim_core::accounts::{Scope, Scopes};
+use kim_core::accounts::{Scope, Scopes, names};
 use kim_core::clock::Timestamp;
 use kim_core::events::BeforeLogin;
 use kim_core::facts::Facts;
@@ -108,8 +108,8 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
                 "that domain is not served here",
             )
         })?;
-    let account = BareJid::new(Some(&wanted.username), domain.as_str())
-        .map_err(|_| Problem::bad("this username has characters that an address cannot have"))?;
+    let account = names::account(&wanted.username, domain.as_str())?;
+    Password::prepare(&wanted.password)?;
     let facts = Arc::new(Facts::default());
     let mut steps = Vec::new();
     if let Some(token) = &wanted.invitation {
@@ -124,11 +124,8 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
     xml.end();
     steps.push(Zeroizing::new(xml.finish_string()));
     for payload in steps {
-        Element::parse(&payload).map_err(|_| {
-            Problem::bad(
-                "the username or the password contains unsupported characters, such as control characters",
-            )
-        })?;
+        Element::parse(&payload)
+            .map_err(|_| Problem::bad("the invitation contains characters that it cannot contain"))?;
         let event = BeforeLogin {
             stanza: Stanza::new(Kind::Iq(IqType::Set), &payload).id("api"),
             domain: domain.as_str().to_owned(),

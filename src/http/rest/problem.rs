@@ -2,6 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kim_core::accounts::names::UsernameError;
+use kim_core::accounts::scram::PasswordError;
 use kim_core::accounts::{AccountError, Scope};
 use kim_core::error::{Fault, STANZA_ERRORS};
 use kim_core::stanza::Stanza;
@@ -15,6 +17,8 @@ pub struct Problem {
     status: StatusCode,
     code: String,
     message: String,
+    /// What exactly is wrong, where programs say it in their own words.
+    reason: Option<&'static str>,
     /// The scope that the token lacks.
     scope: Option<Scope>,
 }
@@ -25,6 +29,7 @@ impl Problem {
             status,
             code: code.to_owned(),
             message: message.into(),
+            reason: None,
             scope: None,
         }
     }
@@ -127,6 +132,24 @@ impl Problem {
     }
 }
 
+impl From<UsernameError> for Problem {
+    fn from(error: UsernameError) -> Problem {
+        Problem {
+            reason: Some(error.reason()),
+            ..Problem::new(StatusCode::BAD_REQUEST, "not-acceptable", error.to_string())
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Problem {
+        Problem {
+            reason: Some(error.reason()),
+            ..Problem::new(StatusCode::BAD_REQUEST, "not-acceptable", error.to_string())
+        }
+    }
+}
+
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Problem {
         tracing::error!(event = "api_failed", ?fault);
@@ -151,7 +174,10 @@ impl From<AccountError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        let mut body = json!({ "error": { "code": self.code, "message": self.message } });
+        if let Some(reason) = self.reason {
+            body["error"]["reason"] = reason.into();
+        }
         let mut response = written(self.status, &body);
         let headers = response.headers_mut();
         // RFC 6750 §3: without any token the error is not named.

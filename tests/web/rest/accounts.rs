@@ -52,6 +52,36 @@ async fn registering_has_the_rules_of_every_door() {
 }
 
 #[tokio::test]
+async fn a_username_or_password_that_is_refused_says_why() {
+    let server = TestServer::configured(OPEN).await;
+    for (username, password, reason, sentence) in [
+        (
+            "al ice",
+            "pencil",
+            "username-space",
+            "a username cannot contain spaces",
+        ),
+        (
+            "al/ice",
+            "pencil",
+            "username-character",
+            "a username cannot contain /",
+        ),
+        ("", "pencil", "username-empty", "a username is required"),
+        ("alice", "", "password-empty", "the password is empty"),
+    ] {
+        let body = json!({ "username": username, "password": password });
+        let answer = post(&server, "/api/register", "", &body).await;
+        assert_eq!(code(&answer), refused(400, "not-acceptable"), "{username:?}");
+        let error = &json(&answer)["error"];
+        assert_eq!(
+            (&error["reason"], &error["message"]),
+            (&json!(reason), &json!(sentence))
+        );
+    }
+}
+
+#[tokio::test]
 async fn one_network_registers_a_few_accounts_an_hour() {
     let server = TestServer::configured(OPEN).await;
     for n in 0..3 {

@@ -14,6 +14,7 @@ mod history;
 mod hostile;
 mod passwords;
 mod privileges;
+mod retention;
 mod surviving;
 
 /// The room of these tests.
