@@ -102,18 +102,28 @@ impl Reader<'_> {
     /// What the scripts read, as JSON in an attribute: no script stands in a page.
     fn data(&self, script: &Script<'_>) -> String {
         let settings = self.settings;
+        let mut words = self.words().for_scripts();
+        if let Some(words) = words.as_object_mut() {
+            words.extend(
+                self.language
+                    .script_words()
+                    .map(|(name, text)| (name.to_owned(), text.into())),
+            );
+        }
         serde_json::json!({
             "kind": script.kind,
             "home": "/",
             "client": client::base(),
-            "style": client::own("client.css"),
+            "styles": [client::own("client.css"), client::own("ours.css")],
             "locale": self.language.locale(),
             "domain": settings.domain,
             "guests": settings.guest_domain(),
             "conference": settings.conference_domain(),
+            "uploads": settings.uploads,
+            "lobbies": settings.rooms,
             "room": script.room,
             "invite": script.invite,
-            "words": self.words().for_scripts(),
+            "words": words,
         })
         .to_string()
     }
@@ -350,6 +360,11 @@ impl Reader<'_> {
             invite: Some(token),
         };
         self.page(&title, Some(script), &content)
+    }
+
+    /// `/apps`
+    pub fn app_list(&self) -> Markup {
+        self.page(self.words().get_app, None, &self.apps())
     }
 
     /// Apps to chat with; none of them belongs to us, all were seen working.
