@@ -88,3 +88,20 @@ async def test_a_refused_file_says_what_the_server_says(open_tab, people, house,
     # Nothing pretends to be still on its way.
     assert await tab.page.locator("converse-muc progress").count() == 0
     await tab.shot("quota")
+
+
+async def test_a_guest_is_offered_no_upload(open_tab, house):
+    tab = await open_tab("guest", house)
+    heard = []
+    tab.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(str(frame))))
+    await tab.open("/room/lobby")
+    await tab.page.fill("#visit [name=nick]", "Wanda")
+    await tab.page.click("#visit button")
+    await tab.chatting()
+    await tab.say("no files from me")
+    await tab.hears("no files from me")
+    # The client has asked the server what there is.
+    while not any("disco#items" in frame and "type='result'" in frame for frame in heard):
+        await tab.page.wait_for_timeout(20)
+    assert not any("http:upload" in frame for frame in heard)
+    assert await tab.page.locator(".fa-paperclip, input.fileupload").count() == 0

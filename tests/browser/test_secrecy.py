@@ -45,22 +45,30 @@ async def test_nothing_goes_in_the_clear_unasked(open_tab, people, locale):
     await tab.shot("agreed")
 
 
-async def test_encryption_that_is_lost_is_not_passed_over(open_tab, people, server):
-    """A chat that was encrypted: after its keys are gone, the next message waits for its writer."""
+async def both(open_tab, people, **options):
+    """Alice and Bob, each looking at the encrypted chat with the other; and what Alice's client sends."""
     accounts = people.account("alice"), people.account("bob")
-    alice, bob = [await open_tab(who) for who in ("alice", "bob")]
+    alice, bob = [await open_tab(who, **options) for who in ("alice", "bob")]
+    frames = []
+    alice.page.on("websocket", lambda socket: socket.on("framesent", lambda frame: frames.append(str(frame))))
     for tab, own, other in ((alice, *accounts), (bob, *accounts[::-1])):
         await tab.sign_in(own)
         await tab.chat_with(other[0])
     for tab in (alice, bob):
         await tab.encrypts()
         assert await tab.page.locator(".kim-clear").count() == 0
+    return alice, bob, frames, accounts
+
+
+async def test_what_was_turned_off_is_marked(open_tab, people):
+    alice, bob, frames, _ = await both(open_tab, people)
     await alice.say("between us")
     await bob.hears("between us")
-    # As after a failed encryption (Converse gives it up for the chat).
+    assert "between us" not in "".join(frames)
     await alice.page.locator("button.toggle-omemo:visible").click()
-    await alice.page.locator(".kim-clear").wait_for()
+    await alice.sees("You turned encryption off.", ".kim-clear")
     await alice.shot("turned off")
+    # It was their own choice: nobody asks.
     await alice.say("in the clear, as I chose")
     await bob.hears("in the clear, as I chose")
     await alice.page.locator("button.toggle-omemo:visible").click()
@@ -68,14 +76,39 @@ async def test_encryption_that_is_lost_is_not_passed_over(open_tab, people, serv
     assert await alice.page.locator(".kim-clear").count() == 0
 
 
+# What Converse does after it failed to encrypt: from then on it would send everything in the clear.
+GIVE_UP = "document.querySelector('converse-chat').model.save('omemo_supported', false)"
+
+
+async def test_encryption_that_failed_is_not_passed_over(open_tab, people):
+    alice, _, frames, _ = await both(open_tab, people)
+    await alice.say("between us")
+    await alice.hears("between us")
+    await alice.page.evaluate(GIVE_UP)
+    await alice.page.locator(".kim-clear").wait_for()
+    await alice.say("still between us")
+    # Either it could be encrypted after all, or it waits.
+    sent = alice.messages().get_by_text("still between us", exact=True)
+    await alice.page.locator(".kim-held").or_(sent).first.wait_for()
+    assert "<encrypted " in "".join(frames) and "still between us" not in "".join(frames)
+
+
+async def test_a_browser_that_keeps_no_keys_says_so(open_tab, people, locale):
+    tab = await open_tab(f"alice-{locale}", locale=locale)
+    await tab.open("/")
+    await tab.page.uncheck("#sign-in [name=trusted]")
+    await tab.fill_sign_in(people.account("alice"))
+    await tab.chatting()
+    await tab.chat_with(people.account("bob")[0])
+    words = "Encryption needs “Keep me signed in on this device”.", "端到端加密需要勾选“在此设备上保持登录”。"
+    await tab.sees(words[LANGUAGES[locale]], ".kim-clear")
+    await tab.say("hello")
+    await tab.page.locator(".kim-held").wait_for()
+    await tab.shot("keeps no keys")
+
+
 async def test_a_second_browser_counts_what_it_cannot_read(open_tab, people, locale):
-    accounts = people.account("alice"), people.account("bob")
-    alice, bob = [await open_tab(f"{who}-{locale}", locale=locale) for who in ("alice", "bob")]
-    for tab, own, other in ((alice, *accounts), (bob, *accounts[::-1])):
-        await tab.sign_in(own)
-        await tab.chat_with(other[0])
-    for tab in (alice, bob):
-        await tab.encrypts()
+    alice, bob, _, accounts = await both(open_tab, people, locale=locale)
     for number in range(6):
         await alice.say(f"secret {number}")
         await bob.hears(f"secret {number}")

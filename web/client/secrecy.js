@@ -12,7 +12,7 @@ function reason({ state }, chat, words) {
     if (!state.config.get('trusted')) return words.clear_untrusted;
     if (chat.get('omemo_supported')) return words.clear_chosen;
     if (chat.get('omemo_supported') === undefined) return undefined;
-    return fill(words.clear_no_keys, chat.getDisplayName());
+    return chat.get('was_encrypted') ? words.clear_lost : fill(words.clear_no_keys, chat.getDisplayName());
 }
 
 /** Whether what is written in a chat may leave as it is. */

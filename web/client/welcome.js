@@ -27,6 +27,12 @@ export function suggestNext(inner, { words }) {
     const { api, state } = inner;
     const { html } = window.converse.env;
 
+    // A room that is entered by itself, as a bookmark, does not cover the lists of a phone.
+    api.listen.on('chatRoomInitialized', (room) => {
+        const show = room.maybeShow.bind(room);
+        room.maybeShow = (force) => (force || !window.matchMedia(PHONE).matches ? show(force) : room);
+    });
+
     const item = (name, icon, title, more, action) => html`
         <li>
             <a class=${`kim-next-${name}`} href=${action.href ?? '#'} target=${action.href ? '_blank' : '_self'}
@@ -52,7 +58,7 @@ export function suggestNext(inner, { words }) {
                 ${item('invite', 'fa-user-plus', words.next_invite, words.next_invite_more, { run: () => invite(api) })}
                 ${item('app', 'fa-phone', words.next_app, words.next_app_more, { href: '/apps' })}
                 ${item('picture', 'fa-id-card', words.next_picture, words.next_picture_more, {
-                    run: () => api.modal.show('converse-profile-modal', { model: state.profile ?? state.xmppstatus }),
+                    run: () => api.modal.show('converse-profile-modal', { model: state.profile, tab: 'profile' }),
                 })}
             </ul>
         </section>`;

@@ -93,6 +93,11 @@ pub(super) const CLIENT: &[(&str, &str, &str)] = &[
         "{} 尚无支持加密的应用。服务器可以读取您所写的内容。",
     ),
     (
+        "clear_lost",
+        "Encryption does not work in this chat at the moment. The server can read what you write.",
+        "此聊天目前无法加密。服务器可以读取您所写的内容。",
+    ),
+    (
         "clear_chosen",
         "You turned encryption off. The server can read what you write.",
         "您已关闭加密。服务器可以读取您所写的内容。",
