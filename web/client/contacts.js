@@ -8,6 +8,11 @@ async function accept({ state }, contact) {
     contact.authorize().subscribeToPresence();
 }
 
+function decline(contact) {
+    contact.unauthorize();
+    contact.destroy();
+}
+
 export function showRequests(inner, { words }) {
     const { api, state } = inner;
     const { html } = window.converse.env;
@@ -33,12 +38,8 @@ export function showRequests(inner, { words }) {
                 @click=${(event) => answer(event, () => decline(contact))}>${words.request_decline}</button>
         </div>`;
 
-    const decline = async (contact) => {
-        contact.unauthorize();
-        contact.destroy();
-    };
-
-    api.elements.define('kim-requests', class extends Object.getPrototypeOf(api.elements.registry['converse-user-profile']) {
+    const Element = Object.getPrototypeOf(api.elements.registry['converse-user-profile']);
+    api.elements.define('kim-requests', class extends Element {
         initialize() {
             api.waitUntil('rosterContactsFetched').then(() => {
                 this.listenTo(state.roster, 'add remove destroy change:requesting kim:answered', () => this.requestUpdate());

@@ -2,6 +2,9 @@
 
 import { dialogClass, fill, reasonIn } from './elements.js';
 
+/** The level of error correction, as Converse numbers them: fewer and larger dots than at its default. */
+const MEDIUM = 0;
+
 /** Asks the server for a new invitation: its link, and when it is over. */
 async function newInvitation({ api }, domain) {
     const { stx } = window.converse.env;
@@ -45,12 +48,13 @@ export function offerInvitations(inner, { domain, locale, words }) {
             return '';
         }
 
-        async copy(event) {
-            const button = event.currentTarget;
+        async copy() {
             this.querySelector('input').select();
             // Without the clipboard (an old browser, a page without TLS) the link is selected, ready to be copied.
-            await navigator.clipboard?.writeText(this.invitation.link);
-            button.textContent = words.invite_copied;
+            if (!navigator.clipboard) return;
+            await navigator.clipboard.writeText(this.invitation.link);
+            this.isCopied = true;
+            this.requestUpdate();
         }
 
         renderModal() {
@@ -60,10 +64,15 @@ export function offerInvitations(inner, { domain, locale, words }) {
             return html`
                 <div class="kim-invite">
                     <p>${fill(words.invite_more, expire ? readableTime(expire) : '…')}</p>
-                    <div class="kim-qr" role="img" aria-label="QR"><converse-qr-code .text=${link} width="220px" height="220px"></converse-qr-code></div>
+                    <div class="kim-qr" role="img" aria-label="QR">
+                        <converse-qr-code .text=${link} .correctLevel=${MEDIUM} width="220px" height="220px"></converse-qr-code>
+                    </div>
                     <label for="kim-invite-link">${words.invite_link}</label>
-                    <input id="kim-invite-link" class="form-control" readonly .value=${link} @focus=${(event) => event.target.select()}>
-                    <button type="button" class="btn btn-primary kim-copy" @click=${(event) => this.copy(event)}>${words.invite_copy}</button>
+                    <input id="kim-invite-link" class="form-control" readonly .value=${link}
+                        @focus=${(event) => event.target.select()}>
+                    <button type="button" class="btn btn-primary kim-copy" aria-live="polite" @click=${() => this.copy()}>
+                        ${this.isCopied ? words.invite_copied : words.invite_copy}
+                    </button>
                 </div>`;
         }
     });

@@ -104,7 +104,8 @@ export function offerRooms(inner, { conference, words }) {
     extendElement(api, 'converse-rooms-list', (List) => class extends List {
         render() {
             return html`${super.render()}
-                <button type="button" class="btn kim-rooms-button" @click=${() => api.modal.show('converse-add-muc-modal', { model: this.model })}>
+                <button type="button" class="btn kim-rooms-button"
+                    @click=${() => api.modal.show('converse-add-muc-modal', { model: this.model })}>
                     <converse-icon class="fa fa-plus" size="1em"></converse-icon> ${words.rooms_title}
                 </button>`;
         }

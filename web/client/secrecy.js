@@ -17,6 +17,7 @@ function reason({ state }, chat, words) {
 
 /** Whether what is written in a chat may leave as it is. */
 function mayGoClear({ api, state }, chat) {
+    // Guests have no keys and expect none.
     if (api.settings.get('clear_cache_on_logout')) return true;
     // A server or a service has no keys.
     if (!chat.get('jid').includes('@')) return true;
@@ -25,16 +26,21 @@ function mayGoClear({ api, state }, chat) {
     return isRoom(chat) && !chat.get('was_encrypted');
 }
 
-function guard(inner, chat) {
+/** Stands between a chat's box and the wire. */
+function guard(inner, chat, words) {
     chat.on('change:omemo_active', () => {
         if (!chat.get('omemo_active')) return;
         chat.save({ was_encrypted: true, clear_accepted: false });
         hold(chat, null);
     });
     const isHeld = (what) => {
-        // A link to an encrypted file holds its key.
-        const isKey = what.body?.startsWith('aesgcm:');
-        if (chat.get('omemo_active') || (!isKey && mayGoClear(inner, chat))) return false;
+        if (chat.get('omemo_active')) return false;
+        // The link to an encrypted file holds its key: whatever was agreed to, that is not sent in the clear.
+        if (what.body?.startsWith('aesgcm:')) {
+            chat.createMessage({ message: words.clear_file, type: 'error', is_ephemeral: true, defer_ephemeral_timer: true });
+            return true;
+        }
+        if (mayGoClear(inner, chat)) return false;
         hold(chat, what);
         return true;
     };
@@ -60,7 +66,7 @@ export function markClearText(inner, { words }) {
     const { html } = window.converse.env;
 
     api.listen.on('chatBoxInitialized', (chat) => {
-        if (chat.get('type') === 'chatbox') guard(inner, chat);
+        if (chat.get('type') === 'chatbox') guard(inner, chat, words);
     });
     api.listen.on('chatRoomInitialized', (chat) => guard(inner, chat));
 
@@ -78,7 +84,8 @@ export function markClearText(inner, { words }) {
             <div class="kim-held" role="alert">
                 <p>${words.clear_question}</p>
                 <button type="button" class="btn btn-sm btn-primary kim-send-clear" @click=${release}>${words.clear_send}</button>
-                <button type="button" class="btn btn-sm btn-secondary" @click=${() => hold(model, null)}>${words.clear_cancel}</button>
+                <button type="button" class="btn btn-sm btn-secondary"
+                    @click=${() => hold(model, null)}>${words.clear_cancel}</button>
             </div>`;
     };
 
@@ -92,11 +99,11 @@ export function markClearText(inner, { words }) {
             renderMark() {
                 const { model } = this;
                 const why = model && reason(inner, model, words);
-                if (!why) return '';
+                if (!why && !model?.held) return '';
                 return html`
                     ${model.held ? question(this) : ''}
                     <p class="kim-clear"><converse-icon class="fa fa-unlock" size="0.9em"></converse-icon>
-                        <strong>${words.clear_chat}</strong> ${why}</p>`;
+                        <strong>${words.clear_chat}</strong> ${why ?? words.clear_lost}</p>`;
             }
 
             render() {

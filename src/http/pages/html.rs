@@ -147,7 +147,7 @@ impl Reader<'_> {
                     p.quiet { (words.look_around) " " a href="/rooms" { (words.see_rooms) } }
                 }
             }
-            @if client::base().is_none() { (self.apps()) }
+            @if client::base().is_none() { (self.apps(false)) }
         };
         self.page(
             &title,
@@ -231,7 +231,7 @@ impl Reader<'_> {
                     p { a href="/" { (words.sign_in) } }
                 }
             }
-            @if client::base().is_none() { (self.apps()) }
+            @if client::base().is_none() { (self.apps(false)) }
         };
         self.page(
             words.make_account,
@@ -309,7 +309,7 @@ impl Reader<'_> {
                     a.button.plain href={ "xmpp:" (in_path(&address)) "?join" } { (words.with_app) }
                 }
             }
-            @if client::base().is_none() { (self.apps()) }
+            @if client::base().is_none() { (self.apps(false)) }
         };
         let script = Script {
             kind: "room",
@@ -352,7 +352,7 @@ impl Reader<'_> {
             } @else if !may_register {
                 section.card { p.note { (words.contact_only) } p { a href="/" { (words.sign_in) } } }
             }
-            (self.apps())
+            (self.apps(false))
         };
         let script = Script {
             kind: "invite",
@@ -364,11 +364,11 @@ impl Reader<'_> {
 
     /// `/apps`
     pub fn app_list(&self) -> Markup {
-        self.page(self.words().get_app, None, &self.apps())
+        self.page(self.words().get_app, None, &self.apps(true))
     }
 
-    /// Apps to chat with; none of them belongs to us, all were seen working.
-    fn apps(&self) -> Markup {
+    /// Apps to chat with, alone on a page or as a part of one; none of them belongs to us, all were seen working.
+    fn apps(&self, is_page: bool) -> Markup {
         const APPS: [(&str, &str, &str); 6] = [
             ("Conversations", "https://conversations.im/", "Android"),
             ("Cheogram", "https://cheogram.com/", "Android"),
@@ -380,7 +380,7 @@ impl Reader<'_> {
         let words = self.words();
         html! {
             section.card.wide aria-labelledby="apps" {
-                h2 #apps { (words.get_app) }
+                @if is_page { h1 #apps { (words.get_app) } } @else { h2 #apps { (words.get_app) } }
                 p.quiet { (words.get_app_more) }
                 ul.apps {
                     @for (name, link, systems) in APPS {

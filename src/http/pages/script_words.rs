@@ -117,6 +117,11 @@ pub(super) const CLIENT: &[(&str, &str, &str)] = &[
         "Nothing was sent: it would not be encrypted. Send it anyway?",
         "消息尚未发送：它不会被加密。仍要发送吗？",
     ),
+    (
+        "clear_file",
+        "The file was not sent, because encryption stopped working. Please try again.",
+        "加密已中断，文件未发送，请重试。",
+    ),
     ("clear_send", "Send unencrypted", "不加密发送"),
     ("clear_cancel", "Do not send", "不发送"),
     (
