@@ -21,7 +21,10 @@ export function offerInvitations(inner, { domain, locale, words }) {
     const { html } = window.converse.env;
     const readableTime = (stamp) => {
         const style = { dateStyle: 'long', timeStyle: 'short' };
-        return new Intl.DateTimeFormat(locale.replace('_', '-'), style).format(new Date(stamp));
+        // The reader's own kind of the page's language: in Britain days come before months.
+        const [language] = locale.split('_');
+        const own = navigator.languages.find((tag) => tag.startsWith(language)) ?? language;
+        return new Intl.DateTimeFormat(own, style).format(new Date(stamp));
     };
 
     api.elements.define('kim-invite-modal', class extends dialogClass(api) {
