@@ -24,7 +24,6 @@ def picture():
 
 
 PICTURE = picture()
-SHOWN = ".chat-msg img.chat-image, .chat-msg .chat-msg__media img"
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +84,6 @@ async def test_a_file_goes_from_one_to_the_other(open_tab, people, house):
     url = response.url
     stored = await (await alice.context.request.get(url)).body()
     assert len(stored) >= len(PICTURE) and PICTURE not in stored, "what was uploaded is not the picture as it is"
-    await bob.page.locator(SHOWN).first.wait_for()
-    await bob.page.wait_for_function(f"document.querySelector('{SHOWN}').naturalWidth === {SIDE}")
+    await bob.sees_picture(SIDE)
     await bob.shot("the picture")
     assert base64.b64encode(PICTURE).decode() not in "".join(frames)

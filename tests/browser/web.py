@@ -22,8 +22,8 @@ class WebServer(clients.Server):
     def __init__(self, name, home, **settings):
         super().__init__(name, home, **settings)
         self.port_https, self.port_http = clients.free_ports(2)
-        # Not `localhost`: there Converse fetches encrypted files without TLS.
-        self.url = f"https://127.0.0.1:{self.port_https}"
+        # The address of README's trial.
+        self.url = f"https://localhost:{self.port_https}"
 
     def environment(self):
         return {
@@ -115,6 +115,17 @@ class Tab:
     async def chat_with(self, jid):
         await self.go_to(f"converse/chat?jid={jid}")
         await self.page.locator("converse-chat textarea.chat-textarea").wait_for()
+
+    async def sees_picture(self, side):
+        """Waits for a picture in the chat that is `side` pixels wide."""
+        picture = self.page.locator(".chat-msg img.chat-image, .chat-msg .chat-msg__media img").first
+        await picture.wait_for()
+        width = await picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth)")
+        assert width == side
+
+    async def encrypts(self):
+        """Waits until what is written in the open chat is encrypted."""
+        await self.page.locator("button.toggle-omemo:visible converse-icon.fa-lock").wait_for()
 
     async def say(self, text):
         box = self.page.locator("textarea.chat-textarea:visible")

@@ -3,15 +3,21 @@
 
 import { sayWhenAway } from './away.js';
 import { encryptWhenPossible } from './encrypt.js';
+import { fetchFilesByTheirScheme } from './files.js';
+import { furnish } from './furnish.js';
 import { opensWebSocket } from './reach.js';
 import { RegistrationError, register } from './register.js';
 import { sealStores } from './sealed.js';
 import { Vault } from './vault.js';
+import { enterFirstRooms } from './welcome.js';
 
 const page = JSON.parse(document.body.dataset.page);
 const words = page.words;
 
 const websocket = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/xmpp-websocket`;
+
+/** Whose files are shown in a chat and not only linked to: those that this server keeps. */
+const fileHosts = [location.hostname, ...(page.uploads ? [new URL(page.uploads).hostname] : [])];
 
 /** What the client is told always. */
 const settings = {
@@ -33,9 +39,9 @@ const settings = {
     muc_search_service: '',
     emoji_image_path: '',
     embed_3rd_party_media_players: false,
-    allowed_image_domains: [location.hostname],
-    allowed_audio_domains: [location.hostname],
-    allowed_video_domains: [location.hostname],
+    allowed_image_domains: fileHosts,
+    allowed_audio_domains: fileHosts,
+    allowed_video_domains: fileHosts,
     visible_toolbar_buttons: { call: false, emoji: true, location: false, spoiler: false, toggle_occupants: true },
     use_system_emojis: true,
     allow_registration: false,
@@ -45,9 +51,13 @@ const settings = {
     omemo_default: true,
     allow_non_roster_messaging: true,
     muc_show_logs_before_join: false,
+    // Nobody is asked for a nickname who has a username.
+    muc_nickname_from_jid: true,
     notify_all_room_messages: false,
     loglevel: 'warn',
 };
+
+fetchFilesByTheirScheme(page.uploads);
 
 /** The keys to what is kept on this device. */
 const vault = new Vault();
@@ -64,11 +74,11 @@ customElements.define('converse-footer', class extends HTMLElement {});
 function load() {
     wake ??= new Promise((resolve, reject) => {
         const style = (href) => Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
-        const styles = [style(`${page.client}converse.min.css`), style(page.style)];
+        const styles = [style(`${page.client}converse.min.css`), ...page.styles.map(style)];
         const script = document.createElement('script');
         script.type = 'module';
         script.src = `${page.client}converse.min.js`;
-        let waiting = 3;
+        let waiting = styles.length + 1;
         const loaded = () => { if (--waiting === 0) resolve(); };
         for (const part of [...styles, script]) {
             part.addEventListener('load', loaded);
@@ -90,6 +100,8 @@ async function start(more) {
             inner = this._converse;
             const { api } = inner;
             seal(inner, vault);
+            // Before encryptWhenPossible, whose wrapper around sending must run first: it asks for keys.
+            furnish(inner, page);
             encryptWhenPossible(inner);
             sayWhenAway(inner, words);
             // Converse has just noted whose session to go on with: at once, since the page may be left at any moment.
@@ -238,7 +250,7 @@ async function makeAccount({ name, password, again, trusted }) {
     // From here on this is an account's page: a reload must not ask for the invitation again.
     history.replaceState(null, '', page.home);
     await signIn({ name, password, trusted });
-    if (page.room) await client.api.rooms.open(page.room, { nick: jid.split('@')[0] });
+    await enterFirstRooms(client, page, jid.split('@')[0]);
 }
 
 /** The server has let somebody in: what is kept here can be opened again, after a reload and at the next sign-in. */
@@ -325,6 +337,7 @@ async function visit({ nick }) {
         reuse_scram_keys: false,
         allow_bookmarks: false,
         auto_register_muc_nickname: false,
+        muc_nickname_from_jid: false,
     });
     if (inner.api.connection.get()?.connected) return show(true);
     const done = signedIn(inner);

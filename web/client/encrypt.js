@@ -6,6 +6,8 @@ const PAUSE_MILLISECONDS_MIN = 2_000;
 const PAUSE_MILLISECONDS_MAX = 120_000;
 // Before a message is sent we ask again only if the last answer is older than this.
 const FRESH_MILLISECONDS = 10_000;
+/** A message waits no longer than this for the answer. */
+const ANSWER_MILLISECONDS_MAX = 10_000;
 
 /** Whether somebody has a device to encrypt for, asked anew. */
 async function hasDevices(api, jid) {
@@ -43,9 +45,14 @@ function watch(inner, chat) {
     };
     setTimeout(askAgain, PAUSE_MILLISECONDS_MIN, PAUSE_MILLISECONDS_MIN);
 
+    // Called before anything is sent.
+    chat.encrypts = async () => {
+        if (Date.now() - asked <= FRESH_MILLISECONDS) return;
+        await Promise.race([ask().catch(() => false), new Promise((resolve) => setTimeout(resolve, ANSWER_MILLISECONDS_MAX))]);
+    };
     const send = chat.sendMessage.bind(chat);
     chat.sendMessage = async (attributes) => {
-        if (Date.now() - asked > FRESH_MILLISECONDS) await ask().catch(() => false);
+        await chat.encrypts();
         return send(attributes);
     };
 }

@@ -31,6 +31,20 @@ include!(concat!(env!("OUT_DIR"), "/web_client.rs"));
 /// The pages' own files, by their names.
 const OWN: &[(&str, &[u8])] = &[
     ("away.js", include_bytes!("../../../web/client/away.js")),
+    ("elements.js", include_bytes!("../../../web/client/elements.js")),
+    ("files.js", include_bytes!("../../../web/client/files.js")),
+    ("furnish.js", include_bytes!("../../../web/client/furnish.js")),
+    ("invite.js", include_bytes!("../../../web/client/invite.js")),
+    ("welcome.js", include_bytes!("../../../web/client/welcome.js")),
+    ("contacts.js", include_bytes!("../../../web/client/contacts.js")),
+    ("rooms.js", include_bytes!("../../../web/client/rooms.js")),
+    ("secrecy.js", include_bytes!("../../../web/client/secrecy.js")),
+    (
+        "unreadable.js",
+        include_bytes!("../../../web/client/unreadable.js"),
+    ),
+    ("title.js", include_bytes!("../../../web/client/title.js")),
+    ("ours.css", include_bytes!("../../../web/client/ours.css")),
     ("encrypt.js", include_bytes!("../../../web/client/encrypt.js")),
     ("reach.js", include_bytes!("../../../web/client/reach.js")),
     ("chat.js", include_bytes!("../../../web/client/chat.js")),

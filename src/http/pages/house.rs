@@ -9,6 +9,7 @@ use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
+use kim_xep::xep0363_upload::api::Uploads;
 use kim_xep::xep0401_invites::api::{InviteError, Invites};
 
 use super::guide::{Guide, Invitation, Keeping, PublicRoom, Unavailable};
@@ -19,13 +20,20 @@ const ROOMS_MAX: usize = 200;
 
 impl Settings {
     /// As the configuration says.
-    fn of(config: &Config) -> Settings {
+    fn of(config: &Config, uploads: Option<&Uploads>) -> Settings {
         let domain = config.main_domain().to_string();
         Settings {
             origin: config
                 .public_url()
                 .map_or_else(|| format!("https://{domain}"), |origin| origin.to_string()),
             domain,
+            uploads: uploads.map(|uploads| uploads.origin().to_string()),
+            rooms: config
+                .rooms
+                .default
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .collect(),
             registration_open: config.registration.open,
             guests: config.registration.guests,
             plain_login: !config.c2s.require_tls,
@@ -49,7 +57,9 @@ fn security_contacts(contact: &Contact) -> Vec<String> {
 impl Pages {
     /// The pages of a house.
     pub fn of(router: &Arc<Router>) -> Arc<Pages> {
-        Pages::new(Settings::of(router.config()), House(router.clone()))
+        let uploads = router.fact::<Uploads>();
+        let settings = Settings::of(router.config(), uploads.as_deref());
+        Pages::new(settings, House(router.clone()))
     }
 }
 

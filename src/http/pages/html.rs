@@ -142,18 +142,28 @@ impl Reader<'_> {
     /// What the scripts read, as JSON in an attribute: no script stands in a page.
     fn data(&self, script: &Script<'_>) -> String {
         let settings = self.settings;
+        let mut words = self.words().for_scripts();
+        if let Some(words) = words.as_object_mut() {
+            words.extend(
+                self.language
+                    .script_words()
+                    .map(|(name, text)| (name.to_owned(), text.into())),
+            );
+        }
         serde_json::json!({
             "kind": script.kind,
             "home": "/",
             "client": client::base(),
-            "style": client::own("client.css"),
+            "styles": [client::own("client.css"), client::own("ours.css")],
             "locale": self.language.locale(),
             "domain": settings.domain,
             "guests": settings.guest_domain(),
             "conference": settings.conference_domain(),
+            "uploads": settings.uploads,
+            "lobbies": settings.rooms,
             "room": script.room,
             "invite": script.invite,
-            "words": self.words().for_scripts(),
+            "words": words,
         })
         .to_string()
     }
@@ -175,7 +185,7 @@ impl Reader<'_> {
                     p.quiet { (words.look_around) (self.gap()) a href="/rooms" { (words.see_rooms) } }
                 }
             }
-            @if client::base().is_none() { (self.apps()) }
+            @if client::base().is_none() { (self.apps(false)) }
         };
         self.page(
             &title,
@@ -259,7 +269,7 @@ impl Reader<'_> {
                     p { a href="/" { (words.sign_in) } }
                 }
             }
-            @if client::base().is_none() { (self.apps()) }
+            @if client::base().is_none() { (self.apps(false)) }
         };
         self.page(
             words.make_account,
@@ -340,7 +350,7 @@ impl Reader<'_> {
                     a.button.plain href={ "xmpp:" (in_path(&address)) "?join" } { (words.with_app) }
                 }
             }
-            @if client::base().is_none() { (self.apps()) }
+            @if client::base().is_none() { (self.apps(false)) }
         };
         let script = Script {
             kind: "room",
@@ -388,7 +398,7 @@ impl Reader<'_> {
             } @else if !may_register {
                 section.card { p.note { (words.contact_only) } p { a href="/" { (words.sign_in) } } }
             }
-            (self.apps())
+            (self.apps(false))
         };
         let script = Script {
             kind: "invite",
@@ -398,8 +408,13 @@ impl Reader<'_> {
         self.page(&title, Some(script), &content)
     }
 
-    /// Apps to chat with; none of them belongs to us, all were seen working.
-    fn apps(&self) -> Markup {
+    /// `/apps`
+    pub fn app_list(&self) -> Markup {
+        self.page(self.words().get_app, None, &self.apps(true))
+    }
+
+    /// Apps to chat with, alone on a page or as a part of one; none of them belongs to us, all were seen working.
+    fn apps(&self, is_page: bool) -> Markup {
         const APPS: [(&str, &str, &str); 6] = [
             ("Conversations", "https://conversations.im/", "Android"),
             ("Cheogram", "https://cheogram.com/", "Android"),
@@ -411,7 +426,7 @@ impl Reader<'_> {
         let words = self.words();
         html! {
             section.card.wide aria-labelledby="apps" {
-                h2 #apps { (words.get_app) }
+                @if is_page { h1 #apps { (words.get_app) } } @else { h2 #apps { (words.get_app) } }
                 p.quiet { (words.get_app_more) }
                 ul.apps {
                     @for (name, link, systems) in APPS {

@@ -9,6 +9,8 @@ mod client;
 pub mod guide;
 mod house;
 mod html;
+mod policy;
+mod script_words;
 #[cfg(test)]
 mod tests;
 mod well_known;
@@ -42,6 +44,10 @@ pub struct Settings {
     pub domain: String,
     /// Where browsers find us: scheme, host and port.
     pub origin: String,
+    /// Where files are uploaded to and fetched from: scheme, host and port; `None` without uploads.
+    pub uploads: Option<String>,
+    /// The names of the rooms that every newcomer is shown.
+    pub rooms: Vec<String>,
     /// Anybody may make an account.
     pub registration_open: bool,
     /// People may come without one.
@@ -73,7 +79,7 @@ pub struct Pages {
 impl Pages {
     /// The pages of a server that `guide` knows.
     pub fn new(settings: Settings, guide: impl Guide) -> Arc<Pages> {
-        let policy = HeaderValue::from_str(&policy(&settings.origin));
+        let policy = HeaderValue::from_str(&policy::of(&settings.origin, settings.uploads.as_deref()));
         Arc::new(Pages {
             settings,
             guide: Box::new(guide),
@@ -87,6 +93,7 @@ impl Pages {
         Router::new()
             .route("/", get(home))
             .route("/register", get(register))
+            .route("/apps", get(apps))
             .route("/rooms", get(rooms))
             .route("/room/{name}", get(room))
             .route("/invite/{token}", get(invitation))
@@ -174,23 +181,6 @@ impl Pages {
     }
 }
 
-/// What a page may load and where it may connect (CSP level 3). Scripts come from files of this server alone; WebAssembly is the
-/// arithmetic of OMEMO. Converse sets styles on elements, so those may stand inline. Pictures from elsewhere are not
-/// loaded: whoever sent one would learn who looks at it.
-fn policy(origin: &str) -> String {
-    let socket = match origin.split_once("://") {
-        Some(("https", authority)) => format!("wss://{authority}"),
-        Some((_, authority)) => format!("ws://{authority}"),
-        None => String::new(),
-    };
-    format!(
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
-         img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; \
-         connect-src 'self' {socket}; manifest-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
-    )
-}
-
 /// Who looks at a page, and in which language.
 pub(super) struct Visit {
     language: Language,
@@ -230,6 +220,10 @@ async fn home(State(pages): State<Arc<Pages>>, visit: Visit) -> Response {
 
 async fn register(State(pages): State<Arc<Pages>>, visit: Visit) -> Response {
     pages.found(&visit, pages.reader(&visit).register())
+}
+
+async fn apps(State(pages): State<Arc<Pages>>, visit: Visit) -> Response {
+    pages.found(&visit, pages.reader(&visit).app_list())
 }
 
 async fn rooms(State(pages): State<Arc<Pages>>, visit: Visit) -> Response {

@@ -71,6 +71,8 @@ fn settings() -> Settings {
     Settings {
         domain: "example.org".to_owned(),
         origin: "https://chat.example.org:5443".to_owned(),
+        uploads: Some("https://upload.example.org".to_owned()),
+        rooms: vec!["lobby".to_owned()],
         registration_open: true,
         guests: true,
         plain_login: false,
@@ -107,6 +109,7 @@ async fn every_page_is_closed_to_what_is_not_ours() {
     for path in [
         "/",
         "/register",
+        "/apps",
         "/rooms",
         "/room/lobby",
         "/room/none",
@@ -125,7 +128,7 @@ async fn every_page_is_closed_to_what_is_not_ours() {
             .unwrap();
         assert_eq!(scripts, "script-src 'self' 'wasm-unsafe-eval'", "{path}");
         assert!(
-            policy.contains("connect-src 'self' wss://chat.example.org:5443;"),
+            policy.contains("connect-src 'self' wss://chat.example.org:5443 https://upload.example.org;"),
             "{path}"
         );
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");

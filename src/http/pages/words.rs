@@ -3,6 +3,8 @@
 
 use axum::http::{HeaderMap, header};
 
+use super::script_words::CLIENT;
+
 /// The cookie that keeps the reader's choice. It holds `en` or `zh`, and nothing else.
 pub(super) const COOKIE: &str = "kim-language";
 
@@ -53,6 +55,14 @@ impl Language {
             Language::English => "en",
             Language::Chinese => "zh_CN",
         }
+    }
+
+    /// What the chat client's scripts say beyond the pages.
+    pub fn script_words(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        CLIENT.iter().map(move |(name, english, chinese)| match self {
+            Language::English => (*name, *english),
+            Language::Chinese => (*name, *chinese),
+        })
     }
 
     /// What the pages say.
