@@ -179,7 +179,8 @@ async fn another_password_and_a_removal_end_sessions() {
             resource: "phone".to_owned(),
             since: phone.since,
             address,
-            priority: None
+            priority: None,
+            parked_since: None,
         }])
     );
 

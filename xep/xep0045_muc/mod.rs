@@ -34,6 +34,7 @@ mod errands;
 mod farewell;
 mod fields;
 mod forged;
+mod founded;
 mod ghosts;
 mod guests;
 mod history;
