@@ -8,22 +8,26 @@
 set -eu
 url=${KIM_URL:-https://localhost:5443}
 
-ask() { curl --silent --show-error --fail-with-body ${KIM_CA:+--cacert "$KIM_CA"} "$@"; }
+ask() { curl --silent --fail-with-body ${KIM_CA:+--cacert "$KIM_CA"} "$@"; }
+# Ends with the server's answer, which says what is wrong.
+fail() { echo "$1" >&2; exit 1; }
 # A field of a flat JSON answer. A real program uses a JSON parser, such as jq.
-field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+field() { echo "$2" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 
 # A token that may read and send, and nothing else. It is valid for an hour.
-token=$(ask "$url/api/login" --header "Content-Type: application/json" --data @- <<END | field token
+answer=$(ask "$url/api/login" --header "Content-Type: application/json" --data @- <<END
 {"username": "$USERNAME", "password": "$PASSWORD", "scopes": ["read", "send"], "expires_in": 3600}
 END
-)
+) || fail "$answer"
+token=$(field token "$answer")
 auth="Authorization: Bearer $token"
 
 # The answer comes once the message is stored. Its id is the one that events and history show.
-id=$(ask "$url/api/message/send" --header "$auth" --header "Content-Type: application/json" --data @- <<END | field id
+answer=$(ask "$url/api/message/send" --header "$auth" --header "Content-Type: application/json" --data @- <<END
 {"receiver": "$RECEIVER", "content": "$TEXT"}
 END
-)
+) || fail "$answer"
+id=$(field id "$answer")
 echo "sent $id"
 
 # The stream goes on until it is ended. `after=0` begins with everything the account has ever sent and received; without it, a
