@@ -277,17 +277,19 @@ async fn a_full_pipe_holds_nobody_up() {
     // A pipe takes 64 KiB on Linux. With this level each connection writes some of that, and nobody reads.
     let mut server = Process::start_logging(&[], "trace");
     let mut log = server.log.take().expect("its log");
-    for _ in 0..40 {
+    for _ in 0..60 {
         answers(&server).await;
     }
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
-    let mut text = Vec::new();
-    std::io::Read::read_to_end(&mut log, &mut text).expect("what the pipe held");
-    let bytes = text.len();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut log, &mut text).expect("what the pipe held");
+    // It was full long before the end: what was logged then is missing.
+    assert!(text.len() <= 65_536, "{} bytes", text.len());
     assert!(
-        (60_000..=65_536).contains(&bytes),
-        "the pipe was full: {bytes} bytes"
+        text.contains("kim") && !text.contains("event=\"stopping\""),
+        "{} bytes",
+        text.len()
     );
 }
 
