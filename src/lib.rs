@@ -8,6 +8,7 @@ pub mod c2s;
 pub mod cli;
 pub mod component;
 pub mod control;
+mod greeting;
 pub mod house;
 pub mod http;
 mod probe;

@@ -1,7 +1,6 @@
 //! The wiring: the one place that names every concrete type. It opens what the configuration says, puts the house
 //! together, opens its doors, and closes them in order when the process is told to stop.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +9,18 @@ use std::time::Duration;
 use kim_core::cluster::Solo;
 use kim_core::config::{Config, Sources};
 use kim_core::db::Db;
-use kim_core::jid::BareJid;
 use kim_core::module::Entry;
-use kim_core::router::{Destination, Router};
+use kim_core::router::Router;
 use kim_xep::MODULES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
-use crate::cli::{App, Failure, invitation_shown};
+use crate::cli::{App, Failure};
 use crate::component::Listener as ComponentListener;
-use crate::control::{Control, ControlSocket, Direct, InviteWanted};
+use crate::control::{ControlSocket, Direct};
+use crate::greeting;
 use crate::house::House;
 use crate::http::Web;
 use crate::http::listener::{Listener as WebListener, Speaks};
@@ -183,18 +182,40 @@ impl Server {
         &self.certificates
     }
 
-    /// Reads `[limits]` again from where the configuration came from. A file with mistakes, wherever in it, changes nothing.
+    /// Reads the configuration again and puts its `[limits]` in force; other settings that were changed are named in the log. A
+    /// file with a mistake, wherever it is, changes nothing, and neither does one that has disappeared.
     pub fn reload_limits(&self, sources: &Sources) -> Result<(), Failure> {
+        let router = &self.house.router;
+        let refused = |mistakes: usize, error: &str| {
+            tracing::error!(
+                event = "limits_refused",
+                mistakes,
+                error,
+                "keeping the previous limits"
+            );
+        };
         let config = match Config::load(sources, &app().schemas()) {
             Ok(config) => config,
             Err(errors) => {
                 let first = errors.0.first().map(ToString::to_string).unwrap_or_default();
-                let mistakes = errors.0.len();
-                tracing::error!(event = "limits_refused", mistakes, error = %first, "the old ones stay in force");
+                refused(errors.0.len(), &first);
                 return Err(errors.into());
             }
         };
-        let router = &self.house.router;
+        if let (Some(file), None) = (&router.config().file, &config.file) {
+            let error = format!("{} does not exist any more", file.display());
+            refused(1, &error);
+            return Err(Failure::Other(error));
+        }
+        let waiting = router.config().needs_restart(&config);
+        if !waiting.is_empty() {
+            let settings = waiting.join(", ");
+            tracing::warn!(
+                event = "restart_needed",
+                settings,
+                "these settings were changed and need a restart"
+            );
+        }
         let is_new = router.replace_limits(&config.limits);
         let limits = router.limits();
         self.door.go_by(&limits);
@@ -211,13 +232,13 @@ impl Server {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(event = "certificates_refused", %error, "the old ones stay in use");
+                tracing::error!(event = "certificates_refused", %error, "keeping the previous certificates");
                 Err(error.into())
             }
         }
     }
 
-    /// Stops: accepts nobody any more, deals with what was received, tells every client, and ends.
+    /// Stops: accepts no more connections, processes what was received, tells every client, and ends.
     pub async fn stop(self) {
         let seconds = self.house.router.limits().drain_seconds_max;
         tracing::info!(event = "stopping", connections = self.door.connections());
@@ -241,11 +262,11 @@ fn is_shared(config: &Config, address: &SocketAddr) -> bool {
     address.port() != 0 && listen.c2s_tls.contains(address) && listen.https.contains(address)
 }
 
-/// How long after the start what is over is looked for, and how long until the next time.
+/// How long after the start expired rows are deleted for the first time, and how often from then on.
 const TIDY_FIRST: Duration = Duration::from_secs(90);
 const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Deletes what is over, and gives the space back.
+/// Deletes expired rows, and returns their space.
 async fn tidy(router: Arc<Router>, db: Db) {
     let mut pause = TIDY_FIRST;
     loop {
@@ -260,7 +281,7 @@ async fn tidy(router: Arc<Router>, db: Db) {
     }
 }
 
-/// What has to be done now and then.
+/// Periodic work of the door.
 async fn keep_house(door: Arc<Door>) {
     door.keep_house().await;
 }
@@ -283,17 +304,18 @@ impl From<TlsError> for Failure {
 /// `kim serve`: runs until SIGTERM or SIGINT.
 async fn serve(config: Config, sources: Sources) -> Result<(), Failure> {
     log_panics();
-    let signals =
-        |kind| signal(kind).map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")));
+    let signals = |kind| {
+        signal(kind).map_err(|error| Failure::Other(format!("cannot set up signal handlers: {error}")))
+    };
     let (mut terminate, mut interrupt) = (
         signals(SignalKind::terminate())?,
         signals(SignalKind::interrupt())?,
     );
     let mut hang_up = signals(SignalKind::hangup())?;
     let server = Server::start(config).await?;
-    greet(&server).await;
+    greeting::show(&server).await;
     while !told_to_stop(&mut terminate, &mut interrupt, &mut hang_up).await {
-        // What is wrong has been logged.
+        // Errors were logged.
         let _ = server.reload();
         let _ = server.reload_limits(&sources);
     }
@@ -309,85 +331,6 @@ async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal, hang_up: &
     }
 }
 
-/// Tells the operator on standard output what there is now.
-async fn greet(server: &Server) {
-    let router = &server.house.router;
-    let config = router.config();
-    let domains: Vec<_> = config.server.domains.iter().map(ToString::to_string).collect();
-    let mut text = format!(
-        "kIM {} serves {}\n",
-        env!("CARGO_PKG_VERSION"),
-        domains.join(", ")
-    );
-    for (security, address) in &server.addresses {
-        let how = match security {
-            Security::StartTls => "STARTTLS",
-            Security::DirectTls => "TLS",
-        };
-        text.push_str(&format!("  clients      {address} ({how})\n"));
-    }
-    for (speaks, address) in &server.web_addresses {
-        let how = match speaks {
-            Speaks::Http => "HTTP",
-            Speaks::Https => "HTTPS",
-            Speaks::Both => "HTTPS and TLS",
-            Speaks::Monitoring => "HTTP, monitoring",
-        };
-        text.push_str(&format!("  web          {address} ({how})\n"));
-    }
-    for address in &server.component_addresses {
-        text.push_str(&format!("  components   {address}\n"));
-    }
-    for pair in server.certificates.current().pairs() {
-        let made = if pair.is_self_signed { " (self-signed)" } else { "" };
-        text.push_str(&format!("  certificate  {}{made}\n", pair.path.display()));
-        text.push_str(&format!("               SHA-256 {}\n", pair.fingerprint));
-    }
-    text.push_str(&format!("  data         {}\n", config.server.data_dir.display()));
-    text.push_str(&format!("  database     {}\n", server.house.db.describe()));
-    if router
-        .accounts()
-        .list(None, 1)
-        .await
-        .is_ok_and(|accounts| accounts.is_empty())
-    {
-        text.push_str(&first_invitation(server).await);
-    }
-    // Nobody may be listening; the server is there all the same.
-    let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-/// How the first account comes to be: by a link for the administrator, which is made anew at every start until somebody has
-/// used it.
-async fn first_invitation(server: &Server) -> String {
-    let router = &server.house.router;
-    let config = router.config();
-    let domain = config.main_domain();
-    let is_ours = |admin: &&BareJid| router.destination(admin.domain()) == Destination::Users;
-    let Some(admin) = config.server.admins.iter().find(is_ours) else {
-        return format!("There is no account yet. Make one with: kim user add NAME@{domain}\n");
-    };
-    let wanted = InviteWanted {
-        account: Some(admin.clone()),
-        room: None,
-        uses: 1,
-        seconds: None,
-    };
-    let invited = match config.registration.invites {
-        true => Direct::serving(router.clone()).invite(&wanted).await.ok(),
-        false => None,
-    };
-    match invited {
-        Some(invite) => format!(
-            "There is no account yet. Make the administrator's, {admin}, with this link:\n\n{}\n\
-             Or with: kim user add {admin}\n",
-            invitation_shown(&invite)
-        ),
-        None => format!("There is no account yet. Make one with: kim user add {admin}\n"),
-    }
-}
-
 /// Tasks that panicked since the start.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -396,7 +339,7 @@ pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// A panic ends its task and nothing else. What it says may hold what somebody wrote, so only its place is logged.
+/// A panic ends its task and nothing else. Its message may contain what a user wrote, so only its location is logged.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         PANICS.fetch_add(1, Ordering::Relaxed);

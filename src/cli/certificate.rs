@@ -1,4 +1,4 @@
-//! What a certificate and its key are worth: readable, belonging together, for these names, until when.
+//! Inspects a certificate and its key: readable, matching, valid for which names and until when.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 
-/// A longer file is no certificate or key.
+/// A longer file is not a certificate or a key.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What a certificate says.
@@ -29,7 +29,7 @@ pub struct CertificateFacts {
     pub not_after: i64,
     /// How many certificates the file has: one's own and those that lead to its authority.
     pub chain: usize,
-    /// It was issued by itself, so that nobody trusts it unless told to.
+    /// It is signed with its own key: clients trust it only if the user tells them to.
     pub self_signed: bool,
 }
 
@@ -57,29 +57,29 @@ pub fn inspect(cert: &Path, key: &Path) -> Result<CertificateFacts, Failure> {
     let pem = read(cert)?;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| wrong(cert, format!("not PEM: {error}")))?;
+        .map_err(|error| wrong(cert, format!("is not PEM: {error}")))?;
     let first = chain
         .first()
-        .ok_or_else(|| wrong(cert, "holds no certificate".to_owned()))?;
+        .ok_or_else(|| wrong(cert, "contains no certificate".to_owned()))?;
     let facts = facts(first, chain.len()).map_err(|cause| wrong(cert, cause))?;
 
     let pem = read(key)?;
     let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         wrong(
             key,
-            "holds no private key in PEM (an encrypted one cannot be used)".to_owned(),
+            "contains no private key in PEM (encrypted keys are not supported)".to_owned(),
         )
     })?;
     let signing = rustls::crypto::ring::sign::any_supported_type(&private).map_err(|_| {
         wrong(
             key,
-            "this kind of key is not supported; ECDSA P-256 and RSA are".to_owned(),
+            "this type of key is not supported; use ECDSA P-256 or RSA".to_owned(),
         )
     })?;
     match rustls::sign::CertifiedKey::new(chain.clone(), signing).keys_match() {
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => Err(wrong(
             key,
-            format!("does not belong to the certificate {}", cert.display()),
+            format!("does not match the certificate {}", cert.display()),
         )),
         _ => Ok(facts),
     }
@@ -93,10 +93,11 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 fn facts(der: &CertificateDer<'_>, chain: usize) -> Result<CertificateFacts, String> {
-    let (_, certificate) = parse_x509_certificate(der).map_err(|error| format!("no certificate: {error}"))?;
+    let (_, certificate) =
+        parse_x509_certificate(der).map_err(|error| format!("is not an X.509 certificate: {error}"))?;
     let alternative = certificate
         .subject_alternative_name()
-        .map_err(|error| format!("its names: {error}"))?;
+        .map_err(|error| format!("its subject alternative names cannot be read: {error}"))?;
     let general = alternative
         .map(|names| names.value.general_names.as_slice())
         .unwrap_or_default();

@@ -66,7 +66,7 @@ pub enum Failure {
     #[error("{0}")]
     SealingKey(String),
     /// `kim check` found something that does not work; it has told what.
-    #[error("{0} of the checks failed")]
+    #[error("{0} checks failed")]
     Check(usize),
 }
 
@@ -90,7 +90,7 @@ impl Failure {
     /// A port that cannot be listened on; `key` is its key in `[listen]`.
     pub fn listen(key: &'static str, address: SocketAddr, error: &io::Error) -> Failure {
         let cause = match error.kind() {
-            io::ErrorKind::AddrInUse => "another program uses this port; is kIM running already?".to_owned(),
+            io::ErrorKind::AddrInUse => "the port is in use; is kIM already running?".to_owned(),
             io::ErrorKind::PermissionDenied => {
                 "permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE".to_owned()
             }
@@ -125,7 +125,7 @@ impl Failure {
 pub(super) fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "cannot be read by this user: permission denied".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied for this user".to_owned(),
         _ => format!("cannot be read: {error}"),
     }
 }

@@ -1,41 +1,66 @@
-//! `kim invite`: a link with which somebody makes an account, and the same as a QR code for a phone.
+//! `kim invite`: makes links with which people create accounts, with a QR code for a phone; lists and revokes them.
 
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use kim_core::cluster::Solo;
 use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
 use super::failure::Failure;
 use super::terminal::Terminal;
+use super::user::utc;
 use super::{App, parse_account, qr, serve};
-use crate::control::{Control, Direct, Invite, InviteWanted, Remote};
+use crate::control::{Control, ControlError, Direct, Invite, InviteRow, InviteWanted, Remote};
 use crate::house::House;
 
-/// The service that rooms live on, for those who write a room's name alone.
+/// The service of the rooms, for those who type only a room's name.
 const ROOMS: &str = "conference";
 
 /// Whom and for how long.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct InviteArguments {
-    /// A room that the link leads to: its address, or its name
+    #[command(subcommand)]
+    command: Option<InviteCommand>,
+    /// The room that the link leads to: its address or its name. It must exist
     #[arg(long, value_name = "ROOM")]
     room: Option<String>,
-    /// For how long the link is good: 30m, 12h, 7d
+    /// Create the room if it does not exist
+    #[arg(long, requires = "room")]
+    create_room: bool,
+    /// The owner of a room that is created [default: the first administrator with an account]
+    #[arg(long, value_name = "JID", requires = "create_room", value_parser = parse_account)]
+    owner: Option<BareJid>,
+    /// How long the link is valid, such as 30m, 12h or 7d
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     expires: Option<u64>,
-    /// How many people may use it
+    /// How many people may use the link
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     uses: u32,
-    /// The address of the only account that it makes; nobody else gets this name meanwhile
+    /// The address of the account that the link creates. The name is reserved until the link expires
     #[arg(long, value_name = "JID", value_parser = parse_account, conflicts_with = "uses")]
     account: Option<BareJid>,
+    /// Allow the name of an account that was removed
+    #[arg(long, requires = "account")]
+    reuse_name: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum InviteCommand {
+    /// List all links that can still be used
+    List,
+    /// Revoke a link, so that nobody can use it any more
+    Revoke {
+        /// The id from `kim invite list`, or the link itself
+        #[arg(value_name = "ID")]
+        which: String,
+    },
 }
 
 /// A time in seconds.
 fn parse_time(text: &str) -> Result<u64, String> {
-    let wrong = || "a time is a number with m, h or d behind it, such as 7d".to_owned();
+    let wrong = || "must be a number followed by m, h or d, such as 7d".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let seconds = match unit {
         'm' => 60,
@@ -48,37 +73,99 @@ fn parse_time(text: &str) -> Result<u64, String> {
     number.checked_mul(seconds).ok_or_else(wrong)
 }
 
-/// Runs it.
+/// Runs it: asks the running server, or works on the database itself when none runs.
 pub(super) async fn run(
     app: &App,
     config: Config,
     arguments: InviteArguments,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
-    let room = arguments.room.as_deref().map(|room| parse_room(room, &config));
-    let wanted = InviteWanted {
-        account: arguments.account,
-        room: room.transpose()?,
-        uses: arguments.uses,
-        seconds: arguments.expires,
+    let wanted = match &arguments.command {
+        None => Some(wanted(&arguments, &config)?),
+        Some(_) => None,
     };
     let remote = Remote::find(&config.control_socket()).await;
-    let result = match remote.map_err(|error| Failure::Other(error.to_string()))? {
-        Some(remote) => remote.invite(&wanted).await,
-        None => {
-            serve::prepare_data_dir(&config.server.data_dir)?;
-            let house = House::open(Arc::new(config), app.modules, Box::new(Solo)).await?;
-            let result = Direct::without_doors(house.router.clone()).invite(&wanted).await;
-            house.db.close().await;
-            result
+    if let Some(remote) = remote.map_err(|error| Failure::Other(error.to_string()))? {
+        return perform(&remote, arguments.command, wanted, terminal).await;
+    }
+    serve::prepare_data_dir(&config.server.data_dir)?;
+    let house = House::open(Arc::new(config), app.modules, Box::new(Solo)).await?;
+    let control = Direct::without_doors(house.router.clone());
+    let result = perform(&control, arguments.command, wanted, terminal).await;
+    house.db.close().await;
+    result
+}
+
+fn wanted(arguments: &InviteArguments, config: &Config) -> Result<InviteWanted, Failure> {
+    let room = arguments.room.as_deref().map(|room| parse_room(room, config));
+    Ok(InviteWanted {
+        account: arguments.account.clone(),
+        room: room.transpose()?,
+        create_room: arguments.create_room,
+        owner: arguments.owner.clone(),
+        reuse_name: arguments.reuse_name,
+        uses: arguments.uses,
+        seconds: arguments.expires,
+    })
+}
+
+async fn perform(
+    control: &dyn Control,
+    command: Option<InviteCommand>,
+    wanted: Option<InviteWanted>,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Failure> {
+    let other = |error: ControlError| Failure::Other(error.to_string());
+    match (command, wanted) {
+        (None, Some(wanted)) => {
+            let invite = control.invite(&wanted).await;
+            let invite = invite.map_err(|error| match &wanted.account {
+                Some(account) => Failure::account(account, error),
+                None => other(error),
+            })?;
+            let text = shown(&invite, terminal.colours);
+            terminal.say(text);
         }
-    };
-    let invite = result.map_err(|error| match &wanted.account {
-        Some(account) => Failure::account(account, error),
-        None => Failure::Other(error.to_string()),
-    })?;
-    terminal.say(shown(&invite));
+        (Some(InviteCommand::Revoke { which }), _) => {
+            control.invite_revoke(&which).await.map_err(other)?;
+            terminal.say_line("The link is revoked.");
+        }
+        (Some(InviteCommand::List), _) | (None, None) => list(control, terminal).await.map_err(other)?,
+    }
     Ok(())
+}
+
+/// All links that can still be used, a page at a time.
+async fn list(control: &dyn Control, terminal: &mut Terminal<'_>) -> Result<(), ControlError> {
+    let mut after: Option<InviteRow> = None;
+    loop {
+        let page = control.invite_list(after.as_ref()).await?;
+        for row in &page {
+            if !terminal.say_line(line(row)) {
+                return Ok(()); // the reader of a pipe has seen enough
+            }
+        }
+        match page.into_iter().next_back() {
+            Some(last) => after = Some(last),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// One link of the list: `ID  until TIME  1 use  by …`.
+fn line(row: &InviteRow) -> String {
+    let uses = match row.uses {
+        1 => "1 use".to_owned(),
+        uses => format!("{uses} uses"),
+    };
+    let by = row.inviter.as_ref().map_or("the operator", |by| by.as_str());
+    let mut line = format!("{}  until {}  {uses}  by {by}", row.id, utc(row.expires_at));
+    for (what, jid) in [("for", &row.account), ("room", &row.room)] {
+        if let Some(jid) = jid {
+            line.push_str(&format!("  {what} {jid}"));
+        }
+    }
+    line
 }
 
 fn parse_room(text: &str, config: &Config) -> Result<BareJid, Failure> {
@@ -88,12 +175,15 @@ fn parse_room(text: &str, config: &Config) -> Result<BareJid, Failure> {
     };
     match BareJid::parse(&whole) {
         Ok(room) if room.local().is_some() => Ok(room),
-        _ => Err(Failure::Other(format!("{text} is not the address of a room"))),
+        _ => Err(Failure::Other(format!(
+            "{text} is not the address of a room; it must look like lobby@{ROOMS}.{}",
+            config.main_domain()
+        ))),
     }
 }
 
-/// An invitation as an operator passes it on: its links, how long they are good, and the code of the best one.
-pub fn shown(invite: &Invite) -> String {
+/// An invitation as an operator passes it on: its links, how long they are valid, and the QR code of the best one.
+pub fn shown(invite: &Invite, colours: bool) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
     if let Some(landing) = &invite.landing {
@@ -107,8 +197,8 @@ pub fn shown(invite: &Invite) -> String {
         1 => "one person".to_owned(),
         uses => format!("{uses} people"),
     };
-    line("good", &format!("until {}, for {whom}", invite.expires));
-    if let Some(code) = qr::code(invite.landing.as_ref().unwrap_or(&invite.uri)) {
+    line("valid", &format!("until {}, for {whom}", invite.expires));
+    if let Some(code) = qr::code(invite.landing.as_ref().unwrap_or(&invite.uri), colours) {
         text.push_str(&format!("\n{code}\n"));
     }
     text

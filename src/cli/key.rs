@@ -1,4 +1,4 @@
-//! `kim key …`: asks the running server, which holds keys in memory; opens the house itself when none runs.
+//! `kim key …`: asks the running server, which holds keys in memory; opens the house itself when no server is running.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) async fn run(
     };
     let rotated = result.map_err(|error| Failure::Other(error.to_string()))?;
     terminal.say(format_args!(
-        "the sealing key is now {}, in {}\n{} data keys are wrapped by it; the old key opens nothing any more\n\
+        "The sealing key is now {}, in {}.\n{} data keys are wrapped with it; the old key opens nothing any more.\n\
          Keep a copy of the new file, apart from the copies of the database.\n",
         rotated.key,
         file.display(),

@@ -5,6 +5,7 @@ mod check;
 mod failure;
 mod invite;
 mod key;
+mod log;
 mod modules;
 mod password;
 mod qr;
@@ -16,7 +17,8 @@ mod tests;
 mod user;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,23 +32,24 @@ pub use certificate::{CertificateFacts, inspect};
 pub use check::{Check, CheckContext, Finding, Outcome};
 pub use failure::Failure;
 pub use invite::shown as invitation_shown;
+pub use log::flush as flush_log;
 pub use modules::ModuleFacts;
 pub use serve::prepare_data_dir;
-pub use terminal::Terminal;
+pub use terminal::{Terminal, shows_colours};
 
-/// What the commands need to know of the program they are part of.
+/// What the commands need to know about the program they are part of.
 pub struct App {
-    /// The rooms.
+    /// The modules.
     pub modules: &'static [Entry],
-    /// Runs the server until it is told to stop. The data directory is there and logging works. The sources are for
-    /// reading the configuration again.
+    /// Runs the server until it is told to stop. The data directory exists and logging works. The sources are for reading
+    /// the configuration again.
     pub serve: fn(Config, Sources) -> BoxFuture<'static, Result<(), Failure>>,
-    /// What `kim check` looks at after its own checks, such as a login.
+    /// What `kim check` runs after its own checks, such as a login.
     pub checks: Vec<Check>,
 }
 
 impl App {
-    /// The sections of all rooms.
+    /// The sections of all modules.
     pub fn schemas(&self) -> Vec<Schema> {
         self.modules.iter().map(|entry| (entry.schema)()).collect()
     }
@@ -61,13 +64,13 @@ impl App {
     propagate_version = true
 )]
 struct Arguments {
-    /// The configuration file [default: kim.toml here, if it is there]
+    /// The configuration file [default: kim.toml in the current directory, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "KIM_CONFIG")]
     config: Option<PathBuf>,
-    /// Where the server keeps its data; stands for data_dir in [server]
+    /// The data directory; overrides data_dir in [server]
     #[arg(long, global = true, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
-    /// A domain to serve, instead of domains in [server]; may be given several times
+    /// A domain to serve; overrides domains in [server]. May be given several times
     #[arg(long, global = true, value_name = "DOMAIN")]
     domain: Vec<String>,
     #[command(subcommand)]
@@ -76,46 +79,46 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server (what kim does without a command)
+    /// Run the server (the default without a command)
     Serve,
-    /// Make, change, list and remove accounts
+    /// Create, change, list and remove accounts
     User {
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Invite somebody: prints a link, and a QR code for their phone
+    /// Make a link, with a QR code, with which somebody creates an account; list and revoke links
     Invite(invite::InviteArguments),
-    /// Look after the key that seals messages in the database
+    /// Manage the key that encrypts messages in the database
     Key {
         #[command(subcommand)]
         command: KeyCommand,
     },
-    /// Look after the database
+    /// Maintain the database
     Storage {
         #[command(subcommand)]
         command: StorageCommand,
     },
-    /// Look at the configuration, the data directory, the certificate, the ports and the database
+    /// Check the configuration, data directory, certificates, ports, database and a login
     Check,
-    /// Show the modules and who listens to what, in which order
+    /// Show the modules and the order in which they handle events
     Modules,
 }
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Replace the sealing key by a new one; messages are not touched
+    /// Replace the sealing key with a new one; messages are not touched
     Rotate,
 }
 
 #[derive(Debug, Subcommand)]
 enum StorageCommand {
-    /// Give the space that deleted messages left back to the disk; nothing is stored until it is done
+    /// Return the space of deleted messages to the disk; the server stores nothing until it is done
     Compact,
 }
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Make an account; asks for its password
+    /// Create an account; asks for its password
     Add {
         /// Its address, such as alice@example.org
         #[arg(value_name = "JID", value_parser = parse_account)]
@@ -123,11 +126,11 @@ enum UserCommand {
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
-        /// Also if the name belonged to an account that was removed
+        /// Allow the name of an account that was removed
         #[arg(long)]
         reuse_name: bool,
     },
-    /// Give an account another password; asks for it
+    /// Change the password of an account; asks for the new one
     Passwd {
         /// Its address
         #[arg(value_name = "JID", value_parser = parse_account)]
@@ -136,19 +139,22 @@ enum UserCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// List all accounts, one a line
+    /// List all accounts, one per line
     List,
-    /// Show when an account was made, and who is connected to it
+    /// Show when an account was created, which clients are connected, and its OMEMO devices
     Show {
         /// Its address
         #[arg(value_name = "JID", value_parser = parse_account)]
         account: BareJid,
     },
-    /// Remove an account with all that belongs to it, and end its sessions
+    /// Remove an account with all its data, and end its sessions
     Delete {
         /// Its address
         #[arg(value_name = "JID", value_parser = parse_account)]
         account: BareJid,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 
@@ -198,7 +204,7 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
         Command::Serve => {
             let config = loaded?;
             if terminal.logs {
-                serve::start_logging()?;
+                log::start()?;
             }
             serve::run(app, config, sources, &runtime()?)
         }
@@ -224,6 +230,11 @@ fn sources(arguments: &Arguments, terminal: &Terminal<'_>) -> Sources {
         sources = sources.flag("--domain", "server", "domains", arguments.domain.join(","));
     }
     sources
+}
+
+/// Whether users other than the owner can read a file or enter a directory.
+pub(crate) fn open_to_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -1,4 +1,4 @@
-//! `kim modules`: what the server is made of, and who listens to what in which order.
+//! `kim modules`: the modules, and the order in which they handle events.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -48,7 +48,7 @@ impl From<&Roll> for ModuleFacts {
     }
 }
 
-/// Starts the rooms on a database in memory, and shows what they registered and which are switched off.
+/// Starts the modules on a database in memory, and shows what they registered and which are switched off.
 pub(super) async fn show(app: &App, config: Config) -> Result<String, Failure> {
     let config = Arc::new(config);
     let house = House::at(IN_MEMORY, config.clone(), app.modules, Box::new(Solo)).await?;
@@ -65,7 +65,7 @@ pub(super) async fn show(app: &App, config: Config) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The modules, and then the events with those who listen to them.
+/// The modules, then the events with the modules that handle them.
 fn render(modules: &[ModuleFacts]) -> String {
     let mut rows = vec![
         ["MODULE", "IMPLEMENTS", "ANSWERS", "ADVERTISES"]

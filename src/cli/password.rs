@@ -20,7 +20,7 @@ pub(super) fn read(from_stdin: bool, terminal: &mut Terminal<'_>) -> Result<Secr
         ask_twice(terminal)?
     };
     let secret = Secret::new(text);
-    // Told here already, so that a bad one need not travel.
+    // Checked here, so that a bad one is not sent to the server.
     secret
         .prepare()
         .map_err(|error| Failure::Other(error.to_string()))?;
@@ -29,7 +29,7 @@ pub(super) fn read(from_stdin: bool, terminal: &mut Terminal<'_>) -> Result<Secr
 
 fn from_line(terminal: &mut Terminal<'_>) -> Result<Zeroizing<String>, Failure> {
     let cannot = |why: &str| Failure::Other(format!("no password on standard input: {why}"));
-    // Never grows, so that no copy stays behind in a smaller buffer.
+    // Never grows, which would leave a copy in the smaller buffer.
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX as usize + 1));
     let mut input = (&mut terminal.input).take(LINE_BYTES_MAX);
     std::io::BufRead::read_until(&mut input, b'\n', &mut line).map_err(|error| cannot(&error.to_string()))?;
@@ -52,7 +52,7 @@ fn ask_twice(terminal: &mut Terminal<'_>) -> Result<Zeroizing<String>, Failure> 
         ))
     };
     let first = (terminal.prompt)("Password: ").map_err(no_terminal)?;
-    let second = (terminal.prompt)("Once more: ").map_err(no_terminal)?;
+    let second = (terminal.prompt)("Repeat it: ").map_err(no_terminal)?;
     if *first != *second {
         return Err(Failure::Other(
             "the two passwords differ; nothing was changed".to_owned(),

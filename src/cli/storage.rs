@@ -1,4 +1,5 @@
-//! `kim storage …`: asks the running server, which holds its commits back meanwhile; opens the house itself when none runs.
+//! `kim storage …`: asks the running server, which holds back its commits meanwhile; opens the house itself when no server is
+//! running.
 
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ pub(super) async fn run(
     };
     let compacted = result.map_err(|error| Failure::Other(error.to_string()))?;
     terminal.say(match compacted.freed_bytes {
-        Some(bytes) => format!("the database file is {bytes} bytes smaller\n"),
-        None => "the tables are vacuumed; PostgreSQL uses the free space again\n".to_owned(),
+        Some(bytes) => format!("The database file is {bytes} bytes smaller.\n"),
+        None => "The tables are vacuumed; PostgreSQL reuses the free space.\n".to_owned(),
     });
     Ok(())
 }

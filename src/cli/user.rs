@@ -1,5 +1,5 @@
-//! `kim user …`: asks the running server, so that sessions end and caches stay right; opens the house itself, without doors,
-//! when no server runs.
+//! `kim user …`: asks the running server, so that sessions end and caches stay correct; opens the house itself, without doors,
+//! when no server is running.
 
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ pub(super) async fn run(
         UserCommand::Add { password_stdin, .. } | UserCommand::Passwd { password_stdin, .. } => {
             Some(password::read(*password_stdin, terminal)?)
         }
+        UserCommand::Delete { account, yes: false } => {
+            confirm_removal(account, terminal)?;
+            None
+        }
         _ => None,
     };
     let remote = Remote::find(&config.control_socket()).await;
@@ -39,6 +43,19 @@ pub(super) async fn run(
     let result = perform(&control, command, secret, terminal).await;
     house.db.close().await;
     result
+}
+
+/// Nothing brings an account back, so a person is asked; a script says --yes.
+fn confirm_removal(account: &BareJid, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    let question =
+        format_args!("Remove {account} with its messages, contacts and files? This cannot be undone.");
+    match terminal.confirm(question) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::Other("nothing was removed".to_owned())),
+        Err(_) => Err(Failure::Other(format!(
+            "{account} was not removed: add --yes to remove it without being asked"
+        ))),
+    }
 }
 
 async fn perform(
@@ -73,13 +90,13 @@ async fn perform(
             let facts = control.user_show(&account).await;
             terminal.say(shown(&facts.map_err(|error| Failure::account(&account, error))?));
         }
-        (UserCommand::Delete { account }, _) => {
+        (UserCommand::Delete { account, .. }, _) => {
             let result = control.user_delete(&account).await;
             result.map_err(|error| Failure::account(&account, error))?;
             terminal.say_line(format_args!("{account} is removed"));
         }
         (UserCommand::Add { account, .. } | UserCommand::Passwd { account, .. }, None) => {
-            return Err(Failure::Other(format!("{account}: no password was given")));
+            return Err(Failure::Other(format!("{account}: a password is required")));
         }
     }
     Ok(())
@@ -108,7 +125,7 @@ fn shown(facts: &UserFacts) -> String {
     let mut text = format!("account  {}\ncreated  {}\n", facts.account, utc(facts.created_at));
     let mut online = |line: &str| text.push_str(&format!("online   {line}\n"));
     match &facts.online {
-        None => online("not known: no server runs with this data directory"),
+        None => online("unknown: no server is running with this data directory"),
         Some(clients) if clients.is_empty() => online("no"),
         Some(clients) => {
             for client in clients {
@@ -116,9 +133,10 @@ fn shown(facts: &UserFacts) -> String {
                     .address
                     .map(|address| format!(" from {address}"))
                     .unwrap_or_default();
-                let state = match client.priority {
-                    Some(priority) => format!("available, priority {priority}"),
-                    None => "not available".to_owned(),
+                let state = match (client.parked_since, client.priority) {
+                    (Some(since), _) => format!("parked since {}: not connected, may resume", utc(since)),
+                    (None, Some(priority)) => format!("available, priority {priority}"),
+                    (None, None) => "not available".to_owned(),
                 };
                 online(&format!(
                     "{}{address} since {}, {state}",
@@ -138,7 +156,9 @@ fn device_line(device: &KeyDevice) -> String {
     let versions = device.versions.join(" and ");
     let (id, prekeys) = (device.id, device.prekeys);
     let Some(fingerprint) = &device.fingerprint else {
-        return format!("device {id}, version {versions}: its keys are not there, nobody can write to it");
+        return format!(
+            "device {id}, version {versions}: its keys are missing, so nobody can encrypt for it"
+        );
     };
     let since = device
         .since

@@ -1,21 +1,23 @@
-//! The control over the house itself: what the running server does when asked, and what the command line does with a
-//! house without doors when no server runs. Either way the rooms take part: whoever is removed says good-bye to their
-//! contacts, and nothing of theirs stays in any table.
+//! The control over the house itself: used by the running server when it is asked, and by the command line on a house without
+//! doors when no server runs. Either way all modules take part: the contacts of a removed account are told, and none of its
+//! rows stay in any table.
 
 use std::sync::Arc;
 
 use kim_core::accounts::scram::Password;
 use kim_core::accounts::{AccountError, Tombstone};
+use kim_core::clock::Timestamp;
 use kim_core::db::BoxFuture;
-use kim_core::error::{StreamCondition, StreamError};
+use kim_core::error::{Fault, StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
+use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
 use kim_xep::xep0384_omemo::api::Devices;
-use kim_xep::xep0401_invites::api::{InviteError, Invites, Wanted};
+use kim_xep::xep0401_invites::api::{InviteError, Invites, Listed, Wanted};
 
 use super::{
-    Compacted, Control, ControlError, Invite, InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online,
-    Secret, User, UserFacts,
+    Compacted, Control, ControlError, INVITES_ROWS_MAX, Invite, InviteRow, InviteWanted, KeyDevice,
+    KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts,
 };
 
 /// Works on the house directly.
@@ -30,7 +32,7 @@ impl Direct {
         Direct { router, serves: true }
     }
 
-    /// For a house without doors: who is online is not known.
+    /// For a house without doors, which does not know who is online.
     pub fn without_doors(router: Arc<Router>) -> Direct {
         Direct {
             router,
@@ -42,7 +44,7 @@ impl Direct {
     fn check_ours(&self, account: &BareJid) -> Result<(), ControlError> {
         if account.local().is_none() {
             return Err(ControlError::BadRequest(
-                "an account needs a name before the @".to_owned(),
+                "the address of an account needs a name before the @, such as alice@example.org".to_owned(),
             ));
         }
         if self.router.destination(account.domain()) == Destination::Users {
@@ -61,7 +63,7 @@ impl Direct {
             return Ok(Vec::new());
         };
         let devices = devices.of(&self.router, account).await;
-        let devices = devices.map_err(|fault| ControlError::Failed(format!("{account}: {fault:?}")))?;
+        let devices = devices.map_err(|fault| failed(account, "reading the devices", &fault))?;
         let shown = devices.into_iter().map(|device| KeyDevice {
             id: device.id,
             versions: device.versions.into_iter().map(str::to_owned).collect(),
@@ -70,6 +72,77 @@ impl Direct {
             since: device.since.map(|since| since.0),
         });
         Ok(shown.collect())
+    }
+
+    fn invites(&self) -> Result<Arc<Invites>, ControlError> {
+        let invites = self.router.fact::<Invites>();
+        invites.ok_or_else(|| {
+            ControlError::BadRequest("invitations are switched off ([xep0401_invites] enabled)".to_owned())
+        })
+    }
+
+    /// Refuses a room of this server that does not exist, or creates it if that is wanted.
+    async fn check_room(&self, room: &BareJid, wanted: &InviteWanted) -> Result<(), ControlError> {
+        let bad = |text: String| Err(ControlError::BadRequest(text));
+        match self.router.destination(room.domain()) {
+            Destination::Service(name) if name == SERVICE => {}
+            // What exists elsewhere is not for this server to know.
+            Destination::Component | Destination::Remote if !wanted.create_room => return Ok(()),
+            Destination::Component | Destination::Remote => {
+                return bad(format!(
+                    "{room} is not on this server; create the room there first"
+                ));
+            }
+            _ => {
+                let main = self.router.config().main_domain();
+                return bad(format!(
+                    "there are no rooms at {}; try {SERVICE}.{main}",
+                    room.domain()
+                ));
+            }
+        }
+        let (Some(rooms), Some(mut cx)) = (self.router.fact::<Rooms>(), self.router.cx()) else {
+            return bad("rooms are switched off ([xep0045_muc] enabled)".to_owned());
+        };
+        let found = rooms.view(room, &cx).await;
+        if found
+            .map_err(|fault| failed(room, "reading the room", &fault))?
+            .is_some()
+        {
+            return Ok(());
+        }
+        if !wanted.create_room {
+            return bad(format!(
+                "the room {room} does not exist; add --create-room to create it"
+            ));
+        }
+        let owner = self.owner(wanted).await?;
+        let created = rooms.create(room, &owner, &mut cx).await;
+        created.map_err(|fault| failed(room, "creating the room", &fault))?;
+        self.router.finish(cx).await;
+        Ok(())
+    }
+
+    /// The owner of a room that is created for an invitation.
+    async fn owner(&self, wanted: &InviteWanted) -> Result<BareJid, ControlError> {
+        if let Some(owner) = &wanted.owner {
+            self.check_ours(owner)?;
+            return match self.router.accounts().exists(owner).await? {
+                true => Ok(owner.clone()),
+                false => Err(ControlError::BadRequest(format!(
+                    "the owner {owner} has no account"
+                ))),
+            };
+        }
+        for admin in &self.router.config().server.admins {
+            if self.router.accounts().exists(admin).await? {
+                return Ok(admin.clone());
+            }
+        }
+        Err(ControlError::BadRequest(
+            "a new room needs an owner, and no administrator has an account yet; name one with --owner"
+                .to_owned(),
+        ))
     }
 
     async fn check_exists(&self, account: &BareJid) -> Result<(), ControlError> {
@@ -141,6 +214,7 @@ impl Control for Direct {
                     since: session.since,
                     address: session.here().and_then(|here| here.address),
                     priority: session.priority(),
+                    parked_since: session.parked_at(),
                 });
                 online = Some(shown.collect());
             }
@@ -157,9 +231,9 @@ impl Control for Direct {
         Box::pin(async move {
             self.check_exists(account).await?;
             let erased = self.router.erase_account(account).await;
-            let ended = erased.map_err(|fault| ControlError::Failed(format!("{account}: {fault:?}")))?;
+            let ended = erased.map_err(|fault| failed(account, "removing the account", &fault))?;
             for session in ended {
-                // XEP-0077 §3.2 names this condition for an account that is no more.
+                // XEP-0077 §3.2 names this condition for an account that was removed.
                 session.close(
                     StreamError::new(StreamCondition::NotAuthorized).text("this account has been removed"),
                 );
@@ -171,11 +245,12 @@ impl Control for Direct {
 
     fn invite<'a>(&'a self, wanted: &'a InviteWanted) -> BoxFuture<'a, Result<Invite, ControlError>> {
         Box::pin(async move {
-            let invites = self.router.fact::<Invites>().ok_or_else(|| {
-                ControlError::BadRequest("invitations are switched off ([xep0401_invites])".to_owned())
-            })?;
+            let invites = self.invites()?;
             if let Some(account) = &wanted.account {
                 self.check_ours(account)?;
+            }
+            if let Some(room) = &wanted.room {
+                self.check_room(room, wanted).await?;
             }
             let domain = match &wanted.account {
                 Some(account) => account.domain(),
@@ -186,16 +261,13 @@ impl Control for Direct {
                 Wanted {
                     account: wanted.account.clone(),
                     room: wanted.room.clone(),
+                    reuse_name: wanted.reuse_name,
                     uses: wanted.uses,
                     seconds: wanted.seconds,
                     ..Wanted::by_operator(domain)
                 },
             );
-            let made = made.await.map_err(|error| match error {
-                InviteError::Taken => ControlError::AccountExists,
-                InviteError::Fault(_) => ControlError::Failed(error.to_string()),
-                _ => ControlError::BadRequest(error.to_string()),
-            })?;
+            let made = made.await?;
             Ok(Invite {
                 expires: made.invitation.expires(),
                 uses: made.invitation.uses_left,
@@ -203,6 +275,40 @@ impl Control for Direct {
                 landing: made.links.landing,
                 room: made.links.room,
             })
+        })
+    }
+
+    fn invite_list<'a>(
+        &'a self,
+        after: Option<&'a InviteRow>,
+    ) -> BoxFuture<'a, Result<Vec<InviteRow>, ControlError>> {
+        Box::pin(async move {
+            let after = after.map(|row| (Timestamp(row.expires_at), row.id.as_str()));
+            let page = self
+                .invites()?
+                .list(&self.router, after, INVITES_ROWS_MAX)
+                .await?;
+            let row = |listed: Listed| InviteRow {
+                id: listed.id,
+                expires_at: listed.invitation.expires_at.0,
+                uses: listed.invitation.uses_left,
+                inviter: listed.invitation.inviter,
+                account: listed.invitation.account,
+                room: listed.invitation.room,
+            };
+            Ok(page.into_iter().map(row).collect())
+        })
+    }
+
+    fn invite_revoke<'a>(&'a self, which: &'a str) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            let id = Invites::id_of(token_in(which)).unwrap_or_else(|| which.to_owned());
+            match self.invites()?.revoke(&id).await? {
+                true => Ok(()),
+                false => Err(ControlError::BadRequest(
+                    "there is no such invitation; `kim invite list` shows all that can be used".to_owned(),
+                )),
+            }
         })
     }
 
@@ -230,10 +336,40 @@ impl Control for Direct {
     }
 }
 
+/// Something that went wrong inside; the log has the details.
+fn failed(about: &BareJid, what: &str, fault: &Fault) -> ControlError {
+    tracing::error!(event = "control_failed", %about, what, ?fault);
+    ControlError::Failed(format!("{what} failed for {about}: {fault}; see the log"))
+}
+
+/// The token in an invitation's link (`…/invite/TOKEN`, `xmpp:…;preauth=TOKEN`), or the text itself.
+fn token_in(text: &str) -> &str {
+    let text = text.trim();
+    let behind = ["preauth=", "/invite/"]
+        .into_iter()
+        .find_map(|mark| Some(text.split_once(mark)?.1))
+        .unwrap_or(text);
+    behind.split([';', '&', '?', '/', '#']).next().unwrap_or_default()
+}
+
 fn prepare(password: &Secret) -> Result<Password, ControlError> {
     password
         .prepare()
         .map_err(|error| ControlError::BadRequest(error.to_string()))
+}
+
+impl From<InviteError> for ControlError {
+    fn from(error: InviteError) -> ControlError {
+        match error {
+            InviteError::Taken => ControlError::AccountExists,
+            InviteError::HeldBack => ControlError::NameHeldBack,
+            InviteError::Fault(fault) => {
+                tracing::error!(event = "control_failed", what = "invitation", ?fault);
+                ControlError::Failed(format!("the invitation failed: {fault}; see the log"))
+            }
+            error => ControlError::BadRequest(error.to_string()),
+        }
+    }
 }
 
 impl From<AccountError> for ControlError {

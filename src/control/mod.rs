@@ -1,5 +1,5 @@
-//! What an operator can ask of a server, in one trait with two ways to it: of the house in this process ([`Direct`]), or
-//! over the control socket of the server that runs ([`Remote`]).
+//! What an operator can ask of a server: one trait, implemented by the house in this process ([`Direct`]) and by the control
+//! socket of the running server ([`Remote`]).
 //!
 //! `DATA_DIR/kim.sock` is a Unix socket that only the server's own user can open. A connection carries one request and
 //! its response, each a line of JSON.
@@ -26,8 +26,11 @@ use serde::{Deserialize, Serialize};
 /// The control socket's name in the data directory.
 pub const SOCKET_NAME: &str = "kim.sock";
 
-/// Accounts told at once by [`Control::user_list`] at most.
+/// Accounts in one page of [`Control::user_list`].
 pub const LIST_ROWS_MAX: u32 = 500;
+
+/// Invitations in one page of [`Control::invite_list`].
+pub const INVITES_ROWS_MAX: u32 = 100;
 
 /// What an operator can ask of a server.
 pub trait Control: Send + Sync {
@@ -58,10 +61,19 @@ pub trait Control: Send + Sync {
     /// Makes an invitation of the operator's.
     fn invite<'a>(&'a self, wanted: &'a InviteWanted) -> BoxFuture<'a, Result<Invite, ControlError>>;
 
+    /// Up to [`INVITES_ROWS_MAX`] invitations that can still be used, by the time they expire, beginning after one.
+    fn invite_list<'a>(
+        &'a self,
+        after: Option<&'a InviteRow>,
+    ) -> BoxFuture<'a, Result<Vec<InviteRow>, ControlError>>;
+
+    /// Revokes an invitation by its id, its token or a link with its token.
+    fn invite_revoke<'a>(&'a self, which: &'a str) -> BoxFuture<'a, Result<(), ControlError>>;
+
     /// Replaces the sealing key; what is sealed stays as it is.
     fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>>;
 
-    /// Writes the database anew, without the space that deleted rows left.
+    /// Rewrites the database without the space of deleted rows.
     fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>>;
 }
 
@@ -81,7 +93,7 @@ pub struct UserFacts {
     pub account: BareJid,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
-    /// Who is connected to it; `None` if no server runs that could know.
+    /// The connected clients; `None` if no server is running that could know.
     pub online: Option<Vec<Online>>,
     /// The devices for which others encrypt (XEP-0384); none where that module is disabled.
     #[serde(default)]
@@ -114,6 +126,9 @@ pub struct Online {
     pub address: Option<IpAddr>,
     /// The priority of its presence; `None` while it is not available (RFC 6121 §4.2).
     pub priority: Option<i8>,
+    /// Since when it has no connection and may be resumed (XEP-0198), in microseconds since 1970.
+    #[serde(default)]
+    pub parked_since: Option<i64>,
 }
 
 /// An invitation that the operator wants.
@@ -121,15 +136,41 @@ pub struct Online {
 pub struct InviteWanted {
     /// The only account it is for; otherwise it makes any of the main domain.
     pub account: Option<BareJid>,
-    /// A room that it leads to.
+    /// A room that it leads to. On this server it must exist, unless `create_room` is set.
     pub room: Option<BareJid>,
+    /// Create the room if it does not exist.
+    #[serde(default)]
+    pub create_room: bool,
+    /// Who owns a room that is created; not set, the first administrator who has an account.
+    #[serde(default)]
+    pub owner: Option<BareJid>,
+    /// The account may take the name of one that was removed.
+    #[serde(default)]
+    pub reuse_name: bool,
     /// How many people it lets in.
     pub uses: u32,
     /// For how long, in seconds; not set, as long as the configuration says.
     pub seconds: Option<u64>,
 }
 
-/// An invitation that was made. Whoever has its links can use them.
+/// An invitation in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteRow {
+    /// Identifies it; not a secret.
+    pub id: String,
+    /// When it expires, in microseconds since 1970.
+    pub expires_at: i64,
+    /// How many more people it lets in.
+    pub uses: u32,
+    /// Who made it; `None`: the operator.
+    pub inviter: Option<BareJid>,
+    /// The only account it is for.
+    pub account: Option<BareJid>,
+    /// The room that it leads to.
+    pub room: Option<BareJid>,
+}
+
+/// An invitation that was made. Anybody with its links can use them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invite {
     /// For clients.
@@ -159,7 +200,7 @@ pub struct KeyRotated {
     pub rewrapped: u64,
 }
 
-/// A database that was written anew.
+/// A database that was rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compacted {
     /// By how many bytes its file became smaller; `None` where the database keeps its files to itself (PostgreSQL).
@@ -170,7 +211,7 @@ pub struct Compacted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlError {
-    /// Nobody has this address.
+    /// There is no account with this address.
     #[error("there is no such account")]
     NoSuchAccount,
     /// Somebody has this address.
@@ -178,11 +219,11 @@ pub enum ControlError {
     AccountExists,
     /// Somebody had this address.
     #[error(
-        "an account of this name was removed and the name is held back; --reuse-name gives it away again"
+        "an account with this name was removed, and the name is reserved; to assign it again, add --reuse-name"
     )]
     NameHeldBack,
     /// The address is on a domain that this server does not serve.
-    #[error("{domain} is not a domain of this server ({served})")]
+    #[error("{domain} is not a domain of this server; it serves {served}")]
     ForeignDomain {
         /// The address's domain.
         domain: String,

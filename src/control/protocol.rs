@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
-use super::{Compacted, ControlError, Invite, InviteWanted, KeyRotated, User, UserFacts};
+use super::{Compacted, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, User, UserFacts};
 
 /// The longest request, in bytes with its line end.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -55,9 +55,19 @@ pub enum Request {
     },
     /// Make an invitation.
     Invite(InviteWanted),
+    /// List invitations.
+    InviteList {
+        /// The last one of the page before.
+        after: Option<InviteRow>,
+    },
+    /// Revoke an invitation.
+    InviteRevoke {
+        /// Its id, its token or a link with its token.
+        which: String,
+    },
     /// Replace the sealing key.
     KeyRotate {},
-    /// Write the database anew.
+    /// Rewrite the database.
     StorageCompact {},
 }
 
@@ -73,16 +83,18 @@ pub enum Response {
     User(UserFacts),
     /// The new invitation.
     Invite(Invite),
+    /// A page of invitations.
+    Invites(Vec<InviteRow>),
     /// The new sealing key.
     KeyRotated(KeyRotated),
-    /// The database was written anew.
+    /// The database was rewritten.
     Compacted(Compacted),
     /// It was not done.
     Error(ControlError),
 }
 
-/// A password on its way: overwritten when dropped, never printed. In JSON it is Base64 of its UTF-8, so that no
-/// character of it is escaped and thereby copied to a buffer that nobody overwrites.
+/// A password in transit: overwritten when dropped, never printed. In JSON it is Base64 of its UTF-8: escaping a character would
+/// copy it to a buffer that is not overwritten.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 

@@ -12,11 +12,13 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
-use super::{Compacted, Control, ControlError, Invite, InviteWanted, KeyRotated, Secret, User, UserFacts};
+use super::{
+    Compacted, Control, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, Secret, User, UserFacts,
+};
 
 /// How long a server may take for an answer, in seconds; a removal erases a whole archive.
 const ANSWER_SECONDS_MAX: u64 = 120;
-/// The same where it writes the whole database anew.
+/// The same while it rewrites the whole database.
 const COMPACT_SECONDS_MAX: u64 = 3_600;
 
 /// Asks the server that listens on a control socket.
@@ -46,7 +48,7 @@ impl Remote {
                 Ok(None)
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(ControlError::Failed(format!(
-                "may not open {}: run this as the server's user, or as root",
+                "permission denied on {}: run this command as the server's user or as root",
                 path.display()
             ))),
             Err(error) => Err(ControlError::Failed(format!(
@@ -63,7 +65,7 @@ impl Remote {
     async fn ask_within(&self, request: &Request, seconds_max: u64) -> Result<Response, ControlError> {
         let lost = |error: std::io::Error| {
             ControlError::Failed(format!(
-                "the server on {} went away: {error}",
+                "lost the connection to the server on {}: {error}",
                 self.path.display()
             ))
         };
@@ -72,7 +74,9 @@ impl Remote {
             .map_err(|error| ControlError::BadRequest(error.to_string()))?;
         line.push(b'\n');
         if line.len() > REQUEST_BYTES_MAX {
-            return Err(ControlError::BadRequest("too long".to_owned()));
+            return Err(ControlError::BadRequest(format!(
+                "the request is longer than {REQUEST_BYTES_MAX} bytes"
+            )));
         }
         let exchange = async {
             let mut stream = UnixStream::connect(&self.path).await?;
@@ -86,17 +90,17 @@ impl Remote {
         };
         let answer = tokio::time::timeout(Duration::from_secs(seconds_max), exchange)
             .await
-            .map_err(|_| ControlError::Failed(format!("the server did not answer in {seconds_max} s")))?
+            .map_err(|_| {
+                ControlError::Failed(format!("the server did not answer within {seconds_max} seconds"))
+            })?
             .map_err(lost)?;
         if answer.is_empty() {
             return Err(ControlError::Failed(
-                "the server ended without an answer; see its log".to_owned(),
+                "the server closed the connection without an answer; see its log".to_owned(),
             ));
         }
         serde_json::from_slice(&answer).map_err(|_| {
-            ControlError::Failed(
-                "the server's answer is not understood; is it another version of kIM?".to_owned(),
-            )
+            ControlError::Failed("cannot parse the server's answer; is it another version of kIM?".to_owned())
         })
     }
 
@@ -111,7 +115,9 @@ impl Remote {
 fn unexpected(response: Response) -> ControlError {
     match response {
         Response::Error(error) => error,
-        _ => ControlError::Failed("the server answered something else than was asked".to_owned()),
+        _ => ControlError::Failed(
+            "the server sent an unexpected answer; is it another version of kIM?".to_owned(),
+        ),
     }
 }
 
@@ -182,6 +188,28 @@ impl Control for Remote {
                 other => Err(unexpected(other)),
             }
         })
+    }
+
+    fn invite_list<'a>(
+        &'a self,
+        after: Option<&'a InviteRow>,
+    ) -> BoxFuture<'a, Result<Vec<InviteRow>, ControlError>> {
+        let request = Request::InviteList {
+            after: after.cloned(),
+        };
+        Box::pin(async move {
+            match self.ask(&request).await? {
+                Response::Invites(invites) => Ok(invites),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn invite_revoke<'a>(&'a self, which: &'a str) -> BoxFuture<'a, Result<(), ControlError>> {
+        let request = Request::InviteRevoke {
+            which: which.to_owned(),
+        };
+        Box::pin(async move { self.ask_done(&request).await })
     }
 
     fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>> {

@@ -1,7 +1,7 @@
 //! The server's end of the control socket.
 //!
-//! Whoever may open the socket may do everything, so it is made readable and writable by the server's user only, and
-//! the kernel is asked who the other side is. A lock beside it keeps a second server out of the same data directory.
+//! A process that can open the socket can do everything, so only the server's user can read and write it, and the kernel is
+//! asked for the user of the other side. A lock file beside it keeps a second server out of the same data directory.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
@@ -35,10 +35,10 @@ const LOCK_NAME: &str = "kim.lock";
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Another server works in the data directory.
-    #[error("a server runs already with the data directory {0}")]
+    #[error("another kIM server is already running with the data directory {0}")]
     AlreadyRunning(PathBuf),
     /// It cannot be made.
-    #[error("cannot make the control socket {path}: {error}")]
+    #[error("cannot create the control socket {path}: {error}")]
     Io {
         /// Which.
         path: PathBuf,
@@ -75,7 +75,7 @@ impl ControlSocket {
             Err(TryLockError::WouldBlock) => return Err(SocketError::AlreadyRunning(data_dir.to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // It gets its name only when nobody else can open it any more: no moment is left to get in before that.
+        // It gets its name only after its permissions: there is no moment in which others could open it.
         let unnamed = data_dir.join(format!("{SOCKET_NAME}.new"));
         remove(&unnamed).map_err(failed)?;
         let listener = UnixListener::bind(&unnamed).map_err(failed)?;
@@ -115,7 +115,7 @@ impl ControlSocket {
                 }
                 Ok(_) => tracing::warn!(
                     event = "control_refused",
-                    "another user opened the control socket"
+                    "a connection from another user was refused"
                 ),
                 Err(error) => {
                     tracing::warn!(event = "control_accept_failed", %error);
@@ -135,7 +135,7 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // While the lock is held, nobody else has put a socket of theirs there.
+        // While the lock is held, the socket at this path is ours.
         let _ = remove(&self.path);
     }
 }
@@ -166,12 +166,12 @@ async fn exchange(mut stream: UnixStream, control: &dyn Control) -> io::Result<(
 
 /// Reads a line; the outer error is the connection's, the inner one the asker's.
 async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Option<Request>, ControlError>> {
-    // Never grows, so that no copy of a password stays behind in a smaller buffer.
+    // Never grows, which would leave a copy of a password in the smaller buffer.
     let mut buffer = Zeroizing::new(vec![0; REQUEST_BYTES_MAX]);
     let mut filled = 0;
     loop {
         let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) else {
-            let problem = format!("a request may have {REQUEST_BYTES_MAX} bytes");
+            let problem = format!("the request is longer than {REQUEST_BYTES_MAX} bytes");
             return Ok(Err(ControlError::BadRequest(problem)));
         };
         let read = stream.read(free).await?;
@@ -188,7 +188,8 @@ async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Option<Reque
         }
         // The error may repeat what was written; it goes back to the asker and nowhere else.
         let request = serde_json::from_slice(line).map(Some);
-        return Ok(request.map_err(|error| ControlError::BadRequest(format!("not understood: {error}"))));
+        return Ok(request
+            .map_err(|error| ControlError::BadRequest(format!("the request cannot be parsed: {error}"))));
     }
 }
 
@@ -212,6 +213,8 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
         Request::UserShow { account } => control.user_show(&account).await.map(Response::User),
         Request::UserDelete { account } => done(control.user_delete(&account).await),
         Request::Invite(wanted) => control.invite(&wanted).await.map(Response::Invite),
+        Request::InviteList { after } => control.invite_list(after.as_ref()).await.map(Response::Invites),
+        Request::InviteRevoke { which } => done(control.invite_revoke(&which).await),
         Request::StorageCompact {} => control.storage_compact().await.map(Response::Compacted),
         Request::KeyRotate {} => control.key_rotate().await.map(Response::KeyRotated),
     };

@@ -179,7 +179,8 @@ async fn another_password_and_a_removal_end_sessions() {
             resource: "phone".to_owned(),
             since: phone.since,
             address,
-            priority: None
+            priority: None,
+            parked_since: None,
         }])
     );
 
@@ -208,11 +209,11 @@ async fn an_account_must_be_of_this_server_and_have_a_good_password() {
     };
     assert_eq!(
         add("alice@elsewhere.example", "x").await,
-        "elsewhere.example is not a domain of this server (localhost, example.org)"
+        "elsewhere.example is not a domain of this server; it serves localhost, example.org"
     );
     assert_eq!(
         add("localhost", "x").await,
-        "an account needs a name before the @"
+        "the address of an account needs a name before the @, such as alice@example.org"
     );
     assert_eq!(add("alice@localhost", "").await, "the password is empty");
     assert!(control.user_list(None).await.unwrap().is_empty());
@@ -262,12 +263,12 @@ async fn nonsense_is_answered_and_harms_nobody() {
     let (house, folder) = (house().await, Folder::new());
     let server = start(&folder.0, Direct::serving(house.router.clone()));
     for (bytes, expected) in [
-        (&b"hello\n"[..], "not understood"),
+        (&b"hello\n"[..], "cannot be parsed"),
         (
             b"{\"user_fly\":{\"account\":\"alice@localhost\"}}\n",
             "unknown variant",
         ),
-        (b"{\"user_show\":{\"account\":\"@\"}}\n", "not understood"),
+        (b"{\"user_show\":{\"account\":\"@\"}}\n", "cannot be parsed"),
         (
             b"{\"user_show\":{\"account\":\"a@localhost\",\"more\":1}}\n",
             "unknown field",
@@ -276,7 +277,7 @@ async fn nonsense_is_answered_and_harms_nobody() {
             b"{\"user_passwd\":{\"account\":\"a@localhost\",\"password\":\"#hunter2#\"}}\n",
             "not Base64",
         ),
-        (b"\xff\xfe\n", "not understood"),
+        (b"\xff\xfe\n", "cannot be parsed"),
         (b"{\"user_list\":{\"after\":null}}", "{\"users\":[]}"), // a missing line end at the end is forgiven
         (b"\n", ""),
         (b"", ""),
@@ -294,12 +295,20 @@ async fn a_request_has_a_longest_length() {
     let (house, folder) = (house().await, Folder::new());
     let server = start(&folder.0, Direct::serving(house.router.clone()));
     let answer = send(&folder.0, &vec![b'x'; REQUEST_BYTES_MAX]).await;
-    assert!(answer.contains("a request may have 65536 bytes"), "{answer}");
+    assert!(
+        answer.contains("the request is longer than 65536 bytes"),
+        "{answer}"
+    );
     let long = remote(&folder.0)
         .await
         .user_passwd(&jid("a@localhost"), &secret(&"x".repeat(60_000)))
         .await;
-    assert_eq!(long, Err(ControlError::BadRequest("too long".to_owned())));
+    assert_eq!(
+        long,
+        Err(ControlError::BadRequest(
+            "the request is longer than 65536 bytes".to_owned()
+        ))
+    );
     server.abort();
 }
 

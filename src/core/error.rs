@@ -2,6 +2,7 @@
 //! connection turn it into XML here and nowhere else, so every error on the wire has the same shape.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use crate::wire::Writer;
@@ -31,6 +32,18 @@ impl Fault {
         match self {
             Fault::Stanza(error) => error.clone(),
             Fault::Stream(_) | Fault::Us(_) => StanzaError::new(Condition::InternalServerError),
+        }
+    }
+}
+
+/// For people: an operator's terminal, a log. What goes to a client is [`Fault::as_stanza_error`].
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Stanza(StanzaError { text: Some(text), .. }) => f.write_str(text),
+            Fault::Stanza(error) => f.write_str(error.condition.as_str()),
+            Fault::Stream(error) => f.write_str(error.condition.as_str()),
+            Fault::Us(error) => error.fmt(f),
         }
     }
 }

@@ -120,7 +120,7 @@ pub enum Startup {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A module refused to start.
-    #[error("the module {0} could not start: {1:?}")]
+    #[error("the module {0} could not start: {1}")]
     Module(&'static str, Fault),
     /// A module needs one that is disabled or comes later in the list.
     #[error(

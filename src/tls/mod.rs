@@ -25,6 +25,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::c2s::sasl::{ChannelBindings, server_end_point_hash};
+use crate::cli::open_to_others;
 
 /// What is wrong with a certificate or key: one line that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +118,7 @@ impl Sources {
             pairs.push(Pair::read(cert, key)?);
         }
         fs::create_dir_all(&self.folder)
-            .map_err(|error| TlsError::new(&self.folder, format!("cannot be made: {error}")))?;
+            .map_err(|error| TlsError::new(&self.folder, format!("cannot be created: {error}")))?;
         for (cert, key) in self.in_folder()? {
             pairs.push(Pair::read(&cert, &key)?);
         }
@@ -297,14 +298,18 @@ impl Pair {
             .map_err(|error| wrong(cert, "cannot be read as a PEM certificate", &error))?;
         let leaf = chain
             .first()
-            .ok_or_else(|| TlsError::new(cert, "holds no certificate"))?
+            .ok_or_else(|| TlsError::new(cert, "contains no certificate"))?
             .clone();
         let private = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| wrong(key, "cannot be read as a PEM private key", &error))?;
+        if open_to_others(key) {
+            let path = key.display();
+            tracing::warn!(event = "tls_key_exposed", %path, "other users can read the private key; run chmod 600 {path}");
+        }
         let certified = CertifiedKey::from_der(chain, private, &provider())
-            .map_err(|error| wrong(key, &format!("does not fit {}", cert.display()), &error))?;
+            .map_err(|error| wrong(key, &format!("does not match {}", cert.display()), &error))?;
         let (_, parsed) = X509Certificate::from_der(&leaf)
-            .map_err(|error| wrong(cert, "is no X.509 certificate", &error))?;
+            .map_err(|error| wrong(cert, "is not an X.509 certificate", &error))?;
         let mut names = Vec::new();
         if let Ok(Some(alternative)) = parsed.subject_alternative_name() {
             names.extend(

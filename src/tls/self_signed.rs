@@ -34,8 +34,8 @@ pub(super) fn make(folder: &Path, domain: &str) -> Result<PathBuf, TlsError> {
         Ok(pem) => KeyPair::from_pem(&pem)
             .map_err(|error| failed(&key_path, format!("is no private key: {error}")))?,
         Err(_) => {
-            let key =
-                KeyPair::generate().map_err(|error| failed(&key_path, format!("cannot be made: {error}")))?;
+            let key = KeyPair::generate()
+                .map_err(|error| failed(&key_path, format!("cannot be created: {error}")))?;
             write_private(&key_path, &key.serialize_pem())
                 .map_err(|error| failed(&key_path, format!("cannot be written: {error}")))?;
             key
@@ -43,7 +43,7 @@ pub(super) fn make(folder: &Path, domain: &str) -> Result<PathBuf, TlsError> {
     };
     let cert = params(domain)
         .and_then(|params| params.self_signed(&key))
-        .map_err(|error| failed(&cert_path, format!("cannot be made for {domain}: {error}")))?;
+        .map_err(|error| failed(&cert_path, format!("cannot be created for {domain}: {error}")))?;
     fs::write(&cert_path, cert.pem())
         .map_err(|error| failed(&cert_path, format!("cannot be written: {error}")))?;
     Ok(cert_path)

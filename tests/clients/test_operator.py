@@ -1,10 +1,16 @@
 """The operator's commands beside a running server, and what they say when something is wrong."""
 
+import fcntl
+import os
+import pty
 import secrets
+import subprocess
+import termios
 
 import pytest
 
 from people import SignInFailed
+from server import answers
 
 
 async def test_an_operator_looks_after_an_account(people):
@@ -21,7 +27,7 @@ async def test_an_operator_looks_after_an_account(people):
     tablet = await people.online((jid, "a new one"))
 
     # Removed with everything, as if she had done it herself (XEP-0077 §3.2).
-    server.run("user", "delete", jid)
+    server.run("user", "delete", jid, "--yes")
     await tablet.dropped()
     await bob.expect_presence(jid, "unsubscribed")
     await bob.expect_push(jid, subscription="none")
@@ -56,3 +62,29 @@ def test_a_server_that_cannot_start_says_why_in_one_line(make_server):
         assert len(lines) == 1 and told in lines[0], f"{settings}: {done.stdout}{done.stderr}"
         assert "panicked" not in done.stderr
     first.stop()
+
+
+def test_a_server_outlives_its_terminal(make_server):
+    """`kim serve` in a terminal whose window is closed: the hang-up is a reload, and what is logged goes nowhere."""
+    server = make_server()
+    server.log.touch()
+    window, end = pty.openpty()
+
+    def own_terminal():
+        os.setsid()
+        fcntl.ioctl(end, termios.TIOCSCTTY, 0)
+
+    server.process = subprocess.Popen(
+        server.command(), cwd=server.home, env=server.environment(), stdin=end, stdout=end, stderr=end,
+        preexec_fn=own_terminal,
+    )
+    os.close(end)
+    while not answers(server.port_http):
+        assert server.process.poll() is None
+    os.close(window)
+    # Each account is a line of the log.
+    for _ in range(3):
+        jid, _ = server.add_account(f"who-{secrets.token_hex(3)}")
+        assert jid in server.run("user", "list").split()
+    assert server.process.poll() is None
+    server.stop()

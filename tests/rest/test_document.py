@@ -32,7 +32,7 @@ ANSWER_SECONDS_MAX = 30
 # After these the token is void.
 ENDING = {"logout", "revokeAll", "revoke"}
 # Who and what is there to be found.
-KNOWN = {"user": "bob", "to": "bob@localhost", "room": "lobby", "jid": "bob", "username": "alice"}
+KNOWN = {"user": "bob", "to": "bob@localhost", "receiver": "bob@localhost", "sender": "alice", "room": "lobby", "jid": "bob", "username": "alice"}
 
 
 def document(mode):

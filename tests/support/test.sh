@@ -26,7 +26,7 @@ mkdir -p "$output_dir" "$KIM_TEST_LOGS"
 # A step that hangs is ended and counted as failed; a cold build on two slow cores stays far below.
 step_seconds_max=1800
 
-passed=0 failed=0 skipped=0 child='' postgres_dir='' s3_dir=''
+passed=0 failed=0 skipped=0 child='' postgres_dir='' s3_dir='' ports_pid=''
 failures=() times=()
 
 stop_everything() {
@@ -38,6 +38,7 @@ stop_everything() {
         tests/support/postgres.sh stop "$postgres_dir" >"$output_dir/postgres-stop" 2>&1
         rm -rf "$postgres_dir"
     fi
+    [ -z "$ports_pid" ] || kill "$ports_pid" 2>/dev/null
     if [ -n "$s3_dir" ]; then
         tests/support/s3.sh stop "$s3_dir" >"$output_dir/s3-stop" 2>&1
         rm -rf "$s3_dir"
@@ -130,6 +131,26 @@ start_s3() {
 
 refused_to_start() { cat "$1"; return 1; }
 
+# As if kIM were running on this machine: its default ports are held while the tests run, so no test can depend on one. Ports
+# that are in use already, by `make run` in another terminal, are held by that.
+hold_default_ports() {
+    python3 - <<'PYTHON' &
+import signal, socket
+held = []
+for port in (5222, 5223, 5280, 5281, 5347, 5443):
+    for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        try:
+            one = socket.socket(family)
+            one.bind((address, port))
+            one.listen()
+            held.append(one)
+        except OSError:
+            pass
+signal.pause()
+PYTHON
+    ports_pid=$!
+}
+
 if ! $quick; then
     step 'tools' one tests/support/tools.sh || finish
     # Without Java or Go the clients in those languages are left out. That is reported, and is no failure.
@@ -156,6 +177,7 @@ if ! $quick; then
         echo "--- files are tested in a folder only, not in S3: $(tail -n 1 "$output_dir/s3-start-errors")"
     fi
 fi
+hold_default_ports
 # With KIM_TEST_POSTGRES every test that touches a database runs on SQLite and on PostgreSQL; with KIM_TEST_S3 every test
 # of files in a folder and in a bucket.
 step 'rust tests' cargo cargo test --workspace --features check-omemo --locked --no-fail-fast

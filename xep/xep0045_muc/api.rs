@@ -317,6 +317,12 @@ impl Rooms {
         Ok(held.is_some_and(|held| held.is_locked(cx.router().clock().now())))
     }
 
+    /// Makes a persistent public room for an owner who is not in it; `false` if the room exists already. When this returns,
+    /// the room is stored.
+    pub async fn create(&self, room: &BareJid, owner: &BareJid, cx: &mut Cx) -> Result<bool, Fault> {
+        super::founded::found(&self.0, room, owner, cx).await
+    }
+
     /// What somebody is in a room.
     pub async fn affiliation(&self, room: &BareJid, user: &BareJid, cx: &Cx) -> Result<Affiliation, Fault> {
         let held = self.0.hold(room, cx.router()).await?;

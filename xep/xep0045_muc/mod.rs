@@ -35,6 +35,7 @@ mod errands;
 mod farewell;
 mod fields;
 mod forged;
+mod founded;
 mod ghosts;
 mod guests;
 mod history;

@@ -16,7 +16,7 @@ use super::prefs::Preferences;
 use super::retract::Retractions;
 use super::{NS, worth};
 use crate::rfc6121_im::api::Archived;
-use crate::xep0359_ids::api::SentId;
+use crate::xep0359_ids::api::{SentAs, SentId};
 
 /// What both ways need.
 pub struct Keeper {
@@ -56,7 +56,10 @@ impl On<Departure> for Departing {
             is_sent: true,
             author: None,
         };
-        match keeper.archives.put(entry, cx).await? {
+        let put = keeper.archives.put(entry, cx).await?;
+        let (Put::Stored(id) | Put::AgainStored(id)) = &put;
+        SentAs::tell(cx, id);
+        match put {
             Put::Stored(id) => cx.learn(SentId {
                 by: account.clone(),
                 id: id.into(),
@@ -118,7 +121,12 @@ impl On<Arrival> for Arriving {
             is_sent,
             author: None,
         };
-        match keeper.archives.put(entry, cx).await? {
+        let put = keeper.archives.put(entry, cx).await?;
+        if is_sent {
+            let (Put::Stored(id) | Put::AgainStored(id)) = &put;
+            SentAs::tell(cx, id);
+        }
+        match put {
             Put::Stored(id) => {
                 let id = SentId {
                     by: event.account.clone(),

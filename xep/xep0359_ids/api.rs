@@ -1,6 +1,9 @@
 //! What rooms that store or copy messages ask and tell one another: how the sender would like that to be, and which id the
 //! sender's own archive gave.
 
+use std::sync::OnceLock;
+
+use kim_core::cx::{Cx, Origin};
 use kim_core::jid::BareJid;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
@@ -60,5 +63,26 @@ impl SentId {
             .attr("by", self.by.as_str())
             .end();
         xml.finish_string()
+    }
+}
+
+/// A fact of a session that asks for the id that its account's archive gives to what it sends. Whoever made the session puts
+/// the fact there; the archive fills it in. The message is stored when everything it caused is committed.
+#[derive(Debug, Default)]
+pub struct SentAs(OnceLock<String>);
+
+impl SentAs {
+    /// The id, if the message was archived.
+    pub fn id(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    /// Tells the id to the session that a context began with, if it asks.
+    pub fn tell(cx: &Cx, id: &str) {
+        if let Origin::Session(session) = &cx.origin
+            && let Some(sent) = session.known_fact::<SentAs>()
+        {
+            sent.0.get_or_init(|| id.to_owned());
+        }
     }
 }

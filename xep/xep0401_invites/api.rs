@@ -38,6 +38,8 @@ pub struct Wanted {
     pub account: Option<BareJid>,
     /// A room that it leads to.
     pub room: Option<BareJid>,
+    /// The account may take the name of one that was removed. Only for invitations of the operator.
+    pub reuse_name: bool,
     /// How many people it lets in.
     pub uses: u32,
     /// For how long, in seconds; not set, as long as the configuration says.
@@ -55,6 +57,7 @@ impl Wanted {
             registers: true,
             account: None,
             room: None,
+            reuse_name: false,
             uses: 1,
             seconds: None,
         }
@@ -103,6 +106,15 @@ impl Invitation {
     }
 }
 
+/// An invitation in a list. Its token is not known to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Names it, and is no secret.
+    pub id: String,
+    /// What it is.
+    pub invitation: Invitation,
+}
+
 /// An invitation as it was made. Nobody but whoever gets it knows the links from here on.
 #[derive(Clone, Debug)]
 pub struct Made {
@@ -118,9 +130,12 @@ pub enum InviteError {
     /// A limit of the inviter's.
     #[error("too many invitations today; try again tomorrow")]
     TooMany,
-    /// The account it should be for is there, or was, or is promised to somebody else.
+    /// The account it should be for exists, or its name is promised to somebody else.
     #[error("this username is already taken")]
     Taken,
+    /// The account it should be for was removed, and its name is held back.
+    #[error("this username is already taken")]
+    HeldBack,
     /// It makes no sense.
     #[error("{0}")]
     Wrong(&'static str),
@@ -128,7 +143,7 @@ pub enum InviteError {
     #[error("the provided token is invalid or expired")]
     Void,
     /// Something else.
-    #[error("{0:?}")]
+    #[error("{0}")]
     Fault(Fault),
 }
 
@@ -143,7 +158,7 @@ impl InviteError {
     pub fn into_fault(self) -> Fault {
         let (condition, text) = match self {
             InviteError::TooMany => (Condition::ResourceConstraint, self.to_string()),
-            InviteError::Taken => (Condition::Conflict, self.to_string()),
+            InviteError::Taken | InviteError::HeldBack => (Condition::Conflict, self.to_string()),
             InviteError::Wrong(why) => (Condition::NotAcceptable, why.to_owned()),
             // XEP-0445 §4.
             InviteError::Void => {
@@ -194,8 +209,12 @@ impl Invites {
                 ));
             }
             let accounts = router.accounts();
-            if accounts.exists(account).await? || accounts.removed_at(account).await?.is_some() {
+            if accounts.exists(account).await? {
                 return Err(InviteError::Taken);
+            }
+            let may_reuse = wanted.reuse_name && wanted.inviter.is_none();
+            if !may_reuse && accounts.removed_at(account).await?.is_some() {
+                return Err(InviteError::HeldBack);
             }
         }
         let registers = self.registers && wanted.registers;
@@ -244,6 +263,31 @@ impl Invites {
         Ok(self.store.find(hash, router.clock().now()).await?)
     }
 
+    /// Invitations that can be redeemed, by the time they expire: a page of at most `rows_max`, behind the one that expires at
+    /// this time and has this id.
+    pub async fn list(
+        &self,
+        router: &Router,
+        after: Option<(Timestamp, &str)>,
+        rows_max: u32,
+    ) -> Result<Vec<Listed>, InviteError> {
+        Ok(self.store.list(router.clock().now(), after, rows_max).await?)
+    }
+
+    /// Revokes an invitation by its id; `false` if there is none. A name that it held back is free again.
+    pub async fn revoke(&self, id: &str) -> Result<bool, InviteError> {
+        let is_revoked = self.store.revoke(id).await?;
+        if is_revoked {
+            tracing::info!(event = "invitation_revoked", id, by = "operator");
+        }
+        Ok(is_revoked)
+    }
+
+    /// The id of the invitation with this token; `None` for what cannot be a token.
+    pub fn id_of(token: &str) -> Option<String> {
+        token::hash(token).map(|hash| token::id(&hash))
+    }
+
     /// The links of an invitation that was looked up.
     pub fn links(&self, invitation: &Invitation, token: &str) -> Links {
         Links::of(invitation, token, self.public_url.as_deref())
@@ -290,7 +334,13 @@ impl Invites {
     ) -> Result<(), InviteError> {
         let proviso = Some(Store::proviso(hash));
         let accounts = router.accounts();
-        let created = accounts.create_if(account, password, Tombstone::Respect, proviso);
+        // The operator has named this account, and was told if its name was held back. A removal erases such invitations.
+        let is_named_by_operator = invitation.inviter.is_none() && invitation.account.is_some();
+        let tombstone = match is_named_by_operator {
+            true => Tombstone::Override,
+            false => Tombstone::Respect,
+        };
+        let created = accounts.create_if(account, password, tombstone, proviso);
         created.await.map_err(|error| match error {
             AccountError::Exists | AccountError::Removed { .. } => InviteError::Taken,
             AccountError::NotMet(_) => InviteError::Void,

@@ -6,8 +6,8 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Tx};
 use kim_core::jid::BareJid;
 use std::sync::Arc;
 
-use super::api::Invitation;
-use super::token::Hash;
+use super::api::{Invitation, Listed};
+use super::token::{self, Hash};
 
 /// A token is judged with so much patience for clocks that differ, in seconds.
 const SLACK_SECONDS: i64 = 300;
@@ -16,6 +16,11 @@ const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
 const COLUMNS: &str = "SELECT token_hash, domain, inviter, account, room, contact, registers, befriends, uses_left, \
      expires_at FROM invites WHERE token_hash = $1 AND uses_left > 0 AND expires_at > $2";
+/// Those that can be redeemed, by the time they expire; `$1` and `$2` are where the page before ended.
+pub(super) const LIST: &str = "SELECT token_hash, domain, inviter, account, room, contact, registers, befriends, uses_left, \
+     expires_at FROM invites WHERE expires_at >= $1 AND (expires_at > $1 OR token_hash > $2) AND uses_left > 0 \
+     ORDER BY expires_at, token_hash LIMIT $3";
+pub(super) const REVOKE: &str = "DELETE FROM invites WHERE token_hash BETWEEN $1 AND $2";
 const ADD: &str = "INSERT INTO invites (token_hash, domain, inviter, account, room, contact, registers, befriends, \
      uses_left, created_at, expires_at)";
 /// What is over goes, but stands for a day where it counts against the inviter's limit.
@@ -72,6 +77,39 @@ impl Store {
             .await?
             .map(|row| read(&row))
             .transpose()
+    }
+
+    /// A page of those that can be redeemed, behind the one that expires at this time and has this id.
+    pub async fn list(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, &str)>,
+        rows_max: u32,
+    ) -> Result<Vec<Listed>, DbError> {
+        let behind = after.and_then(|(at, id)| Some((at, token::hashes(id)?[1])));
+        let (at, hash) = behind.unwrap_or((now, Hash::default()));
+        let query = Query::new(LIST).bind(at.0).bind(hash).bind(i64::from(rows_max));
+        let listed = |row: &Row| {
+            let hash = Hash::try_from(&row.bytes(0)?[..]).unwrap_or_default();
+            Ok(Listed {
+                id: token::id(&hash),
+                invitation: read(row)?,
+            })
+        };
+        self.db.fetch_all(query).await?.iter().map(listed).collect()
+    }
+
+    /// Deletes the invitation with this id; `false` if there is none.
+    pub async fn revoke(&self, id: &str) -> Result<bool, DbError> {
+        let Some([first, last]) = token::hashes(id) else {
+            return Ok(false);
+        };
+        self.db
+            .write(move |tx| {
+                let query = Query::new(REVOKE).bind(first).bind(last);
+                Box::pin(async move { Ok(tx.execute(query).await? > 0) })
+            })
+            .await
     }
 
     /// Whether a name is held back for whoever has another token than this.

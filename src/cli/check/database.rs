@@ -11,7 +11,7 @@ pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
     if let Some(path) = url.sqlite_path().filter(|path| !path.exists()) {
         return vec![Finding::ok(
             "database",
-            format!("{} will be made at the first start", path.display()),
+            format!("{} will be created at the first start", path.display()),
         )];
     }
     let db = match Db::open(url.as_str(), &DbOptions::default()).await {
@@ -40,12 +40,14 @@ pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
     let tables = match (newer, missing) {
         (Some((room, name)), _) => Finding::fail(
             "database",
-            format!("{what} was used by a newer version: it has {room}/{name}, which this one does not know"),
+            format!(
+                "{what} was used by a newer version of kIM: it has {room}/{name}, which this version does not know"
+            ),
         ),
         (None, 0) => Finding::ok("database", format!("{what} is reachable and up to date")),
         (None, missing) => Finding::ok(
             "database",
-            format!("{what} is reachable; the next start brings it up to date ({missing} steps)"),
+            format!("{what} is reachable; the next start upgrades it ({missing} steps)"),
         ),
     };
     std::iter::once(tables).chain(key).collect()
@@ -59,7 +61,7 @@ async fn sealing_key(context: &CheckContext, db: &Db) -> Option<Finding> {
         Ok(Some(key)) => Some(Finding::ok(
             "sealing key",
             format!(
-                "{} (key {key}) fits the database; keep a copy of it",
+                "{} (key {key}) matches the database; keep a copy of it",
                 path.display()
             ),
         )),

@@ -1,22 +1,22 @@
-//! Checks of what lies on the disk: the data directory, the certificate and its key.
+//! Checks of files: the data directory, the certificates and their keys.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use kim_core::config::Config;
 use kim_core::db::now_us;
 
 use super::super::certificate::{CertificateFacts, inspect};
+use super::super::open_to_others;
 use super::super::serve::try_writing;
 use super::super::user::utc;
 use super::Finding;
 
-/// Days before its end from which on a certificate is warned about. Those of today are renewed 30 days before.
+/// Warn about a certificate this many days before it expires. Let's Encrypt renews 30 days before.
 const EXPIRY_WARN_DAYS: i64 = 14;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Whether the data directory can be written to, and by whom it can be read. Changes nothing.
+/// Whether the data directory is writable, and who can read it. Changes nothing.
 pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
     let path = &config.server.data_dir;
     let shown = path.display();
@@ -30,25 +30,22 @@ pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         return vec![match try_writing(parent) {
-            Ok(()) => Finding::ok("data", format!("{shown} will be made at the first start")),
+            Ok(()) => Finding::ok("data", format!("{shown} will be created at the first start")),
             Err(error) => Finding::fail(
                 "data",
                 format!(
-                    "{shown} cannot be made: {} cannot be written to: {error}",
+                    "{shown} cannot be created: {} is not writable: {error}",
                     parent.display()
                 ),
             ),
         }];
     }
     if let Err(error) = try_writing(path) {
-        return vec![Finding::fail(
-            "data",
-            format!("{shown} cannot be written to: {error}"),
-        )];
+        return vec![Finding::fail("data", format!("{shown} is not writable: {error}"))];
     }
-    let mut findings = vec![Finding::ok("data", format!("{shown} can be written to"))];
+    let mut findings = vec![Finding::ok("data", format!("{shown} is writable"))];
     if open_to_others(path) {
-        let text = format!("{shown} can be read by other users of this machine; chmod 700 {shown} ends that");
+        let text = format!("other users of this machine can read {shown}; fix: chmod 700 {shown}");
         findings.push(Finding::warn("data", text));
     }
     findings
@@ -69,7 +66,7 @@ pub(super) fn certificates(config: &Config) -> Vec<Finding> {
         }
         if open_to_others(&key) {
             let key = key.display();
-            let text = format!("{key} can be read by other users of this machine; chmod 600 {key} ends that");
+            let text = format!("other users of this machine can read {key}; fix: chmod 600 {key}");
             findings.push(Finding::warn("certificate", text));
         }
     }
@@ -80,11 +77,11 @@ pub(super) fn certificates(config: &Config) -> Vec<Finding> {
         findings.push(if config.tls.cert.is_some() {
             Finding::fail(
                 "certificate",
-                format!("none is for {domain}; clients refuse the others"),
+                format!("no certificate covers {domain}; clients refuse to connect"),
             )
         } else {
             let text = format!(
-                "none is for {domain}: the server makes a self-signed one, which clients do not trust"
+                "no certificate covers {domain}: the server creates a self-signed one, which clients do not trust"
             );
             Finding::warn("certificate", text)
         });
@@ -128,7 +125,7 @@ fn judge(cert: &Path, facts: &CertificateFacts, now: i64) -> Vec<Finding> {
         let start = utc(facts.not_before.saturating_mul(1_000_000));
         Finding::fail(
             "certificate",
-            format!("{cert} does not hold before {start}; is the clock right?"),
+            format!("{cert} is not valid before {start}; is the clock right?"),
         )
     } else if days < EXPIRY_WARN_DAYS {
         Finding::warn(
@@ -139,14 +136,10 @@ fn judge(cert: &Path, facts: &CertificateFacts, now: i64) -> Vec<Finding> {
         Finding::ok("certificate", format!("{cert} for {names} until {end}"))
     }];
     if facts.self_signed {
-        let text = format!("{cert} is self-signed: clients refuse it until they are told to trust it");
+        let text = format!("{cert} is self-signed: clients refuse it until the user trusts it");
         findings.push(Finding::warn("certificate", text));
     }
     findings
-}
-
-fn open_to_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 #[cfg(test)]

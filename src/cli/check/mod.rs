@@ -1,4 +1,4 @@
-//! `kim check`: a line for each thing that a server needs, with what to do where it is not as it should be.
+//! `kim check`: one line for each thing that a server needs, with what to do where something is wrong.
 
 mod database;
 mod files;
@@ -121,8 +121,8 @@ pub(super) async fn run(
         }
     };
     let (running, server) = match Remote::find(&config.control_socket()).await {
-        Ok(Some(_)) => (true, Finding::ok("server", "runs")),
-        Ok(None) => (false, Finding::ok("server", "does not run")),
+        Ok(Some(_)) => (true, Finding::ok("server", "is running")),
+        Ok(None) => (false, Finding::ok("server", "is not running")),
         Err(error) => (false, Finding::fail("server", error.to_string())),
     };
     let mut failed = usize::from(server.outcome == Outcome::Fail);
@@ -156,7 +156,7 @@ fn configuration(context: &CheckContext) -> Vec<Finding> {
         .join(", ");
     let origin = match &config.file {
         Some(path) => path.display().to_string(),
-        None => "defaults, no kim.toml here".to_owned(),
+        None => "defaults (there is no kim.toml in this directory)".to_owned(),
     };
     let mut findings = vec![Finding::ok(
         "configuration",
@@ -169,17 +169,16 @@ fn configuration(context: &CheckContext) -> Vec<Finding> {
             .iter()
             .any(|domain| **domain == *admin.domain())
         {
-            let text =
-                format!("{admin} administers the server but is not on a domain of it ([server] admins)");
+            let text = format!("{admin} in [server] admins is not on a domain of this server");
             findings.push(Finding::warn("configuration", text));
         }
     }
     if config.contact.abuse.is_empty() && config.main_domain() != "localhost" {
-        let text = "nobody can be told of abuse: name somebody in [contact] abuse (XEP-0157)";
+        let text = "no abuse contact: set [contact] abuse (XEP-0157)";
         findings.push(Finding::warn("configuration", text));
     }
     if !config.c2s.require_tls {
-        let text = "[c2s] require_tls is false: passwords travel in the clear on loopback addresses";
+        let text = "[c2s] require_tls is false: on loopback addresses passwords are sent in the clear";
         findings.push(Finding::warn("configuration", text));
     }
     findings.push(Finding::ok("sign-in", plain(config.c2s.plain)));
@@ -189,7 +188,7 @@ fn configuration(context: &CheckContext) -> Vec<Finding> {
 /// What SASL PLAIN means for clients that know nothing better.
 fn plain(is_on: bool) -> &'static str {
     if is_on {
-        "SASL PLAIN is on ([c2s] plain): clients without SCRAM can log in, and send the password itself, inside TLS"
+        "SASL PLAIN is on ([c2s] plain): clients without SCRAM can log in; they send the password itself, inside TLS"
     } else {
         "SASL PLAIN is off ([c2s] plain): clients without SCRAM (mcabber 1.1.2, go-sendxmpp 0.5.6, tsung) cannot log in, and \
          rarely say why"
@@ -201,13 +200,13 @@ fn limits(config: &Config) -> Vec<Finding> {
     if !limits.enabled {
         return vec![Finding::warn(
             "limits",
-            "lifted ([limits] enabled is false): for load tests only",
+            "off ([limits] enabled is false): for load tests only",
         )];
     }
     vec![Finding::ok(
         "limits",
         format!(
-            "{} bytes a stanza, {} streams an address, {} stanzas a second",
+            "{} bytes per stanza, {} streams per address, {} stanzas per second",
             limits.stanza_bytes_max, limits.streams_per_address_max, limits.stanzas_per_second
         ),
     )]

@@ -33,7 +33,7 @@ pub(super) fn ports(context: &CheckContext) -> Vec<Finding> {
     if findings.is_empty() {
         return vec![Finding::warn(
             "ports",
-            "none: [listen] has no address, so nobody can connect",
+            "[listen] has no address, so nobody can connect",
         )];
     }
     findings
@@ -42,14 +42,15 @@ pub(super) fn ports(context: &CheckContext) -> Vec<Finding> {
 fn port(key: &'static str, address: SocketAddr, running: bool) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) if running => {
-            let text =
-                format!("{address} ({key}) is free although the server runs; restart it to use this setting");
+            let text = format!(
+                "{address} ({key}) is free although the server is running; restart it to use this setting"
+            );
             Finding::warn("ports", text)
         }
         Ok(_) => Finding::ok("ports", format!("{address} ({key}) is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse && running => Finding::ok(
             "ports",
-            format!("{address} ({key}) is in use, and the server runs"),
+            format!("{address} ({key}) is in use, and the server is running"),
         ),
         Err(error) => Finding::fail("ports", Failure::listen(key, address, &error).to_string()),
     }

@@ -8,7 +8,7 @@ pub(super) async fn applied(db: &Db) -> Result<Vec<(String, String)>, DbError> {
         .fetch_all(Query::new("SELECT room, name FROM kim_migrations"))
         .await
     {
-        // The one way for this statement to be refused: there is no such table yet.
+        // The only way for this statement to be refused: the table does not exist yet.
         Err(DbError::Statement(_)) => return Ok(Vec::new()),
         rows => rows?,
     };

@@ -16,7 +16,7 @@ pub(super) async fn uploads(context: &CheckContext) -> Vec<Finding> {
     vec![match context.config.uploads() {
         UploadsUrl::Folder(folder) => folder_can_be_written(&folder),
         UploadsUrl::Bucket { bucket, .. } => match try_out(&context.config).await {
-            Ok(()) => Finding::ok("uploads", format!("s3://{bucket} can be written to")),
+            Ok(()) => Finding::ok("uploads", format!("s3://{bucket} is writable")),
             Err(error) => Finding::fail("uploads", error.to_string()),
         },
     }]
@@ -25,10 +25,10 @@ pub(super) async fn uploads(context: &CheckContext) -> Vec<Finding> {
 fn folder_can_be_written(folder: &Path) -> Finding {
     let shown = folder.display();
     if !folder.exists() {
-        return Finding::ok("uploads", format!("{shown} will be made at the first start"));
+        return Finding::ok("uploads", format!("{shown} will be created at the first start"));
     }
     match try_writing(folder) {
-        Ok(()) => Finding::ok("uploads", format!("{shown} can be written to")),
-        Err(error) => Finding::fail("uploads", format!("{shown} cannot be written to: {error}")),
+        Ok(()) => Finding::ok("uploads", format!("{shown} is writable")),
+        Err(error) => Finding::fail("uploads", format!("{shown} is not writable: {error}")),
     }
 }

@@ -44,25 +44,25 @@ fn a_certificate_that_cannot_be_used_is_told() {
         "{good}"
     );
     assert!(
-        good.contains("can be read by other users") && good.contains("self-signed"),
+        good.contains("other users of this machine can read") && good.contains("self-signed"),
         "{good}"
     );
 
     let (other_cert, other_key) = certificate(&home, "other", &["example.org"]);
     let wrong_name = check_certificate(&home, &other_cert, &other_key);
     assert!(
-        wrong_name.contains("FAIL  certificate    none is for localhost"),
+        wrong_name.contains("FAIL  certificate    no certificate covers localhost"),
         "{wrong_name}"
     );
     let wrong_key = check_certificate(&home, &cert, &other_key);
     assert!(
-        wrong_key.contains("does not belong to the certificate"),
+        wrong_key.contains("does not match the certificate"),
         "{wrong_key}"
     );
     let swapped = check_certificate(&home, &key, &cert);
-    assert!(swapped.contains("holds no certificate"), "{swapped}");
+    assert!(swapped.contains("contains no certificate"), "{swapped}");
     let no_key = check_certificate(&home, &cert, &cert);
-    assert!(no_key.contains("holds no private key"), "{no_key}");
+    assert!(no_key.contains("contains no private key"), "{no_key}");
     let missing = check_certificate(&home, &home.file("none.crt"), &key);
     assert!(missing.contains("none.crt: there is no such file"), "{missing}");
     let directory = check_certificate(&home, &home.path, &key);
@@ -93,7 +93,7 @@ fn a_certificate_that_cannot_be_used_is_told() {
     assert!(
         answer
             .out
-            .contains("warn  certificate    none is for example.org: the server makes"),
+            .contains("warn  certificate    no certificate covers example.org: the server creates"),
         "{}",
         answer.out
     );
@@ -107,7 +107,7 @@ fn a_fresh_machine_passes_the_check_and_nothing_is_made_by_it() {
     let checked = home.kim("check", "");
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(
-        checked.out.contains("will be made at the first start"),
+        checked.out.contains("will be created at the first start"),
         "{}",
         checked.out
     );

@@ -28,7 +28,10 @@ fn a_link_and_its_code_are_printed() {
         told.contains(&format!("client   xmpp:localhost?register;preauth={token}\n")),
         "{told}"
     );
-    assert!(told.contains("Z, for one person\n"), "{told}");
+    assert!(
+        told.contains("\nvalid    until 20") && told.contains("Z, for one person\n"),
+        "{told}"
+    );
     // The code is as wide as high, two rows in a line.
     let code: Vec<&str> = told.lines().filter(|line| line.contains('█')).collect();
     let width = code[0].chars().count();
@@ -45,11 +48,34 @@ fn a_room_an_account_a_time_and_several_people() {
         "{told}"
     );
     assert!(told.contains(", for 5 people\n"), "{told}");
-    let told = home.done("invite --room Tea@conference.localhost", "");
+    // A room that does not exist is created only if that is wanted, and needs an owner.
+    let (code, complaint) = home.refused("invite --room Tea@conference.localhost", "");
+    assert_eq!(code, 1);
+    assert!(
+        complaint.contains("the room tea@conference.localhost does not exist; add --create-room"),
+        "{complaint}"
+    );
+    let (_, complaint) = home.refused("invite --room tea --create-room", "");
+    assert!(complaint.contains("name one with --owner"), "{complaint}");
+    let (_, complaint) = home.refused("invite --room tea --create-room --owner bob@localhost", "");
+    assert!(
+        complaint.contains("the owner bob@localhost has no account"),
+        "{complaint}"
+    );
+    home.done("user add bob@localhost", "");
+    let told = home.done(
+        "invite --room Tea@conference.localhost --create-room --owner bob@localhost",
+        "",
+    );
     assert!(
         told.contains("room     xmpp:tea@conference.localhost?join\n"),
         "{told}"
     );
+    home.done("invite --room tea", "");
+    // Without a word of the owner it is the administrator.
+    home.done("user add admin@localhost", "");
+    home.done("invite --room coffee --create-room", "");
+    home.done("invite --room coffee --create-room", "");
     let told = home.done("invite --account alice@localhost --expires 30m", "");
     assert!(told.contains("xmpp:alice@localhost?register;preauth="), "{told}");
 }
@@ -62,8 +88,17 @@ fn what_makes_no_sense_is_told() {
     for (typed, told) in [
         (
             "invite --room conference.localhost/x@",
-            "not the address of a room",
+            "is not the address of a room; it must look like lobby@conference.localhost",
         ),
+        (
+            "invite --room lobby@localhost",
+            "there are no rooms at localhost; try conference.localhost",
+        ),
+        (
+            "invite --room tea@elsewhere.example --create-room",
+            "is not on this server; create the room there first",
+        ),
+        ("invite revoke 0123456789abcdef", "there is no such invitation"),
         ("invite --uses 0", "1 to 10000"),
         ("invite --expires 1000d", "366 days"),
         (
@@ -81,6 +116,11 @@ fn what_makes_no_sense_is_told() {
         "invite --expires 99999999999999999999d",
         "invite --account localhost",
         "invite --account a@localhost --uses 2",
+        "invite --create-room",
+        "invite --room lobby --owner a@localhost",
+        "invite --reuse-name",
+        "invite --uses 2 list",
+        "invite revoke",
     ] {
         assert_eq!(home.kim(typed, "").code, 2, "{typed}");
     }
@@ -90,6 +130,53 @@ fn what_makes_no_sense_is_told() {
         answer.code == 1 && answer.err.contains("cannot create accounts"),
         "{answer:?}"
     );
+}
+
+#[test]
+fn a_name_that_is_held_back_is_given_away_when_the_operator_says_so() {
+    let home = Home::new();
+    home.done("user add alice@localhost", "");
+    home.done("user delete alice@localhost --yes", "");
+    let (code, complaint) = home.refused("invite --account alice@localhost", "");
+    assert!(
+        code == 10 && complaint.contains("add --reuse-name"),
+        "{code} {complaint}"
+    );
+    let told = home.done("invite --account alice@localhost --reuse-name", "");
+    assert!(told.contains("xmpp:alice@localhost?register;preauth="), "{told}");
+}
+
+#[test]
+fn links_are_listed_and_revoked_by_id_or_by_the_link_itself() {
+    let home = Home::new();
+    assert_eq!(home.done("invite list", ""), "");
+    let first = home.done("invite --uses 3 --room lobby", "");
+    home.done("invite --account alice@localhost --expires 1h", "");
+    let listed = home.done("invite list", "");
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    assert!(
+        lines[0].ends_with("Z  1 use  by the operator  for alice@localhost")
+            && lines[0].contains("  until 20"),
+        "{listed}"
+    );
+    assert!(
+        lines[1].ends_with("Z  3 uses  by the operator  room lobby@conference.localhost"),
+        "{listed}"
+    );
+    let id = lines[0].split_whitespace().next().unwrap();
+    assert_eq!(
+        home.done(&format!("invite revoke {id}"), ""),
+        "The link is revoked.\n"
+    );
+    let client = first.lines().find(|line| line.starts_with("client")).unwrap();
+    let link = client.split_whitespace().nth(1).unwrap();
+    assert_eq!(
+        home.done(&format!("invite revoke {link}"), ""),
+        "The link is revoked.\n"
+    );
+    assert_eq!(home.done("invite list", ""), "");
+    assert_eq!(home.refused(&format!("invite revoke {id}"), "").0, 1);
 }
 
 #[test]
@@ -116,5 +203,21 @@ fn a_running_server_is_asked() {
     let invites = router.fact::<kim_xep::xep0401_invites::api::Invites>().unwrap();
     let found = runtime.block_on(invites.look_up(&router, &token)).unwrap();
     assert_eq!(found.map(|found| found.uses_left), Some(3));
+    // 250 links are three pages.
+    runtime.block_on(async {
+        for _ in 0..249 {
+            let wanted = kim_xep::xep0401_invites::api::Wanted::by_operator("localhost");
+            invites.create(&router, wanted).await.unwrap();
+        }
+    });
+    let listed = home.done("invite list", "");
+    let ids: std::collections::BTreeSet<_> = listed.lines().map(|line| &line[..16]).collect();
+    assert_eq!((listed.lines().count(), ids.len()), (250, 250));
+    home.done(
+        &format!("invite revoke https://chat.example.org/invite/{token}"),
+        "",
+    );
+    let found = runtime.block_on(invites.look_up(&router, &token)).unwrap();
+    assert!(found.is_none());
     server.abort();
 }

@@ -19,7 +19,7 @@ fn a_key_is_made_and_exchanged() {
     assert!(first.contains("\nkim-sealing-key-1 "), "{first}");
     let said = home.done("key rotate", "");
     assert!(
-        said.starts_with("the sealing key is now ") && said.contains(KEY),
+        said.starts_with("The sealing key is now ") && said.contains(KEY),
         "{said}"
     );
     let second = std::fs::read_to_string(home.file(KEY)).unwrap();
@@ -49,7 +49,7 @@ fn a_key_is_made_and_exchanged() {
 
     std::fs::write(home.file(KEY), second).unwrap();
     home.done("user list", "");
-    assert!(home.kim("check", "").out.contains("fits the database"));
+    assert!(home.kim("check", "").out.contains("matches the database"));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_running_server_exchanges_its_own_key() {
         .block_on(house.router.seals().seal("alice@localhost", &[], b"hello"))
         .unwrap();
     let said = home.done("key rotate", "");
-    assert!(said.contains("\n1 data keys are wrapped by it"), "{said}");
+    assert!(said.contains("\n1 data keys are wrapped with it"), "{said}");
     assert_ne!(std::fs::read_to_string(home.file(KEY)).unwrap(), before);
     let opened = runtime.block_on(house.router.seals().open_sealed("alice@localhost", &[], &sealed));
     assert_eq!(opened.unwrap(), b"hello");

@@ -20,6 +20,9 @@ struct Home {
     path: PathBuf,
 }
 
+/// Settings with which no test depends on ports that another server on this machine may use.
+const NO_PORTS: &str = "[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n";
+
 /// What a command answered.
 #[derive(Debug)]
 struct Answer {
@@ -33,7 +36,7 @@ impl Home {
         let path = std::env::temp_dir().join(format!("kim-{}", kim_core::random::token()));
         std::fs::create_dir(&path).unwrap();
         let home = Home { path };
-        home.configure("[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n");
+        home.configure(NO_PORTS);
         home
     }
 
@@ -74,6 +77,7 @@ impl Home {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
             logs: false,
+            colours: false,
         };
         let code = run_with(app, arguments, &mut terminal);
         drop(terminal);

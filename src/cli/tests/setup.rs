@@ -49,7 +49,7 @@ fn the_environment_is_read_and_flags_win() {
     );
     assert_eq!(
         answer.err,
-        "kim: two.example is not a domain of this server (three.example)\n"
+        "kim: two.example is not a domain of this server; it serves three.example\n"
     );
     let answer = home.kim_with("user list", "", &[("KIM__SERVER__DOMAIN", "x")], &app());
     assert_eq!(answer.code, 3);
@@ -118,19 +118,19 @@ fn a_port_that_is_in_use_is_told() {
     assert_eq!(code, 4, "what serve reports comes through");
     assert_eq!(
         message,
-        "kim: cannot listen on [::1]:5222 ([listen] c2s): another program uses this port; is kIM running already?\n"
+        "kim: cannot listen on [::1]:5222 ([listen] c2s): the port is in use; is kIM already running?\n"
     );
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap();
     home.configure(&format!(
-        "[listen]\nc2s = [\"{address}\"]\nc2s_tls = [\"192.0.2.1:5223\"]\n"
+        "[listen]\nc2s = [\"{address}\"]\nc2s_tls = [\"192.0.2.1:5223\"]\nhttps = []\nhttp = []\n"
     ));
     let checked = home.kim("check", "");
     assert_eq!(checked.code, 1);
     let failed = lines(&checked, "FAIL  ports");
     assert!(
         failed[0].contains(&format!(
-            "cannot listen on {address} ([listen] c2s): another program"
+            "cannot listen on {address} ([listen] c2s): the port is in use"
         )),
         "{failed:?}"
     );
@@ -138,7 +138,7 @@ fn a_port_that_is_in_use_is_told() {
         failed[1].contains("([listen] c2s_tls): this machine does not have this address"),
         "{failed:?}"
     );
-    assert_eq!(checked.err, "kim: 2 of the checks failed\n");
+    assert_eq!(checked.err, "kim: 2 checks failed\n");
 }
 
 /// A room of a version to come.

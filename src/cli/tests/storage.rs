@@ -33,7 +33,7 @@ async fn grow(house: &House) {
 }
 
 fn freed(said: &str) -> u64 {
-    let bytes = said.strip_prefix("the database file is ").unwrap();
+    let bytes = said.strip_prefix("The database file is ").unwrap();
     bytes.split(' ').next().unwrap().parse().unwrap()
 }
 

@@ -33,12 +33,43 @@ fn an_accounts_life() {
         shown.starts_with("account  alice@localhost\ncreated  20"),
         "{shown}"
     );
-    assert!(shown.contains("online   not known: no server runs"), "{shown}");
+    assert!(
+        shown.contains("online   unknown: no server is running"),
+        "{shown}"
+    );
     assert_eq!(
-        home.done("user delete alice@localhost", ""),
+        home.done("user delete alice@localhost --yes", ""),
         "alice@localhost is removed\n"
     );
     assert_eq!(home.done("user list", ""), "bob@localhost\n");
+}
+
+#[test]
+fn a_removal_is_asked_about() {
+    let home = Home::new();
+    home.done("user add alice@localhost", "");
+    let question =
+        "Remove alice@localhost with its messages, contacts and files? This cannot be undone. [y/N] ";
+    for (answer, told) in [
+        ("n\n", "kim: nothing was removed\n"),
+        ("\n", "kim: nothing was removed\n"),
+        ("yellow\n", "kim: nothing was removed\n"),
+        (
+            "",
+            "kim: alice@localhost was not removed: add --yes to remove it without being asked\n",
+        ),
+    ] {
+        let asked = home.kim("user delete alice@localhost", answer);
+        assert_eq!(
+            (asked.code, asked.err),
+            (1, format!("{question}{told}")),
+            "{answer:?}"
+        );
+        assert_eq!(home.done("user list", ""), "alice@localhost\n");
+    }
+    let removed = home.kim("user delete alice@localhost", "Yes\n");
+    assert_eq!((removed.code, removed.err.as_str()), (0, question));
+    assert_eq!(home.done("user list", ""), "");
 }
 
 #[test]
@@ -52,7 +83,7 @@ fn a_name_that_exists_or_is_held_back_is_not_given_away() {
             "kim: alice@localhost: the account exists already\n".to_owned()
         )
     );
-    home.done("user delete alice@localhost", "");
+    home.done("user delete alice@localhost --yes", "");
     let (code, message) = home.refused("user add alice@localhost", "");
     assert_eq!(code, 10);
     assert!(message.contains("--reuse-name"), "{message}");
@@ -62,7 +93,7 @@ fn a_name_that_exists_or_is_held_back_is_not_given_away() {
 #[test]
 fn an_unknown_account_is_told() {
     let home = Home::new();
-    for typed in ["user show", "user delete", "user passwd"] {
+    for typed in ["user show", "user delete --yes", "user passwd"] {
         assert_eq!(
             home.refused(&format!("{typed} nobody@localhost"), ""),
             (9, "kim: there is no account nobody@localhost\n".to_owned())
@@ -77,7 +108,7 @@ fn an_address_must_be_an_account_of_this_server() {
         home.refused("user add alice@elsewhere.example", ""),
         (
             1,
-            "kim: elsewhere.example is not a domain of this server (localhost)\n".to_owned()
+            "kim: elsewhere.example is not a domain of this server; it serves localhost\n".to_owned()
         )
     );
     for wrong in [
@@ -218,12 +249,20 @@ fn the_running_server_is_asked_first() {
         "{shown}"
     );
     assert_eq!(home.refused("user add alice@localhost", "").0, 10);
+    phone.begin_tally(60).unwrap();
+    phone.tally().unwrap().make_resumable(600);
+    assert!(server.block_on(house.router.park(&phone)));
+    let shown = home.done("user show alice@localhost", "");
+    assert!(
+        shown.contains(", parked since 20") && shown.contains("Z: not connected, may resume\n"),
+        "{shown}"
+    );
     let checked = home.kim("check", "");
     assert!(
-        checked.out.contains("ok    server         runs\n"),
+        checked.out.contains("ok    server         is running\n"),
         "{}",
         checked.out
     );
-    home.done("user delete alice@localhost", "");
+    home.done("user delete alice@localhost --yes", "");
     assert!(phone.has_left());
 }

@@ -77,7 +77,7 @@ impl From<ConfigError> for ConfigErrors {
 }
 
 /// The known name nearest to what was written, if any is near enough to be meant.
-pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase();
     // A third of the letters may be wrong: "stanza_byte_max" is near, "foo" is near to nothing.
     let far = written.chars().count() / 3 + 1;

@@ -4,6 +4,7 @@
 //! that come the checks, the hints in messages and the sample file. Nothing that is not read is accepted. A module of
 //! kim-xep declares its own section the same way and hands a [`Schema`] of it to [`Config::load`].
 
+mod changes;
 mod components;
 mod error;
 mod in_force;
@@ -24,7 +25,7 @@ mod web;
 use std::path::PathBuf;
 
 pub use components::{ComponentSection, ComponentSettings, Secret};
-pub use error::{ConfigError, ConfigErrors, Origin};
+pub use error::{ConfigError, ConfigErrors, Origin, nearest};
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use modules::ModuleSections;
@@ -37,7 +38,6 @@ pub use types::{Domain, RoomName, StorageUrl, Uri};
 pub use value::{Choice, Value, Wrong, read_text, toml_text, written};
 pub use web::{Network, ProxyHeader, UploadsUrl, WebOrigin};
 
-use error::nearest;
 use raw::{RawConfig, RawSection};
 
 /// The whole configuration.
@@ -69,6 +69,7 @@ pub struct Config {
     pub modules: ModuleSections,
     /// The file it was read from, if there was one.
     pub file: Option<PathBuf>,
+    settings: changes::Settings,
 }
 
 /// The sections every server has, in the order of the sample.
@@ -86,6 +87,13 @@ fn core_schemas() -> Vec<Schema> {
         Schema::repeated::<ComponentSection>("component"),
         Schema::core::<Limits>("limits"),
     ]
+}
+
+/// The sections there can be.
+fn schemas(modules: &[Schema]) -> Vec<Schema> {
+    let mut schemas = core_schemas();
+    schemas.extend(modules.iter().cloned());
+    schemas
 }
 
 impl Config {
@@ -118,6 +126,7 @@ impl Config {
             limits: take(&raw, "limits", &empty),
             modules: ModuleSections::default(),
             file: sources.path().map(PathBuf::from),
+            settings: changes::Settings::of(&raw, &schemas(modules)),
         };
         config.check_together(&raw, &mut errors);
         if !errors.is_empty() {
@@ -137,6 +146,14 @@ impl Config {
         }
         config.modules = ModuleSections::new(modules, &mut raw);
         Ok(config)
+    }
+
+    /// The settings that are others than in `self`, the configuration a server was started with, and that it takes up only when
+    /// it is started again: `[listen] https`. All of `[limits]` is taken up at once, but for `enabled`, by which modules go
+    /// when they start.
+    pub fn needs_restart(&self, newer: &Config) -> Vec<String> {
+        let is_live = |section: &str, key: &str| section == "limits" && key != "enabled";
+        self.settings.changed(&newer.settings, is_live)
     }
 
     /// The domains of guests, whether they are let in at present or not.
@@ -300,8 +317,7 @@ fn take<T: Section>(raw: &RawConfig, name: &str, empty: &RawSection) -> T {
 
 /// Every mistake that concerns one section alone, and sections that do not exist.
 fn check(raw: &RawConfig, modules: &[Schema], errors: &mut Vec<ConfigError>) {
-    let mut schemas = core_schemas();
-    schemas.extend(modules.iter().cloned());
+    let schemas = schemas(modules);
     for (name, located) in &raw.loose {
         let problem = match schemas
             .iter()

@@ -14,6 +14,8 @@ pub trait Section: Default + Clone + std::fmt::Debug + Send + Sync + 'static {
     const DOCS: &'static [&'static str];
     /// Its keys, in the order of the sample.
     fn fields() -> Vec<Field>;
+    /// What its keys are set to, as written in a file and in the order of [`Section::fields`].
+    fn values(&self) -> Vec<Option<String>>;
     /// Takes its keys from what was written; what is wrong is noted in the reader and keeps its default.
     fn read(reader: &mut SectionReader<'_>) -> Self;
 }
@@ -26,6 +28,10 @@ impl Section for NoSettings {
     const DOCS: &'static [&'static str] = &[];
 
     fn fields() -> Vec<Field> {
+        Vec::new()
+    }
+
+    fn values(&self) -> Vec<Option<String>> {
         Vec::new()
     }
 
@@ -66,6 +72,7 @@ pub struct Schema {
     pub is_repeated: bool,
     pub(super) fields: fn() -> Vec<Field>,
     pub(super) check: fn(&mut SectionReader<'_>),
+    values: fn(&mut SectionReader<'_>) -> Vec<Option<String>>,
 }
 
 impl Schema {
@@ -107,6 +114,7 @@ impl Schema {
             is_repeated: false,
             fields: T::fields,
             check,
+            values: |reader| T::read(reader).values(),
         }
     }
 
@@ -117,6 +125,18 @@ impl Schema {
             fields.insert(0, enabled_field());
         }
         fields
+    }
+
+    /// What each key is set to by this section, as written in a file; defaults included.
+    pub(super) fn values(&self, raw: &RawSection) -> Vec<(&'static str, Option<String>)> {
+        let mut reader = SectionReader::new(self.name, raw);
+        let mut values = Vec::new();
+        if self.is_module {
+            values.push((ENABLED, reader.take(ENABLED, true, None).toml()));
+        }
+        let names = (self.fields)().into_iter().map(|field| field.name);
+        values.extend(names.zip((self.values)(&mut reader)));
+        values
     }
 
     /// Every mistake in the section: unknown keys, then wrong values.
@@ -286,6 +306,10 @@ macro_rules! section {
                         range: $crate::section!(@option $($min..=$max)?),
                     },
                 )*]
+            }
+
+            fn values(&self) -> Vec<Option<String>> {
+                vec![$($crate::config::Value::toml(&self.$field)),*]
             }
 
             fn read(reader: &mut $crate::config::SectionReader<'_>) -> Self {

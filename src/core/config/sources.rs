@@ -19,6 +19,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Clone, Default)]
 pub struct Sources {
     file: Option<PathBuf>,
+    /// The file may be missing; then every default holds.
+    may_be_missing: bool,
     text: Option<(Arc<str>, String)>,
     environment: Vec<(String, String)>,
     flags: Vec<Flag>,
@@ -39,23 +41,29 @@ impl Sources {
         Sources::default()
     }
 
-    /// What the running program was given: `kim.toml` in the working directory if it exists (or the named file, which
-    /// must), and the environment.
+    /// What the running program was given: the named file, which must exist, or `kim.toml` in the working directory, which
+    /// need not and may come later; and the environment.
     pub fn of_process(file: Option<PathBuf>) -> Sources {
-        let file = file.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         });
-        Sources {
-            file,
-            ..Sources::none()
-        }
-        .environment(environment)
+        let sources = match file {
+            Some(file) => Sources::none().file(file),
+            None => Sources::none().optional_file(DEFAULT_FILE),
+        };
+        sources.environment(environment)
     }
 
     /// Reads this file.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Sources {
         self.file = Some(path.into());
+        self
+    }
+
+    /// Reads this file if it exists when the sources are read.
+    pub fn optional_file(mut self, path: impl Into<PathBuf>) -> Sources {
+        self.file = Some(path.into());
+        self.may_be_missing = true;
         self
     }
 
@@ -92,13 +100,15 @@ impl Sources {
 
     /// The file that will be read, if any.
     pub fn path(&self) -> Option<&Path> {
-        self.file.as_deref()
+        self.file
+            .as_deref()
+            .filter(|path| !self.may_be_missing || path.exists())
     }
 
     /// Reads everything, later sources over earlier ones.
     pub(super) fn read(&self, errors: &mut Vec<ConfigError>) -> RawConfig {
         let mut config = RawConfig::default();
-        if let Some(path) = &self.file {
+        if let Some(path) = self.path() {
             let shown: Arc<str> = Arc::from(path.to_string_lossy());
             match read_file(path) {
                 Ok(text) => config = RawConfig::parse(&text, &shown, errors),

@@ -87,6 +87,14 @@ async fn migrate_on(conn: &mut Conn, steps: &[(i64, Migration)]) -> Result<usize
             applied += 1;
         }
     }
+    // One line: the first start has some thirty steps, and an operator looks for what stands below them.
+    if applied > 0 {
+        tracing::info!(
+            event = "database_migrated",
+            steps = applied,
+            is_new = ledger.is_empty()
+        );
+    }
     Ok(applied)
 }
 
@@ -180,6 +188,6 @@ async fn apply_inside(conn: &mut Conn, version: i64, step: &Migration) -> Result
         .bind(step.checksum())
         .bind(now_us());
     conn.execute(row).await?;
-    tracing::info!(event = "migration_applied", room = step.room, name = step.name);
+    tracing::debug!(event = "migration_applied", room = step.room, name = step.name);
     Ok(true)
 }

@@ -14,7 +14,7 @@ use kim_core::accounts::{Scope, Scopes, names};
 use kim_core::clock::Timestamp;
 use kim_core::events::BeforeLogin;
 use kim_core::facts::Facts;
-use kim_core::jid::BareJid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, Writer};
@@ -54,9 +54,9 @@ pub(super) struct Login {
     username: String,
     #[serde(deserialize_with = "secret")]
     password: Zeroizing<String>,
-    /// How long the token is to be good.
+    /// For how many seconds the token is to be valid.
     expires_in: Option<u32>,
-    /// What the token is to be good for; not set, everything.
+    /// What the token is to be valid for; not set, everything.
     scopes: Option<Vec<Wanted>>,
 }
 
@@ -98,17 +98,25 @@ pub(super) async fn register(
 /// Goes the way of a stream that registers before login, so every rule that holds there holds here.
 async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> Result<BareJid, Problem> {
     let main = router.config().main_domain();
-    let domain = BareJid::new(None, wanted.domain.as_deref().unwrap_or(main))
+    let (username, of_address) = match wanted.username.rsplit_once('@') {
+        Some((username, domain)) => (username, Some(domain.split('/').next().unwrap_or(domain))),
+        None => (wanted.username.as_str(), None),
+    };
+    let domain = wanted.domain.as_deref().or(of_address).unwrap_or(main);
+    let domain = BareJid::new(None, domain)
         .ok()
         .filter(|domain| router.destination(domain.as_str()) == Destination::Users)
         .ok_or_else(|| {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "host-unknown",
-                "that domain is not served here",
-            )
+            let message =
+                format!("this server has no accounts at the domain {domain}; leave it out for {main}");
+            Problem::new(StatusCode::NOT_FOUND, "host-unknown", message)
         })?;
-    let account = names::account(&wanted.username, domain.as_str())?;
+    if of_address.is_some_and(|of| BareJid::new(None, of).ok().as_ref() != Some(&domain)) {
+        return Err(Problem::bad(
+            "\"username\" and \"domain\" must not name different domains",
+        ));
+    }
+    let account = names::account(username, domain.as_str())?;
     Password::prepare(&wanted.password)?;
     let facts = Arc::new(Facts::default());
     let mut steps = Vec::new();
@@ -119,13 +127,13 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
     }
     let mut xml = Writer::new();
     xml.start("query", REGISTER);
-    xml.start("username", REGISTER).text(&wanted.username).end();
+    xml.start("username", REGISTER).text(username).end();
     xml.start("password", REGISTER).text(&wanted.password).end();
     xml.end();
     steps.push(Zeroizing::new(xml.finish_string()));
     for payload in steps {
         Element::parse(&payload)
-            .map_err(|_| Problem::bad("the invitation contains characters that it cannot contain"))?;
+            .map_err(|_| Problem::bad("the username and the password must not contain control characters"))?;
         let event = BeforeLogin {
             stanza: Stanza::new(Kind::Iq(IqType::Set), &payload).id("api"),
             domain: domain.as_str().to_owned(),
@@ -134,13 +142,13 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
             reply: None,
         };
         let router = router.clone();
-        // Done to the end, also if nobody waits for it any more.
+        // Completed even if the program has hung up.
         let answer = tokio::spawn(async move { router.before_login(event).await });
         match answer.await.map_err(|_| Problem::ours())? {
             Some(answer) if !answer.kind.is_error() => {}
             Some(error) => return Err(Problem::of_stanza(&error)),
             None => {
-                let closed = "registration is closed on this server";
+                let closed = "registration is closed on this server; ask for an invitation";
                 return Err(Problem::new(StatusCode::FORBIDDEN, "not-allowed", closed));
             }
         }
@@ -157,9 +165,6 @@ pub(super) async fn login(
 ) -> Result<Response, Problem> {
     let address = client.address;
     let scopes = match &login.scopes {
-        Some(wanted) if wanted.is_empty() => {
-            return Err(Problem::bad("a token must be good for something"));
-        }
         Some(wanted) => wanted.iter().map(|wanted| wanted.scope()).collect(),
         None => Scopes::all(),
     };
@@ -168,19 +173,19 @@ pub(super) async fn login(
             "too many failed logins from your network; try again later",
         ));
     }
-    // A name or password that nobody can have is looked at no further: it is as wrong, and it is no guess.
+    // A name or password that cannot exist is not looked up: it is just as wrong, but does not count as a guess.
     let wrong = |turn: Option<Turn>| {
         match turn {
             Some(turn) => web.door.guessed(turn, Instant::now()),
             None => web.door.login_refused(),
         }
         tracing::info!(event = "login_failed", reason = "not-authorized", by = "api");
-        let message = "the username or the password is wrong";
+        let message = "wrong username or password";
         Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", message)
     };
     let router = web.router();
     let account = match login.username.contains('@') {
-        true => BareJid::parse(&login.username),
+        true => Jid::parse(&login.username).map(|jid| jid.bare()),
         false => BareJid::new(Some(&login.username), router.config().main_domain()),
     };
     let account = account.map_err(|_| wrong(None))?;
@@ -190,7 +195,7 @@ pub(super) async fn login(
         .turn_at(&account, Origin::of(address))
         .await
         .ok_or_else(|| Problem::too_many("too many failed logins to this account; try again later"))?;
-    // Takes the same for names that nobody has.
+    // Takes as long for names that do not exist.
     let accounts = router.accounts();
     let epoch = accounts.prove(&account, &password).await?;
     let epoch = epoch.filter(|_| router.destination(account.domain()) == Destination::Users);
@@ -198,8 +203,13 @@ pub(super) async fn login(
         return Err(wrong(Some(turn)));
     };
     turn.succeeded(0);
-    let seconds = login.expires_in.unwrap_or(TOKEN_SECONDS);
-    let seconds = seconds.clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS);
+    let asked = login.expires_in.unwrap_or(TOKEN_SECONDS);
+    let seconds = asked.clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS);
+    let notice = (asked != seconds).then(|| {
+        format!(
+            "expires_in was set to {seconds}: it can be from {TOKEN_SECONDS_MIN} to {TOKEN_SECONDS} seconds"
+        )
+    });
     let token = accounts.give_token(&account, epoch, scopes, seconds).await?;
     web.door.logged_in();
     tracing::info!(event = "logged_in", %account, by = "api");
@@ -211,7 +221,9 @@ pub(super) async fn login(
             "token_type": "Bearer",
             "id": token.row.id,
             "scopes": names(token.row.scopes),
+            "expires_in": seconds,
             "expires_at": Timestamp(token.row.expires_at).to_string(),
+            "notice": notice,
         }),
     ))
 }

@@ -13,12 +13,13 @@ use serde_json::{Map, Value, json};
 
 use super::guard::Caller;
 use super::problem::Problem;
+use super::rooms::no_room;
 use super::{message, visit};
 use crate::http::Web;
 
 const FORWARD: &str = "urn:xmpp:forward:0";
 const RSM: &str = "http://jabber.org/protocol/rsm";
-/// Messages in a page when nobody says how many.
+/// Messages in a page by default.
 const LIMIT_DEFAULT: u32 = 50;
 /// Messages in a page at most.
 pub(super) const LIMIT_MAX: u32 = 100;
@@ -64,8 +65,21 @@ pub(super) async fn page(
 ) -> Result<Page, Problem> {
     let payload = query(with, which)?;
     let mut stanza = Stanza::new(Kind::Iq(IqType::Set), &payload).id(random::token());
+    let about = room.as_ref().map(|room| room.bare());
     stanza.to = room;
-    let heard = visit::ask(web, caller, stanza).await?;
+    let heard = visit::ask(web, caller, stanza).await;
+    let heard = heard.map_err(|problem| {
+        let place = which
+            .before
+            .as_deref()
+            .or(which.after.as_deref())
+            .unwrap_or_default();
+        problem.saying("item-not-found", || match (place, &about) {
+            ("", Some(room)) => no_room(room),
+            ("", None) => "this account has no history".to_owned(),
+            (id, _) => format!("there is no message with the id \"{id}\" in this history"),
+        })
+    })?;
     Ok(Page::of(&heard))
 }
 
@@ -73,11 +87,13 @@ pub(super) async fn page(
 fn query(with: Option<&Jid>, which: &Which) -> Result<String, Problem> {
     let limit = which.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::bad(format!("limit is a number from 1 to {LIMIT_MAX}")));
+        return Err(Problem::bad(format!("\"limit\" must be from 1 to {LIMIT_MAX}")));
     }
     let mut ids = [&which.before, &which.after].into_iter().flatten();
     if ids.any(|id| id.len() > ID_BYTES_MAX) {
-        return Err(Problem::bad("before and after are ids of this history"));
+        return Err(Problem::bad(
+            "\"before\" and \"after\" must be ids of messages in this history",
+        ));
     }
     let mut xml = Writer::new();
     xml.start("query", MAM);
@@ -100,7 +116,7 @@ fn query(with: Option<&Jid>, which: &Which) -> Result<String, Problem> {
         (None, Some(after)) => {
             xml.start("after", RSM).text(after).end();
         }
-        (Some(_), Some(_)) => return Err(Problem::bad("before and after exclude each other")),
+        (Some(_), Some(_)) => return Err(Problem::bad("\"before\" and \"after\" must not be used together")),
     }
     xml.end().end();
     Ok(xml.finish_string())

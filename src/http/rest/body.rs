@@ -1,30 +1,33 @@
-//! Reads what a request says: its body, JSON, not too long and not too deep, and what stands behind the `?`. Text that XML
-//! cannot say is refused here, once for all: what is asked becomes stanzas.
+//! Reads a request: its body (JSON, within limits of length and depth), its query and its path. Each is checked against the
+//! document first. Text that XML cannot carry is refused here, because requests become stanzas.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant as StdInstant;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use kim_core::wire::is_text;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::document::{NOT_TEXT, Operation};
 use super::guard::Caller;
 use super::problem::Problem;
 use crate::http::Web;
 use crate::http::body::{self, Unread};
 
+const TWICE: &str = "the body must not contain a field twice";
 /// The longest body (docs/security.md, row 32).
 const BODY_BYTES_MAX: usize = 1_048_576;
 /// How deep arrays and objects may lie in each other.
 pub const DEPTH_MAX: usize = 64;
-const STRANGE: &str = "there are characters in it that no message and no address can have";
 
-/// The body as what an endpoint expects. Fields that it does not know mean nothing to it.
+/// The body as what an endpoint expects.
 pub(super) struct Given<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Web>> for Given<T> {
@@ -42,37 +45,41 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for Given<T> {
         if let Some(caller) = caller {
             web.paces.pay(&caller.account, bytes.len(), StdInstant::now());
         }
-        let given = parse(&bytes).map_err(|error| Problem::bad(error.to_string()))?;
-        Ok(Given(given))
+        let body: Value = parse(&bytes).map_err(|error| Problem::bad(error.to_string()))?;
+        Operation::of(&parts)?.check_body(&body)?;
+        let given = serde_json::from_value(body);
+        Ok(Given(given.map_err(|_| {
+            Problem::bad("the body must be as /api/openapi.json describes it")
+        })?))
     }
 }
 
-/// What stands behind the `?`.
+/// What stands behind the `?`. The guard has checked it (see [`super::guard`]).
 pub(super) struct Asked<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts<Arc<Web>> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Web>) -> Result<Asked<T>, Problem> {
-        let wrong = |error: axum::extract::rejection::QueryRejection| Problem::bad(error.body_text());
-        let all = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(wrong)?;
-        if all.iter().any(|(_, value)| !is_text(value)) {
-            return Err(Problem::bad(STRANGE));
-        }
+        let wrong = |_| Problem::bad("the parameters must be as /api/openapi.json describes them");
         let Query(asked) = Query::try_from_uri(&parts.uri).map_err(wrong)?;
         Ok(Asked(asked))
     }
 }
 
-/// What stands in the path. What makes no sense there is refused.
+/// What stands in the path.
 pub(super) struct Segment<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Web>> for Segment<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Segment<T>, Problem> {
+        let wrong = || Problem::bad("the path must be as /api/openapi.json describes it");
+        let raw = RawPathParams::from_request_parts(parts, web).await;
+        let raw = raw.map_err(|_| wrong())?;
+        Operation::of(parts)?.check_path(raw.iter())?;
         let path = Path::<T>::from_request_parts(parts, web).await;
-        let Path(segments) = path.map_err(|error| Problem::bad(error.body_text()))?;
+        let Path(segments) = path.map_err(|_| wrong())?;
         Ok(Segment(segments))
     }
 }
@@ -86,17 +93,17 @@ async fn read(headers: &HeaderMap, content: Body, deadline: Instant) -> Result<b
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
-            "the body must be application/json",
+            "the body must be JSON, with the header Content-Type: application/json",
         ));
     }
     let read = body::read(content, BODY_BYTES_MAX, deadline, |_| None).await;
     read.map_err(|unread| match unread {
         Unread::TooLong => Problem::too_long(),
         Unread::TooSlow => {
-            let slow = "the body took too long to come";
+            let slow = "the body took too long to arrive";
             Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", slow)
         }
-        Unread::Torn => Problem::bad("the body ended early"),
+        Unread::Torn => Problem::bad("the connection ended before the whole body arrived"),
     })
 }
 
@@ -104,14 +111,37 @@ async fn read(headers: &HeaderMap, content: Body, deadline: Instant) -> Result<b
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// Arrays and objects lie too deep in each other.
-    #[error("the body is nested too deeply")]
+    #[error("the body must not be nested more than {DEPTH_MAX} levels deep")]
     TooDeep,
-    /// It is no JSON, not what the endpoint expects, or holds text that XML cannot say.
-    #[error("the body is not as expected: {0}")]
-    Unexpected(#[from] serde_json::Error),
+    /// It is not JSON.
+    #[error("the body must be JSON; there is a mistake in line {line}, column {column}")]
+    Syntax {
+        /// Where, counted from one.
+        line: usize,
+        /// Where, counted from one.
+        column: usize,
+    },
+    /// It is JSON that is refused.
+    #[error("{0}")]
+    Refused(String),
 }
 
-/// Reads JSON. Whatever is accepted nests at most [`DEPTH_MAX`] deep, and XML can say every name and every text in it.
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Refusal {
+        if error.is_data() {
+            let text = error.to_string();
+            // The reason alone: where it stands is of no use to a program that wrote the JSON.
+            let reason = text.split(" at line ").next().unwrap_or_default();
+            return Refusal::Refused(reason.to_owned());
+        }
+        Refusal::Syntax {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
+/// Reads JSON. What is accepted nests at most [`DEPTH_MAX`] deep, has no field twice, and XML can carry every name and text.
 pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     if is_too_deep(json) {
         return Err(Refusal::TooDeep);
@@ -141,7 +171,7 @@ fn is_too_deep(json: &[u8]) -> bool {
     false
 }
 
-/// JSON all of whose texts XML can say. Nothing is built of it.
+/// JSON all of whose text XML can carry, and in which no object has a field twice. Nothing is built of it.
 struct Sayable;
 
 impl<'de> serde::Deserialize<'de> for Sayable {
@@ -160,7 +190,7 @@ impl<'de> Visitor<'de> for Sayable {
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sayable, E> {
         match is_text(text) {
             true => Ok(Sayable),
-            false => Err(E::custom(STRANGE)),
+            false => Err(E::custom(NOT_TEXT)),
         }
     }
 
@@ -190,7 +220,17 @@ impl<'de> Visitor<'de> for Sayable {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Sayable, A::Error> {
-        while all.next_entry::<Sayable, Sayable>()?.is_some() {}
+        let mut names = HashSet::new();
+        while let Some(name) = all.next_key::<String>()? {
+            if !is_text(&name) {
+                return Err(serde::de::Error::custom(NOT_TEXT));
+            }
+            all.next_value::<Sayable>()?;
+            // One of the two values would be ignored.
+            if !names.insert(name) {
+                return Err(serde::de::Error::custom(TWICE));
+            }
+        }
         Ok(Sayable)
     }
 }
@@ -210,13 +250,16 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_cannot_say_is_found_wherever_it_stands() {
+    fn text_that_xml_cannot_carry_and_repeated_fields_are_found_anywhere() {
         for (json, is_sayable) in [
             (r#"{"a":["b",1,-1,2.5,null,true,{"c":"d\n\te"}]}"#, true),
             (r#"{"a":["b",{"c":"\u0000"}]}"#, false),
             (r#"{"a\u0001":1}"#, false),
             (r#""\uffff""#, false),
             (r#""\ud83d\ude00""#, true),
+            (r#"{"a":{"b":1},"b":{"a":1}}"#, true),
+            (r#"{"a":true,"b":1,"a":false}"#, false),
+            (r#"[{"x":{"a":1,"\u0061":2}}]"#, false),
         ] {
             let read = serde_json::from_str::<Sayable>(json);
             assert_eq!(read.is_ok(), is_sayable, "{json}");

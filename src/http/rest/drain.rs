@@ -1,6 +1,6 @@
-//! A refusal that the client hears. Many clients read nothing before they have written everything; were the connection closed
-//! with their body half written, they would see a broken connection and no answer. So what a handler leaves of a body is
-//! read and thrown away, as far as that is no burden, before the answer goes out.
+//! Makes sure that a client sees a refusal. Many clients read nothing before they have written everything; if the connection
+//! were closed with the body half written, they would see a broken connection and no answer. So what a handler leaves unread of
+//! a body is read and discarded, within limits, before the answer goes out.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,7 +60,7 @@ pub(super) async fn heard(request: Request, next: Next) -> Response {
         return response;
     }
     let draining = drain(Lent(body));
-    // Whoever sends more or takes longer may not hear the answer.
+    // A client that sends more or takes longer may miss the answer.
     let _ = tokio::time::timeout(Duration::from_secs(SECONDS_MAX), draining).await;
     response
 }

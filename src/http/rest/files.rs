@@ -21,7 +21,7 @@ use super::visit;
 use crate::http::Web;
 
 const UPLOAD: &str = "urn:xmpp:http:upload:0";
-/// Files in a page at most, and when nobody says how many.
+/// Files in a page, at most and by default.
 const FILES_MAX: u32 = 100;
 
 /// A file to be uploaded.
@@ -104,10 +104,12 @@ pub(super) async fn list(
     let uploads = uploads(&web)?;
     let limit = page.limit.unwrap_or(FILES_MAX);
     if !(1..=FILES_MAX).contains(&limit) {
-        return Err(Problem::bad(format!("limit is a number from 1 to {FILES_MAX}")));
+        return Err(Problem::bad(format!("\"limit\" must be from 1 to {FILES_MAX}")));
     }
     let before = page.before.as_deref().map(|before| {
-        let before = Timestamp::parse(before).ok_or_else(|| Problem::bad("before is a time"))?;
+        let before = Timestamp::parse(before).ok_or_else(|| {
+            Problem::bad("\"before\" must be a timestamp (RFC 3339), such as 2026-01-31T12:00:00Z")
+        })?;
         Ok::<_, Problem>(before.0)
     });
     let files = uploads.list(&caller.account, before.transpose()?, limit).await?;
@@ -139,6 +141,8 @@ pub(super) async fn remove(
 ) -> Result<Response, Problem> {
     match uploads(&web)?.delete(&caller.account, &id).await? {
         true => Ok(written(StatusCode::OK, &json!({}))),
-        false => Err(Problem::not_found("you have no such file")),
+        false => Err(Problem::not_found(format!(
+            "you have no file with the id \"{id}\""
+        ))),
     }
 }

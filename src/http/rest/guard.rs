@@ -1,5 +1,5 @@
-//! Who may do what: a handler that wants a caller says in its signature what the caller's token must be good for. Without
-//! such a token it does not run, and nothing of the body is read.
+//! Who may do what: a handler names in its signature the scope that a caller's token needs. Without such a token it does not
+//! run, and nothing of the body is read. The query is checked here too, so that no handler can forget it.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use kim_core::accounts::{Epoch, Scope};
 use kim_core::jid::BareJid;
 
+use super::document;
 use super::problem::Problem;
 use crate::http::Web;
 use crate::http::client::Client;
@@ -59,7 +60,7 @@ impl Needs for Anything {
     const SCOPE: Option<Scope> = None;
 }
 
-/// A caller who may do that. One request is taken from what the account may ask for.
+/// A caller with that scope. The request counts towards the rate of the account.
 pub(super) struct May<N>(pub Caller, pub PhantomData<N>);
 
 impl<N: Needs> FromRequestParts<Arc<Web>> for May<N> {
@@ -83,13 +84,14 @@ impl<N: Needs> FromRequestParts<Arc<Web>> for May<N> {
             epoch: bearer.epoch,
             address: client.address,
         };
-        // Whoever reads the body lets the caller pay for it.
+        document::check_query(parts)?;
+        // For the reader of the body, which counts its bytes towards the rate of the account.
         parts.extensions.insert(caller.clone());
         Ok(May(caller, PhantomData))
     }
 }
 
-/// A request to which nobody can listen in.
+/// A request over TLS, or over loopback where that is allowed.
 pub(super) struct Secure;
 
 impl FromRequestParts<Arc<Web>> for Secure {
@@ -97,11 +99,12 @@ impl FromRequestParts<Arc<Web>> for Secure {
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Secure, Problem> {
         let client = parts.extensions.get::<Client>().ok_or_else(Problem::ours)?;
-        check_secure(web, client).map(|()| Secure)
+        check_secure(web, client)?;
+        document::check_query(parts).map(|()| Secure)
     }
 }
 
-/// Passwords and tokens are taken only where nobody can listen in.
+/// Passwords and tokens are accepted only where nobody else can read them.
 fn check_secure(web: &Web, client: &Client) -> Result<(), Problem> {
     let is_plain_allowed = client.is_loopback && !web.router().config().c2s.require_tls;
     match client.is_secure || is_plain_allowed {
@@ -109,7 +112,7 @@ fn check_secure(web: &Web, client: &Client) -> Result<(), Problem> {
         false => Err(Problem::new(
             StatusCode::FORBIDDEN,
             "tls-required",
-            "TLS is required",
+            "use https: passwords and tokens are accepted only over TLS",
         )),
     }
 }

@@ -1,10 +1,11 @@
-//! Reading what was written with somebody, page by page, from the account's own archive.
+//! The messages exchanged with somebody, page by page, from the account's own archive.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kim_core::jid::Jid;
 use serde::Deserialize;
 
 use super::archive::{self, Which};
@@ -27,7 +28,7 @@ pub(super) async fn history(
     Asked(with): Asked<With>,
     Asked(which): Asked<Which>,
 ) -> Result<Response, Problem> {
-    let with = address(&with.user, &caller.account)?;
+    let with = Jid::from(address(&with.user, &caller.account)?);
     let page = archive::page(&web, &caller, None, Some(&with), &which).await?;
     Ok(written(StatusCode::OK, &page.told()))
 }

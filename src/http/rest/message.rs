@@ -1,5 +1,5 @@
-//! What the API calls a message, and what XMPP clients see of it: plain text is a body; what is encrypted is an element with
-//! a hint of how (XEP-0380), so that those who cannot read it can say why.
+//! What the API calls a message, and what XMPP clients see of it: plain text is a body; ciphertext is an element with a hint of
+//! its kind (XEP-0380), so that clients that cannot read it can say why.
 
 use axum::http::StatusCode;
 use base64::Engine;
@@ -54,15 +54,27 @@ impl Content {
         let how = match (self.encrypted, self.encryption_type) {
             (false, None) => None,
             (true, Some(how)) => Some(how),
-            (true, None) => return Err(Problem::bad("an encrypted message needs its encryption_type")),
-            (false, Some(_)) => return Err(Problem::bad("encryption_type is for encrypted messages")),
+            (true, None) => {
+                return Err(Problem::bad(
+                    "\"encryption_type\" is required when \"encrypted\" is true",
+                ));
+            }
+            (false, Some(_)) => {
+                return Err(Problem::bad(
+                    "\"encrypted\" must be true when \"encryption_type\" is set",
+                ));
+            }
         };
         let is_id = |id: &String| {
             (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         };
         let id = match self.id {
             Some(id) if is_id(&id) => id,
-            Some(_) => return Err(Problem::bad("an id is up to 128 visible ASCII characters")),
+            Some(_) => {
+                return Err(Problem::bad(
+                    "\"id\" must be 1 to 128 visible ASCII characters, without spaces",
+                ));
+            }
             None => random::token(),
         };
         let mut payload = payload(&self.content, how, limits)?;
@@ -78,7 +90,9 @@ fn payload(content: &str, how: Option<Encryption>, limits: Limits) -> Result<Str
     let mut xml = Writer::new();
     let decoded = || {
         let bytes = BASE64.decode(content).ok().filter(|bytes| !bytes.is_empty());
-        bytes.ok_or_else(|| Problem::bad("the content of an encrypted message must be base64"))
+        bytes.ok_or_else(|| {
+            Problem::bad("\"content\" of an encrypted message must be base64 and must not be empty")
+        })
     };
     match how {
         None => {
@@ -90,7 +104,11 @@ fn payload(content: &str, how: Option<Encryption>, limits: Limits) -> Result<Str
             hint(&mut xml, AES_256_GCM, "AES-256-GCM");
         }
         Some(Encryption::Omemo) => {
-            let wrong = || Problem::bad("the content must be base64 of OMEMO's <encrypted/> element");
+            let wrong = || {
+                Problem::bad(
+                    "\"content\" of an OMEMO message must be the base64 of an <encrypted/> element (XEP-0384)",
+                )
+            };
             let text = String::from_utf8(decoded()?).map_err(|_| wrong())?;
             let element = Element::parse_within(&text, limits).map_err(|_| wrong())?;
             let known = OMEMO.into_iter().find(|ns| element.is("encrypted", ns));
@@ -101,7 +119,10 @@ fn payload(content: &str, how: Option<Encryption>, limits: Limits) -> Result<Str
     }
     let payload = xml.finish_string();
     if payload.len() > limits.stanza_bytes_max {
-        let message = format!("a message has {} bytes at most", limits.stanza_bytes_max);
+        let message = format!(
+            "a message must not be longer than {} bytes",
+            limits.stanza_bytes_max
+        );
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", message));
     }
     Ok(payload)
@@ -122,6 +143,7 @@ pub(super) fn told(stanza: &Stanza) -> Option<Map<String, Value>> {
     let is_in_room = stanza.kind == Kind::Message(MessageType::Groupchat);
     let bare = |jid: &Option<Jid>| jid.as_ref().map(|jid| jid.bare_str().to_owned());
     let mut tell = |name: &str, value: Value| told.insert(name.to_owned(), value);
+    tell("message_id", stanza.id.as_deref().into());
     if is_in_room {
         let nick = stanza.from.as_ref().and_then(|from| from.resource());
         tell("type", "groupchat".into());

@@ -1,11 +1,12 @@
-//! The REST API: what programs do that are no XMPP clients. Requests and answers are JSON, a request shows the token that
-//! signing in gave, and whatever it does goes through the house like what any client sends.
+//! The REST API, for programs that are not XMPP clients. Requests and answers are JSON, a request shows the token from signing
+//! in, and what it does goes through the house like anything that a client sends.
 //!
 //! `openapi.json` beside this file describes it for programs.
 
 mod accounts;
 mod archive;
 pub mod body;
+mod document;
 mod drain;
 mod events;
 mod files;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use axum::Router as Routes;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
@@ -37,9 +38,6 @@ use super::Web;
 use super::answer;
 
 pub(super) use self::pace::Paces;
-
-/// The API as programs read it (OpenAPI 3.1).
-const OPENAPI: &str = include_str!("openapi.json");
 
 /// Its paths.
 pub(super) fn routes() -> Routes<Arc<Web>> {
@@ -103,16 +101,21 @@ async fn for_every_page(request: Request, next: Next) -> Response {
     response
 }
 
-async fn openapi() -> Response {
-    answer::with_type(StatusCode::OK, "application/json", OPENAPI)
+async fn openapi(request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match document::check_query(&parts) {
+        Ok(()) => answer::with_type(StatusCode::OK, "application/json", document::TEXT),
+        Err(problem) => problem.into_response(),
+    }
 }
 
-async fn nothing() -> Response {
-    let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "the API has nothing here");
-    problem.into_response()
+async fn nothing(uri: Uri) -> Response {
+    let message = format!("there is no {} in this API; see /api/openapi.json", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not-found", message).into_response()
 }
 
 async fn wrong_method() -> Response {
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    Problem::new(status, "method-not-allowed", "this path takes another method").into_response()
+    let message = "this path does not support the method; see /api/openapi.json";
+    Problem::new(status, "method-not-allowed", message).into_response()
 }

@@ -43,7 +43,7 @@ impl Paces {
                 of_account.any(|(bucket, rate)| !bucket.is_full(rate, now))
             });
             if accounts.len() >= ACCOUNTS_MAX {
-                return Err(Problem::too_many("the server is busy; try again"));
+                return Err(Problem::too_many("the server is busy; wait and try again"));
             }
         }
         let buckets = accounts
@@ -51,7 +51,7 @@ impl Paces {
             .or_insert_with(|| rates.map(|rate| Bucket::full(rate, now)));
         let mut all = buckets.iter_mut().zip(rates);
         if all.any(|(bucket, rate)| bucket.wait(rate, now).is_some()) {
-            return Err(Problem::too_many("that is too fast; try again"));
+            return Err(Problem::too_many("too many requests; wait and try again"));
         }
         let [requests, _] = buckets;
         let [rate, _] = rates;

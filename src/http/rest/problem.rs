@@ -1,4 +1,4 @@
-//! What a request got instead of what it wanted: a status, a code for programs, and a sentence for people.
+//! Errors of the API: a status, a code for programs, and a sentence for people that says what is required.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,8 @@ pub struct Problem {
     message: String,
     /// What exactly is wrong, where programs say it in their own words.
     reason: Option<&'static str>,
+    /// The message says no more than the code: a handler that knows the context can replace it.
+    is_general: bool,
     /// The scope that the token lacks.
     scope: Option<Scope>,
 }
@@ -30,41 +32,55 @@ impl Problem {
             code: code.to_owned(),
             message: message.into(),
             reason: None,
+            is_general: false,
             scope: None,
         }
     }
 
-    /// The request makes no sense.
+    /// Says more about an error with this code, unless a reason was given with it.
+    pub fn saying(self, code: &str, message: impl FnOnce() -> String) -> Problem {
+        match self.is_general && self.code == code {
+            true => Problem {
+                message: message(),
+                is_general: false,
+                ..self
+            },
+            false => self,
+        }
+    }
+
+    /// The request is wrong; the message says what is required.
     pub fn bad(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "bad-request", message)
     }
 
-    /// There is no such thing.
+    /// Something does not exist; the message says what.
     pub fn not_found(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "item-not-found", message)
     }
 
     /// It is longer than it may be.
     pub fn too_long() -> Problem {
-        let message = "that is longer than it may be";
+        let message = "the request is too long";
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", message)
     }
 
     /// The request shows no token.
     pub fn no_token() -> Problem {
-        let message = "show a token: Authorization: Bearer …";
+        let message =
+            "a token is required: send the header Authorization: Bearer TOKEN, with a token from /api/login";
         Problem::new(StatusCode::UNAUTHORIZED, "missing-token", message)
     }
 
     /// Its token is not good.
     pub fn bad_token() -> Problem {
-        let message = "the token is wrong, expired or revoked";
+        let message = "the token is invalid, expired or revoked; sign in again";
         Problem::new(StatusCode::UNAUTHORIZED, "invalid-token", message)
     }
 
     /// Its token is not good for that (RFC 6750 §3.1).
     pub fn insufficient(scope: Scope) -> Problem {
-        let message = format!("this takes a token with the scope {}", scope.name());
+        let message = format!("this request requires a token with the scope {}", scope.name());
         Problem {
             scope: Some(scope),
             ..Problem::new(StatusCode::FORBIDDEN, "insufficient-scope", message)
@@ -85,7 +101,11 @@ impl Problem {
     /// Our own failure; its cause is for the log.
     pub fn ours() -> Problem {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(status, "internal-server-error", "the server could not do it")
+        Problem::new(
+            status,
+            "internal-server-error",
+            "the server failed to process the request; its log has the cause",
+        )
     }
 
     /// Later.
@@ -124,9 +144,11 @@ impl Problem {
             "internal-server-error" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let message = text.unwrap_or_else(|| code.replace('-', " "));
+        let is_general = text.is_none();
+        let message = text.unwrap_or_else(|| sentence(&code).to_owned());
         Problem {
             code,
+            is_general,
             ..Problem::new(status, "", message)
         }
     }
@@ -150,6 +172,30 @@ impl From<PasswordError> for Problem {
     }
 }
 
+/// What a condition of XMPP means where no text came with it (RFC 6120 §8.3.3).
+fn sentence(code: &str) -> &'static str {
+    match code {
+        "bad-request" => "the request could not be understood",
+        "conflict" => "the name is already in use",
+        "forbidden" => "you do not have permission for this",
+        "gone" => "it has moved or was removed",
+        "item-not-found" => "what the request names does not exist",
+        "jid-malformed" => "the request contains an address that is not valid",
+        "not-acceptable" => "the request does not meet the server's requirements",
+        "not-allowed" => "this is not allowed",
+        "not-authorized" => "a password is required, or the one given is wrong",
+        "policy-violation" => "this violates a rule of the server",
+        "recipient-unavailable" => "the recipient is not available",
+        "registration-required" => "only members may enter this room",
+        "remote-server-not-found" => "there is no server for the domain of this address",
+        "remote-server-timeout" => "the other server did not answer in time",
+        "resource-constraint" => "a limit was reached; try again later",
+        "service-unavailable" => "the recipient does not exist, or does not accept this",
+        "unexpected-request" => "this is not possible at the moment",
+        _ => "the request was refused",
+    }
+}
+
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Problem {
         tracing::error!(event = "api_failed", ?fault);
@@ -160,7 +206,7 @@ impl From<Fault> for Problem {
 impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Problem {
         match error {
-            AccountError::Busy => Problem::too_many("too many passwords are being checked; try again"),
+            AccountError::Busy => Problem::too_many("the server is busy checking passwords; try again"),
             AccountError::Outdated => {
                 Problem::new(StatusCode::UNAUTHORIZED, "not-authorized", error.to_string())
             }
@@ -200,7 +246,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// An answer in JSON that nobody keeps.
+/// An answer in JSON that is not cached.
 pub(super) fn written(status: StatusCode, body: &serde_json::Value) -> Response {
     let mut response = answer::with_type(status, "application/json", body.to_string());
     response

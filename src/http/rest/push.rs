@@ -1,5 +1,5 @@
-//! Web push (RFC 8030, RFC 8291): what a subscription looks like is settled, so that programs can be written for it; the
-//! server does not push yet, and says so.
+//! Web Push (RFC 8030, RFC 8291): the format of a subscription is final, so programs can be written for it; the server does not
+//! push yet, and says so.
 
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -37,7 +37,7 @@ pub(super) async fn subscribe(
     Given(wanted): Given<Subscription>,
 ) -> Result<Response, Problem> {
     check(&wanted)?;
-    let message = "subscriptions are understood, but this server does not push yet";
+    let message = "the subscription is valid, but this server does not support Web Push yet";
     Err(Problem::new(
         StatusCode::NOT_IMPLEMENTED,
         "not-implemented-yet",
@@ -49,7 +49,7 @@ fn check(wanted: &Subscription) -> Result<(), Problem> {
     let endpoint = wanted.endpoint.parse::<Uri>().ok();
     let is_https = endpoint.is_some_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some());
     if !is_https || wanted.endpoint.len() > ENDPOINT_BYTES_MAX {
-        return Err(Problem::bad("endpoint is an https address"));
+        return Err(Problem::bad("\"endpoint\" must be an https address"));
     }
     let bytes = |text: &str| {
         let decoded = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
@@ -58,11 +58,11 @@ fn check(wanted: &Subscription) -> Result<(), Problem> {
     let key = bytes(&wanted.keys.p256dh);
     if key.len() != P256DH_BYTES || key.first() != Some(&4) {
         return Err(Problem::bad(
-            "keys.p256dh is a point on P-256, 65 bytes in base64url",
+            "\"keys.p256dh\" must be a point on P-256: 65 bytes in base64url",
         ));
     }
     match bytes(&wanted.keys.auth).len() {
         AUTH_BYTES => Ok(()),
-        _ => Err(Problem::bad("keys.auth has 16 bytes, in base64url")),
+        _ => Err(Problem::bad("\"keys.auth\" must be 16 bytes in base64url")),
     }
 }

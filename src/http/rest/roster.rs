@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::body::{Given, Segment};
 use super::guard::{Manage, May, Read};
 use super::problem::{Problem, written};
-use super::send::bare_address;
+use super::send::address;
 use super::visit;
 use crate::http::Web;
 
@@ -103,7 +103,7 @@ pub(super) async fn put(
     Segment(jid): Segment<String>,
     Given(wanted): Given<Contact>,
 ) -> Result<Response, Problem> {
-    let contact = bare_address(&jid, &caller.account)?;
+    let contact = address(&jid, &caller.account)?;
     let mut xml = item(&contact);
     if let Some(name) = wanted.name.as_deref() {
         xml.attr("name", name);
@@ -122,10 +122,15 @@ pub(super) async fn remove(
     May(caller, _): May<Manage>,
     Segment(jid): Segment<String>,
 ) -> Result<Response, Problem> {
-    let contact = bare_address(&jid, &caller.account)?;
+    let contact = address(&jid, &caller.account)?;
     let mut xml = item(&contact);
     xml.attr("subscription", "remove").end().end();
-    visit::iq(&web, &caller, IqType::Set, None, xml).await?;
+    let removed = visit::iq(&web, &caller, IqType::Set, None, xml).await;
+    removed.map_err(|problem| {
+        problem.saying("item-not-found", || {
+            format!("{contact} is not one of your contacts")
+        })
+    })?;
     Ok(written(StatusCode::OK, &json!({})))
 }
 
@@ -142,7 +147,7 @@ pub(super) async fn act(
     May(caller, _): May<Manage>,
     Segment((jid, act)): Segment<(String, Act)>,
 ) -> Result<Response, Problem> {
-    let contact = bare_address(&jid, &caller.account)?;
+    let contact = address(&jid, &caller.account)?;
     let stanza = Stanza::new(Kind::Presence(act.kind()), "").id(random::token());
     visit::ask(&web, &caller, stanza.to(contact)).await?;
     Ok(written(StatusCode::OK, &json!({})))

@@ -1,4 +1,4 @@
-//! Sending a message to somebody. The answer comes once it is stored.
+//! Sends a message to somebody. The answer comes once it is stored.
 
 use std::sync::Arc;
 
@@ -18,11 +18,15 @@ use super::problem::{Problem, written};
 use super::visit;
 use crate::http::Web;
 
-/// A message to be sent. Who sends it is whose token it is; there is no field for it.
+/// A message to be sent.
 #[derive(Deserialize)]
 pub(super) struct Outgoing {
+    /// The owner of the token; anybody else is an error.
+    sender: Option<String>,
     /// An address, or the name of somebody at the sender's own domain.
-    to: String,
+    receiver: Option<String>,
+    /// Another name for `receiver`.
+    to: Option<String>,
     #[serde(flatten)]
     content: Content,
 }
@@ -33,40 +37,64 @@ pub(super) async fn send(
     May(caller, _): May<Send>,
     Given(wanted): Given<Outgoing>,
 ) -> Result<Response, Problem> {
-    let to = address(&wanted.to, &caller.account)?;
-    let is_service = matches!(web.router().destination(to.domain()), Destination::Service(_));
-    if to.local().is_none() || is_service {
-        return Err(Problem::bad(
-            "a message goes to a person; to a room, see /api/room/send",
-        ));
+    let own = &caller.account;
+    if let Some(sender) = &wanted.sender
+        && address(sender, own)? != *own
+    {
+        let message = format!("\"sender\" must be {own}, the account that the token belongs to");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", message));
+    }
+    let to = match (&wanted.receiver, &wanted.to) {
+        (Some(receiver), None) => address(receiver, own)?,
+        (None, Some(to)) => address(to, own)?,
+        (Some(receiver), Some(to)) => {
+            let receiver = address(receiver, own)?;
+            if address(to, own)? != receiver {
+                return Err(Problem::bad(
+                    "\"receiver\" and \"to\" must not name different recipients",
+                ));
+            }
+            receiver
+        }
+        (None, None) => return Err(Problem::bad("the field \"receiver\" is required")),
+    };
+    if matches!(web.router().destination(to.domain()), Destination::Service(_)) {
+        let message = format!("{to} is not the address of a person; to write to a room, use /api/room/send");
+        return Err(Problem::bad(message));
     }
     let stanza = wanted
         .content
         .stanza(MessageType::Chat, web.door.wire_after_login())?;
-    let told = json!({
-        "id": stanza.id,
-        "from": caller.account.as_str(),
-        "to": to.as_str(),
-        "timestamp": web.router().clock().now().to_string(),
-    });
-    visit::ask(&web, &caller, stanza.to(to)).await?;
-    Ok(written(StatusCode::OK, &told))
+    let message_id = stanza.id.clone();
+    let sent = visit::say(&web, &caller, stanza.to(to.clone())).await;
+    let id = sent.map_err(|problem| {
+        problem.saying("service-unavailable", || {
+            format!("nobody has the address {to}, or they do not accept messages from you")
+        })
+    })?;
+    Ok(written(
+        StatusCode::OK,
+        &json!({
+            "id": id,
+            "message_id": message_id,
+            "from": caller.account.as_str(),
+            "to": to.as_str(),
+            "timestamp": web.router().clock().now().to_string(),
+        }),
+    ))
 }
 
-/// An address, or somebody at the domain of whoever asks.
-pub(super) fn address(text: &str, owner: &BareJid) -> Result<Jid, Problem> {
+/// Somebody's address, however it is written: `bob`, `bob@example.org` or `bob@example.org/phone`. A name alone is at the domain
+/// of the caller; the API never speaks to one of several clients.
+pub(super) fn address(text: &str, owner: &BareJid) -> Result<BareJid, Problem> {
     let read = match text.contains('@') {
-        true => Jid::parse(text),
-        false => Jid::new(Some(text), owner.domain(), None),
+        true => Jid::parse(text).map(|jid| jid.bare()),
+        false => BareJid::new(Some(text), owner.domain()),
     };
-    read.map_err(|_| Problem::bad("that is no address"))
-}
-
-/// The same without a resource.
-pub(super) fn bare_address(text: &str, owner: &BareJid) -> Result<BareJid, Problem> {
-    let jid = address(text, owner)?;
-    match jid.is_bare() && jid.local().is_some() {
-        true => Ok(jid.bare()),
-        false => Err(Problem::bad("that is no address of a person or a room")),
-    }
+    read.ok().filter(|jid| jid.local().is_some()).ok_or_else(|| {
+        let domain = owner.domain();
+        Problem::bad(format!(
+            "\"{text}\" is not a valid address; it must be a name such as bob, or an address such as bob@{domain}"
+        ))
+    })
 }

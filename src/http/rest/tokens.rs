@@ -1,4 +1,4 @@
-//! The account's own tokens: which there are, never what they are, and how one that was lost is ended.
+//! The account's own tokens: a list of them, never the secrets, and how one that was lost is revoked.
 
 use std::sync::Arc;
 
@@ -56,7 +56,9 @@ pub(super) async fn revoke(
 ) -> Result<Response, Problem> {
     let accounts = web.router().accounts();
     if !accounts.revoke_token(&caller.account, &id).await? {
-        return Err(Problem::not_found("you have no such token"));
+        return Err(Problem::not_found(format!(
+            "you have no token with the id \"{id}\""
+        )));
     }
     end_streams(&web, &caller.account);
     tracing::info!(event = "token_revoked", account = %caller.account, by = "api");

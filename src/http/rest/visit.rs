@@ -1,8 +1,8 @@
-//! How the API acts for an account: as one more of its sessions, so that what it asks goes the way of what any client sends,
-//! with the same hooks, archives, copies and refusals.
+//! How the API acts for an account: as one more of its sessions, so that a request takes the way of what any client sends, with
+//! the same hooks, archives, copies and refusals.
 //!
-//! A *request* is a session that lasts as long as it: bound to no socket and registered nowhere, nobody sees it come. A *stay*
-//! is registered, because rooms and others have something to tell it; nobody sees it either, as long as it sends no presence.
+//! A *request* is a session that lasts as long as the request: it has no socket and is registered nowhere, so nobody sees it. A
+//! *stay* is registered, because rooms and others have something to tell it; nobody sees it either until it sends presence.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use kim_core::router::NotStarted;
 use kim_core::session::{Parcel, Session};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, WireError, Writer};
+use kim_xep::xep0359_ids::api::SentAs;
 
 use super::guard::Caller;
 use super::problem::Problem;
@@ -37,14 +38,28 @@ fn check(web: &Web, payload: &str) -> Result<(), Problem> {
     match Element::parse_within(&whole, web.door.wire_after_login()) {
         Ok(_) => Ok(()),
         Err(WireError::TooBig(_)) => Err(Problem::too_long()),
-        Err(_) => Err(Problem::bad("there is something in it that XMPP cannot say")),
+        Err(_) => Err(Problem::bad(
+            "the request contains something that cannot be sent over XMPP",
+        )),
     }
 }
 
 /// Sends a stanza for an account and gives what came back once everything it caused is committed. It is done to the end,
-/// also if nobody waits for it any more.
+/// even if the program has hung up.
 pub(super) async fn ask(web: &Web, caller: &Caller, stanza: Stanza) -> Result<Vec<Arc<Stanza>>, Problem> {
+    ask_as(web, session(web, caller)?, stanza).await
+}
+
+/// Sends a message for an account; when this returns, it is stored. Gives the id under which the account's archive has it, if it
+/// is kept there.
+pub(super) async fn say(web: &Web, caller: &Caller, message: Stanza) -> Result<Option<String>, Problem> {
     let session = session(web, caller)?;
+    let sent = session.fact::<SentAs>();
+    ask_as(web, session, message).await?;
+    Ok(sent.id().map(str::to_owned))
+}
+
+async fn ask_as(web: &Web, session: Arc<Session>, stanza: Stanza) -> Result<Vec<Arc<Stanza>>, Problem> {
     let id = stanza.id.clone();
     let router = web.router().clone();
     let asking = tokio::spawn(async move {
@@ -53,7 +68,7 @@ pub(super) async fn ask(web: &Web, caller: &Caller, stanza: Stanza) -> Result<Ve
         router.perform(outcome).await;
         let (parcels, _) = session.outbox.take();
         match closing {
-            Some(_) => Err(Problem::bad("a client that sent this would be sent away")),
+            Some(_) => Err(Problem::bad("this request is not allowed")),
             None => Ok(parcels),
         }
     });
@@ -81,7 +96,7 @@ pub(super) async fn iq(
     if kind == IqType::Set
         && let Some(to) = to
     {
-        // Whoever changes something there, such as a room, answers in their own time.
+        // A room answers a change in its own order, after this stanza is dealt with.
         let mut stay = Stay::begin(web, caller).await?;
         let answer = stay.ask(kind, Some(to), &payload).await;
         stay.end().await;
@@ -93,8 +108,8 @@ pub(super) async fn iq(
     let heard = ask(web, caller, stanza).await?;
     let mut answers = heard.into_iter().filter(|heard| heard.id == id);
     answers.next().ok_or_else(|| {
-        // An answer that comes from elsewhere finds nobody.
-        let problem = "no answer came from there";
+        // An answer from another server does not reach a session that is not registered.
+        let problem = "the other side did not answer";
         Problem::new(
             axum::http::StatusCode::BAD_GATEWAY,
             "remote-server-timeout",
@@ -115,7 +130,9 @@ impl Stay {
         let session = session(web, caller)?;
         let registered = Registered::start(&web.door, session, Some(caller.epoch)).await;
         let registered = registered.map_err(|refused| match refused {
-            NotStarted::TooManyResources => Problem::too_many("too many sessions of this account"),
+            NotStarted::TooManyResources => {
+                Problem::too_many("this account has too many sessions; close one and try again")
+            }
             NotStarted::Outdated => Problem::bad_token(),
             NotStarted::Unavailable => Problem::ours(),
         })?;
@@ -137,7 +154,7 @@ impl Stay {
         let closing = outcome.closing.take();
         router.perform(outcome).await;
         match closing {
-            Some(_) => Err(Problem::bad("a client that sent this would be sent away")),
+            Some(_) => Err(Problem::bad("this request is not allowed")),
             None => Ok(()),
         }
     }
@@ -163,7 +180,7 @@ impl Stay {
         .await?
     }
 
-    /// What has come since the last look, without waiting. Whoever takes it has it.
+    /// Takes what has come since the last call, without waiting.
     pub fn take(&mut self) -> Vec<Parcel> {
         self.session().outbox.take_some(TAKEN_BYTES_MAX).parcels.into()
     }
@@ -192,7 +209,7 @@ impl Stay {
         waited.map_err(|_| Problem::ours())?
     }
 
-    /// Ends it; when this returns, everybody who knew of it is told.
+    /// Ends it; when this returns, everybody who saw it has been told.
     pub async fn end(mut self) {
         self.registered.end().await;
         self.registered.give_back().await;

@@ -82,6 +82,30 @@ async fn a_username_or_password_that_is_refused_says_why() {
 }
 
 #[tokio::test]
+async fn an_address_is_a_username_too_and_a_life_that_was_cut_is_told() {
+    let server = TestServer::configured(OPEN).await;
+    let body = json!({ "username": "carol@localhost", "password": "pencil" });
+    let made = post(&server, "/api/register", "", &body).await;
+    assert_eq!(json(&made)["jid"], "carol@localhost");
+    let elsewhere = json!({ "username": "dave@elsewhere.example", "password": "pencil" });
+    let answer = post(&server, "/api/register", "", &elsewhere).await;
+    assert_eq!(code(&answer), refused(404, "host-unknown"));
+    let both = json!({ "username": "dave@localhost", "password": "pencil", "domain": "LOCALHOST" });
+    assert_eq!(post(&server, "/api/register", "", &both).await.status, 201);
+    for (asked, seconds, is_told) in [
+        (json!(null), 2_592_000, false),
+        (json!(3_600), 3_600, false),
+        (json!(1), 60, true),
+        (json!(31_536_000), 2_592_000, true),
+    ] {
+        let body = json!({ "username": "carol@localhost/desk", "password": "pencil", "expires_in": asked });
+        let token = json(&post(&server, "/api/login", "", &body).await);
+        assert_eq!(token["expires_in"], seconds, "{token}");
+        assert_eq!(token["notice"].is_string(), is_told, "{token}");
+    }
+}
+
+#[tokio::test]
 async fn one_network_registers_a_few_accounts_an_hour() {
     let server = TestServer::configured(OPEN).await;
     for n in 0..3 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{GUARDED, code, json, login, refused, shown};
+use super::{GUARDED, ask, code, json, login, member, post, refused, shown};
 use crate::common::TestServer;
 use crate::http::{self, Http};
 
@@ -109,4 +109,103 @@ async fn the_document_says_what_is_there() {
         .map(|(line, scope, _)| (general(line), (*scope).to_owned()))
         .collect();
     assert_eq!(guarded, known);
+}
+
+/// Whatever is not known is named, with what was meant, on every path; so nothing that was misspelt is ever done otherwise.
+#[tokio::test]
+async fn unknown_fields_and_parameters_are_refused_on_every_path() {
+    let server = TestServer::configured("[limits]\nenabled = false\n").await;
+    server.account("bob@localhost").await;
+    let token = member(&server, "alice").await;
+    for (line, _, body) in GUARDED {
+        let with = if line.contains('?') { '&' } else { '?' };
+        let body_of_it = serde_json::from_str(body).unwrap_or_default();
+        let answer = ask(&server, &token, &format!("{line}{with}surplus=1"), body_of_it).await;
+        assert_eq!(code(&answer), refused(400, "bad-request"), "{line}");
+        assert!(
+            answer.text().contains("unknown parameter \\\"surplus\\\""),
+            "{line}: {}",
+            answer.text()
+        );
+        if body.is_empty() {
+            continue;
+        }
+        let mut more: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        more["surplus"] = json!(1);
+        let answer = ask(&server, &token, line, more).await;
+        assert_eq!(code(&answer), refused(400, "bad-request"), "{line}");
+        assert!(
+            answer.text().contains("unknown field \\\"surplus\\\""),
+            "{line}: {}",
+            answer.text()
+        );
+    }
+    for line in ["POST /api/login", "POST /api/register"] {
+        let body = json!({ "username": "alice", "password": "secret", "surplus": 1 });
+        let answer = post(&server, line.trim_start_matches("POST "), "", &body).await;
+        assert_eq!(code(&answer), refused(400, "bad-request"), "{line}");
+    }
+    let answer = http::ask(&server, "GET /api/openapi.json?surplus=1", "", b"").await;
+    assert_eq!(code(&answer), refused(400, "bad-request"));
+}
+
+/// No name of a type in the program and no text of a library gets out.
+#[tokio::test]
+async fn errors_are_sentences_for_people() {
+    let server = TestServer::start().await;
+    let token = member(&server, "alice").await;
+    let foreign = [
+        "u32",
+        "u64",
+        "struct",
+        "expected",
+        "serde",
+        "column 0",
+        "Fault",
+        "variant",
+        "deserialize",
+        "item not found",
+    ];
+    for (line, body) in [
+        ("DELETE /api/devices/x", json!(null)),
+        ("DELETE /api/devices/99999999999", json!(null)),
+        ("GET /api/keys?device=x&version=2", json!(null)),
+        ("GET /api/keys?device=1&version=9", json!(null)),
+        ("GET /api/message/history?user=bob&limit=x", json!(null)),
+        ("GET /api/message/history?user=bob&before=nothing", json!(null)),
+        ("GET /api/room/history?room=nowhere", json!(null)),
+        ("GET /api/room?room=nowhere", json!(null)),
+        ("DELETE /api/room?room=nowhere", json!(null)),
+        ("GET /api/room/members?room=nowhere", json!(null)),
+        (
+            "PUT /api/room/members?room=nowhere",
+            json!({ "user": "bob", "affiliation": "member" }),
+        ),
+        (
+            "PUT /api/room/members?room=lobby",
+            json!({ "user": "bob", "affiliation": "king" }),
+        ),
+        (
+            "POST /api/room/send",
+            json!({ "room": "nowhere", "content": "x" }),
+        ),
+        ("DELETE /api/roster/nobody", json!(null)),
+        ("POST /api/roster/bob/marry", json!(null)),
+        ("DELETE /api/tokens/x", json!(null)),
+        ("DELETE /api/files/x", json!(null)),
+        ("POST /api/upload/slot", json!({ "filename": "x", "size": "1" })),
+        ("POST /api/upload/slot", json!({ "filename": "x", "size": 1.5 })),
+        ("POST /api/message/send", json!("text")),
+        ("POST /api/message/send", json!({ "to": ["bob"], "content": "x" })),
+        ("GET /api/nothing", json!(null)),
+    ] {
+        let answer = ask(&server, &token, line, body).await;
+        let told = json(&answer);
+        let message = told["error"]["message"].as_str().expect("a sentence");
+        assert!((400..500).contains(&answer.status), "{line}: {told}");
+        assert!(message.contains(' '), "{line}: {message}");
+        for word in foreign {
+            assert!(!message.contains(word), "{line}: {message}");
+        }
+    }
 }

@@ -356,11 +356,7 @@ async fn a_stream_is_in_the_rooms_that_it_names() {
     let heard = stream.expect_message("hello").await;
     assert_eq!(
         (&heard["room"], &heard["nick"], &heard["id"]),
-        (
-            &json!("lobby@conference.localhost"),
-            &json!("bob"),
-            &said["archive_id"]
-        )
+        (&json!("lobby@conference.localhost"), &json!("bob"), &said["id"])
     );
     assert_eq!(stream.expect("presence").await["is_available"], false);
     // What one says oneself is from the same occupant, who does not come and go.

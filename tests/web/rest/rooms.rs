@@ -75,6 +75,12 @@ async fn a_public_room_is_made_found_described_and_ended() {
     good(&ask(&server, &alice, line, Value::Null).await);
     let gone = get(&server, &alice, "/api/room?room=garden").await;
     assert_eq!(code(&gone), refused(404, "item-not-found"));
+    assert!(
+        gone.text()
+            .contains("there is no room garden@conference.localhost"),
+        "{}",
+        gone.text()
+    );
 }
 
 #[tokio::test]
@@ -181,7 +187,8 @@ async fn who_speaks_is_there_as_long_as_that_takes() {
         ("room", json!("lobby@conference.localhost")),
         ("nick", json!("alice")),
         ("content", json!("hi & <bye>")),
-        ("id", said["archive_id"].clone()),
+        ("id", said["id"].clone()),
+        ("message_id", said["message_id"].clone()),
     ] {
         assert_eq!(message[fact], value, "{fact}");
     }

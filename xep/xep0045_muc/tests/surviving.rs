@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kim_core::db::{Db, DbOptions, Query};
+use kim_core::jid::BareJid;
 use kim_core::testing::{Client, House};
 
 use super::super::api::Rooms;
@@ -368,4 +369,53 @@ async fn a_default_room_is_made_once() {
         &format!("<iq id='i' type='result'>{items}</iq>"),
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_room_made_for_an_owner_who_is_away_is_there_after_a_restart() {
+    let db = memory().await;
+    let house = House::on(db.clone(), crate::MODULES, "").await;
+    let owner = house.account("alice@localhost").await;
+    let tea = BareJid::parse("tea@conference.localhost").unwrap();
+    let create = async |house: &House, room: &BareJid| {
+        let mut cx = house.router.cx().unwrap();
+        let is_new = rooms(house).create(room, &owner, &mut cx).await.unwrap();
+        house.router.finish(cx).await;
+        is_new
+    };
+    assert!(create(&house, &tea).await);
+    assert!(!create(&house, &tea).await, "it exists");
+    let lobby = BareJid::parse("lobby@conference.localhost").unwrap();
+    assert!(
+        !create(&house, &lobby).await,
+        "so does a default room that nobody has looked for yet"
+    );
+
+    let house = House::on(db, crate::MODULES, "").await;
+    let mut bob = house.connect("bob@localhost/x").await;
+    bob.send(&format!(
+        "<presence to='{tea}/bob'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+    ))
+    .await;
+    let own = bob.next().unwrap();
+    assert!(
+        own.contains("affiliation='none'") && !own.contains("code='201'"),
+        "{own}"
+    );
+    let mut alice = house.connect("alice@localhost/x").await;
+    alice
+        .send(&format!(
+            "<presence to='{tea}/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        ))
+        .await;
+    let seen: Vec<String> = std::iter::from_fn(|| alice.next()).collect();
+    assert!(
+        seen.iter().any(|xml| xml.contains("affiliation='owner'")),
+        "{seen:#?}"
+    );
+    let listed = rooms(&house)
+        .listed("conference.localhost", "", 10, &house.router)
+        .await
+        .unwrap();
+    assert!(listed.iter().any(|room| room.jid == tea), "it is public");
 }

@@ -271,3 +271,100 @@ async fn odd_names_stay_whole_in_links() {
         "{link}"
     );
 }
+
+#[tokio::test]
+async fn a_name_that_is_held_back_is_given_away_by_the_operator_alone() {
+    let house = House::new(MODULES).await;
+    house.account("romeo@localhost").await;
+    house.router.erase_account(&jid("romeo@localhost")).await.unwrap();
+    let wanted = |inviter: Option<&str>, reuse_name| Wanted {
+        account: Some(jid("romeo@localhost")),
+        inviter: inviter.map(jid),
+        reuse_name,
+        ..Wanted::by_operator("localhost")
+    };
+    let admin = Some("admin@localhost");
+    for (inviter, reuse_name) in [(None, false), (admin, false), (admin, true)] {
+        let refused = invites(&house)
+            .create(&house.router, wanted(inviter, reuse_name))
+            .await;
+        assert!(
+            matches!(refused, Err(InviteError::HeldBack)),
+            "{inviter:?} {reuse_name}"
+        );
+    }
+    let made = made(&house, wanted(None, true)).await;
+    let romeo = Stream::new(&house);
+    assert!(is_done(&romeo.show(&token(&made.links.uri)).await));
+    assert!(is_done(&romeo.register("romeo").await));
+    assert!(
+        house
+            .router
+            .accounts()
+            .exists(&jid("romeo@localhost"))
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn invitations_are_listed_page_by_page_and_revoked() {
+    let house = House::new(MODULES).await;
+    let mut links = Vec::new();
+    for hours in [3, 1, 2, 1] {
+        let wanted = Wanted {
+            seconds: Some(hours * 3_600),
+            ..Wanted::by_operator("localhost")
+        };
+        links.push(made(&house, wanted).await.links.uri);
+    }
+    let list = async || {
+        let mut all: Vec<Listed> = Vec::new();
+        loop {
+            let last = all
+                .last()
+                .map(|last| (last.invitation.expires_at, last.id.as_str()));
+            let page = invites(&house).list(&house.router, last, 1).await.unwrap();
+            match page.into_iter().next() {
+                Some(next) => all.push(next),
+                None => return all,
+            }
+        }
+    };
+    let all = list().await;
+    let hours: Vec<u64> = all
+        .iter()
+        .map(|one| one.invitation.expires_at.seconds_since(house.clock.now()) / 3_600)
+        .collect();
+    assert_eq!(hours, [1, 1, 2, 3], "by the time they expire, each once");
+    let third = Invites::id_of(&token(&links[2])).unwrap();
+    assert_eq!(all[2].id, third);
+    assert!(
+        !links.iter().any(|link| link.contains(&third)),
+        "an id says nothing of a token"
+    );
+
+    assert!(invites(&house).revoke(&third).await.unwrap());
+    assert!(!invites(&house).revoke(&third).await.unwrap());
+    assert!(!invites(&house).revoke("no id at all").await.unwrap());
+    assert!(Stream::new(&house).show(&token(&links[2])).await.contains(VOID));
+    assert_eq!(list().await.len(), 3);
+    // What is over is not listed.
+    house.clock.advance(2 * 3_600);
+    assert_eq!(list().await.len(), 1);
+}
+
+#[tokio::test]
+async fn lists_and_revocations_go_by_an_index() {
+    use kim_core::db::CORE_MIGRATIONS;
+    use kim_core::testing::migrated_databases;
+    for db in migrated_databases(&[CORE_MIGRATIONS, crate::xep0401_invites::Invitations::MIGRATIONS]).await {
+        let list = Query::new(store::LIST).bind(1).bind(vec![0u8; 32]).bind(100);
+        db.assert_uses_index(list).await;
+        let plan = db
+            .explain(Query::new(store::REVOKE).bind(vec![0u8; 32]).bind(vec![1u8; 32]))
+            .await;
+        let plan = plan.unwrap().join("\n");
+        assert!(plan.to_lowercase().contains("index"), "{plan}");
+    }
+}

@@ -11,11 +11,12 @@ use kim_core::db::Query;
 use kim_core::events::BeforeLogin;
 use kim_core::facts::Facts;
 use kim_core::jid::BareJid;
-use kim_core::module::Offer;
+use kim_core::module::{Module, Offer};
 use kim_core::stanza::Stanza;
 use kim_core::testing::{Client, House};
 
-use super::api::{InviteError, Invites, Made, Wanted};
+use super::api::{InviteError, Invites, Listed, Made, Wanted};
+use super::store;
 use crate::MODULES;
 
 const SITE: &str = "[listen]\npublic_url = \"https://chat.example.org/\"\n";

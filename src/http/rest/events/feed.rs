@@ -22,8 +22,7 @@ use super::position::Position;
 use super::told::{self, Told};
 use crate::http::Web;
 
-/// How often something is said that means nothing, so that everybody in between sees that the stream lives; the token is
-/// looked at then too.
+/// How often a comment is sent, so that proxies see that the stream is alive; the token is checked then too.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const FORWARD: &str = "urn:xmpp:forward:0";
 
@@ -128,7 +127,7 @@ impl Feed {
                     self.next.push_back(Event::default().comment("still here"));
                 }
             }
-            // Whoever ends a token wakes the stream.
+            // Revoking a token wakes the stream.
             if session.outbox.queued_bytes() == 0 && !self.is_token_good().await {
                 self.next.clear();
                 self.end("invalid-token");
@@ -143,7 +142,7 @@ impl Feed {
 
     async fn is_token_good(&mut self) -> bool {
         let known = self.web.router().accounts().bearer(&self.caller.token).await;
-        // A database that has a moment of weakness ends nobody's stream.
+        // A database that is briefly unavailable does not end the stream.
         known.map_or(true, |bearer| bearer.is_some())
     }
 

@@ -60,14 +60,16 @@ impl Wishes {
                 "after" => wishes.after = Some(value),
                 "presence" => {
                     let is = value.parse();
-                    wishes.presence = is.map_err(|_| Problem::bad("presence is true or false"))?;
+                    wishes.presence = is.map_err(|_| Problem::bad("\"presence\" must be true or false"))?;
                 }
                 _ => {}
             }
         }
         match wishes.rooms.len() {
             0..=ROOMS_MAX => Ok(wishes),
-            _ => Err(Problem::bad(format!("a stream is in {ROOMS_MAX} rooms at most"))),
+            _ => Err(Problem::bad(format!(
+                "a stream can be in at most {ROOMS_MAX} rooms"
+            ))),
         }
     }
 }
@@ -90,15 +92,16 @@ pub(super) async fn events(
     for room in &wishes.rooms {
         let room = rooms::address(&web, &caller, room)?;
         if rooms.contains(&room) {
-            return Err(Problem::bad("a room is named twice"));
+            return Err(Problem::bad("each \"room\" must be named only once"));
         }
         rooms.push(room);
     }
     let place = match last {
-        Some(text) => Some(
-            Position::read(&text, rooms.len())
-                .ok_or_else(|| Problem::bad("that is no id of an event of this stream"))?,
-        ),
+        Some(text) => Some(Position::read(&text, rooms.len()).ok_or_else(|| {
+            Problem::bad(
+                "\"after\" or Last-Event-ID must be the id of an event of a stream in the same rooms",
+            )
+        })?),
         None => None,
     };
     let mut stay = begin(&web, &caller).await?;
@@ -126,7 +129,9 @@ async fn begin(web: &Arc<Web>, caller: &Caller) -> Result<Stay, Problem> {
         .filter(|session| session.known_fact::<IsStream>().is_some());
     match streams.count() <= STREAMS_MAX {
         true => Ok(stay),
-        false => Err(Problem::too_many("this account has as many streams as it may")),
+        false => Err(Problem::too_many(
+            "this account has too many streams; close one and try again",
+        )),
     }
 }
 
@@ -144,7 +149,7 @@ async fn listen(
         xml.finish_string()
     };
     stay.ask(IqType::Set, None, &empty("enable", CARBONS)).await?;
-    // Who has asked for the roster hears of its changes (RFC 6121 §2.1.6).
+    // A session that has asked for the roster gets its changes (RFC 6121 §2.1.6).
     stay.ask(IqType::Get, None, &empty("query", ROSTER)).await?;
     for room in rooms {
         rooms::check_is_there(web, room).await?;

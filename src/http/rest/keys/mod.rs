@@ -19,7 +19,7 @@ use super::body::{Asked, Given, Segment};
 use super::guard::{Caller, Manage, May, Read};
 use super::nodes;
 use super::problem::{Problem, written};
-use super::send::bare_address;
+use super::send::address;
 use crate::http::Web;
 
 /// The item of a list (XEP-0384 §5.3.1).
@@ -53,7 +53,7 @@ pub(super) struct Publication {
 /// Whose; with how to ask there (`None`: one's own account).
 fn whose(caller: &Caller, user: Option<&str>) -> Result<(BareJid, Option<Jid>), Problem> {
     let user = match user {
-        Some(user) => bare_address(user, &caller.account)?,
+        Some(user) => address(user, &caller.account)?,
         None => caller.account.clone(),
     };
     let to = (user != caller.account).then(|| user.clone().into());
@@ -73,7 +73,7 @@ pub(super) async fn devices(
             versions.entry(device).or_default().push(format.version);
         }
     }
-    // What only the server knows, it tells nobody but the owner.
+    // What only the server knows is shown to the owner alone.
     let known = match web.router().fact::<Devices>() {
         Some(devices) if to.is_none() => devices.of(web.router(), &user).await?,
         _ => Vec::new(),
@@ -124,7 +124,9 @@ pub(super) async fn remove(
     }
     match was_there {
         true => Ok(written(StatusCode::OK, &json!({}))),
-        false => Err(Problem::not_found("you have no such device")),
+        false => Err(Problem::not_found(format!(
+            "you have no device with the id {device}"
+        ))),
     }
 }
 
@@ -141,7 +143,12 @@ pub(super) async fn keys(
     let item = format.bundle_item(asked.device).map(|_| item);
     let items = nodes::items(&web, &caller, to.as_ref(), &node, item.as_deref()).await?;
     let bundle = items.last().and_then(|(_, item)| format.bundle(item.el()));
-    let bundle = bundle.ok_or_else(|| Problem::not_found("this device has published no such keys"))?;
+    let bundle = bundle.ok_or_else(|| {
+        let (device, version) = (asked.device, format.version);
+        Problem::not_found(format!(
+            "{user} has no keys for device {device}, version {version}"
+        ))
+    })?;
     let mut told = serde_json::to_value(bundle).map_err(|_| Problem::ours())?;
     told["user"] = user.as_str().into();
     told["device"] = asked.device.into();
@@ -149,7 +156,7 @@ pub(super) async fn keys(
     Ok(written(StatusCode::OK, &told))
 }
 
-/// `PUT /api/keys`: the bundle first, then the device on the list, so that nobody looks for keys that are not there.
+/// `PUT /api/keys`: the bundle first, then the list, so a device on the list always has keys.
 pub(super) async fn publish(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Manage>,
@@ -186,6 +193,6 @@ async fn list(
         nodes::publish(web, caller, format.list_node, CURRENT, written).await?;
     }
     Err(Problem::too_many(
-        "others write this list all the time; try again",
+        "the device list is being changed by another client; try again",
     ))
 }

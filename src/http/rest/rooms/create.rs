@@ -1,4 +1,4 @@
-//! Making a room (§10.1): public, or a private group for members who encrypt.
+//! Creates a room (§10.1): public, or a private group for members who encrypt.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use serde_json::json;
 use super::super::body::Given;
 use super::super::guard::{Caller, Manage, May};
 use super::super::problem::{Problem, written};
-use super::super::send::bare_address;
+use super::super::send::address as address_of;
 use super::super::visit::{self, Stay};
 use super::enter::go_in;
 use super::members::set;
@@ -59,30 +59,27 @@ pub(in super::super) async fn create(
     let room = match (&wanted.room, wanted.template) {
         (Some(room), _) => address(&web, &caller, room)?,
         (None, Template::Private) => address(&web, &caller, &random::token())?,
-        (None, Template::Public) => return Err(Problem::bad("a public room needs an address: room")),
+        (None, Template::Public) => {
+            return Err(Problem::bad("the field \"room\" is required for a public room"));
+        }
     };
     if wanted.members.len() > MEMBERS_MAX {
         return Err(Problem::bad(format!(
-            "a new room gets {MEMBERS_MAX} members at most"
+            "\"members\" must be a list of at most {MEMBERS_MAX} items"
         )));
     }
     let members = wanted.members.iter();
     let members: Result<Vec<BareJid>, Problem> = members
-        .map(|member| bare_address(member, &caller.account))
+        .map(|member| address_of(member, &caller.account))
         .collect();
     let members = members?;
-    let taken = || {
-        Problem::new(
-            StatusCode::CONFLICT,
-            "conflict",
-            "there is a room at this address",
-        )
-    };
+    let taken = format!("the room {room} already exists");
+    let taken = move || Problem::new(StatusCode::CONFLICT, "conflict", taken.clone());
     let cx = web.router().cx().ok_or_else(Problem::ours)?;
     if rooms(&web)?.view(&room, &cx).await?.is_some() {
         return Err(taken());
     }
-    // To the end, also if nobody waits for it any more: what is half made is locked.
+    // Completed even if the program has hung up: a half-made room would stay locked.
     let making = tokio::spawn(async move {
         let mut stay = Stay::begin(&web, &caller).await?;
         let nick = caller.account.local().unwrap_or_default();

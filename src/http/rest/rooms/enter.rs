@@ -8,10 +8,10 @@ use kim_xep::xep0045_muc::api::{MUC, USER};
 use super::super::guard::Caller;
 use super::super::problem::Problem;
 use super::super::visit::Stay;
-use super::rooms;
+use super::{no_room, rooms};
 use crate::http::Web;
 
-/// Who one is in a room.
+/// The account as an occupant.
 pub(in super::super) struct Entry {
     /// `room/nickname`
     pub address: Jid,
@@ -61,7 +61,7 @@ pub(super) async fn go_in(
 ) -> Result<Entry, Problem> {
     let address = room
         .with_resource(nick)
-        .map_err(|_| Problem::bad("that is no nickname"))?;
+        .map_err(|_| Problem::bad(format!("\"{nick}\" is not a valid nickname")))?;
     let mut xml = Writer::new();
     xml.start("x", MUC);
     // What was said before is in the archive.
@@ -71,10 +71,25 @@ pub(super) async fn go_in(
     }
     let asking = Stanza::new(Kind::Presence(PresenceType::Available), &xml.finish_string());
     stay.send(asking.to(address)).await?;
-    stay.wait_for(|heard| own_presence(heard, room)).await?
+    let entered = stay.wait_for(|heard| own_presence(heard, room)).await?;
+    entered.map_err(|problem| {
+        problem
+            .saying("item-not-found", || no_room(room))
+            .saying("conflict", || {
+                format!("somebody else in {room} has the nickname {nick}")
+            })
+            .saying("forbidden", || format!("you are banned from {room}"))
+            .saying("not-authorized", || {
+                format!("{room} requires a password, or the one given is wrong")
+            })
+            .saying("registration-required", || {
+                format!("only members may enter {room}")
+            })
+            .saying("service-unavailable", || format!("{room} is full"))
+    })
 }
 
-/// The presence that says who one is, or that one may not (§7.2.2, §7.2.5–§7.2.10).
+/// The presence that confirms or refuses the entry (§7.2.2, §7.2.5–§7.2.10).
 fn own_presence(heard: &Stanza, room: &BareJid) -> Option<Result<Entry, Problem>> {
     let from = heard
         .from

@@ -1,4 +1,4 @@
-//! Who belongs to a room, and changing that (§9).
+//! The affiliations of a room, and changes of them (§9).
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use super::super::body::{Asked, Given};
 use super::super::guard::{Caller, Manage, May, Read};
 use super::super::problem::{Problem, written};
-use super::super::send::bare_address;
+use super::super::send::address as address_of;
 use super::super::visit;
-use super::{InRoom, address};
+use super::{InRoom, address, no_room};
 use crate::http::Web;
 
 /// What somebody is to be.
@@ -66,9 +66,9 @@ pub(in super::super) async fn members(
         xml.end();
         let answer = match visit::iq(&web, &caller, IqType::Get, Some(room.clone()), xml).await {
             Ok(answer) => answer,
-            // Who is banned is for admins to know.
+            // Only admins may see who is banned.
             Err(problem) if affiliation == "outcast" && problem.code() == "forbidden" => continue,
-            Err(problem) => return Err(problem),
+            Err(problem) => return Err(problem.saying("item-not-found", || no_room(&room.bare()))),
         };
         let items = answer.child("query", ADMIN);
         members.extend(items.iter().flat_map(|query| query.children()).map(|item| {
@@ -93,7 +93,7 @@ pub(in super::super) async fn change(
     Given(change): Given<Change>,
 ) -> Result<Response, Problem> {
     let room = address(&web, &caller, &which.room)?;
-    let user = bare_address(&change.user, &caller.account)?;
+    let user = address_of(&change.user, &caller.account)?;
     let reason = change.reason.as_deref();
     set(&web, &caller, &room, &user, change.affiliation.name(), reason).await?;
     Ok(written(StatusCode::OK, &json!({})))
@@ -118,7 +118,9 @@ pub(super) async fn set(
     }
     xml.end().end();
     let room = Jid::from(room.clone());
-    visit::iq(web, caller, IqType::Set, Some(room), xml)
-        .await
+    let about = room.bare();
+    let changed = visit::iq(web, caller, IqType::Set, Some(room), xml).await;
+    changed
         .map(drop)
+        .map_err(|problem| problem.saying("item-not-found", || no_room(&about)))
 }

@@ -66,15 +66,20 @@ pub(super) async fn check_is_there(web: &Web, room: &BareJid) -> Result<(), Prob
     let cx = web.router().cx().ok_or_else(Problem::ours)?;
     match rooms(web)?.view(room, &cx).await? {
         Some(_) => Ok(()),
-        None => Err(Problem::not_found("there is no such room")),
+        None => Err(Problem::not_found(no_room(room))),
     }
 }
 
-/// Reads the address of a room.
+/// The sentence for a room that does not exist.
+pub(super) fn no_room(room: &BareJid) -> String {
+    format!("there is no room {room}")
+}
+
+/// Reads the address of a room, however it is written: `lobby`, `lobby@conference.example.org`, or with a nickname behind it.
 pub(super) fn address(web: &Web, caller: &Caller, text: &str) -> Result<BareJid, Problem> {
     let service = format!("{SERVICE}.{}", caller.account.domain());
     let read = match text.contains('@') {
-        true => BareJid::parse(text),
+        true => Jid::parse(text).map(|jid| jid.bare()),
         false => BareJid::new(Some(text), &service),
     };
     let is_room = |room: &BareJid| {
@@ -88,7 +93,11 @@ pub(super) fn address(web: &Web, caller: &Caller, text: &str) -> Result<BareJid,
     };
     read.ok()
         .filter(is_room)
-        .ok_or_else(|| Problem::bad("that is no address of a room"))
+        .ok_or_else(|| {
+            Problem::bad(format!(
+                "\"{text}\" is not the address of a room; it must be a name such as lobby, or an address such as lobby@{service}"
+            ))
+        })
 }
 
 /// `GET /api/rooms`: the rooms that anybody may find (§6.3).
@@ -100,7 +109,7 @@ pub(super) async fn list(
     rooms(&web)?;
     let limit = listing.limit.unwrap_or(ROOMS_MAX);
     if !(1..=ROOMS_MAX).contains(&limit) {
-        return Err(Problem::bad(format!("limit is a number from 1 to {ROOMS_MAX}")));
+        return Err(Problem::bad(format!("\"limit\" must be from 1 to {ROOMS_MAX}")));
     }
     let service = format!("{SERVICE}.{}", caller.account.domain());
     let service = Jid::new(None, &service, None).map_err(|_| Problem::ours())?;
@@ -170,7 +179,8 @@ pub(super) async fn info(
 async fn look(web: &Arc<Web>, caller: &Caller, room: &BareJid) -> Result<Value, Problem> {
     let mut asking = Writer::new();
     asking.start("query", INFO).end();
-    let answer = visit::iq(web, caller, IqType::Get, Some(Jid::from(room.clone())), asking).await?;
+    let answer = visit::iq(web, caller, IqType::Get, Some(Jid::from(room.clone())), asking).await;
+    let answer = answer.map_err(|problem| problem.saying("item-not-found", || no_room(room)))?;
     let query = answer.child("query", INFO).ok_or_else(Problem::ours)?;
     let mut name = String::new();
     let mut features = Vec::new();
@@ -219,10 +229,15 @@ pub(super) async fn destroy(
     May(caller, _): May<Manage>,
     Asked(which): Asked<InRoom>,
 ) -> Result<Response, Problem> {
-    let room = Jid::from(address(&web, &caller, &which.room)?);
+    let room = address(&web, &caller, &which.room)?;
     let mut xml = Writer::new();
     xml.start("query", OWNER).start("destroy", OWNER).end().end();
-    visit::iq(&web, &caller, IqType::Set, Some(room), xml).await?;
+    let destroyed = visit::iq(&web, &caller, IqType::Set, Some(room.clone().into()), xml).await;
+    destroyed.map_err(|problem| {
+        problem
+            .saying("item-not-found", || no_room(&room))
+            .saying("forbidden", || format!("only an owner of {room} may delete it"))
+    })?;
     Ok(written(StatusCode::OK, &json!({})))
 }
 

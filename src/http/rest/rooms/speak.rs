@@ -17,7 +17,7 @@ use super::super::message::Content;
 use super::super::problem::{Problem, written};
 use super::super::visit::Stay;
 use super::enter::enter;
-use super::{address, check_is_there};
+use super::{address, check_is_there, no_room};
 use crate::http::Web;
 
 const SID: &str = "urn:xmpp:sid:0";
@@ -63,7 +63,7 @@ async fn say(
 ) -> Result<Value, Problem> {
     let entry = enter(web, caller, stay, room, nick, password).await?;
     if entry.is_new {
-        return Err(Problem::not_found("there is no such room"));
+        return Err(Problem::not_found(no_room(room)));
     }
     let id = stanza.id.clone();
     stay.send(stanza.to(room.clone())).await?;
@@ -87,7 +87,8 @@ async fn say(
         })
         .await??;
     Ok(json!({
-        "id": id,
+        "id": heard,
+        "message_id": id,
         "archive_id": heard,
         "room": room.as_str(),
         "nick": entry.address.resource(),
