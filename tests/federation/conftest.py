@@ -1,0 +1,145 @@
+"""Real neighbours for the federation tests: see README.md in this folder.
+
+The stories run over pairs of servers, in both directions: `pair.home` and `pair.away`. Pairs without kIM prove that the
+stories and the harness are right; those with kIM are what the tests are for.
+"""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The person with a real client and the helpers for processes are those of the client tests.
+sys.path.append(str(ROOT / "tests" / "clients"))
+
+import people as client_people  # noqa: E402
+
+# Nothing here waits for long; a shorter end to a wait for what never comes keeps a failing run bearable.
+client_people.PATIENCE_SECONDS = float(os.environ.get("KIM_TEST_PATIENCE", "15"))
+
+import neighbours  # noqa: E402
+import network  # noqa: E402
+from authority import Authority  # noqa: E402
+from persons import Crowd  # noqa: E402
+from server import TARGET  # noqa: E402
+
+CONTROL = [("prosody", "ejabberd"), ("prosody-new", "ejabberd-new")]
+PARTNERS = ["prosody", "ejabberd", "prosody-new", "ejabberd-new"]
+ADDRESSES = {kind: f"127.0.1.{number}" for number, kind in enumerate([*PARTNERS, "kim"], 10)}
+
+_folder = None
+
+
+def kim_federates():
+    """Whether this version of kIM has the settings for it. From then on its stories run, and fail if they do not hold."""
+    return "\n[s2s]" in (ROOT / "kim.toml").read_text()
+
+
+def pytest_configure(config):
+    # `make test` ends us with SIGTERM: end as after Ctrl-C, so that the fixtures stop their servers.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    if config.option.collectonly:
+        return
+    global _folder
+    import tempfile
+
+    _folder = pathlib.Path(tempfile.mkdtemp(prefix="kim-federation-"))
+    network.enter(_folder)
+
+
+def pytest_unconfigure(config):
+    if _folder is not None:
+        shutil.rmtree(_folder, ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc):
+    if "pair" in metafunc.fixturenames:
+        pairs = [*CONTROL, *(("kim", kind) for kind in PARTNERS)]
+        both = [*pairs, *((away, home) for home, away in pairs)]
+        # Those of one pair one after another.
+        both.sort(key=lambda pair: sorted(pair))
+        metafunc.parametrize("pair", both, ids=[f"{home}>{away}" for home, away in both], indirect=True, scope="session")
+    if "target" in metafunc.fixturenames:
+        metafunc.parametrize("target", [*PARTNERS, "kim"], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Until kIM federates, its stories run only when they are asked for: `-k kim`."""
+    if kim_federates() or "kim" in config.option.keyword:
+        return
+    of_kim = [item for item in items if "kim" in item.name.partition("[")[2]]
+    if of_kim:
+        config.hook.pytest_deselected(items=of_kim)
+        items[:] = [item for item in items if item not in of_kim]
+
+
+class World:
+    """What all servers share, and the servers that were started."""
+
+    def __init__(self, folder, output):
+        self.folder, self.output = folder, output
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.authority = Authority(folder / "authority")
+        self.names = network.Names(folder / "names", output)
+        self.servers = {}
+
+    def server(self, kind):
+        """The server of a kind that most stories share; started when it is first asked for."""
+        return self.start(kind, kind, ADDRESSES[kind])
+
+    def start(self, kind, name, address, **settings):
+        """A server with settings of its own. One that could not be started is not tried again."""
+        if not neighbours.KINDS[kind].installed():
+            pytest.skip(f"{kind} is not installed")
+        if name not in self.servers:
+            self.servers[name] = None
+            self.servers[name] = neighbours.KINDS[kind](self, name, address, **settings).start()
+        if self.servers[name] is None:
+            pytest.fail(f"{name} could not be started; see {self.output / name}")
+        return self.servers[name]
+
+
+@pytest.fixture(scope="session")
+def world():
+    output = pathlib.Path(os.environ.get("KIM_TEST_OUTPUT", TARGET / "test-output")) / "federation"
+    shutil.rmtree(output, ignore_errors=True)
+    world = World(_folder, output)
+    world.names.start()
+    yield world
+    for server in world.servers.values():
+        if server is not None:
+            server.stop()
+    world.names.stop()
+
+
+@dataclasses.dataclass
+class Pair:
+    home: neighbours.Neighbour
+    away: neighbours.Neighbour
+
+    def departs(self, *kinds):
+        """Whether one of these kinds of servers is here; for what they are known to do otherwise."""
+        return any(server.kind in kinds for server in (self.home, self.away))
+
+
+@pytest.fixture(scope="session")
+def pair(request, world):
+    home, away = request.param
+    return Pair(world.server(home), world.server(away))
+
+
+@pytest.fixture(scope="session")
+def target(request, world):
+    """The server that a hostile peer calls."""
+    return world.server(request.param)
+
+
+@pytest.fixture
+async def people():
+    async with Crowd() as crowd:
+        yield crowd
