@@ -32,6 +32,17 @@ CONTROL = [("prosody", "ejabberd"), ("prosody-new", "ejabberd-new")]
 PARTNERS = ["prosody", "ejabberd", "prosody-new", "ejabberd-new"]
 ADDRESSES = {kind: f"127.0.1.{number}" for number, kind in enumerate([*PARTNERS, "kim"], 10)}
 
+# What a neighbour is known to do otherwise than the text has it, by (story, whose side, kind). Such a story has to fail: when
+# a newer version does it right, the line goes.
+DEPARTURES = {
+    ("test_a_forged_id_is_not_believed", "away", "prosody"): "leaves a forged stanza-id of somebody elsewhere in place",
+    ("test_a_message_to_one_device_of_who_blocks", "home", "prosody"): "drops the message without an error",
+    ("test_a_blocked_contact", "home", "ejabberd"): "does not send unavailable to whom it blocks",
+    ("test_one_does_not_write_to_whom_one_blocks", "home", "ejabberd"): "does not say <blocked/>",
+    ("test_unsubscribe", "away", "prosody"): "does not send unavailable to who unsubscribes (RFC 6121 3.3.3)",
+    ("test_remove_from_the_roster", "away", "prosody"): "does not send unavailable to who unsubscribes (RFC 6121 3.3.3)",
+}
+
 _folder = None
 
 
@@ -63,13 +74,18 @@ def pytest_generate_tests(metafunc):
         both = [*pairs, *((away, home) for home, away in pairs)]
         # Those of one pair one after another.
         both.sort(key=lambda pair: sorted(pair))
-        metafunc.parametrize("pair", both, ids=[f"{home}>{away}" for home, away in both], indirect=True, scope="session")
+        metafunc.parametrize("pair", both, ids=[f"{home}-to-{away}" for home, away in both], indirect=True, scope="session")
     if "target" in metafunc.fixturenames:
         metafunc.parametrize("target", [*PARTNERS, "kim"], indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Until kIM federates, its stories run only when they are asked for: `-k kim`."""
+    """Marks what neighbours are known to do wrong. Until kIM federates, its stories run only when asked for: `-k kim`."""
+    for item in items:
+        sides = getattr(item, "callspec", None) and item.callspec.params.get("pair")
+        for (story, side, kind), why in DEPARTURES.items():
+            if sides and item.originalname == story and sides[side == "away"].removesuffix("-new") == kind:
+                item.add_marker(pytest.mark.xfail(reason=f"{kind} {why}", strict=True))
     if kim_federates() or "kim" in config.option.keyword:
         return
     of_kim = [item for item in items if "kim" in item.name.partition("[")[2]]
@@ -109,6 +125,8 @@ def world():
     output = pathlib.Path(os.environ.get("KIM_TEST_OUTPUT", TARGET / "test-output")) / "federation"
     shutil.rmtree(output, ignore_errors=True)
     world = World(_folder, output)
+    # Every client reads the system's authorities when it is made, a hundred and more of them, and trusts none of them here.
+    os.environ["SSL_CERT_FILE"] = str(world.authority.file)
     world.names.start()
     yield world
     for server in world.servers.values():

@@ -102,6 +102,10 @@ class Neighbour:
         self.add_account(name, password)
         return f"{name}@{self.domain}", password
 
+    def operator(self):
+        """The account of somebody who may do there what the server lets not everybody do."""
+        return self.account("operator")
+
 
 class Prosody(Neighbour):
     """`strict`: certificates only; else dialback will do. `hosts`: more domains, each with a certificate."""
@@ -128,6 +132,10 @@ class Prosody(Neighbour):
         folder.mkdir(parents=True, exist_ok=True)
         file = re.sub(r"[^A-Za-z0-9]", lambda c: f"%{ord(c[0]):02x}", name)
         (folder / f"{file}.dat").write_text(f'return {{ ["password"] = "{password}"; }};\n')
+
+    def operator(self):
+        self.add_account("operator", self.name)
+        return f"operator@{self.domain}", self.name
 
     def _settings(self):
         strict = "true" if self.settings.get("strict") else "false"
@@ -173,8 +181,7 @@ Component "conference.{self.domain}" "muc"
   muc_room_default_public = true
   muc_room_locking = false
 Component "pubsub.{self.domain}" "pubsub"
-  add_permissions = {{ ["prosody:registered"] = {{ "pubsub:create-node" }} }}
-  autocreate_on_publish = true
+  admins = {{ "operator@{self.domain}" }}
 Component "upload.{self.domain}" "http_file_share"
   http_file_share_size_limit = {UPLOAD_BYTES_MAX}
   http_host = "{self.address}"

@@ -15,13 +15,21 @@ MORE_PLUGINS = [
 class Resident(Person):
     """A person whose server has an address of its own."""
 
-    def __init__(self, server, jid, password, **options):
+    def __init__(self, server, jid, password, interests=(), **options):
+        """`interests`: the nodes of which this device says in its capabilities that it wants their news."""
         super().__init__(server, jid, password, **options)
+        self.interests = interests
         self.address = (server.address, server.port)
         for plugin in MORE_PLUGINS:
             self.register_plugin(plugin)
         self.plugin["xep_0184"].auto_ack = False
         self.plugin["xep_0184"].auto_request = False
+
+    async def come_online(self, priority=None):
+        for node in self.interests:
+            self.plugin["xep_0030"].add_feature(f"{node}+notify")
+        await self.plugin["xep_0115"].update_caps(broadcast=False)
+        return await super().come_online(priority)
 
     async def reach(self, other):
         """When this returns, the other has everything that was sent to them before, and this one all that they sent.
@@ -123,9 +131,9 @@ class Crowd:
         await device.come_online()
         return device
 
-    async def strangers(self, pair):
+    async def strangers(self, pair, **options):
         """One person at home and one away, who do not know each other."""
-        return await self.online(pair.home, "alice"), await self.online(pair.away, "bob")
+        return await self.online(pair.home, "alice", **options), await self.online(pair.away, "bob", **options)
 
     async def friends(self, pair, **options):
         """One person at home and one away, subscribed to each other."""

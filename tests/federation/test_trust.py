@@ -1,0 +1,139 @@
+"""Whom a server calls, by which name it finds them, and whether it believes that it is them.
+
+The server under test calls out; a peer by hand listens there. `strict`: a server that wants certificates.
+"""
+
+import secrets
+
+import pytest
+from slixmpp import Message
+
+from network import DEAD
+from peer import SERVER, Peer
+from test_hostile import bob, peers  # noqa: F401  (fixtures)
+
+
+@pytest.fixture
+def strict(target, world):
+    """A server of the same kind as the target that takes certificates only."""
+    number = target.address.rpartition(".")[2]
+    return world.start(target.kind, f"strict-{target.name}", f"127.0.5.{number}", strict=True)
+
+
+def heard(body):
+    return lambda s: s.tag == f"{{{SERVER}}}message" and s.findtext(f"{{{SERVER}}}body") == body
+
+
+def place(number=[0]):  # noqa: B006  (a counter)
+    number[0] += 1
+    return f"127.0.6.{number[0]}", f"at-{secrets.token_hex(4)}.plain"
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("records", [
+    "address alone", "priority", "dead first", "no address first", "alias of the target", "another port", "sixth first",
+])
+async def test_ways_to_a_name(target, world, bob, records):  # noqa: F811
+    """RFC 6120 §3.2, XEP-0368: SRV by priority, the next when one fails, the address when there is no SRV."""
+    address, domain = place()
+    srv = f"_xmpp-server._tcp.{domain}. SRV"
+    world.names.add(*{
+        "address alone": [f"{domain}. A {address}"],
+        "priority": [f"{srv} 20 0 5269 dead.{domain}.", f"{srv} 10 0 5269 xmpp.{domain}."],
+        "dead first": [f"{srv} 10 0 5269 dead.{domain}.", f"{srv} 20 0 5269 xmpp.{domain}."],
+        "no address first": [f"{srv} 10 0 5269 none.{domain}.", f"{srv} 20 0 5269 xmpp.{domain}."],
+        "alias of the target": [f"{srv} 10 0 5269 alias.{domain}.", f"alias.{domain}. CNAME xmpp.{domain}."],
+        "another port": [f"{srv} 10 0 5270 dead.{domain}.", f"{srv} 20 0 5269 xmpp.{domain}."],
+        # Nothing answers by IPv6, as in many a network.
+        "sixth first": [f"{srv} 10 0 5269 xmpp.{domain}.", f"xmpp.{domain}. AAAA fd00::9"],
+    }[records], f"xmpp.{domain}. A {address}", f"dead.{domain}. A {DEAD}")
+    async with Peer(world, domain, address) as peer:
+        bob.say(f"eve@{domain}", "Do you hear me?")
+        got = await peer.expect("bob's message", heard("Do you hear me?"))
+        assert got.get("from") == bob.boundjid.full
+        assert peer.calls[-1]["from"] == target.domain and peer.calls[-1]["to"] == domain and peer.calls[-1]["secure"]
+
+
+async def test_tls_at_once_where_it_is_offered(target, world, bob):  # noqa: F811
+    """XEP-0368: a name with `_xmpps-server` alone is reached there."""
+    address, domain = place()
+    world.names.add(f"_xmpps-server._tcp.{domain}. SRV 5 0 5270 xmpp.{domain}.", f"xmpp.{domain}. A {address}")
+    async with Peer(world, domain, address) as peer:
+        bob.say(f"eve@{domain}", "Directly?")
+        await peer.expect("bob's message", heard("Directly?"))
+        assert all(call["secure"] for call in peer.calls)
+
+
+# --- certificates -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["expired", "not_yet", "self_signed", "for_another"])
+async def test_nothing_is_said_to_who_is_not_who_they_should_be(strict, world, people, kind):
+    """RFC 6120 §13.7.2: the message comes back; the other never saw it."""
+    address, domain = place()
+    world.names.server(domain, address, services=())
+    certificate = world.authority.server("else.plain") if kind == "for_another" else getattr(world.authority, kind)(domain)
+    alice = await people.online(strict, "alice")
+    async with Peer(world, domain, address, certificate) as peer:
+        stanza = alice.say(f"eve@{domain}", "a secret")
+        await alice.expect("an error", lambda s: isinstance(s, Message) and s["type"] == "error" and s["id"] == stanza)
+        assert not peer.stanzas
+
+
+async def test_the_same_one_with_a_good_certificate(strict, world, people):
+    """So that the story above is about the certificate."""
+    address, domain = place()
+    world.names.server(domain, address, services=())
+    alice = await people.online(strict, "alice")
+    async with Peer(world, domain, address) as peer:
+        alice.say(f"eve@{domain}", "a secret")
+        await peer.expect("alice's message", heard("a secret"))
+
+
+async def test_without_tls_nothing_is_said(target, world, people):
+    """RFC 6120 §5.3.1: a peer that does not offer TLS gets nothing."""
+    address, domain = place()
+    world.names.add(f"_xmpp-server._tcp.{domain}. SRV 5 0 5269 xmpp.{domain}.", f"xmpp.{domain}. A {address}")
+    alice = await people.online(target, "alice")
+    async with Peer(world, domain, address, offers_tls=False) as peer:
+        stanza = alice.say(f"eve@{domain}", "a secret")
+        await alice.expect("an error", lambda s: isinstance(s, Message) and s["type"] == "error" and s["id"] == stanza)
+        assert not peer.stanzas
+
+
+# --- DANE (RFC 7673) ----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("zone, told", [("signed", True), ("plain", False), ("bogus", False)])
+async def test_a_key_in_the_name_service(strict, world, people, zone, told):
+    """RFC 7673 §3: a TLSA record in a signed zone stands for the authority; in one that is not, it is worth nothing."""
+    if strict.kind.startswith("ejabberd"):
+        pytest.skip("ejabberd does not have it")
+    address, _ = place()
+    domain = f"at-{secrets.token_hex(4)}.{zone}"
+    certificate = world.authority.self_signed(domain)
+    world.names.add(f"_xmpp-server._tcp.{domain}. SRV 5 0 5269 xmpp.{domain}.", f"xmpp.{domain}. A {address}",
+                    f"_5269._tcp.xmpp.{domain}. TLSA {certificate.tlsa()}")
+    alice = await people.online(strict, "alice")
+    async with Peer(world, domain, address, certificate) as peer:
+        stanza = alice.say(f"eve@{domain}", "a secret")
+        if told:
+            await peer.expect("alice's message", heard("a secret"))
+        else:
+            await alice.expect("an error", lambda s: isinstance(s, Message) and s["type"] == "error" and s["id"] == stanza)
+            assert not peer.stanzas
+
+
+async def test_a_wrong_key_in_the_name_service(strict, world, people):
+    """RFC 7673 §3.3: where a signed record names another key, a certificate of a known authority does not help."""
+    if strict.kind.startswith("ejabberd"):
+        pytest.skip("ejabberd does not have it")
+    address, _ = place()
+    domain = f"at-{secrets.token_hex(4)}.signed"
+    other = world.authority.self_signed(domain)
+    world.names.add(f"_xmpp-server._tcp.{domain}. SRV 5 0 5269 xmpp.{domain}.", f"xmpp.{domain}. A {address}",
+                    f"_5269._tcp.xmpp.{domain}. TLSA {other.tlsa()}")
+    alice = await people.online(strict, "alice")
+    async with Peer(world, domain, address, world.authority.server(domain)) as peer:
+        stanza = alice.say(f"eve@{domain}", "a secret")
+        await alice.expect("an error", lambda s: isinstance(s, Message) and s["type"] == "error" and s["id"] == stanza)
+        assert not peer.stanzas
