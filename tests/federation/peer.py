@@ -26,6 +26,10 @@ class Ended(Exception):
     """The other side closed the stream or the connection."""
 
 
+class Refused(Exception):
+    """The other side answered the header with a stream error."""
+
+
 class Reader:
     """Elements out of bytes: the stream's header once, then its children."""
 
@@ -98,7 +102,7 @@ class Stream(Line):
         self.id, self.header = header.get("id"), dict(header.attrib)
         self.features = await self.read()
         if self.features.tag == f"{{{STREAMS}}}error":
-            raise AssertionError(f"the stream was refused: {ET.tostring(self.features).decode()}")
+            raise Refused(f"the stream was refused: {ET.tostring(self.features).decode()}")
         return self.features
 
     async def secure(self, certificate=None, name=None, **header):
@@ -202,7 +206,7 @@ class Peer:
         self.certificate = certificate or world.authority.server(domain)
         self.secret = hashlib.sha256(secrets.token_bytes(32)).hexdigest().encode()
         self.judge, self.listens, self.offers_tls = judge, listens, offers_tls
-        self.asked, self.stanzas, self.calls, self.lines = [], [], [], []
+        self.asked, self.keys, self.stanzas, self.calls, self.lines = [], [], [], [], []
         self._news = asyncio.Event()
         self._tasks = set()
         self._servers = []
@@ -325,6 +329,7 @@ class Peer:
                 self._answer(line, element)
             elif element.tag == f"{{{DIALBACK}}}result" and element.get("type") is None:
                 # Whoever calls is believed: what is tested is the other.
+                self.keys.append((line.id, element.text))
                 line.send(f"<db:result from='{element.get('to')}' to='{element.get('from')}' type='valid'/>")
             else:
                 self.take(element)

@@ -8,6 +8,7 @@ from slixmpp import Message
 
 PUBSUB = "http://jabber.org/protocol/pubsub"
 EVENT = "{http://jabber.org/protocol/pubsub#event}"
+TUNE = "http://jabber.org/protocol/tune"
 NICK = "http://jabber.org/protocol/nick"
 AVATAR_DATA, AVATAR_METADATA = "urn:xmpp:avatar:data", "urn:xmpp:avatar:metadata"
 
@@ -37,18 +38,27 @@ def news(sender, node):
 
 async def test_news_of_a_contact_by_capabilities(pair, people):
     """XEP-0163 §4.3: what a contact elsewhere publishes comes to the devices that say `+notify`, and to no others."""
-    alice, bob = await people.friends(pair, interests=[NICK])
+    alice, bob = await people.friends(pair, interests=[TUNE])
     deaf = await people.again(alice, resource="deaf")
+    for one, other, title in ((bob, alice, "Heigh ho"), (alice, bob, "Tarantella")):
+        await publish(one, TUNE, f"<tune xmlns='{TUNE}'><title>{title}</title></tune>")
+        event = await other.expect("the tune", news(one.boundjid.bare, TUNE))
+        assert event.xml.find(f".//{{{TUNE}}}title").text == title
+    await bob.reach(deaf)
+    deaf.assert_got_no("news of bob", news(bob.boundjid.bare, TUNE))
+    # Who comes later gets the last one (§4.3.4), from the other server, by its presence and capabilities.
+    later = await people.again(alice, resource="later", interests=[TUNE])
+    event = await later.expect("the last tune", news(bob.boundjid.bare, TUNE))
+    assert event.xml.find(f".//{{{TUNE}}}title").text == "Heigh ho"
+
+
+async def test_a_nickname(pair, people):
+    """XEP-0172: both hear what the other wants to be called."""
+    alice, bob = await people.friends(pair, interests=[NICK])
     for one, other, name in ((bob, alice, "Ben"), (alice, bob, "Al")):
         await publish(one, NICK, f"<nick xmlns='{NICK}'>{name}</nick>")
         event = await other.expect("the new nickname", news(one.boundjid.bare, NICK))
         assert event.xml.find(f".//{{{NICK}}}nick").text == name
-    await bob.reach(deaf)
-    deaf.assert_got_no("news of bob", news(bob.boundjid.bare, NICK))
-    # Who comes later gets the last one (§4.3.4), from the other server, by its presence and capabilities.
-    later = await people.again(alice, resource="later", interests=[NICK])
-    event = await later.expect("the last nickname", news(bob.boundjid.bare, NICK))
-    assert event.xml.find(f".//{{{NICK}}}nick").text == "Ben"
 
 
 async def test_no_news_for_strangers(pair, people):
@@ -121,6 +131,12 @@ async def test_subscribe_to_a_node_elsewhere(pair, people):
     await publish(bob, node, "<x xmlns='urn:example:x'>second</x>", "2", to=service)
     await alice.request(service, "<query xmlns='http://jabber.org/protocol/disco#info'/>")
     alice.assert_got_no("news after the end", news(service, node))
-    # Nobody subscribes somebody else (§6.1.3.1).
+
+
+async def test_nobody_subscribes_somebody_else(pair, people):
+    """XEP-0060 §6.1.3.1: bad-request."""
+    alice, bob = await people.online(pair.home, "alice"), await people.online(pair.away, pair.away.operator())
+    service, node = f"pubsub.{pair.away.domain}", f"news-{secrets.token_hex(3)}"
+    await bob.request(service, f"<pubsub xmlns='{PUBSUB}'><create node='{node}'/></pubsub>", "set")
     payload = f"<pubsub xmlns='{PUBSUB}'><subscribe node='{node}' jid='{bob.boundjid.bare}'/></pubsub>"
     assert await alice.refused(service, payload, "set") == "bad-request"

@@ -132,7 +132,8 @@ refused_to_start() { cat "$1"; return 1; }
 
 if ! $quick; then
     step 'tools' one tests/support/tools.sh || finish
-    # Without Java or Go the clients in those languages are left out. That is reported, and is no failure.
+    # Without Java or Go the clients in those languages are left out, without their packages the servers of other makers. That
+    # is reported, and is no failure.
     sed -n 's/^tools: \(.* is not tested: .*\)$/--- \1/p' "$output_dir/tools"
 fi
 step 'format' one cargo fmt --all --check
@@ -164,6 +165,8 @@ if ! $quick; then
     step 'client tests on sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
     step 'client tests on postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
     step 'document of the rest api' pytest .venv/bin/python -m pytest tests/rest
+    # With Prosody and ejabberd, on Linux, where a process can have a network of its own.
+    step 'federation tests' pytest .venv/bin/python -m pytest tests/federation
     step 'browser tests' pytest .venv/bin/python -m pytest tests/browser
     step 'licences and sources' one cargo deny --locked check licenses bans sources
 fi
