@@ -15,6 +15,7 @@ SERVICES = ("conference", "pubsub", "upload", "proxy", "push")
 XMPP_ADDR = ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # RFC 6120 §13.7.1.4
 SRV_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.7")  # RFC 4985
 
+BOTH = ("server", "client")
 DAY = datetime.timedelta(days=1)
 
 
@@ -61,8 +62,12 @@ class Authority:
         """
         return self.issue(dns=[domain, *(f"{service}.{domain}" for service in services)])
 
+    def old(self, domain):
+        """What public authorities made until 2026: for both purposes."""
+        return self.issue(dns=[domain], purposes=BOTH)
+
     def wildcard(self, domain):
-        return self.issue(dns=[domain, f"*.{domain}"])
+        return self.issue(dns=[domain, f"*.{domain}"], purposes=BOTH)
 
     def expired(self, domain):
         return self.issue(dns=[domain, f"conference.{domain}"], days=(-40, -10))
@@ -75,11 +80,11 @@ class Authority:
 
     def by_xmpp_addr(self, domain):
         """RFC 6120 §13.7.1.4: the domain is an id-on-xmppAddr and no DNS name."""
-        return self.issue(xmpp=[domain])
+        return self.issue(xmpp=[domain], purposes=BOTH)
 
     def by_srv_name(self, domain):
         """RFC 6125 §6.4: the domain is the name of a service, `_xmpp-server.domain`."""
-        return self.issue(srv=[f"_xmpp-server.{domain}"])
+        return self.issue(srv=[f"_xmpp-server.{domain}"], purposes=BOTH)
 
     def issue(self, *, dns=(), xmpp=(), srv=(), addresses=(), common_name=None, days=(-1, 30), purposes=("server",),
               own=False):

@@ -66,7 +66,7 @@ class Line:
 
     def __init__(self, reader, writer):
         self.writer, self.elements = writer, Reader(reader)
-        self.tls = None
+        self.tls, self.proved = None, False
 
     def send(self, text):
         self.writer.write(text.encode())
@@ -198,14 +198,17 @@ class Peer:
     """A domain (or several, for a peer that says it is all of them) behind one address.
 
     `judge(sender, to, stream, key)` answers a dialback request: "valid", "invalid", "error", or None for silence. Without
-    it the answer is the truth. `listens=False`: nobody answers at its address.
+    it the answer is the truth. `listens=False`: nobody answers at its address. Who calls is believed, by dialback, and by
+    EXTERNAL where that is offered: what is tested is the other.
     """
 
-    def __init__(self, world, domain, address, certificate=None, judge=None, listens=True, offers_tls=True):
+    def __init__(self, world, domain, address, certificate=None, judge=None, listens=True, offers_tls=True,
+                 offers_external=False):
         self.world, self.domain, self.address = world, domain, address
-        self.certificate = certificate or world.authority.server(domain)
+        self.certificate = certificate or world.authority.old(domain)
         self.secret = hashlib.sha256(secrets.token_bytes(32)).hexdigest().encode()
-        self.judge, self.listens, self.offers_tls = judge, listens, offers_tls
+        self.judge, self.listens = judge, listens
+        self.offers_tls, self.offers_external = offers_tls, offers_external
         self.asked, self.keys, self.stanzas, self.calls, self.lines = [], [], [], [], []
         self._news = asyncio.Event()
         self._tasks = set()
@@ -305,17 +308,21 @@ class Peer:
                 line.id = secrets.token_hex(12)
                 us, them = header.get("to") or self.domain, header.get("from")
                 there = f" to='{them}'" if them else ""
-                feature = f"<starttls xmlns='{TLS}'><required/></starttls>" if line.tls is None and self.offers_tls else (
-                    "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>")
                 line.send(f"<?xml version='1.0'?><stream:stream xmlns='{SERVER}' xmlns:stream='{STREAMS}' xmlns:db='{DIALBACK}' "
                           f"from='{us}'{there} id='{line.id}' version='1.0'>")
                 if header.get("version"):
-                    line.send(f"<stream:features>{feature}</stream:features>")
-                if not await self._children(line):
-                    return
+                    line.send(f"<stream:features>{self._features(line)}</stream:features>")
+                await self._children(line)
+
+    def _features(self, line):
+        if line.tls is None and self.offers_tls:
+            return f"<starttls xmlns='{TLS}'><required/></starttls>"
+        external = f"<mechanisms xmlns='{SASL}'><mechanism>EXTERNAL</mechanism></mechanisms>"
+        offered = external if self.offers_external and not line.proved else ""
+        return f"{offered}<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"
 
     async def _children(self, line):
-        """Reads until TLS begins anew (true) or the other leaves (false)."""
+        """Answers until the stream begins anew, under TLS or after EXTERNAL."""
         while True:
             element = await line.elements.next()
             if element.tag == f"{{{TLS}}}starttls":
@@ -324,14 +331,18 @@ class Peer:
                 await line.writer.start_tls(self.server_context())
                 line.tls = line.writer.get_extra_info("ssl_object")
                 line.elements.restart()
-                return True
+                return
             if element.tag == f"{{{DIALBACK}}}verify":
                 self._answer(line, element)
             elif element.tag == f"{{{DIALBACK}}}result" and element.get("type") is None:
-                # Whoever calls is believed: what is tested is the other.
                 self.keys.append((line.id, element.text))
                 line.send(f"<db:result from='{element.get('to')}' to='{element.get('from')}' type='valid'/>")
-            else:
+            elif element.tag == f"{{{SASL}}}auth":
+                line.send(f"<success xmlns='{SASL}'/>")
+                line.proved = True
+                line.elements.restart()
+                return
+            elif element.tag.startswith(f"{{{SERVER}}}"):
                 self.take(element)
 
     def _answer(self, line, element):

@@ -214,6 +214,12 @@ async def test_keys_that_it_did_not_make(target, peer):
     stream = await peer.connect(target)
     await stream.secure(False)
     assert await stream.verify(peer.domain, target.domain, "some-stream", "0" * 64) == "invalid"
+
+
+async def test_an_empty_key(target, peer):
+    """XEP-0220 §2.3: nor is no key at all one that it made."""
+    stream = await peer.connect(target)
+    await stream.secure(False)
     assert await stream.verify(peer.domain, target.domain, "some-stream", "") in ("invalid", "bad-request")
 
 

@@ -85,7 +85,7 @@ async def test_the_same_one_with_a_good_certificate(strict, world, people):
     address, domain = place()
     world.names.server(domain, address, services=())
     alice = await people.online(strict, "alice")
-    async with Peer(world, domain, address) as peer:
+    async with Peer(world, domain, address, offers_external=True) as peer:
         alice.say(f"eve@{domain}", "a secret")
         await peer.expect("alice's message", heard("a secret"))
 
@@ -114,7 +114,7 @@ async def test_a_key_in_the_name_service(strict, world, people, zone, told):
     world.names.add(f"_xmpp-server._tcp.{domain}. SRV 5 0 5269 xmpp.{domain}.", f"xmpp.{domain}. A {address}",
                     f"_5269._tcp.xmpp.{domain}. TLSA {certificate.tlsa()}")
     alice = await people.online(strict, "alice")
-    async with Peer(world, domain, address, certificate) as peer:
+    async with Peer(world, domain, address, certificate, offers_external=True) as peer:
         stanza = alice.say(f"eve@{domain}", "a secret")
         if told:
             await peer.expect("alice's message", heard("a secret"))
