@@ -1,4 +1,4 @@
-"""The certificate authority of the tests, and every kind of certificate that a server may come with."""
+"""The test certificate authority, and every kind of certificate that a server may present."""
 
 import datetime
 import hashlib
@@ -55,15 +55,14 @@ class Authority:
         self.file = self.root.chain
 
     def server(self, domain, services=SERVICES):
-        """What a server has: its domain and its services by name, for the purpose `serverAuth` alone.
+        """What public authorities issue now: the domain and its services, for `serverAuth` only.
 
-        Public authorities no longer write `clientAuth` into certificates, so a server that wants it to prove who called
-        it refuses most of the network.
+        A server that insists on `clientAuth` for EXTERNAL refuses most of the network.
         """
         return self.issue(dns=[domain, *(f"{service}.{domain}" for service in services)])
 
     def old(self, domain):
-        """What public authorities made until 2026: for both purposes."""
+        """What public authorities issued until 2026: for `serverAuth` and `clientAuth`."""
         return self.issue(dns=[domain], purposes=BOTH)
 
     def wildcard(self, domain):
@@ -88,7 +87,7 @@ class Authority:
 
     def issue(self, *, dns=(), xmpp=(), srv=(), addresses=(), common_name=None, days=(-1, 30), purposes=("server",),
               own=False):
-        """`own`: signed by its own key instead of the authority's."""
+        """`own`: self-signed."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = common_name or (list(dns) + list(xmpp) + list(srv) + ["nobody"])[0].removeprefix("*.")
         issuer = None if own else self.root.certificate.subject.rfc4514_string().removeprefix("CN=")

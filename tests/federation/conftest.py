@@ -1,12 +1,15 @@
-"""Real neighbours for the federation tests: see README.md in this folder.
+"""Fixtures of the federation tests; README.md in this folder is the overview.
 
-The stories run over pairs of servers, in both directions: `pair.home` and `pair.away`. Pairs without kIM prove that the
-stories and the harness are right; those with kIM are what the tests are for.
+Stories run over pairs of servers in both directions: `pair.home` and `pair.away`. Pairs without kIM prove that the stories
+and the harness are right. Pairs with kIM are the real tests.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
+import secrets
 import shutil
 import signal
 import sys
@@ -35,9 +38,8 @@ CONTROL_ALL = [*CONTROL, ("prosody-new", "ejabberd-new")]
 PARTNERS = ["prosody", "ejabberd", "prosody-new", "ejabberd-new"]
 ADDRESSES = {kind: f"127.0.1.{number}" for number, kind in enumerate([*PARTNERS, "kim"], 10)}
 
-# What a neighbour is known to do otherwise than the text has it, by (story, whose side, kind), of the newer version too unless
-# that is named. Such a story has to fail: when
-# a newer version does it right, the line goes.
+# Where a neighbour is known to depart from the specification: (story, side, kind). An entry for the older version covers the
+# newer one too. These stories must fail (strict xfail): when a newer version gets one right, its line goes.
 DEPARTURES = {
     ("test_a_forged_id_is_not_believed", "away", "prosody"): "leaves a forged stanza-id of somebody elsewhere in place",
     ("test_a_message_to_one_device_of_who_blocks", "home", "prosody"): "drops the message without an error",
@@ -72,10 +74,11 @@ DEPARTURES = {
 }
 
 _folder = None
+_numbers = itertools.count(1)
 
 
 def kim_federates():
-    """Whether this version of kIM has the settings for it. From then on its stories run, and fail if they do not hold."""
+    """Whether this version of kIM has the settings for federation. From then on its stories always run."""
     return "\n[s2s]" in (ROOT / "kim.toml").read_text()
 
 
@@ -114,12 +117,12 @@ def pytest_generate_tests(metafunc):
 
 
 def is_a(kind, described):
-    """Whether a description is of this kind of server; that of the older version holds for the newer one too."""
+    """Whether an entry applies to this kind of server; one for the older version covers the newer one too."""
     return kind == described or (kind or "").removesuffix("-new") == described
 
 
 def pytest_collection_modifyitems(config, items):
-    """Marks what neighbours are known to do wrong. Until kIM federates, its stories run only when asked for: `-k kim`."""
+    """Marks the known departures. Until kIM federates, its stories run only on request: `-k kim`."""
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         kinds = dict(zip(("home", "away"), params.get("pair", ())), target=params.get("target"))
@@ -136,7 +139,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 class World:
-    """What all servers share, and the servers that were started."""
+    """What all servers share, and the servers started so far."""
 
     def __init__(self, folder, output):
         self.folder, self.output = folder, output
@@ -146,11 +149,11 @@ class World:
         self.servers = {}
 
     def server(self, kind):
-        """The server of a kind that most stories share; started when it is first asked for."""
+        """The shared server of this kind; started on first use."""
         return self.start(kind, kind, ADDRESSES[kind])
 
     def start(self, kind, name, address, **settings):
-        """A server with settings of its own. One that could not be started is not tried again."""
+        """A server with its own settings. After a failed start it is not tried again."""
         if not neighbours.KINDS[kind].installed():
             pytest.skip(f"{kind} is not installed")
         if name not in self.servers:
@@ -166,7 +169,7 @@ def world():
     output = pathlib.Path(os.environ.get("KIM_TEST_OUTPUT", TARGET / "test-output")) / "federation"
     shutil.rmtree(output, ignore_errors=True)
     world = World(_folder, output)
-    # Every client reads the system's authorities when it is made, a hundred and more of them, and trusts none of them here.
+    # slixmpp loads the system's root certificates for every client, which takes longer than a whole sign-in. None is needed here.
     os.environ["SSL_CERT_FILE"] = str(world.authority.file)
     world.names.start()
     yield world
@@ -194,13 +197,13 @@ def pair(request, world):
 
 @pytest.fixture(scope="session")
 def target(request, world):
-    """The server that a hostile peer calls."""
+    """The server under test in the stories of a hand-written peer."""
     return world.server(request.param)
 
 
 @pytest.fixture(autouse=True)
 def short_waits(request, monkeypatch):
-    """Nobody waits long for what is known not to come."""
+    """A known departure is often something that never arrives: do not wait long for it."""
     if request.node.get_closest_marker("xfail"):
         for module in (client_people, persons, peer):
             monkeypatch.setattr(module, "PATIENCE_SECONDS", 2)
@@ -211,3 +214,30 @@ def short_waits(request, monkeypatch):
 async def people():
     async with persons.Crowd() as crowd:
         yield crowd
+
+
+@pytest.fixture
+async def peers(world):
+    """A function that makes a listening peer with a domain of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        async def make(domain=None, **options):
+            number = next(_numbers)
+            domain = domain or f"peer-{secrets.token_hex(4)}.plain"
+            address = f"127.0.3.{1 + number % 250}"
+            world.names.server(domain, address, services=())
+            certificate = options.pop("certificate", None)
+            if isinstance(certificate, str):
+                certificate = getattr(world.authority, certificate)(domain)
+            return await stack.enter_async_context(peer.Peer(world, domain, address, certificate, **options))
+
+        yield make
+
+
+@pytest.fixture(name="peer")
+async def peer_fixture(peers):
+    return await peers()
+
+
+@pytest.fixture
+async def bob(target, people):
+    return await people.online(target, "bob")

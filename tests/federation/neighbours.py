@@ -1,7 +1,7 @@
 """The servers of the federation tests: Prosody and ejabberd as Debian ships them, and kIM.
 
-Each is a process with a folder, a log and an address of its own, where it serves one domain on the ports that the
-specifications name. All trust the tests' authority and ask the tests' name server.
+Each is a process with its own folder, log and address, where it serves one domain on the standard ports. All trust the test
+authority and use the test name server.
 """
 
 import json
@@ -37,7 +37,7 @@ def answers_at(address, port):
 
 
 class Neighbour:
-    """What all have in common; `people.Person` takes one for its server."""
+    """What all kinds have in common. `people.Person` accepts one as its server."""
 
     kind = "?"
     ports = (5222, 5269, 5270)
@@ -90,7 +90,7 @@ class Neighbour:
         self.process = None
 
     def kill(self):
-        """The machine fails: nobody is told."""
+        """SIGKILL: no stream is closed."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -103,7 +103,7 @@ class Neighbour:
         return f"{name}@{self.domain}", password
 
     def operator(self):
-        """The account of somebody who may do there what the server lets not everybody do."""
+        """An account that may create pubsub nodes."""
         return self.account("operator")
 
 
@@ -158,7 +158,7 @@ modules_enabled = {{ "roster", "saslauth", "tls", "dialback", "disco", "carbons"
   "vcard4", "vcard_legacy", "version", "uptime", "time", "ping", "mam", "csi_simple", "smacks", "s2s_bidi", "lastactivity",
   "admin_adhoc", "limits" }}
 modules_disabled = {{ "offline_unused", {'"s2s_bidi",' if self.settings.get("bidi") is False else ""} }}
--- Nobody's account is restricted for having been quick.
+-- The tests are faster than people.
 limits = {{ c2s = {{ rate = "10mb/s" }}; s2sin = {{ rate = "10mb/s" }} }}
 c2s_require_encryption = true
 s2s_require_encryption = true
@@ -210,7 +210,7 @@ class Ejabberd(Neighbour):
         (self.home / "server.pem").write_bytes(self.certificate.chain.read_bytes() + self.certificate.key.read_bytes())
         (self.home / "ejabberd.yml").write_text(self._settings())
         paths = [part for path in self._libraries() for part in ("-pa", path)]
-        # One scheduler: it shares two processors with the other servers and would rather spin than sleep.
+        # One scheduler without busy waiting: all servers share a small machine.
         return [shutil.which("erl"), "+S", "1:1", "+SDio", "1", "+sbwt", "none", "+sbwtdio", "none", *paths, "-noinput",
                 "-mnesia", "dir", f'"{self.home}/mnesia"', "-s", "ejabberd"], {
             "EJABBERD_CONFIG_PATH": str(self.home / "ejabberd.yml"),

@@ -1,10 +1,10 @@
-"""A network of its own for the federation tests, with a name service of its own.
+"""A private network with its own DNS for the federation tests.
 
-The test process and everything it starts live in a network namespace that has a loopback device and nothing else, and in a
-mount namespace with its own /etc/resolv.conf. So every server has an address to itself and uses the ports that the
-specifications name, nothing collides with what else runs on the machine, and nothing gets out.
+The test process and everything it starts run in a network namespace with only a loopback device, and in a mount namespace
+with its own /etc/resolv.conf. Each server gets its own address and the standard ports, nothing collides with other programs
+on the machine, and no packet leaves it.
 
-Names: Knot is authoritative for a small internet, root zone included; Unbound resolves and validates in front of it.
+DNS: Knot is authoritative for a small internet, root zone included. Unbound resolves and validates in front of it.
 `plain.` is not signed, `signed.` is, and `bogus.` is signed by keys that its parent does not vouch for.
 """
 
@@ -20,9 +20,9 @@ CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 RESOLVER, AUTHORITATIVE = "127.0.0.53", "127.0.0.54"
-# An address that is not a private one, for what must hold without `private_addresses`. Nothing leaves the namespace.
+# A public address, for tests without `private_addresses`. Nothing leaves the namespace.
 PUBLIC = "5.5.5.5"
-# Every test server of the suite listens in 127.0.1.0/24, beginners of trouble in 127.0.2.0/24.
+# Nothing listens here.
 DEAD = "127.0.9.9"
 
 # Not `test.`: resolvers answer for it themselves, that it does not exist.
@@ -43,8 +43,10 @@ def _mount(source, target, flags):
 
 
 def enter(folder):
-    """Moves this process into its namespaces. Call it before there is any thread: only the caller's is moved."""
+    """Moves this process into its namespaces. Only the calling thread moves, so call it before starting others."""
     folder = pathlib.Path(folder)
+    # Where Debian keeps servers; not everybody's PATH has it.
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
     user, group = os.getuid(), os.getgid()
     _call("unshare", CLONE_NEWNET | CLONE_NEWNS | (0 if user == 0 else CLONE_NEWUSER))
     if user != 0:
@@ -61,14 +63,14 @@ def enter(folder):
 
 
 def replace(folder, path, text):
-    """Gives a file of the system another content, for this process and its children."""
+    """Replaces the content of a system file for this process and its children."""
     ours = folder / path.strip("/").replace("/", "-")
     ours.write_text(text)
     _mount(bytes(ours), os.path.realpath(path).encode(), MS_BIND)
 
 
 class Names:
-    """The name servers. `add` takes lines of a zone file with full names; what was there before stays."""
+    """The name servers. `add` appends zone file lines with fully qualified names."""
 
     def __init__(self, folder, logs):
         self.folder, self.logs = pathlib.Path(folder), pathlib.Path(logs)
@@ -85,7 +87,7 @@ class Names:
             self._control("zone-reload")
 
     def server(self, domain, address, services=("conference", "pubsub", "upload"), host=None):
-        """What an operator sets up: a host with its address, SRV for the domain and for each of its services."""
+        """The records an operator sets up: a host with an address, and SRV for the domain and each service."""
         host = host or f"xmpp.{domain}"
         lines = [f"{host}. A {address}"]
         for name in (domain, *(f"{service}.{domain}" for service in services)):
@@ -99,7 +101,7 @@ class Names:
         (self.folder / "keys").mkdir()
         self._write()
         self._write_settings()
-        # The parents vouch for the keys of the signed zones; nobody vouches for those of `bogus.`.
+        # The root has DS records for the signed zones; the one for `bogus.` names a key that does not exist.
         keys = {zone: self._make_key(zone) for zone in (".", "signed.", "bogus.")}
         other = self._make_key("other.")
         self.delegations = [keys["signed."], other.replace("other.", "bogus.", 1)]
@@ -120,7 +122,7 @@ class Names:
         self.processes = []
 
     def ask(self, name, kind, server=RESOLVER, flags=False):
-        """What the resolver answers, as lines; with `flags` the header's flags."""
+        """The resolver's answer, as lines; with `flags`, the header flags."""
         done = subprocess.run(
             ["kdig", "+dnssec", "+retry=0", "+timeout=1", *([] if flags else ["+short"]), f"@{server}", name, kind],
             capture_output=True, text=True, timeout=START_SECONDS_MAX,
@@ -193,7 +195,7 @@ server:
     access-control: 127.0.0.0/8 allow
     root-hints: "{self.folder}/hints"
     trust-anchor-file: "{self.folder}/root.key"
-    # A test that changes a name sees the change at once.
+    # Tests that change a name see the change at once.
     cache-max-ttl: 0
     cache-max-negative-ttl: 0
     val-bogus-ttl: 0

@@ -1,7 +1,7 @@
-"""A server by hand, for what no real neighbour does: it says whatever a story wants, over TCP and TLS, as raw XML.
+"""A hand-written XMPP server for what no real one does: it sends whatever a story wants, as raw XML over TCP and TLS.
 
-`Peer` is a domain with a listener of its own: it answers dialback in the way the story chooses and keeps what it is sent.
-`Stream` is one connection that a peer opens to the server under test.
+`Peer` is a domain with its own listener. It answers dialback as the story chooses and records the stanzas it receives.
+`Stream` is one connection from a peer to the server under test.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ BIDI_FEATURE = "urn:xmpp:features:bidi"
 
 
 class Ended(Exception):
-    """The other side closed the stream or the connection."""
+    """The server under test closed the stream or the connection."""
 
 
 class Refused(Exception):
-    """The other side answered the header with a stream error."""
+    """The server under test answered the stream header with a stream error."""
 
 
 class Reader:
-    """Elements out of bytes: the stream's header once, then its children."""
+    """Parses a stream: first the header, then its children."""
 
     def __init__(self, reader):
         self.reader = reader
@@ -93,11 +93,12 @@ class Stream(Line):
         self.features = None
 
     async def open(self, *, to=None, sender=None, namespace=SERVER, version=" version='1.0'"):
-        """Sends a header and reads the other's, with the features that follow."""
+        """Sends a stream header; reads the response header and the features."""
         self.elements.restart()
         to, sender = self.to if to is None else to, self.peer.domain if sender is None else sender
+        addresses = "".join(f" {name}='{value}'" for name, value in (("to", to), ("from", sender)) if value)
         self.send(f"<?xml version='1.0'?><stream:stream xmlns='{namespace}' xmlns:stream='{STREAMS}' xmlns:db='{DIALBACK}'"
-                  f"{f' to={chr(39)}{to}{chr(39)}' if to else ''}{f' from={chr(39)}{sender}{chr(39)}' if sender else ''}{version}>")
+                  f"{addresses}{version}>")
         header = await self.read(only_header=True)
         self.id, self.header = header.get("id"), dict(header.attrib)
         self.features = await self.read()
@@ -106,7 +107,7 @@ class Stream(Line):
         return self.features
 
     async def secure(self, certificate=None, name=None, **header):
-        """STARTTLS (RFC 6120 §5) and a new stream; `certificate`: what this peer shows, its own if nothing is said."""
+        """STARTTLS (RFC 6120 §5) and a new stream; `certificate`: the one to present, by default the peer's own."""
         await self.open(**header)
         assert self.features.find(f"{{{TLS}}}starttls") is not None, ET.tostring(self.features).decode()
         self.send(f"<starttls xmlns='{TLS}'/>")
@@ -122,7 +123,7 @@ class Stream(Line):
     async def external(self, authzid=None):
         """SASL EXTERNAL (XEP-0178 §3); returns nothing on success, else the condition of the failure.
 
-        A server that sees no use in it does not offer it: that is `not-offered`.
+        A server that does not trust the certificate need not offer it: that is `not-offered`.
         """
         if not self.offers("EXTERNAL"):
             return "not-offered"
@@ -166,7 +167,7 @@ class Stream(Line):
                 return stream_condition(answer)
 
     async def stream_error(self):
-        """The condition with which the other ends the stream; other things before it are passed over."""
+        """The condition of the stream error that ends the stream; skips other elements before it."""
         while True:
             element = await self.read()
             if element.tag == f"{{{STREAMS}}}error":
@@ -176,7 +177,7 @@ class Stream(Line):
                 return stream_condition(element)
 
     async def ended(self):
-        """How the other ended this: the condition of a stream error, or nothing when it just closed."""
+        """The condition of the stream error that ended the stream, or nothing if it was closed without one."""
         try:
             return await self.stream_error()
         except Ended:
@@ -195,11 +196,11 @@ def stream_condition(error):
 
 
 class Peer:
-    """A domain (or several, for a peer that says it is all of them) behind one address.
+    """A domain behind an address. A peer may claim to be any number of other domains as well.
 
-    `judge(sender, to, stream, key)` answers a dialback request: "valid", "invalid", "error", or None for silence. Without
-    it the answer is the truth. `listens=False`: nobody answers at its address. Who calls is believed, by dialback, and by
-    EXTERNAL where that is offered: what is tested is the other.
+    `judge(sender, to, stream, key)` answers a dialback request: "valid", "invalid", "error", or None for silence. By
+    default it tells the truth. With `listens=False` it has no listener. It accepts every caller, by dialback or, with
+    `offers_external`, by EXTERNAL.
     """
 
     def __init__(self, world, domain, address, certificate=None, judge=None, listens=True, offers_tls=True,
@@ -276,7 +277,7 @@ class Peer:
     # --- being called ----------------------------------------------------------------------------------------------
 
     async def expect(self, what, matches):
-        """The first stanza for which `matches` holds, whichever stream brings it."""
+        """Takes the first stanza that matches, from any stream."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 for index, stanza in enumerate(self.stanzas):

@@ -1,4 +1,4 @@
-"""People on several servers: the client tests' person, who here may live anywhere."""
+"""People on several servers: the client tests' person with a server of any kind."""
 
 from slixmpp import JID, Iq, Message, Presence
 from slixmpp.exceptions import IqError
@@ -13,10 +13,10 @@ MORE_PLUGINS = [
 
 
 class Resident(Person):
-    """A person whose server has an address of its own."""
+    """A person on a server with its own address."""
 
     def __init__(self, server, jid, password, interests=(), **options):
-        """`interests`: the nodes of which this device says in its capabilities that it wants their news."""
+        """`interests`: PEP nodes that this device asks for with `+notify` in its capabilities."""
         super().__init__(server, jid, password, **options)
         self.interests = interests
         self.address = (server.address, server.port)
@@ -32,9 +32,9 @@ class Resident(Person):
         return await super().come_online(priority)
 
     async def reach(self, other):
-        """When this returns, the other has everything that was sent to them before, and this one all that they sent.
+        """When this returns, all earlier stanzas between the two have arrived, in both directions.
 
-        The request and its answer take the same ways as what went before (RFC 6120 §10.1).
+        The ping and its answer keep their place in the order (RFC 6120 §10.1).
         """
         await self.plugin["xep_0199"].send_ping(other.boundjid.full, **PATIENT)
 
@@ -59,7 +59,7 @@ class Resident(Person):
         return answer.xml[0] if len(answer.xml) else None
 
     def send_xml(self, text):
-        """A stanza as it stands here."""
+        """Sends a stanza exactly as written."""
         self.send_raw(text)
 
     async def expect_child(self, kind, tag, sender=None, what=None):
@@ -78,7 +78,7 @@ class Resident(Person):
 
     def assert_got_nothing_from(self, other):
         bare = other.boundjid.bare if isinstance(other, Person) else str(other)
-        # Requests are those of `reach`; errors are the own server's about what was not sent.
+        # IQs come from `reach`; errors come from the own server, about stanzas it did not send.
         self.assert_got_no(f"something from {bare}", lambda s: s["from"].bare == bare and s["type"] != "error"
                            and not isinstance(s, Iq))
 
@@ -137,7 +137,7 @@ class Crowd:
         alice, bob = await self.strangers(pair, **options)
         await alice.befriend(bob)
         if any(server.kind.startswith("ejabberd") for server in (pair.home, pair.away)):
-            # It heeds the capabilities of who has a subscription, and looks at them when presence comes, not later.
+            # It reads capabilities when presence arrives from a subscriber, and not when a subscription is approved later.
             alice.send_presence()
             bob.send_presence()
         await alice.reach(bob)

@@ -1,12 +1,11 @@
-"""What a server must answer to a neighbour that does wrong, and that it does right by one that does right.
+"""How a server must answer a misbehaving peer, and that it serves a well-behaved one.
 
-RFC 6120 §4, §8 and §13, XEP-0220, XEP-0178, XEP-0185, XEP-0288 and XEP-0478, said by a peer of our own. Prosody and ejabberd
-show that the peer itself is right; where they answer otherwise, `DEPARTURES` in conftest.py says how.
+RFC 6120 §4, §8 and §13, XEP-0220, XEP-0178, XEP-0185, XEP-0288 and XEP-0478, with the hand-written peer. Prosody and ejabberd
+prove that the peer itself is right; `DEPARTURES` in conftest.py lists where they depart from the text.
 """
 
 import asyncio
 import contextlib
-import itertools
 import secrets
 import time
 
@@ -16,38 +15,9 @@ from slixmpp import Message
 from peer import BIDI, BIDI_FEATURE, DIALBACK, LIMITS, SERVER, Ended, Peer, Refused, kind_of
 from people import PATIENCE_SECONDS
 
-_numbers = itertools.count(1)
-
 # How many of each a kIM has to bear; the neighbours are only there to show that the peer works.
 MANY = {"kim": 1000}
 FEW = 50
-
-
-@pytest.fixture
-async def peers(world):
-    """A function that makes a listening peer with a domain of its own."""
-    async with contextlib.AsyncExitStack() as stack:
-        async def make(domain=None, **options):
-            number = next(_numbers)
-            domain = domain or f"peer-{secrets.token_hex(4)}.plain"
-            address = f"127.0.3.{1 + number % 250}"
-            world.names.server(domain, address, services=())
-            certificate = options.pop("certificate", None)
-            if isinstance(certificate, str):
-                certificate = getattr(world.authority, certificate)(domain)
-            return await stack.enter_async_context(Peer(world, domain, address, certificate, **options))
-
-        yield make
-
-
-@pytest.fixture
-async def peer(peers):
-    return await peers()
-
-
-@pytest.fixture
-async def bob(target, people):
-    return await people.online(target, "bob")
 
 
 def message(sender, to, body, more=""):

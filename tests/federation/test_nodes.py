@@ -110,7 +110,8 @@ async def test_who_may_read_a_node(pair, people):
     found = await alice.request(bob.boundjid.bare, items_of(nodes["presence"]))
     assert found.find(".//{urn:example:x}x").text == "presence"
     # Nobody writes to somebody else's nodes.
-    payload = f"<pubsub xmlns='{PUBSUB}'><publish node='{nodes['open']}'><item><x xmlns='urn:example:x'/></item></publish></pubsub>"
+    payload = (f"<pubsub xmlns='{PUBSUB}'><publish node='{nodes['open']}'><item><x xmlns='urn:example:x'/></item></publish>"
+               "</pubsub>")
     assert await alice.refused(bob.boundjid.bare, payload, "set") == "forbidden"
 
 

@@ -1,8 +1,9 @@
-"""Whom a server calls, by which name it finds them, and whether it believes that it is them.
+"""Outgoing streams: how a server finds a domain in DNS, and whether it trusts what answers there.
 
-The server under test calls out; a peer by hand listens there. `strict`: a server that wants certificates.
+The server under test connects; a hand-written peer listens. `strict` is a server that requires certificates.
 """
 
+import itertools
 import secrets
 
 import pytest
@@ -10,7 +11,6 @@ from slixmpp import Message
 
 from network import DEAD
 from peer import SERVER, Peer
-from test_hostile import bob, peers  # noqa: F401  (fixtures)
 
 
 @pytest.fixture
@@ -20,13 +20,16 @@ def strict(target, world):
     return world.start(target.kind, f"strict-{target.name}", f"127.0.5.{number}", strict=True)
 
 
+_numbers = itertools.count(1)
+
+
 def heard(body):
     return lambda s: s.tag == f"{{{SERVER}}}message" and s.findtext(f"{{{SERVER}}}body") == body
 
 
-def place(number=[0]):  # noqa: B006  (a counter)
-    number[0] += 1
-    return f"127.0.6.{number[0]}", f"at-{secrets.token_hex(4)}.plain"
+def place():
+    """An address and a domain that no other story uses."""
+    return f"127.0.6.{next(_numbers)}", f"at-{secrets.token_hex(4)}.plain"
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -34,7 +37,7 @@ def place(number=[0]):  # noqa: B006  (a counter)
 @pytest.mark.parametrize("records", [
     "address alone", "priority", "dead first", "no address first", "alias of the target", "another port", "sixth first",
 ])
-async def test_ways_to_a_name(target, world, bob, records):  # noqa: F811
+async def test_ways_to_a_name(target, world, bob, records):
     """RFC 6120 §3.2, XEP-0368: SRV by priority, the next when one fails, the address when there is no SRV."""
     address, domain = place()
     srv = f"_xmpp-server._tcp.{domain}. SRV"
@@ -55,7 +58,7 @@ async def test_ways_to_a_name(target, world, bob, records):  # noqa: F811
         assert peer.calls[-1]["from"] == target.domain and peer.calls[-1]["to"] == domain and peer.calls[-1]["secure"]
 
 
-async def test_tls_at_once_where_it_is_offered(target, world, bob):  # noqa: F811
+async def test_tls_at_once_where_it_is_offered(target, world, bob):
     """XEP-0368: a name with `_xmpps-server` alone is reached there."""
     address, domain = place()
     world.names.add(f"_xmpps-server._tcp.{domain}. SRV 5 0 5270 xmpp.{domain}.", f"xmpp.{domain}. A {address}")

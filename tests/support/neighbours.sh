@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Installs the servers that the federation tests run beside kIM: neighbours.sh [system|newer]…   (no argument: both)
+# Installs the servers that the federation tests run beside kIM: neighbours.sh [system|newer]… | check   (no argument: system, newer)
 #   system   Prosody, ejabberd and name servers, as the system's packages
 #   newer    newer Prosody and ejabberd, from Debian's backports, unpacked into .cache/neighbours without installing them
+#   check    whether the federation tests can run here; if not, prints why
 # What cannot be had is left out: the tests that need it are skipped, and this says so. None of it is started here.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 
 cache=$PWD/.cache/neighbours
+# Where Debian keeps servers; not everybody's PATH has it.
+export PATH="$PATH:/usr/sbin:/sbin"
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo)
 
@@ -30,10 +33,10 @@ system() {
     compgen -G '/usr/lib/*/lua/*/lunbound.so' >/dev/null || compgen -G '/usr/share/lua/*/lunbound*' >/dev/null ||
         missing+=(lua-unbound)
     compgen -G '/usr/lib/*/ejabberd-*/ebin' >/dev/null || missing+=(ejabberd)
-    [ -x /usr/sbin/knotd ] || command -v knotd >/dev/null || missing+=(knot)
+    command -v knotd >/dev/null || missing+=(knot)
     command -v kdig >/dev/null || missing+=(knot-dnsutils)
-    [ -x /usr/sbin/unbound ] || command -v unbound >/dev/null || missing+=(unbound)
-    command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing+=(iproute2)
+    command -v unbound >/dev/null || missing+=(unbound)
+    command -v ip >/dev/null || missing+=(iproute2)
     [ ${#missing[@]} -eq 0 ] && return 0
     if ! command -v apt-get >/dev/null; then
         left_out federation "it needs ${missing[*]}"
@@ -86,10 +89,21 @@ newer() {
     touch "$cache/made"
 }
 
+check() {
+    local program root=()
+    for program in knotd keymgr kdig unbound ip; do
+        command -v "$program" >/dev/null || { echo "$program is not installed"; return 1; }
+    done
+    command -v prosody >/dev/null || command -v erl >/dev/null || { echo 'neither Prosody nor ejabberd is installed'; return 1; }
+    [ "$(id -u)" -eq 0 ] || root=(--map-root-user)
+    unshare "${root[@]}" --net --mount true 2>/dev/null || { echo 'network namespaces are not allowed here'; return 1; }
+}
+
 [ $# -gt 0 ] || set -- system newer
 for part in "$@"; do
     case "$part" in
         system | newer) "$part" ;;
+        check) check; exit ;;
         *) echo "neighbours: unknown part '$part'" >&2; exit 2 ;;
     esac
 done
