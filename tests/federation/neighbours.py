@@ -51,6 +51,7 @@ class Neighbour:
         self.home.mkdir(parents=True)
         self.output = world.output / name
         self.output.mkdir(parents=True, exist_ok=True)
+        self.log = self.output / "output.log"
         self.port = 5222
         self.process = None
         self.conference = f"conference.{self.domain}"
@@ -65,14 +66,14 @@ class Neighbour:
 
     def start(self):
         command, environment = self.command()
-        with open(self.output / "output.log", "ab") as log:
+        with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, cwd=self.home, env={**os.environ, **environment}, stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL, preexec_fn=end_with_parent)
         deadline = time.monotonic() + START_SECONDS_MAX
         for port in self.ports:
             while not answers_at(self.address, port):
                 if self.process.poll() is not None:
-                    raise AssertionError(f"{self.name} ended with {self.process.returncode}; see {self.output}")
+                    raise AssertionError(f"{self.name} ended with {self.process.returncode}; see {self.log}")
                 if time.monotonic() > deadline:
                     self.kill()
                     raise AssertionError(f"{self.name} does not answer on port {port}; see {self.output}")
@@ -293,8 +294,10 @@ class Kim(Neighbour):
 
     def __init__(self, world, name, address, **more):
         super().__init__(world, name, address, **more)
-        self.log = LOGS / f"federation-{name}.log"
+        # Among the logs in which an ERROR fails the run.
         LOGS.mkdir(parents=True, exist_ok=True)
+        self.log = LOGS / f"federation-{name}.log"
+        self.log.unlink(missing_ok=True)
 
     def environment(self):
         data = self.home / "data"

@@ -1,4 +1,4 @@
-"""XEP-0313 with people elsewhere: each side's archive has both directions, once; a room's archive is read from elsewhere."""
+"""XEP-0313 with people elsewhere: each archive has both directions once; a room's archive can be read from another server."""
 
 import secrets
 
@@ -11,7 +11,7 @@ MAM = "urn:xmpp:mam:2"
 
 
 async def archive(person, to=None, other=None):
-    """The bodies of a conversation as the archive has them, with who wrote and the ids of the entries."""
+    """The bodies of a conversation as the archive has them, with sender and archive id."""
     collected = []
 
     def collect(stanza):
@@ -33,7 +33,7 @@ async def archive(person, to=None, other=None):
 
 
 async def test_both_archives_have_both_directions(pair, people):
-    """§3, §5.1: and the id that a message carries is the one that the archive knows it by (XEP-0359)."""
+    """§3, §5.1: and a message carries its archive id (XEP-0359)."""
     alice, bob = await people.strangers(pair)
     a, b = alice.boundjid.bare, bob.boundjid.bare
     alice.say(b, "one")
@@ -51,7 +51,7 @@ async def test_both_archives_have_both_directions(pair, people):
 
 
 async def test_a_forged_id_is_not_believed(pair, people):
-    """XEP-0359 §6: a `stanza-id` that claims to be by the receiver's server does not come through from elsewhere."""
+    """XEP-0359 §6: a `stanza-id` with the receiver's address in `by` is removed on arrival."""
     alice, bob = await people.strangers(pair)
     alice.send_xml(f"<message to='{bob.boundjid.bare}' type='chat' id='f1'><body>forged</body>"
                    f"<stanza-id xmlns='urn:xmpp:sid:0' by='{bob.boundjid.bare}' id='forged'/></message>")
@@ -62,7 +62,7 @@ async def test_a_forged_id_is_not_believed(pair, people):
 
 
 async def test_a_rooms_archive_from_elsewhere(pair, people):
-    """§8, XEP-0045 §7.2.13: who is in the room may ask it, from whatever server."""
+    """§8, XEP-0045 §7.2.13: occupants may query it from any server."""
     alice, bob = await people.strangers(pair)
     room = f"cave-{secrets.token_hex(3)}@{pair.away.conference}"
     await make(bob, room, "bob", enablearchiving=True, mam=True, persistentroom=True)
@@ -73,6 +73,6 @@ async def test_a_rooms_archive_from_elsewhere(pair, people):
             await person.expect(f"what {nick} said", said(room, nick, f"I am {nick}"))
     told = await archive(alice, to=room)
     assert [body for _, body, _ in told] == ["I am alice", "I am bob"]
-    # An account's archive is nobody else's.
+    # Nobody may query somebody else's archive.
     assert await alice.refused(bob.boundjid.bare, f"<query xmlns='{MAM}'/>", "set")
     await alice.plugin["xep_0199"].send_ping(pair.away.domain, **PATIENT)

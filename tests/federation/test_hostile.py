@@ -15,7 +15,7 @@ from slixmpp import Message
 from peer import BIDI, BIDI_FEATURE, DIALBACK, LIMITS, SERVER, Ended, Peer, Refused, kind_of
 from people import PATIENCE_SECONDS
 
-# How many of each a kIM has to bear; the neighbours are only there to show that the peer works.
+# kIM has to bear this many; for the neighbours a few are enough to show that the peer works.
 MANY = {"kim": 1000}
 FEW = 50
 
@@ -33,13 +33,13 @@ def bodies(person):
 
 
 async def assert_unheard(bob, body):
-    """After a turn of its own to the server and back, nothing of the kind has come."""
+    """After another round trip to the server, the message has not arrived."""
     await bob.settle()
     assert body not in bodies(bob)
 
 
 async def ended_soon(stream):
-    """The condition that ends the stream, if one does; that it does not come through is seen elsewhere."""
+    """The condition of the stream error, if one comes within a second."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(1):
             return await stream.ended()
@@ -49,11 +49,11 @@ async def ended_soon(stream):
 
 @pytest.mark.parametrize("kind", ["server", "wildcard", "by_xmpp_addr", "by_srv_name"])
 async def test_a_good_certificate_is_enough(target, peers, bob, kind):
-    """XEP-0178 §3, RFC 6120 §13.7.1.2: by DNS name, by wildcard, by id-on-xmppAddr, by SRV-ID; `serverAuth` is enough."""
+    """XEP-0178 §3, RFC 6120 §13.7.1.2: dNSName for `serverAuth` only, wildcard, id-on-xmppAddr and SRV-ID."""
     peer = await peers(certificate=kind if kind != "wildcard" else None)
     certificate = None
     if kind == "wildcard":
-        # The leftmost label only: the peer lives below the name that has the star.
+        # A wildcard stands for the leftmost label only.
         parent = peer.domain
         peer = await peers(domain=f"sub.{parent}", certificate=peer.world.authority.wildcard(parent))
     stream = await peer.connect(target)
@@ -64,7 +64,7 @@ async def test_a_good_certificate_is_enough(target, peers, bob, kind):
 
 
 async def test_tls_from_the_first_byte(target, peer, bob):
-    """XEP-0368: port 5270, ALPN `xmpp-server`, and the same stream inside."""
+    """XEP-0368: port 5270 with ALPN `xmpp-server`."""
     stream = await peer.connect(target, direct=True)
     await stream.open()
     assert await stream.external() is None
@@ -92,7 +92,7 @@ async def test_a_bad_certificate_proves_nothing(target, peers, kind):
 
 
 async def test_the_name_of_somebody_else(target, peer, peers):
-    """XEP-0178 §3 step 9: what EXTERNAL asks for has to be what the certificate says."""
+    """XEP-0178 §3 step 9: the authorization identity must be in the certificate."""
     other = await peers()
     stream = await peer.connect(target)
     await stream.secure()
@@ -100,7 +100,7 @@ async def test_the_name_of_somebody_else(target, peer, peers):
 
 
 async def test_a_header_of_somebody_else(target, peer, peers):
-    """The same when the header says somebody else's name, and EXTERNAL asks for nobody in particular."""
+    """The same for the stream's `from` with an empty authorization identity."""
     other = await peers()
     stream = await peer.connect(target)
     await stream.secure(sender=other.domain)
@@ -110,18 +110,18 @@ async def test_a_header_of_somebody_else(target, peer, peers):
 # --- who it is: dialback ----------------------------------------------------------------------------------------------
 
 async def test_dialback(target, peer, bob):
-    """XEP-0220 §2: a right key is verified with the authoritative server and accepted; what it says arrives."""
+    """XEP-0220 §2: the receiving server verifies a correct key with the authoritative server and accepts it."""
     stream = await peer.connect(target)
     await stream.secure(False)
     assert await stream.dialback() == "valid"
-    # §2.2.1: it asked with the id of this stream, in the right direction.
+    # §2.2.1: the request has the id of this stream and the right addresses.
     assert (target.domain, peer.domain, stream.id) in [asked[:3] for asked in peer.asked]
     stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, "by dialback"))
     await bob.expect_message("by dialback")
 
 
 async def test_a_wrong_key(target, peer, bob):
-    """XEP-0220 §2.1.2: invalid, and nothing that follows on the stream is taken."""
+    """XEP-0220 §2.1.2: invalid, and no stanza is accepted after it."""
     stream = await peer.connect(target)
     await stream.secure(False)
     assert await stream.dialback(key="0" * 64) == "invalid"
@@ -131,7 +131,7 @@ async def test_a_wrong_key(target, peer, bob):
 
 
 async def test_a_domain_that_does_not_know_the_key(target, peers, bob):
-    """XEP-0220 §2.4: the authoritative server answers with an error; so does the receiving one."""
+    """XEP-0220 §2.4: an error from the authoritative server is never taken as valid."""
     peer = await peers(judge=lambda *_: "error")
     stream = await peer.connect(target)
     await stream.secure(False)
@@ -141,7 +141,7 @@ async def test_a_domain_that_does_not_know_the_key(target, peers, bob):
 
 
 async def test_somebody_elses_name_by_dialback(target, peer, peers, bob):
-    """The purpose of XEP-0220: who only says that they are somebody is found out."""
+    """XEP-0220 §1: a peer cannot claim the domain of another server."""
     victim = await peers()
     stream = await peer.connect(target)
     await stream.secure(False, sender=victim.domain)
@@ -150,12 +150,12 @@ async def test_somebody_elses_name_by_dialback(target, peer, peers, bob):
 
 
 async def test_an_answer_by_the_wrong_server(target, peer, peers, bob):
-    """XEP-0220 §2.2.2: an answer counts only for the pair of domains and the stream that was asked about."""
+    """XEP-0220 §2.2.2: only the answer of the authoritative server to the request counts."""
     victim = await peers(judge=lambda *_: None)
     stream = await peer.connect(target)
     await stream.secure(False, sender=victim.domain)
     stream.send(f"<db:result from='{victim.domain}' to='{target.domain}'>{'0' * 64}</db:result>")
-    # The peer says by itself, where nobody asked it, that the victim's key is right.
+    # The peer itself confirms the key, unasked, on its own stream.
     stream.send(f"<db:verify from='{victim.domain}' to='{target.domain}' id='{stream.id}' type='valid'/>")
     stream.send(f"<db:result from='{victim.domain}' to='{target.domain}' type='valid'/>")
     stream.send(message(f"eve@{victim.domain}", bob.boundjid.bare, "never"))
@@ -164,7 +164,7 @@ async def test_an_answer_by_the_wrong_server(target, peer, peers, bob):
 
 
 async def test_a_domain_that_does_not_exist_calls(target, peer):
-    """XEP-0220 §2.4.2: remote-server-not-found, as the domain cannot be asked."""
+    """XEP-0220 §2.4.2: remote-server-not-found."""
     stream = await peer.connect(target)
     name = "no-such-domain.plain"
     await stream.secure(False, sender=name)
@@ -179,22 +179,22 @@ async def test_dialback_to_somebody_who_is_not_here(target, peer):
     assert await stream.dialback(to="not-here.plain") in ("item-not-found", "host-unknown", "service-unavailable")
 
 
-async def test_keys_that_it_did_not_make(target, peer):
-    """XEP-0220 §2.3: asked as the authoritative server, it says `invalid` to a key that is not its own."""
+async def test_verify_a_foreign_key(target, peer):
+    """XEP-0220 §2.3: as the authoritative server it answers `invalid` to a key it did not make."""
     stream = await peer.connect(target)
     await stream.secure(False)
     assert await stream.verify(peer.domain, target.domain, "some-stream", "0" * 64) == "invalid"
 
 
 async def test_an_empty_key(target, peer):
-    """XEP-0220 §2.3: nor is no key at all one that it made."""
+    """XEP-0220 §2.3: an empty key is invalid too."""
     stream = await peer.connect(target)
     await stream.secure(False)
     assert await stream.verify(peer.domain, target.domain, "some-stream", "") in ("invalid", "bad-request")
 
 
-async def test_a_key_that_it_did_make(target, peers, bob):
-    """XEP-0220 §2.3, XEP-0185: its own key is right for its stream and its pair of domains, and for nothing else."""
+async def test_verify_its_own_key(target, peers, bob):
+    """XEP-0220 §2.3, XEP-0185: its key is valid for that stream and pair of domains only."""
     peer = await peers(certificate="self_signed")
     bob.say(f"eve@{peer.domain}", "Who is there?")
     await peer.expect("bob's message", lambda s: s.findtext(f"{{{SERVER}}}body") == "Who is there?")
@@ -207,7 +207,7 @@ async def test_a_key_that_it_did_make(target, peers, bob):
 
 
 async def test_two_domains_on_one_stream(target, peer, peers, bob):
-    """XEP-0220 §2.5: each is proved by itself; only from then on may it be used."""
+    """XEP-0220 §2.5: each domain is verified separately."""
     second = await peers()
     stream = await peer.connect(target)
     await stream.secure(False)
@@ -228,7 +228,7 @@ async def test_a_domain_that_was_not_proved(target, peer, peers, bob):
 
 
 async def test_its_own_domain_from_outside(target, peer, bob):
-    """Nobody outside speaks for an account or a service of the server itself."""
+    """No peer may send from the server's own accounts or services."""
     for sender in (bob.boundjid.bare, target.domain, f"room@{target.conference}/x"):
         stream = await peer.proved(target)
         stream.send(message(sender, bob.boundjid.bare, "never"))
@@ -237,7 +237,7 @@ async def test_its_own_domain_from_outside(target, peer, bob):
 
 
 async def test_its_own_domain_by_dialback(target, peer):
-    """Nor by asking to be it; refused at once, or by dialback."""
+    """No peer may claim the server's own domain."""
     stream = await peer.connect(target)
     with contextlib.suppress(Ended, Refused):
         await stream.secure(False, sender=target.domain)
@@ -247,7 +247,7 @@ async def test_its_own_domain_by_dialback(target, peer):
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 async def test_nothing_before_proof(target, peer, bob):
-    """RFC 6120 §4.9.3.12: stanzas from who has not proved anything: not-authorized, and the stream is over."""
+    """RFC 6120 §4.9.3.12: stanzas before authentication end the stream with not-authorized."""
     stream = await peer.connect(target)
     await stream.secure(False)
     stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, "never"))
@@ -256,7 +256,7 @@ async def test_nothing_before_proof(target, peer, bob):
 
 
 async def test_nothing_without_tls(target, peer, bob):
-    """RFC 6120 §5.3.1: TLS is required; neither dialback nor stanzas come through without it."""
+    """RFC 6120 §5.3.1: TLS is required before dialback and stanzas."""
     stream = await peer.connect(target)
     features = await stream.open()
     assert features.find(".//{urn:ietf:params:xml:ns:xmpp-tls}required") is not None
@@ -273,7 +273,7 @@ async def test_nothing_without_tls(target, peer, bob):
 
 
 async def test_the_header_of_an_answer(target, peer):
-    """RFC 6120 §4.7: `from` is who was asked for, `to` is who asks, the id is new each time, the version is 1.0."""
+    """RFC 6120 §4.7: `from`, `to`, a new id each time, version 1.0."""
     seen = set()
     for _ in range(2):
         stream = await peer.connect(target)
@@ -286,7 +286,7 @@ async def test_the_header_of_an_answer(target, peer):
 
 
 async def test_services_are_reached_by_their_own_names(target, peer):
-    """Each service has its own pair: the stream is asked for by the name of the service."""
+    """A stream can be opened to a service domain, which then answers."""
     stream = await peer.connect(target, to=target.conference)
     await stream.secure()
     assert stream.header["from"] == target.conference
@@ -305,7 +305,7 @@ async def test_services_are_reached_by_their_own_names(target, peer):
     ("doctype", ["restricted-xml"]),
 ])
 async def test_a_stream_that_is_wrong(target, peer, wrong, condition):
-    """RFC 6120 §4.9.3, §11.1: each has its condition."""
+    """RFC 6120 §4.9.3, §11.1: the stream error for each fault."""
     stream = await peer.connect(target)
     if wrong == "host":
         text = (f"<stream:stream xmlns='{SERVER}' xmlns:stream='http://etherx.jabber.org/streams' "
@@ -334,8 +334,8 @@ async def test_a_stanza_without_an_address(target, peer, lacking):
     assert await stream.stream_error() == "improper-addressing"
 
 
-async def test_it_passes_nothing_on(target, peer, peers):
-    """RFC 6120 §10.4: a stanza for a domain that is not here is not sent on to it."""
+async def test_no_relaying(target, peer, peers):
+    """RFC 6120 §10.4: a stanza for a foreign domain is not forwarded."""
     third = await peers()
     stream = await peer.proved(target)
     stream.send(message(f"eve@{peer.domain}", f"mallory@{third.domain}", "never"))
@@ -344,7 +344,7 @@ async def test_it_passes_nothing_on(target, peer, peers):
 
 
 async def test_answers_come_back(target, peer, bob):
-    """RFC 6120 §10.3: by a stream of the server's own, proved by it; or by the same one, see below."""
+    """RFC 6120 §10.3: over a stream that the server opens itself."""
     stream = await peer.proved(target)
     stream.send(ping(f"eve@{peer.domain}/x", target.domain))
     answer = await peer.expect("a pong", lambda s: s.tag == f"{{{SERVER}}}iq")
@@ -356,7 +356,7 @@ async def test_answers_come_back(target, peer, bob):
 
 
 async def test_both_directions_on_one_stream(target, peers):
-    """XEP-0288: where it is offered and taken, the answer comes on the stream of the question."""
+    """XEP-0288: with bidi enabled the answer comes on the same stream."""
     peer = await peers(listens=False)
     stream = await peer.connect(target)
     await stream.secure()
@@ -372,7 +372,7 @@ async def test_both_directions_on_one_stream(target, peers):
 
 
 async def test_limits_are_told(target, peer):
-    """XEP-0478: how large a stanza may be, before somebody sends one that is too large."""
+    """XEP-0478: the stream features say how large a stanza may be."""
     if target.kind not in ("kim", "prosody-new"):
         pytest.skip(f"{target.kind} does not have it")
     stream = await peer.connect(target)
@@ -385,7 +385,7 @@ async def test_limits_are_told(target, peer):
 
 @contextlib.asynccontextmanager
 async def a_bystander_is_served(bob, seconds=1.0):
-    """Somebody who has nothing to do with it gets an answer at once, all the while."""
+    """Pings the server the whole time as an uninvolved user, and bounds the slowest answer of kIM."""
     slowest = 0.0
 
     async def watch():
@@ -410,7 +410,7 @@ async def a_bystander_is_served(bob, seconds=1.0):
 
 
 async def test_a_stanza_that_is_too_large(target, peer, bob):
-    """RFC 6120 §4.9.3.14, §13.12: policy-violation, and nothing of it is delivered."""
+    """RFC 6120 §4.9.3.14, §13.12: policy-violation, and nothing is delivered."""
     stream = await peer.proved(target)
     async with a_bystander_is_served(bob):
         stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, "x" * 20_000_000))
@@ -421,7 +421,7 @@ async def test_a_stanza_that_is_too_large(target, peer, bob):
 
 
 async def test_a_flood_of_stanzas(target, peer, bob):
-    """Whatever it takes and refuses, others are served."""
+    """Thousands of requests to missing accounts do not slow others down."""
     count = MANY.get(target.kind, FEW) * 10
     stream = await peer.proved(target)
     async with a_bystander_is_served(bob):
@@ -435,7 +435,7 @@ async def test_a_flood_of_stanzas(target, peer, bob):
 
 
 async def test_many_half_open_dialbacks(target, peers, bob):
-    """The authoritative server never answers: neither memory nor others suffer, and those that are left are let go."""
+    """An authoritative server that never answers does not slow others down."""
     count = MANY.get(target.kind, FEW)
     peer = await peers(judge=lambda *_: None)
     async with a_bystander_is_served(bob):
@@ -457,7 +457,7 @@ async def test_many_half_open_dialbacks(target, peers, bob):
 
 
 async def test_ten_thousand_domains_on_one_stream(target, peer, bob, world):
-    """XEP-0220 §2.5 has no bound, so the server sets one: each domain that is asked for is answered or the stream ends."""
+    """XEP-0220 §2.5 sets no limit to the domains of a stream; kIM must."""
     count = MANY.get(target.kind, FEW) * 10 if target.kind == "kim" else FEW
     world.names.add(f"*.{peer.domain}. A {peer.address}")
     stream = await peer.connect(target)
@@ -485,7 +485,7 @@ async def test_ten_thousand_domains_on_one_stream(target, peer, bob, world):
 
 
 async def test_streams_that_trickle(target, peer, bob):
-    """Many that send a byte now and then and never finish a header: others are served, also those who call anew."""
+    """Connections that send a header byte by byte slow down neither users nor new peers."""
     count = MANY.get(target.kind, FEW) // 5
     header = f"<?xml version='1.0'?><stream:stream xmlns='{SERVER}' to='{target.domain}' from='{peer.domain}'"
     async with a_bystander_is_served(bob):
@@ -505,7 +505,7 @@ async def test_streams_that_trickle(target, peer, bob):
 
 
 async def test_loops_of_presence(target, peer, bob):
-    """Probes and errors that answer each other: an error is never answered, a probe at most once."""
+    """Errors are never answered, probes at most once, and a stranger sees no presence."""
     stream = await peer.proved(target)
     for number in range(100):
         stream.send(f"<presence from='eve@{peer.domain}' to='{bob.boundjid.bare}' type='probe' id='{number}'/>")

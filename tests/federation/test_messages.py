@@ -1,4 +1,4 @@
-"""Messages between servers (RFC 6120 §10, RFC 6121 §5 and §8): both ways, at every state, and what comes back."""
+"""Messages between servers (RFC 6120 §10, RFC 6121 §5 and §8) and the errors that come back."""
 
 import asyncio
 import urllib.request
@@ -16,7 +16,7 @@ OOB = "{jabber:x:oob}"
 
 
 async def test_a_conversation_with_receipts_and_markers(pair, people):
-    """XEP-0184, XEP-0333 and XEP-0085: what clients tell each other passes both ways with its ids."""
+    """XEP-0184, XEP-0333 and XEP-0085: receipts, markers and chat states pass both ways with their ids."""
     alice, bob = await people.strangers(pair)
     for one, other in ((alice, bob), (bob, alice)):
         question = one.make_message(mto=other.boundjid.bare, mbody=f"Do you hear me, {other.boundjid.user}?", mtype="chat")
@@ -40,7 +40,7 @@ async def test_a_conversation_with_receipts_and_markers(pair, people):
 
 
 async def test_order_and_content_survive(pair, people):
-    """RFC 6120 §10.1: stanzas keep their order; every character and every unknown element arrives as it was."""
+    """RFC 6120 §10.1: stanzas keep their order; characters and unknown elements arrive unchanged."""
     alice, bob = await people.strangers(pair)
     bodies = [f"{number}: <&>\"' \N{SNOWMAN} \N{GRINNING FACE} a\nb" for number in range(100)]
     for body in bodies:
@@ -62,7 +62,7 @@ async def test_order_and_content_survive(pair, people):
 
 
 async def test_a_large_message(pair, people):
-    """RFC 6120 §13.12 lets a server bound stanzas at 10,000 bytes or more; everybody takes such a one."""
+    """RFC 6120 §13.12: a stanza of up to 10,000 bytes must be accepted everywhere."""
     alice, bob = await people.strangers(pair)
     body = "All work and no play. " * 400
     alice.say(bob.boundjid.bare, body)
@@ -70,7 +70,7 @@ async def test_a_large_message(pair, people):
 
 
 async def test_messages_wait_for_somebody_who_is_offline(pair, people):
-    """XEP-0160 and XEP-0203: the neighbour keeps it, or shows it in its archive, with the time when it came."""
+    """XEP-0160 and XEP-0203: messages are stored for an offline account and delivered with a delay stamp."""
     alice, bob = await people.strangers(pair)
     account = (bob.boundjid.bare, bob.password)
     await bob.leave()
@@ -85,14 +85,14 @@ async def test_messages_wait_for_somebody_who_is_offline(pair, people):
 
 
 async def test_a_message_to_an_unknown_resource_reaches_the_account(pair, people):
-    """RFC 6121 §8.5.3.2.1: a chat message to a resource that is gone is as one to the bare address."""
+    """RFC 6121 §8.5.3.2.1: a chat message to a missing resource is treated as one to the bare JID."""
     alice, bob = await people.strangers(pair)
     alice.say(f"{bob.boundjid.bare}/gone", "Are you elsewhere?")
     await bob.expect_message("Are you elsewhere?")
 
 
 async def test_two_devices_see_both_sides(pair, people):
-    """XEP-0280: what the other server brings, and what goes there, is copied to the account's other devices."""
+    """XEP-0280: messages from and to another server are copied to the account's other devices."""
     alice, bob = await people.strangers(pair)
     tablet = await people.again(bob, resource="tablet")
     for device in (bob, tablet):
@@ -116,7 +116,7 @@ async def test_nobody_there(pair, people):
 
 
 async def test_no_such_domain(pair, people, world):
-    """RFC 6120 §8.3.3.16: a name that does not exist, or whose SRV record refuses, is remote-server-not-found."""
+    """RFC 6120 §8.3.3.16: a domain that does not exist, or whose SRV target is ".", is remote-server-not-found."""
     alice = await people.online(pair.home, "alice")
     world.names.add(f"_xmpp-server._tcp.dot-{pair.home.name}.plain. SRV 0 0 0 .",
                     f"_xmpps-server._tcp.dot-{pair.home.name}.plain. SRV 0 0 0 .")
@@ -127,7 +127,7 @@ async def test_no_such_domain(pair, people, world):
 
 
 async def test_nothing_listens_there(pair, people, world):
-    """RFC 6120 §8.3.3.16 and §8.3.3.17: the name resolves, the connection fails; the sender hears it, by either name."""
+    """RFC 6120 §8.3.3.16 and §8.3.3.17: the domain resolves but does not answer; either error will do."""
     alice = await people.online(pair.home, "alice")
     domain = f"dead-{pair.home.name}.plain"
     if not world.names.ask(domain, "A"):
@@ -138,7 +138,7 @@ async def test_nothing_listens_there(pair, people, world):
 
 
 async def test_an_error_is_not_answered(pair, people):
-    """RFC 6120 §8.3.1: an error to somebody who does not exist must not cause another."""
+    """RFC 6120 §8.3.1: an error stanza must not be answered with another error."""
     alice, bob = await people.strangers(pair)
     alice.send_xml(
         f"<message to='nobody@{pair.away.domain}' type='error' id='e1'><error type='cancel'>"
@@ -149,7 +149,7 @@ async def test_an_error_is_not_answered(pair, people):
 
 
 async def test_a_file_goes_as_a_link(pair, people):
-    """XEP-0363 and XEP-0066: uploaded here, announced there, fetched by whoever got the link."""
+    """XEP-0363 and XEP-0066: a file uploaded here is fetched there by its link."""
     alice, bob = await people.strangers(pair)
     payload = f"<request xmlns='urn:xmpp:http:upload:0' filename='s.txt' size='12' content-type='text/plain'/>"
     slot = await alice.request(f"upload.{pair.home.domain}", payload)

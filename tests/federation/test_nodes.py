@@ -1,4 +1,4 @@
-"""XEP-0060 and XEP-0163 between servers: news of contacts by their wish, nodes read and subscribed from elsewhere."""
+"""XEP-0060 and XEP-0163 between servers: notifications by capabilities, and nodes read and subscribed to from another server."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ def news(sender, node):
 
 
 async def test_news_of_a_contact_by_capabilities(pair, people):
-    """XEP-0163 §4.3: what a contact elsewhere publishes comes to the devices that say `+notify`, and to no others."""
+    """XEP-0163 §4.3: a contact's items go to the devices with `+notify`, and to no others."""
     alice, bob = await people.friends(pair, interests=[TUNE])
     deaf = await people.again(alice, resource="deaf")
     for one, other, title in ((bob, alice, "Heigh ho"), (alice, bob, "Tarantella")):
@@ -46,14 +46,14 @@ async def test_news_of_a_contact_by_capabilities(pair, people):
         assert event.xml.find(f".//{{{TUNE}}}title").text == title
     await bob.reach(deaf)
     deaf.assert_got_no("news of bob", news(bob.boundjid.bare, TUNE))
-    # Who comes later gets the last one (§4.3.4), from the other server, by its presence and capabilities.
+    # A device that comes online later gets the last item (§4.3.4).
     later = await people.again(alice, resource="later", interests=[TUNE])
     event = await later.expect("the last tune", news(bob.boundjid.bare, TUNE))
     assert event.xml.find(f".//{{{TUNE}}}title").text == "Heigh ho"
 
 
 async def test_a_nickname(pair, people):
-    """XEP-0172: both hear what the other wants to be called."""
+    """XEP-0172: nicknames are announced both ways."""
     alice, bob = await people.friends(pair, interests=[NICK])
     for one, other, name in ((bob, alice, "Ben"), (alice, bob, "Al")):
         await publish(one, NICK, f"<nick xmlns='{NICK}'>{name}</nick>")
@@ -62,7 +62,7 @@ async def test_a_nickname(pair, people):
 
 
 async def test_no_news_for_strangers(pair, people):
-    """XEP-0163 §4.3.2: without a subscription there is no news, whatever a device says that it wants."""
+    """XEP-0163 §4.3.2: without a subscription there are no notifications, whatever the capabilities say."""
     alice, bob = await people.strangers(pair, interests=[NICK])
     await publish(bob, NICK, f"<nick xmlns='{NICK}'>Ben</nick>")
     await bob.reach(alice)
@@ -81,7 +81,7 @@ async def test_news_end_with_the_subscription(pair, people):
 
 
 async def test_an_avatar(pair, people):
-    """XEP-0084: the announcement comes by itself, the picture is fetched from the contact's account."""
+    """XEP-0084: the metadata is pushed, the picture is fetched from the contact's account."""
     alice, bob = await people.friends(pair, interests=[AVATAR_METADATA])
     picture = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(900)
     name = hashlib.sha1(picture).hexdigest()
@@ -96,7 +96,7 @@ async def test_an_avatar(pair, people):
 
 
 async def test_who_may_read_a_node(pair, people):
-    """XEP-0060 §4.5: `open` is for strangers elsewhere too, `presence` for contacts, `whitelist` for those named."""
+    """XEP-0060 §4.5: `open` includes strangers on other servers, `presence` means contacts, `whitelist` named people."""
     alice, bob = await people.strangers(pair)
     nodes = {model: f"urn:example:{model}:{secrets.token_hex(3)}" for model in ("open", "presence", "whitelist")}
     for model, node in nodes.items():
@@ -109,15 +109,14 @@ async def test_who_may_read_a_node(pair, people):
     await alice.befriend(bob)
     found = await alice.request(bob.boundjid.bare, items_of(nodes["presence"]))
     assert found.find(".//{urn:example:x}x").text == "presence"
-    # Nobody writes to somebody else's nodes.
+    # Only the owner may publish.
     payload = (f"<pubsub xmlns='{PUBSUB}'><publish node='{nodes['open']}'><item><x xmlns='urn:example:x'/></item></publish>"
                "</pubsub>")
     assert await alice.refused(bob.boundjid.bare, payload, "set") == "forbidden"
 
 
 async def test_subscribe_to_a_node_elsewhere(pair, people):
-    """XEP-0060 §6.1, §6.2, §7.1: a node of the service there, subscribed from here, with its news until the end."""
-    # Whoever may make nodes there.
+    """XEP-0060 §6.1, §6.2, §7.1: a node on the other server's service, with notifications until unsubscribed."""
     alice, bob = await people.online(pair.home, "alice"), await people.online(pair.away, pair.away.operator())
     service, node = f"pubsub.{pair.away.domain}", f"news-{secrets.token_hex(3)}"
     await bob.request(service, f"<pubsub xmlns='{PUBSUB}'><create node='{node}'/></pubsub>", "set")

@@ -1,4 +1,4 @@
-"""XEP-0384 between servers: device lists and keys are read from elsewhere, by strangers too; messages are read there."""
+"""XEP-0384 between servers: strangers read device lists and bundles of another server, and messages decrypt there."""
 
 import pytest
 
@@ -23,7 +23,7 @@ async def test_strangers_write_to_each_other_from_two_servers(pair, people, name
 
 
 async def test_a_new_device_is_announced_to_contacts_elsewhere(pair, people):
-    """§4.2, §5.2: the device list is a PEP node; contacts hear of a change and write to the new device at once."""
+    """§4.2, §5.2: the device list is a PEP node; contacts are notified and encrypt for the new device at once."""
     alice = await people.online(pair.home, "alice", kind=Device, resource="phone")
     bob = await people.online(pair.away, "bob", kind=Device, resource="laptop")
     await alice.befriend(bob)

@@ -22,7 +22,7 @@ async def test_ask_and_approve(pair, people):
 
 
 async def test_ask_and_deny(pair, people):
-    """§3.2.1: a request that is denied leaves nothing behind."""
+    """§3.2.1: a denied request leaves the subscription at none."""
     alice, bob = await people.strangers(pair)
     alice.send_presence(pto=bob.boundjid.bare, ptype="subscribe")
     await bob.expect_presence(alice.boundjid.bare, "subscribe")
@@ -34,7 +34,7 @@ async def test_ask_and_deny(pair, people):
 
 
 async def test_cancel_what_was_approved(pair, people):
-    """§3.2.1, §3.2.3: who takes the approval back is seen as gone; the other direction stays."""
+    """§3.2.1, §3.2.3: cancelling sends unavailable presence; the other direction stays."""
     alice, bob = await people.friends(pair)
     bob.send_presence(pto=alice.boundjid.bare, ptype="unsubscribed")
     await alice.expect_presence(bob.boundjid.bare, "unsubscribed")
@@ -49,7 +49,7 @@ async def test_cancel_what_was_approved(pair, people):
 
 
 async def test_unsubscribe(pair, people):
-    """§3.3: who does not want to see any more no longer does; the contact hears of it."""
+    """§3.3: both rosters change, the contact is told, and its presence ends."""
     alice, bob = await people.friends(pair)
     alice.send_presence(pto=bob.boundjid.bare, ptype="unsubscribe")
     await alice.expect_push(bob.boundjid.bare, subscription="from")
@@ -62,7 +62,7 @@ async def test_unsubscribe(pair, people):
 
 
 async def test_remove_from_the_roster(pair, people):
-    """§2.5.2, §3.4: removing a contact ends both directions, there as well."""
+    """§2.5.2: removing a contact ends both directions, in the contact's roster too."""
     alice, bob = await people.friends(pair)
     await alice.set_roster_item(bob.boundjid.bare, subscription="remove")
     await bob.expect_presence(alice.boundjid.full, "unavailable")
@@ -72,7 +72,7 @@ async def test_remove_from_the_roster(pair, people):
 
 
 async def test_a_request_waits_for_who_is_offline(pair, people):
-    """§3.1.3 rule 4: it is kept, and delivered at each sign-in until it is answered."""
+    """§3.1.3 rule 4: it is stored, and delivered at each login until it is answered."""
     alice, bob = await people.strangers(pair)
     account = (bob.boundjid.bare, bob.password)
     await bob.leave()
@@ -94,7 +94,7 @@ async def test_a_request_waits_for_who_is_offline(pair, people):
 
 
 async def test_come_and_go(pair, people):
-    """§4.2, §4.3, §4.4, §4.5: seen at once by who is there, probed by who comes later, gone with the connection."""
+    """§4.2, §4.3, §4.4, §4.5: initial presence, probes, changes and unavailable presence."""
     alice, bob = await people.friends(pair)
     account = (alice.boundjid.bare, alice.password)
     bob.send_presence(pshow="dnd", pstatus="busy", ppriority=7)
@@ -103,7 +103,7 @@ async def test_come_and_go(pair, people):
     await alice.leave()
     await bob.expect_presence(alice.boundjid.full, "unavailable")
     alice = await people.online(pair.home, account)
-    # By the probe that her server sends.
+    # Her server probes for it.
     shown = await alice.expect_status(bob.boundjid.full, "busy")
     assert shown["show"] == "dnd"
     await bob.expect_presence(alice.boundjid.full, "available")
@@ -119,7 +119,7 @@ async def test_come_and_go(pair, people):
 
 
 async def test_presence_to_one_who_is_no_contact(pair, people):
-    """§4.6: directed presence reaches a stranger, and its end does too."""
+    """§4.6: directed presence reaches a stranger, and so does the unavailable presence after it."""
     alice, bob = await people.strangers(pair)
     alice.send_presence(pto=bob.boundjid.full, pstatus="for you")
     await bob.expect_status(alice.boundjid.full, "for you")
@@ -128,7 +128,7 @@ async def test_presence_to_one_who_is_no_contact(pair, people):
 
 
 async def test_an_approval_nobody_asked_for(pair, people):
-    """§3.1.6: it is ignored; no roster has it, no presence is shown."""
+    """§3.1.6: it is ignored and changes no roster."""
     alice, bob = await people.strangers(pair)
     bob.send_presence(pto=alice.boundjid.bare, ptype="subscribed")
     await bob.reach(alice)
@@ -139,7 +139,7 @@ async def test_an_approval_nobody_asked_for(pair, people):
 
 
 async def test_a_stranger_sees_nothing(pair, people):
-    """§4.3.2: a probe from somebody without a subscription tells nothing about who is there."""
+    """§4.3.2: a probe without a subscription reveals no presence."""
     alice, bob = await people.strangers(pair)
     alice.send_presence(pto=bob.boundjid.bare, ptype="probe")
     bob.send_presence(pstatus="private")

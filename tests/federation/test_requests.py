@@ -1,4 +1,4 @@
-"""Requests between servers (RFC 6120 §8.2.3, RFC 6121 §8.5): what is answered, and what comes back as an error."""
+"""IQ requests between servers (RFC 6120 §8.2.3, RFC 6121 §8.5) and their errors."""
 
 import pytest
 
@@ -9,7 +9,7 @@ DISCO = "{http://jabber.org/protocol/disco#info}"
 
 
 async def test_discover_the_other_server(pair, people):
-    """XEP-0030: its identity, its services, and each service says what it is."""
+    """XEP-0030: the server's identity and services, and the identity of its rooms."""
     alice = await people.online(pair.home, "alice")
     disco = alice.plugin["xep_0030"]
     info = (await disco.get_info(jid=pair.away.domain, cached=False, **PATIENT))["disco_info"]
@@ -23,7 +23,7 @@ async def test_discover_the_other_server(pair, people):
 
 
 async def test_ping_version_and_time(pair, people):
-    """XEP-0199, XEP-0092, XEP-0202: server to person, person to server, person to person."""
+    """XEP-0199, XEP-0092, XEP-0202: to servers and to people, both ways."""
     alice, bob = await people.strangers(pair)
     for one, other, there in ((alice, bob, pair.away), (bob, alice, pair.home)):
         await one.plugin["xep_0199"].send_ping(there.domain, **PATIENT)
@@ -37,7 +37,7 @@ async def test_ping_version_and_time(pair, people):
 
 
 async def test_a_card(pair, people):
-    """XEP-0054: a card is read from elsewhere, by strangers too; nobody else may write it."""
+    """XEP-0054: strangers on other servers may read a vCard; only its owner may write it."""
     alice, bob = await people.strangers(pair)
     await bob.request(None, "<vCard xmlns='vcard-temp'><FN>Benvolio</FN><NICKNAME>Ben</NICKNAME></vCard>", "set")
     card = await alice.request(bob.boundjid.bare, "<vCard xmlns='vcard-temp'/>")
@@ -48,8 +48,8 @@ async def test_a_card(pair, people):
     assert card.findtext("{vcard-temp}FN") == "Benvolio"
 
 
-async def test_a_person_who_is_a_contact_tells_more(pair, people):
-    """XEP-0030 §8 and XEP-0012: the account answers a contact about itself."""
+async def test_a_contact_is_discovered(pair, people):
+    """XEP-0030 §8: an account and its device answer a contact."""
     alice, bob = await people.friends(pair)
     info = (await alice.plugin["xep_0030"].get_info(jid=bob.boundjid.bare, cached=False, **PATIENT))["disco_info"]
     kinds = {identity[:2] for identity in info["identities"]}
@@ -61,15 +61,15 @@ async def test_a_person_who_is_a_contact_tells_more(pair, people):
 @pytest.mark.parametrize("payload", ["<query xmlns='jabber:iq:version'/>", "<x xmlns='urn:example:unknown'/>"],
                          ids=["version", "unknown"])
 async def test_nobody_there_to_answer(pair, people, payload):
-    """RFC 6121 §8.5.1, §8.5.3.2.3: no such account, and no such resource: service-unavailable."""
+    """RFC 6121 §8.5.1, §8.5.3.2.3: service-unavailable for a missing account or resource."""
     alice, bob = await people.strangers(pair)
     assert await alice.refused(f"nobody@{pair.away.domain}", payload) == "service-unavailable"
     assert await alice.refused(f"nobody@{pair.away.domain}/x", payload) == "service-unavailable"
     assert await alice.refused(f"{bob.boundjid.bare}/gone", payload) == "service-unavailable"
 
 
-async def test_what_a_server_does_not_know(pair, people):
-    """RFC 6120 §8.4: a namespace nobody serves comes back as an error from the server that was asked."""
+async def test_an_unknown_namespace(pair, people):
+    """RFC 6120 §8.4: the address that was asked answers with an error."""
     alice, bob = await people.strangers(pair)
     for to in (pair.away.domain, bob.boundjid.bare, pair.away.conference):
         error = await alice.refusal(to, "<x xmlns='urn:example:unknown'/>", "set")
@@ -84,8 +84,8 @@ async def test_no_such_domain(pair, people):
     assert error["error"]["condition"] == "remote-server-not-found" and error["from"] == "no-such-domain.plain"
 
 
-async def test_an_operators_things_are_not_for_strangers(pair, people):
-    """XEP-0133, XEP-0077, RFC 6121 §2: a request from elsewhere changes and reads nothing of an account or a server."""
+async def test_requests_for_owners_and_operators(pair, people):
+    """XEP-0133, XEP-0077, RFC 6121 §2: they are refused for people on other servers."""
     alice, bob = await people.strangers(pair)
     for to, payload, kind in (
         (bob.boundjid.bare, "<query xmlns='jabber:iq:roster'/>", "get"),

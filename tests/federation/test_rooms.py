@@ -1,4 +1,4 @@
-"""XEP-0045 between servers: people from elsewhere in rooms here. Both directions come from the pairs."""
+"""XEP-0045 between servers: people in rooms of another server. The pairs give both directions."""
 
 import secrets
 
@@ -54,7 +54,7 @@ async def make(owner, room, nick, **settings):
 
 @pytest.fixture
 async def meeting(pair, people):
-    """Bob's room at his own server, and alice from elsewhere, who is not in it yet."""
+    """Bob's room on his own server, and alice on the other, who has not entered yet."""
     alice, bob = await people.strangers(pair)
     room = f"cave-{secrets.token_hex(3)}@{pair.away.conference}"
     await make(bob, room, "bob", roomname="A Dark Cave", persistentroom=False)
@@ -62,7 +62,7 @@ async def meeting(pair, people):
 
 
 async def self_ping(person, room, nick):
-    """XEP-0410: the condition of the error, or nothing when the room says that one is in it."""
+    """XEP-0410: the error condition, or nothing if the room confirms that the person is in it."""
     try:
         await person.plugin["xep_0199"].send_ping(f"{room}/{nick}", **PATIENT)
     except IqError as error:
@@ -89,7 +89,7 @@ async def test_talk_in_a_room_elsewhere(meeting):
 
 
 async def test_history_for_who_comes_from_elsewhere(meeting, people, pair):
-    """§7.2.13, XEP-0203: what was said before, in its order, with its time."""
+    """§7.2.13, XEP-0203: the last messages in order, with delay stamps."""
     alice, bob, room = meeting
     for number in range(5):
         bob.send_message(mto=room, mbody=f"line {number}", mtype="groupchat")
@@ -102,7 +102,7 @@ async def test_history_for_who_comes_from_elsewhere(meeting, people, pair):
 
 
 async def test_am_i_still_in_it(meeting):
-    """XEP-0410: answered while one is in the room, not-acceptable when one is not."""
+    """XEP-0410: a result for an occupant, not-acceptable for anybody else."""
     alice, bob, room = meeting
     await enter(alice, room, "alice")
     assert await self_ping(alice, room, "alice") is None
@@ -112,7 +112,7 @@ async def test_am_i_still_in_it(meeting):
 
 
 async def test_kicked_and_banned_from_elsewhere(meeting):
-    """§8.2, §9.1: status 307 and 301; who is banned does not come in again, whatever server they come from."""
+    """§8.2, §9.1: status 307 and 301; a banned person cannot enter again."""
     alice, bob, room = meeting
     await enter(alice, room, "alice")
     await muc(bob).set_role(room, "alice", "none", reason="Avaunt!", **PATIENT)
@@ -140,7 +140,7 @@ async def test_a_new_nickname_and_one_that_is_taken(meeting):
 
 
 async def test_members_from_elsewhere(meeting):
-    """§7.2.6, §7.8.2, §9.3: a room for members refuses, invites, and lets in by the address that it was told."""
+    """§7.2.6, §7.8.2, §9.3: a members-only room refuses, invites and admits people of another server."""
     alice, bob, room = meeting
     await make(bob, room, "bob", membersonly=True, whois="anyone")
     with pytest.raises(PresenceError) as refused:
@@ -158,7 +158,7 @@ async def test_members_from_elsewhere(meeting):
 
 
 async def test_a_guest_owner(meeting):
-    """§10.5: somebody from elsewhere may be an owner and configure the room."""
+    """§10.5: somebody on another server can be an owner and configure the room."""
     alice, bob, room = meeting
     await enter(alice, room, "alice")
     with pytest.raises(IqError) as refused:
@@ -171,7 +171,7 @@ async def test_a_guest_owner(meeting):
 
 
 async def test_the_lost_connection_of_somebody_elsewhere(meeting, people):
-    """RFC 6121 §4.5: when a person's own connection ends, their server says so to the rooms they were in."""
+    """RFC 6121 §4.5: a server sends unavailable presence to the rooms of a person who disconnects."""
     alice, bob, room = meeting
     await enter(alice, room, "alice")
     await bob.expect("alice's coming", came(room, "alice"))
@@ -180,7 +180,7 @@ async def test_the_lost_connection_of_somebody_elsewhere(meeting, people):
 
 
 async def test_a_message_to_a_room_one_is_not_in(meeting):
-    """§7.4: not-acceptable; and nobody in the room hears it."""
+    """§7.4: not-acceptable, and no occupant receives it."""
     alice, bob, room = meeting
     alice.send_message(mto=room, mbody="from outside", mtype="groupchat")
     await alice.expect("an error", lambda s: isinstance(s, Message) and s["type"] == "error" and s["from"].bare == room
@@ -190,7 +190,7 @@ async def test_a_message_to_a_room_one_is_not_in(meeting):
 
 
 async def test_a_room_whose_visitors_server_is_gone(target, world, people):
-    """§7.14 and XEP-0410: what comes back from a server that is gone takes its people out of the room."""
+    """§7.14 and XEP-0410: errors from a server that is gone remove its people from the room."""
     gone = world.start("prosody", f"gone-{target.name}", f"127.0.2.{target.address.rpartition('.')[2]}")
     bob, alice = await people.online(target, "bob"), await people.online(gone, "alice")
     room = f"cave-{secrets.token_hex(3)}@{target.conference}"

@@ -38,7 +38,7 @@ def place():
     "address alone", "priority", "dead first", "no address first", "alias of the target", "another port", "sixth first",
 ])
 async def test_ways_to_a_name(target, world, bob, records):
-    """RFC 6120 §3.2, XEP-0368: SRV by priority, the next when one fails, the address when there is no SRV."""
+    """RFC 6120 §3.2, XEP-0368: SRV by priority, fallback to the next target, A/AAAA without SRV."""
     address, domain = place()
     srv = f"_xmpp-server._tcp.{domain}. SRV"
     world.names.add(*{
@@ -48,7 +48,7 @@ async def test_ways_to_a_name(target, world, bob, records):
         "no address first": [f"{srv} 10 0 5269 none.{domain}.", f"{srv} 20 0 5269 xmpp.{domain}."],
         "alias of the target": [f"{srv} 10 0 5269 alias.{domain}.", f"alias.{domain}. CNAME xmpp.{domain}."],
         "another port": [f"{srv} 10 0 5270 dead.{domain}.", f"{srv} 20 0 5269 xmpp.{domain}."],
-        # Nothing answers by IPv6, as in many a network.
+        # IPv6 does not work, as in many networks.
         "sixth first": [f"{srv} 10 0 5269 xmpp.{domain}.", f"xmpp.{domain}. AAAA fd00::9"],
     }[records], f"xmpp.{domain}. A {address}", f"dead.{domain}. A {DEAD}")
     async with Peer(world, domain, address) as peer:
@@ -59,7 +59,7 @@ async def test_ways_to_a_name(target, world, bob, records):
 
 
 async def test_tls_at_once_where_it_is_offered(target, world, bob):
-    """XEP-0368: a name with `_xmpps-server` alone is reached there."""
+    """XEP-0368: a domain with `_xmpps-server` only is reached by direct TLS."""
     address, domain = place()
     world.names.add(f"_xmpps-server._tcp.{domain}. SRV 5 0 5270 xmpp.{domain}.", f"xmpp.{domain}. A {address}")
     async with Peer(world, domain, address) as peer:
@@ -71,8 +71,8 @@ async def test_tls_at_once_where_it_is_offered(target, world, bob):
 # --- certificates -----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("kind", ["expired", "not_yet", "self_signed", "for_another"])
-async def test_nothing_is_said_to_who_is_not_who_they_should_be(strict, world, people, kind):
-    """RFC 6120 §13.7.2: the message comes back; the other never saw it."""
+async def test_a_bad_certificate_gets_nothing(strict, world, people, kind):
+    """RFC 6120 §13.7.2: the message bounces and the peer never sees it."""
     address, domain = place()
     world.names.server(domain, address, services=())
     certificate = world.authority.server("else.plain") if kind == "for_another" else getattr(world.authority, kind)(domain)
@@ -83,8 +83,8 @@ async def test_nothing_is_said_to_who_is_not_who_they_should_be(strict, world, p
         assert not peer.stanzas
 
 
-async def test_the_same_one_with_a_good_certificate(strict, world, people):
-    """So that the story above is about the certificate."""
+async def test_a_good_certificate_gets_the_message(strict, world, people):
+    """The counterpart of the story above."""
     address, domain = place()
     world.names.server(domain, address, services=())
     alice = await people.online(strict, "alice")
@@ -94,7 +94,7 @@ async def test_the_same_one_with_a_good_certificate(strict, world, people):
 
 
 async def test_without_tls_nothing_is_said(target, world, people):
-    """RFC 6120 §5.3.1: a peer that does not offer TLS gets nothing."""
+    """RFC 6120 §5.3.1: a peer without TLS gets nothing."""
     address, domain = place()
     world.names.add(f"_xmpp-server._tcp.{domain}. SRV 5 0 5269 xmpp.{domain}.", f"xmpp.{domain}. A {address}")
     alice = await people.online(target, "alice")
@@ -108,7 +108,7 @@ async def test_without_tls_nothing_is_said(target, world, people):
 
 @pytest.mark.parametrize("zone, told", [("signed", True), ("plain", False), ("bogus", False)])
 async def test_a_key_in_the_name_service(strict, world, people, zone, told):
-    """RFC 7673 §3: a TLSA record in a signed zone stands for the authority; in one that is not, it is worth nothing."""
+    """RFC 7673 §3: a TLSA record in a signed zone replaces the authority; in other zones it is ignored."""
     if strict.kind.startswith("ejabberd"):
         pytest.skip("ejabberd does not have it")
     address, _ = place()
@@ -127,7 +127,7 @@ async def test_a_key_in_the_name_service(strict, world, people, zone, told):
 
 
 async def test_a_wrong_key_in_the_name_service(strict, world, people):
-    """RFC 7673 §3.3: where a signed record names another key, a certificate of a known authority does not help."""
+    """RFC 7673 §3.3: a signed TLSA record for another key overrides a certificate of a known authority."""
     if strict.kind.startswith("ejabberd"):
         pytest.skip("ejabberd does not have it")
     address, _ = place()
