@@ -360,9 +360,7 @@ async def test_both_directions_on_one_stream(target, peers):
     peer = await peers(listens=False)
     stream = await peer.connect(target)
     await stream.secure()
-    if stream.features.find(f"{{{BIDI_FEATURE}}}bidi") is None:
-        assert target.kind != "kim", "it does not offer XEP-0288"
-        pytest.skip(f"{target.kind} does not offer it")
+    assert stream.features.find(f"{{{BIDI_FEATURE}}}bidi") is not None
     stream.send(f"<bidi xmlns='{BIDI}'/>")
     assert await stream.external() is None
     stream.send(ping(f"eve@{peer.domain}/x", target.domain))
@@ -373,8 +371,6 @@ async def test_both_directions_on_one_stream(target, peers):
 
 async def test_limits_are_told(target, peer):
     """XEP-0478: the stream features say how large a stanza may be."""
-    if target.kind not in ("kim", "prosody-new"):
-        pytest.skip(f"{target.kind} does not have it")
     stream = await peer.connect(target)
     await stream.secure()
     limits = stream.features.find(f"{{{LIMITS}}}limits")

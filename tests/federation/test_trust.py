@@ -109,8 +109,6 @@ async def test_without_tls_nothing_is_said(target, world, people):
 @pytest.mark.parametrize("zone, told", [("signed", True), ("plain", False), ("bogus", False)])
 async def test_a_key_in_the_name_service(strict, world, people, zone, told):
     """RFC 7673 §3: a TLSA record in a signed zone replaces the authority; in other zones it is ignored."""
-    if strict.kind.startswith("ejabberd"):
-        pytest.skip("ejabberd does not have it")
     address, _ = place()
     domain = f"at-{secrets.token_hex(4)}.{zone}"
     certificate = world.authority.self_signed(domain)
@@ -128,15 +126,13 @@ async def test_a_key_in_the_name_service(strict, world, people, zone, told):
 
 async def test_a_wrong_key_in_the_name_service(strict, world, people):
     """RFC 7673 §3.3: a signed TLSA record for another key overrides a certificate of a known authority."""
-    if strict.kind.startswith("ejabberd"):
-        pytest.skip("ejabberd does not have it")
     address, _ = place()
     domain = f"at-{secrets.token_hex(4)}.signed"
     other = world.authority.self_signed(domain)
     world.names.add(f"_xmpp-server._tcp.{domain}. SRV 5 0 5269 xmpp.{domain}.", f"xmpp.{domain}. A {address}",
                     f"_5269._tcp.xmpp.{domain}. TLSA {other.tlsa()}")
     alice = await people.online(strict, "alice")
-    async with Peer(world, domain, address, world.authority.server(domain)) as peer:
+    async with Peer(world, domain, address, world.authority.server(domain), offers_external=True) as peer:
         stanza = alice.say(f"eve@{domain}", "a secret")
         await alice.expect("an error", lambda s: isinstance(s, Message) and s["type"] == "error" and s["id"] == stanza)
         assert not peer.stanzas
