@@ -39,7 +39,8 @@ PARTNERS = ["prosody", "ejabberd", "prosody-new", "ejabberd-new"]
 ADDRESSES = {kind: f"127.0.1.{number}" for number, kind in enumerate([*PARTNERS, "kim"], 10)}
 
 # Where a neighbour is known to depart from the specification: (story, side, kind). An entry for the older version covers the
-# newer one too, unless that has its own. These stories must fail (strict xfail): when a newer version gets one right, its line goes.
+# newer one too, unless that has its own. These stories must fail (strict xfail): when a newer version gets one right, its
+# line goes.
 DEPARTURES = {
     ("test_a_forged_id_is_not_believed", "away", "prosody"): "leaves a forged stanza-id of somebody elsewhere in place",
     ("test_a_message_to_one_device_of_who_blocks", "home", "prosody"): "drops the message without an error",

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the servers that the federation tests run beside kIM: neighbours.sh [system|newer]… | check   (no argument: system, newer)
+# Installs the servers that the federation tests run beside kIM: neighbours.sh [system|newer]… | check
+# Without an argument: system and newer.
 #   system   Prosody, ejabberd and name servers, as the system's packages
 #   newer    newer Prosody and ejabberd, from Debian's backports, unpacked into .cache/neighbours without installing them
 #   check    whether the federation tests can run here; if not, prints why
