@@ -153,7 +153,8 @@ PYTHON
 
 if ! $quick; then
     step 'tools' one tests/support/tools.sh || finish
-    # Without Java or Go the clients in those languages are left out. That is reported, and is no failure.
+    # Without Java or Go the clients in those languages are left out, without their packages the servers of other makers. That
+    # is reported, and is no failure.
     sed -n 's/^tools: \(.* is not tested: .*\)$/--- \1/p' "$output_dir/tools"
 fi
 step 'format' one cargo fmt --all --check
@@ -186,6 +187,11 @@ if ! $quick; then
     step 'client tests on sqlite' pytest .venv/bin/python -m pytest tests/clients --database sqlite
     step 'client tests on postgresql' pytest .venv/bin/python -m pytest tests/clients --database postgres
     step 'document of the rest api' pytest .venv/bin/python -m pytest tests/rest
+    if tests/support/neighbours.sh check >"$output_dir/neighbours-check"; then
+        step 'federation tests' pytest .venv/bin/python -m pytest tests/federation
+    else
+        echo "--- federation is not tested: $(tail -n 1 "$output_dir/neighbours-check")"
+    fi
     step 'browser tests' pytest .venv/bin/python -m pytest tests/browser
     step 'licences and sources' one cargo deny --locked check licenses bans sources
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is not there yet: tools.sh [packages|python|deny|clients]…   (no argument: all four)
+# Installs what the tests need and is not there yet: tools.sh [packages|python|deny|clients|neighbours]…   (no argument: all)
 # Debian packages only when a command is missing; Python packages in .venv; cargo-deny in .cache/tools; the programs of the
 # client tests in .cache/clients.
 set -euo pipefail
@@ -107,6 +107,9 @@ clients() {
     fi
 }
 
+# Prosody, ejabberd and name servers for the federation tests.
+neighbours() { tests/support/neighbours.sh; }
+
 # The version that go.mod names, without downloading another Go.
 go_is_new_enough() {
     local wanted
@@ -114,10 +117,10 @@ go_is_new_enough() {
     printf '%s\n' "$wanted" "$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')" | sort -CV
 }
 
-[ $# -gt 0 ] || set -- packages python deny clients
+[ $# -gt 0 ] || set -- packages python deny clients neighbours
 for part in "$@"; do
     case "$part" in
-        packages | python | deny | clients) "$part" ;;
+        packages | python | deny | clients | neighbours) "$part" ;;
         *) echo "tools: unknown part '$part'" >&2; exit 2 ;;
     esac
 done
