@@ -10,14 +10,15 @@ use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::{El, Writer};
 
 use super::affiliations::{self, Decided};
-use super::api::ADMIN;
 use super::fields::write_text;
+use super::names::ADMIN;
 use super::privileges::{
     Affiliation, Denied, Privilege, Right, Role, affiliation_allows, change_affiliation, change_role,
     role_allows,
 };
 use super::room::{Occupant, State};
-use super::rooms::{Held, Registry, Turn};
+use super::rooms::{Held, Registry};
+use super::turn::Turn;
 use super::{guests, privacy, roles};
 
 /// Items in one request.

@@ -10,9 +10,10 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
 
-use super::api::{MUC, SERVICE};
-use super::presence::News;
-use super::rooms::{Registry, Turn};
+use super::names::{MUC, SERVICE};
+use super::news::News;
+use super::rooms::Registry;
+use super::turn::Turn;
 use super::{
     enter, farewell, ghosts, invitations, leave, message, nick, private, registration, relay, voice,
 };

@@ -9,16 +9,18 @@ use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::{El, Writer};
 
+use super::admission::{self, MEMBERS_ONLY, PASSWORD, PASSWORD_PROTECTED};
 use super::affiliations::{self, Decided};
-use super::api::{OWNER, RoomCreated, USER};
-use super::enter::{MEMBERS_ONLY, PASSWORD, PASSWORD_PROTECTED};
 use super::fields::{ROOMCONFIG, RoomConfig};
 use super::history::ARCHIVE;
-use super::privacy::{BROADCAST, WHOIS};
+use super::names::{OWNER, USER};
+use super::opening::open;
+use super::privacy::{self, BROADCAST, WHOIS};
 use super::privileges::{Affiliation, Right, affiliation_allows};
 use super::room::Phase;
-use super::rooms::{Held, Registry, Turn};
-use super::{destroy, enter, guests, presence, privacy, roles, saved};
+use super::rooms::{Held, Registry};
+use super::turn::Turn;
+use super::{destroy, guests, presence, roles, saved};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
 /// The lists of §10.2 that are set as a whole: the field, and what stands on the list.
@@ -180,18 +182,6 @@ fn lists(turn: &Turn, form: &Form) -> Result<Vec<(BareJid, Affiliation)>, Fault>
     Ok(changes)
 }
 
-/// Opens a room that was new (§10.1.2).
-pub async fn open(turn: &mut Turn) -> Result<(), Fault> {
-    turn.held.phase = Phase::Open;
-    saved::room(turn).await?;
-    let mut event = RoomCreated {
-        room: turn.held.view(),
-    };
-    let router = turn.cx.router().clone();
-    router.raise(&mut event, &mut turn.cx).await?;
-    Ok(())
-}
-
 /// What the occupants are told of a change of the settings (§10.2.1). With the first configuration logging begins.
 fn codes(was: &RoomConfig, config: &RoomConfig, is_new: bool, changed: &[&str]) -> Vec<u16> {
     let mut codes = Vec::new();
@@ -228,7 +218,7 @@ async fn after(turn: &mut Turn, was: &RoomConfig, is_new: bool, changed: &[&str]
     let everybody = turn.held.everybody();
     turn.send_all(message.from(turn.held.jid.clone()), everybody);
 
-    if config.is(&enter::MEMBERS_ONLY) && !was.is(&enter::MEMBERS_ONLY) {
+    if config.is(&admission::MEMBERS_ONLY) && !was.is(&admission::MEMBERS_ONLY) {
         put_out(turn, 322, |affiliation, _| affiliation < Affiliation::Member).await?;
     }
     let closed = guests::may_enter(was).is_ok() && guests::may_enter(&config).is_err();

@@ -9,11 +9,13 @@ use kim_core::module::Reply;
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::{El, Writer};
 
-use super::api::{OWNER, RoomDestroyed, USER};
+use super::events::RoomDestroyed;
 use super::fields::write_text;
+use super::names::{OWNER, USER};
 use super::room::Phase;
-use super::rooms::{Held, Registry, Turn};
+use super::rooms::{Held, Registry};
 use super::store::Change;
+use super::turn::Turn;
 
 /// What those who are put out are told.
 #[derive(Default)]

@@ -9,11 +9,13 @@ use kim_core::jid::Jid;
 use kim_core::module::{At, HandleIq, Reply, Request};
 use kim_core::wire::Writer;
 
-use super::api::{Listed, RoomAsked, SERVICE};
+use super::events::RoomAsked;
 use super::fields::Field;
 use super::history::{ARCHIVE, HISTORY_MAX};
+use super::names::SERVICE;
 use super::privileges::Affiliation;
 use super::rooms::{Held, Registry};
+use super::views::Listed;
 use super::{guests, life};
 use crate::xep0004_forms::api::{FormKind, Sheet};
 use crate::xep0030_disco::api::{ITEMS, Info, InfoAsked, Item, ItemsAsked};
@@ -210,7 +212,7 @@ impl HandleIq for ListRooms {
             return Err(Condition::ItemNotFound.into());
         }
         let service = iq.account.domain();
-        super::defaults::make_all(&self.0, service, cx.router()).await?;
+        self.0.make_defaults(service, cx.router()).await?;
         let asked = Asked::parse(iq.payload)?;
         let max = asked.max.unwrap_or(PAGE_ROOMS_MAX).min(PAGE_ROOMS_MAX);
         let store = &self.0.store;

@@ -9,64 +9,19 @@ use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::Writer;
 use smallvec::{SmallVec, smallvec};
 
-use super::api::{Entering, Lists, MUC, OccupantsChanged, USER, Welcoming};
-use super::fields::{Field, RoomConfig, Shape};
+use super::admission::{MEMBERS_ONLY, OCCUPANTS_MAX, PASSWORD_PROTECTED};
+use super::events::{Entering, Lists, OccupantsChanged, Welcoming};
+use super::fields::RoomConfig;
 use super::limits::Bucket;
-use super::presence::{self, News};
+use super::names::{MUC, USER};
+use super::news::News;
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
 use super::room::{Looks, Member, Occupant, Phase, Seat};
-use super::rooms::{Held, Registry, Turn};
+use super::rooms::{Held, Registry};
+use super::turn::Turn;
 use super::{
-    affiliations, configuration, guests, history, listed, message, nick, passwords, privacy, saved, subject,
-};
-
-/// Members only or open (§7.2.6).
-pub const MEMBERS_ONLY: Field = Field {
-    private: Some(&["1"]),
-    feature: |values| {
-        Some(if super::life::is(values) {
-            "muc_membersonly"
-        } else {
-            "muc_open"
-        })
-    },
-    ..Field::new(
-        "muc#roomconfig_membersonly",
-        "Only members may enter",
-        Shape::Boolean,
-        &["0"],
-    )
-};
-
-/// Password-protected or unsecured (§7.2.5).
-pub const PASSWORD_PROTECTED: Field = Field {
-    feature: |values| {
-        Some(if super::life::is(values) {
-            "muc_passwordprotected"
-        } else {
-            "muc_unsecured"
-        })
-    },
-    ..Field::new(
-        "muc#roomconfig_passwordprotectedroom",
-        "A password is needed to enter",
-        Shape::Boolean,
-        &["0"],
-    )
-};
-
-/// The password.
-pub const PASSWORD: Field = Field::new("muc#roomconfig_roomsecret", "Password", Shape::Secret(256), &[]);
-
-/// How many may be there (§7.2.9); nothing or 0: as many as the service allows.
-pub const OCCUPANTS_MAX: Field = Field {
-    words: &[("none", "0"), ("", "0")],
-    ..Field::new(
-        "muc#roomconfig_maxusers",
-        "Most occupants",
-        Shape::Most(1_000_000),
-        &["0"],
-    )
+    affiliations, guests, history, listed, nick, opening, passwords, presence, privacy, saved, speech,
+    subject,
 };
 
 /// Admins and owners find a place in a full room (§7.2.9).
@@ -216,7 +171,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(),
     }
     let config = turn.held.config.clone();
     let members_only = config.is(&MEMBERS_ONLY);
-    let role = role_on_entering(affiliation, config.is(&super::voice::MODERATED), members_only);
+    let role = role_on_entering(affiliation, config.is(&super::admission::MODERATED), members_only);
     let Some(role) = role else {
         // §7.2.6, §7.2.7
         return Err(if affiliation == Affiliation::Outcast {
@@ -235,7 +190,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(),
     let (name, rewritten) = nick::on_entering(&turn.held, &asking.user, asking.nick)?;
     // Nothing refuses any more.
     if matches!(turn.held.phase, Phase::Locked { .. }) && !turn.held.is_locked(now) {
-        configuration::open(turn).await?;
+        opening::open(turn).await?;
     }
     if affiliation != turn.held.affiliation(&asking.user) {
         affiliations::put(turn, &asking.user, affiliation, None, None).await?;
@@ -276,7 +231,13 @@ fn check_password(
         let x = asking.stanza.child("x", ns)?;
         Some(x.child("password", ns)?.text().into_owned())
     });
-    passwords::check(turn, &asking.user, given.as_deref(), cx)
+    passwords::check(
+        &turn.registry.guesses,
+        &turn.held,
+        &asking.user,
+        given.as_deref(),
+        cx,
+    )
 }
 
 fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
@@ -393,7 +354,7 @@ async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) 
     Ok(())
 }
 
-/// What other rooms send ahead of all presence.
+/// What other modules send ahead of all presence.
 async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<(), Fault> {
     let Some(one) = turn.held.occupants.get(key) else {
         return Ok(());
@@ -459,7 +420,7 @@ async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     }
     let presence = presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
     // Everything again costs more than any other presence.
-    message::may_change_presence(turn, asking.from)?;
+    speech::may_change_presence(turn, asking.from)?;
     history::prepare(turn).await?;
     turn.held.sit(
         &key,

@@ -10,13 +10,13 @@ use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 
-use super::affiliations;
 use super::destroy::{self, Farewell};
-use super::presence::News;
+use super::news::News;
 use super::privileges::Affiliation;
 use super::room::State;
-use super::rooms::{Registry, Turn};
-use super::{leave, saved};
+use super::rooms::Registry;
+use super::turn::Turn;
+use super::{affiliations, leave, rows};
 
 /// Rooms out of use for so long are put out of memory, in seconds.
 const IDLE_SECONDS: u64 = 600;
@@ -66,7 +66,7 @@ impl On<AccountRemoved> for EndOfAccount {
         for (room, _) in self.0.store.rooms_of(&event.account).await? {
             match self.remove(&room, &event.account, cx).await {
                 // Its rows go with the account's all the same.
-                Err(fault) if saved::is_damage(&fault) => {
+                Err(fault) if rows::is_damage(&fault) => {
                     tracing::warn!(event = "account_not_removed_from_room", %room, ?fault);
                 }
                 removed => removed?,

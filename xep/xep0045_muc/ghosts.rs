@@ -10,10 +10,11 @@ use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 
-use super::presence::{self, News};
+use super::news::News;
 use super::room::{Occupant, Phase, State};
-use super::rooms::{Held, Registry, Turn};
-use super::{leave, nick};
+use super::rooms::{Held, Registry};
+use super::turn::Turn;
+use super::{leave, nick, presence};
 
 /// Whether a session of this server does not exist any more. One that is ending is still there: its end is told when it comes.
 /// For addresses elsewhere this cannot be known.

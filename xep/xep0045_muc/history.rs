@@ -10,7 +10,7 @@ use kim_core::wire::El;
 use super::e2ee;
 use super::fields::{Field, Shape};
 use super::room::Past;
-use super::rooms::Turn;
+use super::turn::Turn;
 
 /// Whether what is said is kept.
 pub const ARCHIVE: Field = Field {

@@ -7,11 +7,12 @@ use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::Stanza;
 
-use super::api::OccupantsChanged;
-use super::presence::{self, News};
+use super::events::OccupantsChanged;
+use super::news::News;
 use super::room::{Occupant, Phase};
-use super::rooms::{Registry, Turn};
-use super::{destroy, life, nick, privacy};
+use super::rooms::Registry;
+use super::turn::Turn;
+use super::{destroy, life, nick, presence, privacy};
 
 /// One session leaves. The occupant stays while there are others of the same user.
 pub async fn leave(

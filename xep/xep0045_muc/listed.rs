@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use kim_core::jid::Jid;
 
-use super::presence::News;
+use super::news::News;
 use super::privacy;
 use super::room::{Occupant, State};
-use super::rooms::Turn;
+use super::turn::Turn;
 use kim_core::stanza::Stanza;
 
 /// Whether an occupant may see the lists.

@@ -9,10 +9,12 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
-use super::api::{HistoryChanged, RoomMessage};
+use super::events::{HistoryChanged, RoomMessage};
 use super::privileges::{Privilege, role_allows};
-use super::rooms::{Registry, Turn};
-use super::{configuration, forged, guests, history, presence, subject};
+use super::rooms::Registry;
+use super::speech::{clean, may_speak};
+use super::turn::Turn;
+use super::{guests, history, opening, presence, subject};
 use crate::xep0313_mam::api::{self as mam, InRoom, MessageArchives};
 
 /// A groupchat message to the room.
@@ -49,7 +51,7 @@ pub async fn speak(
     may_speak(&mut turn, from, &user)?;
     turn.has_room()?;
     if changes_subject {
-        accept(&mut turn).await?;
+        opening::accept(&mut turn).await?;
         if let Some(change) = subject::clean(&turn, from, stanza) {
             subject::change(&mut turn, from, change).await?;
         }
@@ -81,7 +83,7 @@ pub async fn speak(
         turn.close(cx);
         return Ok(());
     }
-    accept(&mut turn).await?;
+    opening::accept(&mut turn).await?;
     if turn.cx.fact::<HistoryChanged>().is_some() {
         turn.held.ring = None;
     }
@@ -94,60 +96,6 @@ pub async fn speak(
     }
     turn.close(cx);
     Ok(())
-}
-
-/// Who speaks in a new room has accepted it as it is: some clients never configure what they make.
-async fn accept(turn: &mut Turn) -> Result<(), Fault> {
-    if matches!(turn.held.phase, super::room::Phase::Locked { .. }) {
-        configuration::open(turn).await?;
-    }
-    Ok(())
-}
-
-/// Takes out the addressee and all that only the room may say.
-pub fn clean(turn: &Turn, stanza: &Stanza) -> Stanza {
-    let room = turn.held.jid.as_str();
-    let mut clean = stanza.clone();
-    clean.remove(|child| forged::is_forged(child, room));
-    clean.to = None;
-    clean
-}
-
-fn too_fast() -> Fault {
-    StanzaError::new(Condition::PolicyViolation)
-        .kind(kim_core::error::ErrorType::Wait)
-        .text("you are too fast for this room")
-        .into()
-}
-
-/// Takes one message from what an occupant may say.
-pub fn may_speak(turn: &mut Turn, session: &Jid, user: &BareJid) -> Result<(), Fault> {
-    let config = &turn.registry.config;
-    let is_guest = guests::is_guest(user, turn.cx.router());
-    let rate = turn
-        .registry
-        .rate(config.messages_per_second, config.messages_burst, is_guest);
-    let now = turn.cx.received;
-    let may = turn
-        .held
-        .at_mut(session)
-        .is_none_or(|one| one.speech.take(rate, now));
-    if may { Ok(()) } else { Err(too_fast()) }
-}
-
-/// Takes one change of presence.
-pub fn may_change_presence(turn: &mut Turn, session: &Jid) -> Result<(), Fault> {
-    let config = &turn.registry.config;
-    let is_guest = guests::is_guest(&session.bare(), turn.cx.router());
-    let rate = turn
-        .registry
-        .rate(config.presences_per_second, config.presences_burst, is_guest);
-    let now = turn.cx.received;
-    let may = turn
-        .held
-        .at_mut(session)
-        .is_none_or(|one| one.changes.take(rate, now));
-    if may { Ok(()) } else { Err(too_fast()) }
 }
 
 /// The message is in the archive already: its sender sends it again, not knowing.

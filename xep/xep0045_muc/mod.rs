@@ -15,15 +15,16 @@ use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, ServiceArrival, SessionEnded, SessionStarted};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
-use kim_core::section;
 use kim_core::stanza::IqType;
 
 use crate::xep0030_disco::api as disco_api;
 
 mod admin;
+mod admission;
 mod affiliations;
 pub mod api;
 mod arrival;
+mod config;
 mod configuration;
 mod defaults;
 mod destroy;
@@ -31,6 +32,7 @@ mod disco;
 mod e2ee;
 mod enter;
 mod errands;
+mod events;
 mod farewell;
 mod fields;
 mod forged;
@@ -43,7 +45,11 @@ mod life;
 mod limits;
 mod listed;
 mod message;
+mod names;
+mod news;
 mod nick;
+mod opening;
+mod outgoing;
 mod passwords;
 mod post;
 mod presence;
@@ -56,63 +62,21 @@ mod relay;
 mod roles;
 mod room;
 mod rooms;
+mod rows;
 mod saved;
 mod settled;
 mod shown;
+mod speech;
 mod store;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod turn;
+mod views;
 mod voice;
+mod written;
 
-section! {
-    /// Rooms (XEP-0045).
-    pub struct MucConfig {
-        /// Rooms that one account may have made.
-        pub rooms_per_account_max: usize = 100, in 1..=1_000_000;
-        /// Occupants of one room. Its owner may set less.
-        pub occupants_max: usize = 5_000, in 2..=100_000;
-        /// People with an affiliation in one room, banned ones included.
-        pub affiliations_max: usize = 20_000, in 10..=1_000_000;
-        /// Messages of a room that are held for those who enter.
-        pub history_messages_max: usize = 50, in 0..=1_000;
-        /// Bytes of one message to a room.
-        pub message_bytes_max: usize = 65_536, in 10_000..=16_777_216;
-        /// Bytes of one presence in a room.
-        pub presence_bytes_max: usize = 8_192, in 1_024..=262_144;
-        /// Messages an occupant may send per second in the long run. (row 21)
-        pub messages_per_second: u32 = 10, in 1..=1_000_000;
-        /// Messages it may send at once after a pause.
-        pub messages_burst: u32 = 100, in 1..=1_000_000;
-        /// Changes of presence or nickname an occupant may send per second in the long run. (row 21)
-        pub presences_per_second: u32 = 1, in 1..=1_000_000;
-        /// Changes of presence or nickname it may send at once after a pause.
-        pub presences_burst: u32 = 20, in 1..=1_000_000;
-        /// Bytes that a room may have waiting to be sent.
-        pub queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
-    }
-}
-
-impl MucConfig {
-    /// The limits to go by: those on rates, counts and queues are lifted with the others (`[limits] enabled`).
-    fn effective(self, enabled: bool) -> MucConfig {
-        const MANY: usize = 1_000_000_000;
-        const FAST: u32 = 1_000_000_000;
-        if enabled {
-            return self;
-        }
-        MucConfig {
-            rooms_per_account_max: MANY,
-            occupants_max: MANY,
-            messages_per_second: FAST,
-            messages_burst: FAST,
-            presences_per_second: FAST,
-            presences_burst: FAST,
-            queue_bytes_max: MANY,
-            ..self
-        }
-    }
-}
+pub use config::MucConfig;
 
 /// The settings of a room, in the order of the form.
 const FIELDS: &[fields::Field] = &[
@@ -121,14 +85,14 @@ const FIELDS: &[fields::Field] = &[
     life::LANGUAGE,
     life::PUBLIC,
     life::PERSISTENT,
-    enter::MEMBERS_ONLY,
-    enter::PASSWORD_PROTECTED,
-    enter::PASSWORD,
-    enter::OCCUPANTS_MAX,
+    admission::MEMBERS_ONLY,
+    admission::PASSWORD_PROTECTED,
+    admission::PASSWORD,
+    admission::OCCUPANTS_MAX,
     guests::GUESTS,
     registration::REGISTRATION,
     invitations::MAY_INVITE,
-    voice::MODERATED,
+    admission::MODERATED,
     subject::MAY_CHANGE,
     private::MAY_WRITE,
     nick::LOCKED,
@@ -192,8 +156,8 @@ impl Module for Muc {
         for field in FIELDS {
             registry.fields.add(*field);
         }
-        house.service(api::SERVICE);
-        let (service, within) = (At::Service(api::SERVICE), At::Within(api::SERVICE));
+        house.service(names::SERVICE);
+        let (service, within) = (At::Service(names::SERVICE), At::Within(names::SERVICE));
         house.identity(
             service,
             Identity {
@@ -204,9 +168,9 @@ impl Module for Muc {
         );
         let everywhere = [service, within];
         for feature in [
-            api::MUC,
+            names::MUC,
             "http://jabber.org/protocol/muc#stable_id",
-            api::OCCUPANT_ID,
+            names::OCCUPANT_ID,
         ] {
             house.feature(&everywhere, feature);
         }
@@ -225,8 +189,8 @@ impl Module for Muc {
                 begun,
             },
         );
-        house.on::<api::RoomMessage>(Stage::Admit, e2ee::Require);
-        house.on::<api::RoomMessage>(Stage::Store, message::Keep(registry.archives.clone()));
+        house.on::<events::RoomMessage>(Stage::Admit, e2ee::Require);
+        house.on::<events::RoomMessage>(Stage::Store, message::Keep(registry.archives.clone()));
 
         house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellInfo(registry.clone()));
         house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellItems(registry.clone()));
@@ -242,14 +206,14 @@ impl Module for Muc {
                 &[within],
                 kind,
                 "query",
-                api::ADMIN,
+                names::ADMIN,
                 admin::Admin(registry.clone()),
             );
             house.iq(
                 &[within],
                 kind,
                 "query",
-                api::OWNER,
+                names::OWNER,
                 configuration::Owner(registry.clone()),
             );
             house.iq(

@@ -7,12 +7,12 @@ use smallvec::smallvec;
 
 use super::fields::{Field, Shape};
 use super::limits::Bucket;
-use super::presence::{self, News};
+use super::news::News;
 use super::privileges::{Privilege, role_allows};
 use super::room::{Looks, Occupant, Seat, State};
-use super::rooms::Turn;
 use super::store::Change;
-use super::{privacy, saved};
+use super::turn::Turn;
+use super::{presence, privacy, saved};
 
 /// Nicknames are locked to those that members have reserved (§18.1).
 pub const LOCKED: Field = Field::new(
@@ -79,7 +79,7 @@ pub async fn change(turn: &mut Turn, session: &Jid, wanted: &str, stanza: &Stanz
     }
     free(&turn.held, &user, &new, wanted)?;
     let address = turn.held.jid.with_resource(wanted)?;
-    super::message::may_change_presence(turn, session)?;
+    super::speech::may_change_presence(turn, session)?;
 
     let news = News {
         codes: smallvec![303],
@@ -150,7 +150,7 @@ fn fresh(one: &Occupant) -> Occupant {
 /// Availability within the room (§7.7): presence to one's own nickname.
 pub async fn update(turn: &mut Turn, session: &Jid, stanza: &Stanza) -> Result<(), Fault> {
     let presence = presence::clean(stanza, turn.registry.config.presence_bytes_max)?;
-    super::message::may_change_presence(turn, session)?;
+    super::speech::may_change_presence(turn, session)?;
     let Some(key) = turn.held.seats.get(session).cloned() else {
         return Ok(());
     };

@@ -10,62 +10,18 @@ use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::{El, Writer};
 use smallvec::SmallVec;
 
-use super::api::{OCCUPANT_ID, OccupantPresence, USER};
+use super::events::OccupantPresence;
 use super::fields::write_text;
-use super::privacy;
+use super::names::{OCCUPANT_ID, USER};
+use super::news::News;
 use super::privileges::{Affiliation, Role};
 use super::room::{Occupant, Shown};
-use super::rooms::{Registry, Turn};
-use super::{forged, listed};
+use super::rooms::Registry;
+use super::turn::Turn;
+use super::{forged, listed, privacy};
 
 /// Text of a `<status/>` in rooms, in bytes (§14.6: "using long nicknames to route around lack of voice" holds for it too).
 const STATUS_BYTES_MAX: usize = 1_024;
-
-/// What a presence tells beside who it is from.
-#[derive(Clone, Default)]
-pub struct News<'a> {
-    /// Status codes.
-    pub codes: SmallVec<[u16; 4]>,
-    /// The nickname from now on (§7.6).
-    pub new_nick: Option<&'a str>,
-    /// Who did it, by nickname.
-    pub actor: Option<&'a str>,
-    /// Why.
-    pub reason: &'a str,
-    /// Canonical XML beside the item for those who may see the lists.
-    pub listed: &'a str,
-    /// The session whose request this answers, and the id of the request: clients wait for it ("for tracking purposes",
-    /// §7.2.2).
-    pub asked: Option<(&'a Jid, &'a str)>,
-}
-
-impl<'a> News<'a> {
-    /// Only codes.
-    pub fn codes(codes: &[u16]) -> News<'static> {
-        News {
-            codes: codes.iter().copied().collect(),
-            ..News::default()
-        }
-    }
-
-    /// The same as the answer to a session's presence.
-    pub fn answers(self, session: &'a Jid, stanza: &'a Stanza) -> News<'a> {
-        News {
-            asked: stanza.id.as_deref().map(|id| (session, id)),
-            ..self
-        }
-    }
-
-    fn and(&self, codes: &[u16]) -> Self {
-        let mut news = self.clone();
-        news.codes.extend(codes.iter().copied());
-        // 100 behind 170: where a client shows only the last one, it is that addresses are visible.
-        news.codes
-            .sort_unstable_by_key(|code| if *code == 100 { 175 } else { *code });
-        news.codes.dedup();
-        news
-    }
-}
 
 /// What a client sent, without what only rooms say (§17.3) and what only they need.
 pub fn clean(stanza: &Stanza, bytes_max: usize) -> Result<Stanza, Fault> {
@@ -128,7 +84,7 @@ struct Telling<'a> {
     affiliation: Affiliation,
     /// What the client said.
     said: &'a str,
-    /// What other rooms add.
+    /// What other modules add.
     extra: &'a str,
 }
 
@@ -157,7 +113,7 @@ impl<'a> Telling<'a> {
     }
 }
 
-/// Puts an occupant's presence together anew: what others see, and what other rooms add to it.
+/// Puts an occupant's presence together anew: what others see, and what other modules add to it.
 pub async fn dress(turn: &mut Turn, key: &str) -> Result<(), Fault> {
     let Some(one) = turn.held.occupants.get(key) else {
         return Ok(());

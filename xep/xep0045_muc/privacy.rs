@@ -3,11 +3,11 @@
 use kim_core::cx::Cx;
 use kim_core::jid::Jid;
 
-use super::api::Visitor;
 use super::fields::{Field, RoomConfig, Shape};
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
 use super::room::{Occupant, State};
-use super::{enter, guests};
+use super::views::Visitor;
+use super::{admission, guests};
 
 /// Non-anonymous or semi-anonymous.
 pub const WHOIS: Field = Field {
@@ -74,9 +74,9 @@ pub fn visitor(held: &State, session: &Jid, cx: &Cx) -> Option<Visitor> {
         return None;
     }
     let one = held.at(session);
-    let is_moderated = config.is(&super::voice::MODERATED);
-    let is_open = role_on_entering(affiliation, is_moderated, config.is(&enter::MEMBERS_ONLY)).is_some()
-        && (owns || !config.is(&enter::PASSWORD_PROTECTED))
+    let is_moderated = config.is(&super::admission::MODERATED);
+    let is_open = role_on_entering(affiliation, is_moderated, config.is(&admission::MEMBERS_ONLY)).is_some()
+        && (owns || !config.is(&admission::PASSWORD_PROTECTED))
         && (!guests::is_guest(&user, cx.router()) || guests::may_enter(config).is_ok());
     Some(Visitor {
         room: held.view(),

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
+use kim_core::seal::Seals;
 
-use super::fields::RoomConfig;
-use super::rooms::Registry;
-use super::{enter, life, privacy, saved};
+use super::fields::{Fields, RoomConfig};
+use super::store::Store;
+use super::{admission, life, privacy, rows};
 
 /// Rooms that are found; a larger service needs an index of its own.
 const ROOMS_MAX: usize = 10_000;
@@ -46,7 +47,7 @@ impl PublicRoom {
             name: config.text(&life::NAME).into(),
             description: description.get(..end).unwrap_or_default().into(),
             language: config.text(&life::LANGUAGE).into(),
-            is_open: !config.is(&enter::MEMBERS_ONLY) && !config.is(&enter::PASSWORD_PROTECTED),
+            is_open: !config.is(&admission::MEMBERS_ONLY) && !config.is(&admission::PASSWORD_PROTECTED),
             is_non_anonymous: privacy::is_non_anonymous(config),
         }
     }
@@ -124,7 +125,12 @@ impl PublicRooms {
     }
 
     /// All of them, by address.
-    pub async fn all(&self, registry: &Registry) -> Result<Vec<Arc<PublicRoom>>, Fault> {
+    pub async fn all(
+        &self,
+        store: &Store,
+        seals: &Seals,
+        fields: &Fields,
+    ) -> Result<Vec<Arc<PublicRoom>>, Fault> {
         let known = || match &*self.lock() {
             State::Read(read) => Some(read.rooms.values().cloned().collect()),
             _ => None,
@@ -137,7 +143,7 @@ impl PublicRooms {
             return Ok(known);
         }
         *self.lock() = State::Reading(Vec::new());
-        let read = read(registry).await;
+        let read = read(store, seals, fields).await;
         let mut state = self.lock();
         let changes = match std::mem::take(&mut *state) {
             State::Reading(changes) => Some(changes),
@@ -154,20 +160,20 @@ impl PublicRooms {
     }
 }
 
-async fn read(registry: &Registry) -> Result<Read, Fault> {
+async fn read(store: &Store, seals: &Seals, fields: &Fields) -> Result<Read, Fault> {
     let mut read = Read::default();
     let mut after = String::new();
     while !read.is_full {
-        let page = registry.store.public(&after, PAGE_ROOMS).await?;
+        let page = store.public(&after, PAGE_ROOMS).await?;
         let Some((last, _)) = page.last() else { break };
         after = last.as_str().to_owned();
         for (jid, sealed) in page {
-            match saved::settings(registry, &jid, &sealed).await {
+            match rows::settings(seals, fields, &jid, &sealed).await {
                 Ok(config) => {
                     let room = PublicRoom::of(&jid, &config);
                     read.put((jid, Some(Arc::new(room))));
                 }
-                Err(fault) if saved::is_damage(&fault) => {
+                Err(fault) if rows::is_damage(&fault) => {
                     tracing::warn!(event = "public_room_damaged", room = %jid, "it is not found by search");
                 }
                 Err(fault) => return Err(fault),

@@ -10,14 +10,15 @@ use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
+use super::admission::MEMBERS_ONLY;
 use super::affiliations::{self, Decided};
-use super::enter::MEMBERS_ONLY;
 use super::errands::Request as Asked;
 use super::fields::{Field, Shape};
 use super::guests;
 use super::privileges::{Affiliation, Right, affiliation_allows};
 use super::room::State;
-use super::rooms::{Held, Registry, Turn};
+use super::rooms::{Held, Registry};
+use super::turn::Turn;
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
 /// Who may become a member by asking for it.

@@ -12,7 +12,8 @@ use kim_core::error::{Condition, Fault};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::{IqType, Kind, Stanza};
 
-use super::rooms::{Held, Registry, Turn};
+use super::rooms::{Held, Registry};
+use super::turn::Turn;
 use super::{ghosts, guests};
 
 /// The namespace of pings (XEP-0199).

@@ -3,10 +3,10 @@
 use kim_core::error::{Condition, Fault};
 use smallvec::smallvec;
 
-use super::presence::{self, News};
+use super::news::News;
 use super::privileges::{Denied, Role};
-use super::rooms::Turn;
-use super::{leave, nick, saved};
+use super::turn::Turn;
+use super::{leave, nick, presence, saved};
 
 /// What is refused, as a stanza error.
 pub fn fault(denied: Denied) -> Fault {

@@ -4,8 +4,8 @@
 use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Tx};
 use kim_core::jid::{BareJid, Jid};
 
-use super::api::Listed;
 use super::privileges::Affiliation;
+use super::views::Listed;
 use crate::xep0313_mam::api as mam;
 
 /// Something to be written.

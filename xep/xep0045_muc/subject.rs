@@ -5,12 +5,12 @@ use kim_core::jid::Jid;
 use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 
-use super::api::OCCUPANT_ID;
 use super::fields::{Field, Shape};
+use super::names::OCCUPANT_ID;
 use super::privileges::{Privilege, Role, role_allows};
 use super::room::Subject;
-use super::rooms::Turn;
-use super::{message, saved};
+use super::turn::Turn;
+use super::{saved, speech};
 
 /// Whether occupants may change the subject, and not moderators only.
 pub const MAY_CHANGE: Field = Field {
@@ -75,7 +75,7 @@ pub fn for_newcomer(turn: &Turn) -> Stanza {
 /// What is left of a message that changes the subject.
 pub fn clean(turn: &Turn, session: &Jid, stanza: &Stanza) -> Option<Stanza> {
     let one = turn.held.at(session)?;
-    let mut change = message::clean(turn, stanza);
+    let mut change = speech::clean(turn, stanza);
     change.remove(|child| child.is("occupant-id", OCCUPANT_ID));
     change.append(&super::presence::occupant_id(&one.id));
     Some(change.from(one.address.clone()))
