@@ -9,7 +9,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::{Destination, Router};
 
-use super::config::{AccessModel, PublishModel};
+use super::config::{AccessModel, PublishModel, is_account};
 use super::engine::Engine;
 use super::errors;
 use super::home::{Affiliation, Node, State};
@@ -45,11 +45,6 @@ impl Denied {
 
 /// What an owner's roster says about somebody.
 pub(super) type Contact = Option<Arc<Item>>;
-
-/// Whether an owner is an account rather than the service.
-pub fn is_account(owner: &BareJid) -> bool {
-    owner.local().is_some()
-}
 
 impl Engine {
     /// What somebody is at a node.

@@ -10,11 +10,10 @@ use kim_core::ns::DATA;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use std::sync::Arc;
 
-use super::SERVICE;
 use super::engine::Engine;
-use super::errors;
 use super::home::{Node, State, Subscription};
-use super::notify;
+use super::names::SERVICE;
+use super::{errors, notify};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
 /// The form's type.

@@ -9,10 +9,9 @@ use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::At;
 
-use super::SERVICE;
-use super::api::PUBSUB;
 use super::engine::Engine;
 use super::home::{Affiliation, Node};
+use super::names::{PUBSUB, SERVICE};
 use crate::xep0004_forms::api::{FormKind, Sheet};
 use crate::xep0030_disco::api::{Info, InfoAsked, Item, ItemsAsked};
 
@@ -139,7 +138,7 @@ impl On<ItemsAsked> for Nodes {
                 }
                 let items = self.engine.newest_of(&router, &owner, &node, LISTED_MAX).await?;
                 // §5.5: the name of an item is its id.
-                let item = |item: &Arc<super::api::Item>| Item {
+                let item = |item: &Arc<super::events::Item>| Item {
                     jid: jid.clone(),
                     node: None,
                     name: Some(item.id.to_string()),

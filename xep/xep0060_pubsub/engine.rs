@@ -1,4 +1,4 @@
-//! The nodes of accounts and of the service, as everything else in this room sees them: what is about them comes from
+//! The nodes of accounts and of the service, as everything else in this module sees them: what is about them comes from
 //! memory ([`super::home`]), items come from the database and are opened here.
 
 use std::collections::BTreeMap;
@@ -15,9 +15,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::Settings;
-use super::access::is_account;
-use super::api::Item;
 use super::config::{Most, NodeConfig};
+use super::events::Item;
 use super::home::{Affiliation, Home, Homes, Locks, Node, State, Subscription};
 use super::sealed::{open_config, open_item, tag};
 use super::store::{Found, Loaded, Page, Store};
@@ -92,15 +91,6 @@ impl Engine {
         }
     }
 
-    /// What a node is unless somebody says otherwise.
-    pub fn base_config(owner: &BareJid) -> NodeConfig {
-        if is_account(owner) {
-            NodeConfig::of_account()
-        } else {
-            NodeConfig::of_service()
-        }
-    }
-
     /// An owner's nodes.
     pub async fn home(&self, router: &Router, owner: &BareJid) -> Result<Arc<Home>, Fault> {
         if let Some(home) = self.homes.get(owner).filter(|_| router.is_alone()) {
@@ -130,7 +120,7 @@ impl Engine {
             for row in &loaded.nodes {
                 let config = open_config(&key, owner, &row.node, &row.config).unwrap_or_else(|fault| {
                     tracing::error!(event = "pubsub_config_unreadable", account = %owner, node = %row.node, ?fault);
-                    NodeConfig::unreadable(Engine::base_config(owner))
+                    NodeConfig::unreadable(NodeConfig::of(owner))
                 });
                 nodes.insert(row.node.as_str().into(), Node::new(&row.node, config));
             }

@@ -11,10 +11,11 @@ use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 use kim_core::wire::Writer;
 
-use super::api::{Audience, EVENT, Item, Published};
 use super::config::{NodeConfig, NotificationType, SendLast};
 use super::engine::Engine;
+use super::events::{Audience, Item, Published};
 use super::home::{Affiliation, Node, State};
+use super::names::EVENT;
 
 /// The beginning of a random token is enough to tell notifications apart.
 const ID_CHARS: usize = 12;

@@ -7,13 +7,12 @@ use kim_core::module::Reply;
 use kim_core::random;
 use kim_core::wire::{El, Writer};
 
-use super::access::is_account;
-use super::api::OWNER;
+use super::config::is_account;
 use super::engine::Engine;
-use super::errors;
 use super::home::{Affiliation, Node, State, Subscription};
-use super::notify;
+use super::names::OWNER;
 use super::store::AffiliationRow;
+use super::{errors, notify};
 
 /// Changes in one request.
 const CHANGES_MAX: usize = 1_000;

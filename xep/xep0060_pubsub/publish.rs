@@ -7,11 +7,10 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 
-use super::access::is_account;
-use super::api::{Draft, Item, NodeDefaults, Published, Publishing};
-use super::config::{AccessModel, NodeConfig};
+use super::config::{AccessModel, NodeConfig, is_account};
 use super::engine::{Engine, is_full};
 use super::errors;
+use super::events::{Draft, Item, NodeDefaults, Published, Publishing};
 use super::home::{Affiliation, Node};
 use super::sealed::{seal_config, seal_item, tag};
 use super::store::{Change, ItemRow, Written};
@@ -166,7 +165,7 @@ impl Engine {
         let mut defaults = NodeDefaults {
             owner: owner.clone(),
             node: node.to_owned(),
-            config: Engine::base_config(owner),
+            config: NodeConfig::of(owner),
         };
         cx.router().clone().raise(&mut defaults, cx).await?;
         Ok(defaults.config)

@@ -8,10 +8,9 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::seal::Key;
 use kim_core::wire::{El, Element, Writer};
 
-use super::NODE_CONFIG;
-use super::api::{Item, PUBSUB};
 use super::config::NodeConfig;
-use super::engine::Engine;
+use super::events::Item;
+use super::names::{NODE_CONFIG, PUBSUB};
 use super::store::Found;
 
 /// The tag under which an item of that id lies.
@@ -70,7 +69,7 @@ pub(super) fn open_config(
     let text = key.open(&config_place(owner, node), sealed);
     let element = stored(text.map_err(kim_core::seal::SealError::from)?)?;
     let x: El<'_> = element.el();
-    Ok(NodeConfig::from_stored(x, &Engine::base_config(owner))?)
+    Ok(NodeConfig::from_stored(x, &NodeConfig::of(owner))?)
 }
 
 fn stored(text: Vec<u8>) -> Result<Element, Fault> {

@@ -10,14 +10,13 @@ use kim_core::random;
 use kim_core::router::Destination;
 use kim_core::wire::{El, Writer};
 
-use super::access::{Denied, is_account};
-use super::api::PUBSUB;
-use super::config::{AccessModel, SendLast};
+use super::access::Denied;
+use super::config::{AccessModel, SendLast, is_account};
 use super::engine::Engine;
-use super::errors;
 use super::home::{Affiliation, Node, State, Subscription};
-use super::notify;
+use super::names::PUBSUB;
 use super::store::SubscriptionRow;
+use super::{errors, notify};
 
 impl Engine {
     /// The address that a request is about. If it is not the asker's own the request fails with `foreign`.
