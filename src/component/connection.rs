@@ -3,7 +3,6 @@
 //! Stanzas are read and run through the house one at a time; their outcomes are performed in order behind their commits,
 //! while the next stanzas are read. When too many wait, nothing more is read, and TCP tells the program.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,38 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 
 use super::handshake::{Handshake, Step};
-use crate::c2s::Door;
+use crate::c2s::{Door, End};
 
 /// Bytes written in one go.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// How long the last words may take to be written.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Why a stream ends.
-enum End {
-    /// The program is told.
-    Error(StreamError),
-    /// The program has closed the stream, or its connection is gone.
-    Closed,
-}
-
-impl From<StreamError> for End {
-    fn from(error: StreamError) -> End {
-        End::Error(error)
-    }
-}
-
-impl From<StreamCondition> for End {
-    fn from(condition: StreamCondition) -> End {
-        End::Error(condition.into())
-    }
-}
-
-impl From<io::Error> for End {
-    fn from(_: io::Error) -> End {
-        End::Closed
-    }
-}
 
 /// Serves a connection from its first byte to its last. The turn is kept until the handshake is over.
 pub(super) async fn serve(door: Arc<Door>, tcp: TcpStream, turn: OwnedSemaphorePermit) {
