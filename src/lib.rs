@@ -1,6 +1,6 @@
-//! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its rooms (kim-xep).
+//! kIM, an XMPP server: the doors, the wiring and the commands around the core (kim-core) and its modules (kim-xep).
 #![forbid(unsafe_code)]
-// An optimized build works out the layout of futures through all that they await, from a connection to the last room.
+// An optimized build works out the layout of futures through all that they await, from a connection to the last module.
 #![recursion_limit = "256"]
 #![warn(missing_docs)]
 
@@ -8,8 +8,10 @@ pub mod c2s;
 pub mod cli;
 pub mod component;
 pub mod control;
+pub mod failure;
 pub mod house;
 pub mod http;
+mod panics;
 mod probe;
 pub mod server;
 pub mod tls;

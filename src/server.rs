@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kim_core::cluster::Solo;
@@ -19,13 +18,15 @@ use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
-use crate::cli::{App, Failure, invitation_shown};
+use crate::cli::{App, invitation_shown};
 use crate::component::Listener as ComponentListener;
 use crate::control::{Control, ControlSocket, Direct, InviteWanted};
+use crate::failure::Failure;
 use crate::house::House;
 use crate::http::Web;
 use crate::http::listener::{Listener as WebListener, Speaks};
 use crate::http::upload::{StoreError, Upload};
+use crate::panics;
 use crate::probe;
 use crate::tls::{Certificates, TlsError};
 
@@ -282,7 +283,7 @@ impl From<TlsError> for Failure {
 
 /// `kim serve`: runs until SIGTERM or SIGINT.
 async fn serve(config: Config, sources: Sources) -> Result<(), Failure> {
-    log_panics();
+    panics::log();
     let signals =
         |kind| signal(kind).map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")));
     let (mut terminate, mut interrupt) = (
@@ -386,21 +387,4 @@ async fn first_invitation(server: &Server) -> String {
         ),
         None => format!("There is no account yet. Make one with: kim user add {admin}\n"),
     }
-}
-
-/// Tasks that panicked since the start.
-static PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// Tasks that panicked since the start.
-pub fn panics() -> u64 {
-    PANICS.load(Ordering::Relaxed)
-}
-
-/// A panic ends its task and nothing else. What it says may hold what somebody wrote, so only its place is logged.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        PANICS.fetch_add(1, Ordering::Relaxed);
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(event = "panic", place, "a task panicked");
-    }));
 }

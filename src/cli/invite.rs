@@ -7,10 +7,10 @@ use kim_core::cluster::Solo;
 use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
-use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{App, parse_account, qr, serve};
 use crate::control::{Control, Direct, Invite, InviteWanted, Remote};
+use crate::failure::Failure;
 use crate::house::House;
 
 /// The service that rooms live on, for those who write a room's name alone.

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use super::App;
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// Says what to log, as `level` or `target=level,…`.
 const LOG_VARIABLE: &str = "KIM_LOG";
