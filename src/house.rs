@@ -1,4 +1,4 @@
-//! Puts a house together: the database with its tables, the accounts, the rooms. What `kim serve` opens its doors to,
+//! Puts a house together: the database with its tables, the accounts, the modules. What `kim serve` opens its doors to,
 //! and what the other commands use without doors.
 
 use std::sync::Arc;
@@ -19,13 +19,13 @@ pub(crate) const IN_MEMORY: &str = "sqlite::memory:";
 
 /// A house without doors.
 pub struct House {
-    /// The router, with the rooms that are switched on.
+    /// The router, with the modules that are switched on.
     pub router: Arc<Router>,
     /// Its database; close it at the end, or the last writes may be lost.
     pub db: Db,
 }
 
-/// All migrations: the core's, and those of all rooms, also of those that are switched off.
+/// All migrations: the core's, and those of all modules, also of those that are switched off.
 pub fn migrations(modules: &[Entry]) -> Vec<&'static [Migration]> {
     std::iter::once(CORE_MIGRATIONS)
         .chain(modules.iter().map(|entry| entry.migrations))
@@ -33,7 +33,7 @@ pub fn migrations(modules: &[Entry]) -> Vec<&'static [Migration]> {
 }
 
 impl House {
-    /// Opens the configured database, brings it up to date and starts the rooms.
+    /// Opens the configured database, brings it up to date and starts the modules.
     pub async fn open(
         config: Arc<Config>,
         modules: &[Entry],

@@ -19,12 +19,12 @@ use tokio::task::JoinHandle;
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
 use crate::cli::{App, invitation_shown};
-use crate::component::Listener as ComponentListener;
+use crate::component::ComponentListener;
 use crate::control::{Control, ControlSocket, Direct, InviteWanted};
 use crate::failure::Failure;
 use crate::house::House;
 use crate::http::Web;
-use crate::http::listener::{Listener as WebListener, Speaks};
+use crate::http::listener::{HttpListener, Speaks};
 use crate::http::upload::{StoreError, Upload};
 use crate::panics;
 use crate::probe;
@@ -82,7 +82,7 @@ impl Server {
             for address in addresses {
                 let shared = speaks == Speaks::Https && is_shared(&config, address);
                 let speaks = if shared { Speaks::Both } else { speaks };
-                let bound = WebListener::bind(*address, addresses, speaks);
+                let bound = HttpListener::bind(*address, addresses, speaks);
                 web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }

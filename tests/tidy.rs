@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use kim_core::module::Coverage;
 use kim_xep::MODULES;
 
+#[path = "tidy/layers.rs"]
+mod layers;
+
 /// A file longer than this no longer fits in the head: split it by thing.
 const FILE_LINES_MAX: usize = 600;
 /// Longer lines do not fit beside each other on a screen.
@@ -149,10 +152,10 @@ fn every_crate_forbids_unsafe_code() {
 }
 
 #[test]
-fn every_room_is_listed_and_has_a_door_and_tests() {
+fn every_module_is_listed_and_has_a_door_and_tests() {
     let list = fs::read_to_string(root().join("xep/lib.rs")).unwrap();
     let listed: BTreeSet<&str> = MODULES.iter().map(|entry| entry.name).collect();
-    let mut rooms = BTreeSet::new();
+    let mut modules = BTreeSet::new();
     for entry in fs::read_dir(root().join("xep"))
         .unwrap()
         .flatten()
@@ -162,29 +165,29 @@ fn every_room_is_listed_and_has_a_door_and_tests() {
         if !(name.starts_with("xep0") || name.starts_with("rfc")) {
             continue;
         }
-        let room = entry.path();
-        assert!(room.join("mod.rs").is_file(), "{name} has no mod.rs");
+        let module = entry.path();
+        assert!(module.join("mod.rs").is_file(), "{name} has no mod.rs");
         assert!(
             list.contains(&format!("pub mod {name};")),
             "{name} is not in xep/lib.rs"
         );
         assert!(listed.contains(name.as_str()), "{name} is not in MODULES");
-        let has_tests = room.join("tests.rs").is_file() || room.join("tests").is_dir();
+        let has_tests = module.join("tests.rs").is_file() || module.join("tests").is_dir();
         assert!(
-            has_tests || room.join("dialogues").is_dir(),
+            has_tests || module.join("dialogues").is_dir(),
             "{name} has neither tests nor dialogues"
         );
-        rooms.insert(name);
+        modules.insert(name);
     }
     assert_eq!(
-        rooms.len(),
+        modules.len(),
         MODULES.len(),
-        "MODULES names a room that has no folder"
+        "MODULES names a module that has no folder"
     );
 }
 
 #[test]
-fn a_room_uses_another_only_through_its_api_and_says_so() {
+fn a_module_uses_another_only_through_its_api_and_says_so() {
     let mut broken = Vec::new();
     for entry in MODULES {
         for path in files(&format!("xep/{}", entry.name), ".rs") {
@@ -250,7 +253,7 @@ fn sql_stands_only_in_stores() {
 }
 
 #[test]
-fn the_core_names_no_room_and_rooms_no_socket() {
+fn the_core_names_no_module_and_modules_no_socket() {
     let mut broken = Vec::new();
     for path in files("src/core", ".rs").into_iter().filter(|path| !is_test(path)) {
         let text = fs::read_to_string(&path).unwrap();
@@ -339,7 +342,7 @@ fn specifications() -> String {
 fn the_readme_lists_the_specifications_that_the_code_implements() {
     let path = root().join("README.md");
     let readme = fs::read_to_string(&path).unwrap();
-    let begin = "| specification | title | version | coverage | room |\n|---|---|---|---|---|\n";
+    let begin = "| specification | title | version | coverage | module |\n|---|---|---|---|---|\n";
     let (before, rest) = readme.split_once(begin).expect("the head of the table");
     let (table, after) = rest.split_once("\n\n").expect("text after the table");
     let wanted = specifications();

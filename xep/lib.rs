@@ -1,4 +1,4 @@
-//! The rooms: one folder for each specification, and the list of them. Adding one takes its folder, a `pub mod` line
+//! The modules: one folder for each specification, and the list of them. Adding one takes its folder, a `pub mod` line
 //! and a line in [`MODULES`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

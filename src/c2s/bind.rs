@@ -178,7 +178,7 @@ fn result(request: &Stanza, jid: &Jid) -> Stanza {
     request.reply(Kind::Iq(IqType::Result), &xml.finish_string())
 }
 
-/// Asks the rooms what an element that is no stanza means so early. What nobody knows ends the stream.
+/// Asks the modules what an element that is no stanza means so early. What nobody knows ends the stream.
 pub(super) async fn early(
     stream: &Stream,
     account: Option<&BareJid>,

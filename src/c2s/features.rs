@@ -1,4 +1,4 @@
-//! What a stream offers, state by state (RFC 6120 §4.3.2). One place writes all of it; rooms add theirs through
+//! What a stream offers, state by state (RFC 6120 §4.3.2). One place writes all of it; modules add theirs through
 //! [`Router::stream_features`].
 
 use kim_core::module::Offer as Moment;

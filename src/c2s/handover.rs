@@ -1,6 +1,6 @@
-//! A session that the house knows, and how it outlives its connection (XEP-0198 §5): it waits, looked after by a task of its own, until another
-//! connection of the same account claims it, its time is up, or the house ends it. Whoever has the [`Registered`] has the
-//! session; it passes from hand to hand and is never in two.
+//! A session that the house knows, and how it outlives its connection (XEP-0198 §5): it waits, looked after by a task of its
+//! own, until another connection of the same account claims it, its time is up, or the house ends it. Whoever has the
+//! [`Registered`] has the session; it passes from hand to hand and is never in two.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -52,7 +52,7 @@ impl Registered {
         session: Arc<Session>,
         epoch: Option<Epoch>,
     ) -> Result<Registered, NotStarted> {
-        // Made first: should a room panic while it is told of the session, the session still ends.
+        // Made first: should a module panic while it is told of the session, the session still ends.
         let mut registered = Registered::new(door, session);
         let started = match epoch {
             Some(epoch) => door.router.start_proved(&registered.session, epoch).await,

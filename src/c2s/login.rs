@@ -280,7 +280,7 @@ async fn authenticated(
     Ok(Authenticated::new(account, epoch))
 }
 
-/// Offers an early iq to the rooms (XEP-0077 §3); anything else ends the stream.
+/// Offers an early iq to the modules (XEP-0077 §3); anything else ends the stream.
 async fn before_login(stream: &mut Stream, domain: &BareJid, element: Element) -> Result<(), End> {
     let (stanza, refused) = match Stanza::from_element(element) {
         Ok(stanza) => (stanza, None),

@@ -47,7 +47,7 @@ pub struct Stream {
     elements: u32,
     /// Bytes read.
     bytes: usize,
-    /// What rooms have noted about it.
+    /// What modules have noted about it.
     pub(super) facts: Arc<Facts>,
 }
 

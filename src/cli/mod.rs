@@ -34,7 +34,7 @@ pub use terminal::Terminal;
 
 /// What the commands need to know of the program they are part of.
 pub struct App {
-    /// The rooms.
+    /// The modules.
     pub modules: &'static [Entry],
     /// Runs the server until it is told to stop. The data directory is there and logging works. The sources are for
     /// reading the configuration again.
@@ -44,7 +44,7 @@ pub struct App {
 }
 
 impl App {
-    /// The sections of all rooms.
+    /// The sections of all modules.
     pub fn schemas(&self) -> Vec<Schema> {
         self.modules.iter().map(|entry| (entry.schema)()).collect()
     }

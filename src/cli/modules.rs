@@ -48,7 +48,7 @@ impl From<&Roll> for ModuleFacts {
     }
 }
 
-/// Starts the rooms on a database in memory, and shows what they registered and which are switched off.
+/// Starts the modules on a database in memory, and shows what they registered and which are switched off.
 pub(super) async fn show(app: &App, config: Config) -> Result<String, Failure> {
     let config = Arc::new(config);
     let house = House::at(IN_MEMORY, config.clone(), app.modules, Box::new(Solo)).await?;

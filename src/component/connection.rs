@@ -21,7 +21,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 
-use super::handshake::{Handshake, Step};
+use super::handshake::{Handshake, HandshakeStep};
 use crate::c2s::{Door, End};
 
 /// Bytes written in one go.
@@ -72,13 +72,13 @@ async fn shake_hands(
     let mut input = BytesMut::new();
     let refusal = loop {
         match handshake.read(&mut input) {
-            Ok(Step::More) => {
+            Ok(HandshakeStep::More) => {
                 if reading.read_buf(&mut input).await.ok()? == 0 {
                     return None;
                 }
             }
-            Ok(Step::Answer(words)) => writing.write_all(words.as_bytes()).await.ok()?,
-            Ok(Step::Proven(domain)) => match router.connect_component(&domain) {
+            Ok(HandshakeStep::Answer(words)) => writing.write_all(words.as_bytes()).await.ok()?,
+            Ok(HandshakeStep::Proven(domain)) => match router.connect_component(&domain) {
                 Some(Ok(connected)) => {
                     writing.write_all(b"<handshake/>").await.ok()?;
                     let mut reader = handshake.into_reader();

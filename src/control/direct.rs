@@ -11,7 +11,7 @@ use kim_core::error::{StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
 use kim_xep::xep0384_omemo::api::Devices;
-use kim_xep::xep0401_invites::api::{InviteError, Invites, Wanted};
+use kim_xep::xep0401_invites::api::{InviteError, Invites, WantedInvitation};
 
 use super::{
     Compacted, Control, ControlError, Invite, InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online,
@@ -183,12 +183,12 @@ impl Control for Direct {
             };
             let made = invites.create(
                 &self.router,
-                Wanted {
+                WantedInvitation {
                     account: wanted.account.clone(),
                     room: wanted.room.clone(),
                     uses: wanted.uses,
                     seconds: wanted.seconds,
-                    ..Wanted::by_operator(domain)
+                    ..WantedInvitation::by_operator(domain)
                 },
             );
             let made = made.await.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! What rooms note about something that lives for a while: a session, or a stream before login. One fact of each type.
+//! What modules note about something that lives for a while: a session, or a stream before login. One fact of each type.
 
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! The core of kIM: what every room and door stands on. No sockets, no XEP numbers.
+//! The core of kIM: what every module and door stands on. No sockets, no XEP numbers.
 //!
-//! A stanza's way: [`wire`] reads it, [`stanza`] types it, the [`router`] runs it past the rooms' hooks ([`hook`],
-//! [`events`]) with a context ([`cx`]) and delivers it to [`session`]s. Rooms register through [`module`] and keep
+//! A stanza's way: [`wire`] reads it, [`stanza`] types it, the [`router`] runs it past the modules' hooks ([`hook`],
+//! [`events`]) with a context ([`cx`]) and delivers it to [`session`]s. Modules register through [`module`] and keep
 //! their rows in [`db`].
 #![forbid(unsafe_code)]
 

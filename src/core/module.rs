@@ -1,4 +1,4 @@
-//! What a room is to the house: a [`Module`] that says which specification it implements and registers what it
+//! What a module is to the house: a [`Module`] that says which specification it implements and registers what it
 //! handles. The [`Registrar`] collects it all; what is handled is advertised, and nothing else can be.
 
 use std::any::{Any, TypeId};
@@ -22,7 +22,7 @@ use crate::seal::Seals;
 use crate::stanza::{IqType, Stanza};
 use crate::wire::{El, Writer};
 
-/// How much of its specification a room implements.
+/// How much of its specification a module implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// Everything the text asks of a server.
@@ -31,7 +31,7 @@ pub enum Coverage {
     Partial(&'static str),
 }
 
-/// A specification that a room implements.
+/// A specification that a module implements.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     /// `XEP-0199`, `RFC 6121`.
@@ -44,7 +44,19 @@ pub struct Spec {
     pub coverage: Coverage,
 }
 
-/// A room. Everything about one specification is in its folder; this is its door.
+impl Spec {
+    /// A specification that is implemented whole.
+    pub const fn complete(id: &'static str, title: &'static str, version: &'static str) -> Spec {
+        Spec {
+            id,
+            title,
+            version,
+            coverage: Coverage::Complete,
+        }
+    }
+}
+
+/// A module. Everything about one specification is in its folder; this is its door.
 pub trait Module: 'static {
     /// Its section of the configuration; [`crate::config::NoSettings`] where there is nothing to set.
     type Config: Section;
@@ -52,7 +64,7 @@ pub trait Module: 'static {
     const NAME: &'static str;
     /// What it implements; the first is the one in the folder's name.
     const SPECS: &'static [Spec];
-    /// Rooms whose `api` it uses. They stand earlier in the list of modules.
+    /// Modules whose `api` it uses. They stand earlier in the list of modules.
     const NEEDS: &'static [&'static str] = &[];
     /// Its tables.
     const MIGRATIONS: &'static [Migration] = &[];
@@ -257,7 +269,7 @@ pub type StreamFeature = Box<dyn Fn(&Router, &str) -> Option<String> + Send + Sy
 
 pub(crate) type IqKey = (At, IqType, &'static str, &'static str);
 
-/// Everything the rooms registered, looked up by the router.
+/// Everything the modules registered, looked up by the router.
 #[derive(Default)]
 pub(crate) struct Tables {
     pub chains: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
@@ -291,17 +303,17 @@ pub struct Roll {
     pub features: Vec<&'static str>,
 }
 
-/// Where a room registers. Lives only while the house is put together.
+/// Where a module registers. Lives only while the house is put together.
 pub struct Registrar<'a> {
-    /// The database; a room makes its store and its sinks from it.
+    /// The database; a module makes its store and its sinks from it.
     pub db: &'a Db,
     /// Seals what people write before it goes to the database.
     pub seals: &'a Seals,
     /// The clock.
     pub clock: &'a Clock,
-    /// The whole configuration; a room's own section is handed to it apart.
+    /// The whole configuration; a module's own section is handed to it apart.
     pub config: &'a Config,
-    /// The limits in force. They may change: a room that goes by one keeps a clone and asks at each use.
+    /// The limits in force. They may change: a module that goes by one keeps a clone and asks at each use.
     pub limits: &'a LimitsInForce,
     pub(crate) tables: &'a mut Tables,
 }
@@ -388,7 +400,7 @@ impl<'a> Registrar<'a> {
         }
     }
 
-    /// Advertises a feature that is not an iq payload; what it promises is handled by this room's hooks.
+    /// Advertises a feature that is not an iq payload; what it promises is handled by this module's hooks.
     pub fn feature(&mut self, at: &[At], feature: &'static str) {
         for at in at {
             self.tables.features.entry(*at).or_default().insert(feature);
@@ -437,12 +449,12 @@ impl<'a> Registrar<'a> {
         self.tables.stream_features.push((offer, Box::new(feature)));
     }
 
-    /// Lays out something other rooms may use, by its type (declared in this room's `api`).
+    /// Lays out something other modules may use, by its type (declared in this module's `api`).
     pub fn provide<T: Any + Send + Sync>(&mut self, fact: Arc<T>) {
         self.tables.facts.insert(TypeId::of::<T>(), fact);
     }
 
-    /// What another room provided. The room stands in [`Module::NEEDS`], so it is there.
+    /// What another module provided. The module stands in [`Module::NEEDS`], so it is there.
     pub fn needed<T: Any + Send + Sync>(&self) -> Result<Arc<T>, Fault> {
         self.tables
             .facts

@@ -1,4 +1,4 @@
-//! Namespaces that more than one room and the doors speak of. A room's own namespace lives in the room.
+//! Namespaces that more than one module and the doors speak of. A module's own namespace lives in the module.
 
 /// The content namespace of client streams (RFC 6120 §4.8.2).
 pub const CLIENT: &str = "jabber:client";

@@ -121,7 +121,7 @@ impl Kind {
 /// Why an element is not a stanza that can be routed.
 #[derive(Debug)]
 pub enum NotAStanza {
-    /// Not message, presence or iq in the content namespace. On a bound stream a room may understand it
+    /// Not message, presence or iq in the content namespace. On a bound stream a module may understand it
     /// ([`crate::events::Nonza`]); otherwise the stream ends with `unsupported-stanza-type`.
     Unsupported(Box<Element>),
     /// Its sender gets this answer (already addressed back to it), or nothing where none is allowed.

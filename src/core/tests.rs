@@ -1,5 +1,5 @@
 //! Stories of the house itself: in which order hooks run, what a forged sender gets, what a full outbox and a failed
-//! commit lead to. The rooms here are made for the tests.
+//! commit lead to. The modules here are made for the tests.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ const SPEC: &[Spec] = &[Spec {
     coverage: Coverage::Complete,
 }];
 
-/// Declares a room of a test: its name and what it registers.
+/// Declares a module of a test: its name and what it registers.
 macro_rules! room {
     ($room:ident, $name:literal, |$house:ident| $register:block) => {
         struct $room;

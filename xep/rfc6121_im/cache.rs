@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kim_core::jid::BareJid;
 
 use super::item::Roster;
-use super::store::roster_change::Changed;
+use super::store::roster_change::StoredChange;
 
 /// Independent parts, so that loads of different accounts do not wait for one another.
 const SHARDS: usize = 32;
@@ -88,7 +88,7 @@ impl Cache {
     }
 
     /// A change was committed: the copy follows it, or goes if it is not of the moment before.
-    pub fn changed(&self, account: &BareJid, contact: &BareJid, change: &Changed) {
+    pub fn changed(&self, account: &BareJid, contact: &BareJid, change: &StoredChange) {
         let mut shard = self.shard(account);
         shard.generation += 1;
         let Some(roster) = shard.rosters.get(account) else {

@@ -13,7 +13,7 @@ use kim_core::stanza::Stanza;
 use super::change::Edit;
 use super::follow;
 use super::pace::Pace;
-use super::presence::Outgoing;
+use super::presence::OutgoingPresence;
 use super::subscription::Act;
 
 /// Requests to one contact that may leave at once, and seconds until another may: each of them is shown to somebody.
@@ -22,15 +22,15 @@ const TO_ONE: (u32, u32) = (5, 300);
 const TO_ALL: (u32, u32) = (100, 60);
 
 /// How often accounts may ask for others' presence.
-pub struct Requests {
+pub struct SubscriptionRequests {
     to_one: Pace<(BareJid, BareJid)>,
     to_all: Pace<BareJid>,
 }
 
-impl Requests {
+impl SubscriptionRequests {
     /// Nobody has asked yet.
-    pub fn new() -> Requests {
-        Requests {
+    pub fn new() -> SubscriptionRequests {
+        SubscriptionRequests {
             to_one: Pace::new(TO_ONE.0, TO_ONE.1),
             to_all: Pace::new(TO_ALL.0, TO_ALL.1),
         }
@@ -48,7 +48,7 @@ impl Requests {
     }
 }
 
-impl Outgoing {
+impl OutgoingPresence {
     /// Both addresses are made bare (§3.1.2). Nobody can subscribe to himself, and a guest to nobody.
     pub(super) async fn subscription(
         &self,

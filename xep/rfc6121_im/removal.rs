@@ -15,14 +15,14 @@ use super::rosters::Rosters;
 
 /// Says goodbye for an account.
 #[derive(Clone)]
-pub struct Farewell {
+pub struct AccountFarewell {
     /// The rosters.
     pub rosters: Arc<Rosters>,
     /// Messages that wait.
     pub offline: Arc<Offline>,
 }
 
-impl On<AccountRemoved> for Farewell {
+impl On<AccountRemoved> for AccountFarewell {
     async fn on(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router().clone();
         let roster = self.rosters.of(&router, &event.account).await?;
@@ -41,7 +41,7 @@ impl On<AccountRemoved> for Farewell {
     }
 }
 
-impl On<AccountErased> for Farewell {
+impl On<AccountErased> for AccountFarewell {
     async fn on(&self, event: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
         self.rosters.forget(&event.account);
         self.offline.forget_usage(&event.account);

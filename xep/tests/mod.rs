@@ -1,4 +1,4 @@
-//! Plays every room's dialogues in memory, each in a fresh house with all rooms. The same files are played over TLS
+//! Plays every module's dialogues in memory, each in a fresh house with all modules. The same files are played over TLS
 //! by `tests/dialogues.rs` of the server.
 
 mod components;

@@ -13,9 +13,9 @@ use super::fields::write_text;
 use super::names::USER;
 use super::news::News;
 use super::privileges::{Affiliation, role_after};
-use super::room::{Looks, Member, Occupant, Phase, State};
+use super::room::{Looks, Member, Occupant, Phase, RoomState};
 use super::rooms::Registry;
-use super::turn::Turn;
+use super::turn::RoomTurn;
 use super::{admission, listed, nick, privacy, roles, saved};
 
 /// A change that was judged and is allowed.
@@ -34,7 +34,7 @@ pub struct Decided<'a> {
 
 /// Notes an affiliation, and tells other modules of it.
 pub async fn put(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     jid: &BareJid,
     to: Affiliation,
     nick: Option<Box<str>>,
@@ -94,9 +94,9 @@ pub async fn put(
 /// Does what was decided and tells of it. `between` comes behind what the person concerned is told and before what all others
 /// are, where the person is put out (§9.1).
 pub async fn change(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     decided: Decided<'_>,
-    between: impl FnOnce(&mut Turn),
+    between: impl FnOnce(&mut RoomTurn),
 ) -> Result<(), Fault> {
     let Decided {
         jid,
@@ -185,7 +185,7 @@ pub async fn change(
 
 /// The room itself invites a new member (§9.5). If an admin made them a member, that admin's rate and their block list count;
 /// beyond the rate they are a member without an invitation.
-async fn invite(turn: &mut Turn, to: &BareJid) -> Result<(), Fault> {
+async fn invite(turn: &mut RoomTurn, to: &BareJid) -> Result<(), Fault> {
     if let Some(admin) = turn.by.clone() {
         let errands = &turn.registry.errands;
         let author = Jid::from(admin.clone());
@@ -210,11 +210,11 @@ async fn invite(turn: &mut Turn, to: &BareJid) -> Result<(), Fault> {
 /// The affiliation of somebody who is not there has changed: a message tells it, on which clients depend that encrypt for all
 /// members (§10.3, §10.6). Only to those who `may_know` the address.
 pub fn announce(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     jid: &BareJid,
     to: Affiliation,
     reason: &str,
-    may_know: fn(&State, &Occupant) -> bool,
+    may_know: fn(&RoomState, &Occupant) -> bool,
 ) {
     let room = turn.held.jid.clone();
     let told = turn.held.sessions_where(|one| may_know(&turn.held, one));
@@ -243,7 +243,7 @@ pub async fn by_the_room(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let decided = Decided {
         jid: user.clone(),
         to,
@@ -257,7 +257,7 @@ pub async fn by_the_room(
 }
 
 /// A nickname somebody reserves must be free, and look like nobody else's.
-pub fn check_nick(turn: &Turn, user: &BareJid, nick: &str) -> Result<(), Fault> {
+pub fn check_nick(turn: &RoomTurn, user: &BareJid, nick: &str) -> Result<(), Fault> {
     turn.held
         .jid
         .with_resource(nick)

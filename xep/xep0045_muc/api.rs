@@ -32,7 +32,7 @@ pub use super::privileges::{Affiliation, Privilege, Right, Role, Standing, affil
 pub use super::public::PublicRoom;
 use super::rooms::Registry;
 pub use super::settled::once as once_settled;
-pub use super::views::{Affiliated, Listed, RoomView, Visitor, Who};
+pub use super::views::{Affiliated, Listed, OccupantView, RoomView, Visitor};
 
 /// All rooms of this server.
 #[derive(Clone)]
@@ -68,7 +68,7 @@ impl Rooms {
     }
 
     /// Everybody who is there.
-    pub async fn occupants(&self, room: &BareJid, cx: &Cx) -> Result<Vec<Who>, Fault> {
+    pub async fn occupants(&self, room: &BareJid, cx: &Cx) -> Result<Vec<OccupantView>, Fault> {
         let held = self.0.hold(room, cx.router()).await?;
         Ok(held.map_or_else(Vec::new, |held| {
             held.occupants.values().map(|one| held.who(one, None)).collect()
@@ -76,13 +76,23 @@ impl Rooms {
     }
 
     /// The occupant that a session is.
-    pub async fn occupant(&self, room: &BareJid, session: &Jid, cx: &Cx) -> Result<Option<Who>, Fault> {
+    pub async fn occupant(
+        &self,
+        room: &BareJid,
+        session: &Jid,
+        cx: &Cx,
+    ) -> Result<Option<OccupantView>, Fault> {
         let held = self.0.hold(room, cx.router()).await?;
         Ok(held.and_then(|held| held.at(session).map(|one| held.who(one, Some(session)))))
     }
 
     /// The occupant with an id of XEP-0421.
-    pub async fn occupant_by_id(&self, room: &BareJid, id: &str, cx: &Cx) -> Result<Option<Who>, Fault> {
+    pub async fn occupant_by_id(
+        &self,
+        room: &BareJid,
+        id: &str,
+        cx: &Cx,
+    ) -> Result<Option<OccupantView>, Fault> {
         let held = self.0.hold(room, cx.router()).await?;
         Ok(held.and_then(|held| {
             let found = held.occupants.values().find(|one| &*one.id == id);

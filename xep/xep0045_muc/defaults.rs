@@ -12,12 +12,12 @@ use kim_core::router::Router;
 use kim_core::seal::Seals;
 
 use super::privileges::Affiliation;
-use super::room::{Member, Phase, State};
-use super::store::{Change, Store};
+use super::room::{Member, Phase, RoomState};
+use super::store::{RoomChange, RoomStore};
 use super::{life, rows};
 
 /// Which, and whose.
-pub struct Defaults {
+pub struct DefaultRooms {
     /// The names.
     pub names: Vec<RoomName>,
     /// The owners.
@@ -26,7 +26,7 @@ pub struct Defaults {
     pub made: DashSet<String>,
 }
 
-impl Defaults {
+impl DefaultRooms {
     fn has(&self, room: &BareJid) -> bool {
         self.names.iter().any(|name| Some(name.as_str()) == room.local())
     }
@@ -35,17 +35,17 @@ impl Defaults {
     pub async fn make(
         &self,
         room: &BareJid,
-        store: &Store,
+        store: &RoomStore,
         seals: &Seals,
         router: &Arc<Router>,
-    ) -> Result<Option<State>, Fault> {
+    ) -> Result<Option<RoomState>, Fault> {
         if !self.has(room) || store.is_default_made(room).await? {
             return Ok(None);
         }
         let Some(mut cx) = router.cx() else {
             return Ok(None);
         };
-        let mut state = State::new(room.clone(), &room.to_domain(), random::bytes(), cx.received);
+        let mut state = RoomState::new(room.clone(), &room.to_domain(), random::bytes(), cx.received);
         state.phase = Phase::Open;
         state.creator = "".into();
         let mut config = (*state.config).clone();
@@ -61,11 +61,14 @@ impl Defaults {
             state.set_member(admin, Some(owner));
         }
         let sink = &store.sink;
-        cx.store(sink, Change::Room(Box::new(rows::room_row(seals, &state).await?)));
+        cx.store(
+            sink,
+            RoomChange::Room(Box::new(rows::room_row(seals, &state).await?)),
+        );
         for admin in &self.admins {
             cx.store(sink, rows::member_row(seals, &state, admin).await?);
         }
-        cx.store(sink, Change::Default(room.clone()));
+        cx.store(sink, RoomChange::Default(room.clone()));
         cx.committed().await?;
         tracing::info!(event = "default_room_made", %room);
         Ok(Some(state))

@@ -17,8 +17,8 @@ use super::names::{MUC, USER};
 use super::news::News;
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
 use super::room::{Looks, Member, Occupant, Phase, Seat};
-use super::rooms::{Held, Registry};
-use super::turn::Turn;
+use super::rooms::{HeldRoom, Registry};
+use super::turn::RoomTurn;
 use super::{
     affiliations, guests, history, listed, nick, opening, passwords, presence, privacy, saved, speech,
     subject,
@@ -63,7 +63,7 @@ pub async fn enter(
     let Some(held) = find_or_make(registry, &room, &asking, cx).await? else {
         return Ok(());
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     if turn.held.at(from).is_some() {
         again(&mut turn, &asking).await?;
         turn.close(cx);
@@ -83,7 +83,7 @@ async fn find_or_make(
     room: &BareJid,
     asking: &Guest<'_>,
     cx: &mut Cx,
-) -> Result<Option<Held>, Fault> {
+) -> Result<Option<HeldRoom>, Fault> {
     let router = cx.router().clone();
     for _ in 0..TRIES_MAX {
         if let Some(held) = registry.hold(room, &router).await? {
@@ -122,7 +122,7 @@ async fn make(
     let Some(held) = registry.make(room, &asking.user, now).await? else {
         return Ok(false);
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     if let Err(fault) = become_owner(&mut turn, asking).await {
         turn.is_change = true;
         return Err(fault);
@@ -134,7 +134,7 @@ async fn make(
 
 /// §10.1.1: the creator owns the room. Until it is configured it is in no list, but others may enter by its address: some
 /// clients never configure the rooms they create, and invite people at once.
-async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+async fn become_owner(turn: &mut RoomTurn, asking: &Guest<'_>) -> Result<(), Fault> {
     let owner = Member {
         affiliation: Affiliation::Owner,
         since: turn.cx.received.0,
@@ -151,7 +151,7 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
 
 // ——— entering ———
 
-async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(), Fault> {
+async fn come_in(turn: &mut RoomTurn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(), Fault> {
     let now = turn.cx.received;
     let mut event = Entering {
         room: turn.held.view(),
@@ -218,7 +218,7 @@ fn warnings(config: &RoomConfig) -> SmallVec<[u16; 4]> {
 }
 
 fn check_password(
-    turn: &Turn,
+    turn: &RoomTurn,
     asking: &Guest<'_>,
     affiliation: Affiliation,
     cx: &mut Cx,
@@ -240,7 +240,7 @@ fn check_password(
     )
 }
 
-fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
+fn check_places(turn: &RoomTurn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
     let room = &turn.held;
     let of_service = turn.registry.config.occupants_max;
     let own = room.config.number(&OCCUPANTS_MAX);
@@ -266,7 +266,7 @@ fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Re
 /// Everything in the order of §7.1: the others' presence, one's own, history, subject. What is said from then on comes
 /// behind it in the room's order.
 async fn sit_down(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     asking: &Guest<'_>,
     role: Role,
     nick: &str,
@@ -315,7 +315,7 @@ async fn sit_down(
 }
 
 /// What a session is sent that enters or has lost track, and what the others see of it.
-async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) -> Result<(), Fault> {
+async fn welcome(turn: &mut RoomTurn, key: &str, asking: &Guest<'_>, codes: &[u16]) -> Result<(), Fault> {
     ahead(turn, key, asking).await?;
     everybody_else(turn, key, asking.from).await?;
     let beside = std::mem::take(&mut turn.beside);
@@ -355,7 +355,7 @@ async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) 
 }
 
 /// What other modules send ahead of all presence.
-async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<(), Fault> {
+async fn ahead(turn: &mut RoomTurn, key: &str, asking: &Guest<'_>) -> Result<(), Fault> {
     let Some(one) = turn.held.occupants.get(key) else {
         return Ok(());
     };
@@ -380,7 +380,7 @@ async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<(), Fau
     Ok(())
 }
 
-async fn everybody_else(turn: &mut Turn, key: &str, session: &Jid) -> Result<(), Fault> {
+async fn everybody_else(turn: &mut RoomTurn, key: &str, session: &Jid) -> Result<(), Fault> {
     // After a restart nobody's presence is put together yet.
     let bare: Vec<Box<str>> = turn
         .held
@@ -410,7 +410,7 @@ async fn everybody_else(turn: &mut Turn, key: &str, session: &Jid) -> Result<(),
 }
 
 /// §17.3: everything again for a session that is in the room; with another nickname it is a change of nickname.
-async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+async fn again(turn: &mut RoomTurn, asking: &Guest<'_>) -> Result<(), Fault> {
     let Some(key) = turn.held.seats.get(asking.from).cloned() else {
         return Ok(());
     };

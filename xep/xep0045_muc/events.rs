@@ -9,18 +9,18 @@ use kim_core::stanza::Stanza;
 
 use super::privileges::Affiliation;
 use super::room::Member;
-use super::views::{RoomView, Who};
+use super::views::{OccupantView, RoomView};
 use crate::xep0030_disco::api::Info;
 
 /// Somebody who may speak says something to all occupants (§7.4); changes of the subject are not among it.
 ///
-/// `Admit` hooks refuse it, `Stamp` hooks add to the stanza, `Store` hooks keep it; it is reflected once their rows are
+/// `Admit` hooks refuse it, `Stamp` hooks add to the stanza, `RoomStore` hooks keep it; it is reflected once their rows are
 /// committed. `Done` at any stage: it has been dealt with and is not reflected.
 pub struct RoomMessage {
     /// Where.
     pub room: RoomView,
     /// Who says it.
-    pub from: Who,
+    pub from: OccupantView,
     /// What everybody gets: from the occupant's address, to nobody yet.
     pub stanza: Stanza,
     /// All sessions that are there.
@@ -44,7 +44,7 @@ pub struct OccupantPresence {
     /// Where.
     pub room: RoomView,
     /// Whose.
-    pub who: Who,
+    pub who: OccupantView,
     /// The presence that the occupant's client sent, without what only rooms say.
     pub presence: Stanza,
     /// What is added: canonical elements, each with its namespace.
@@ -81,7 +81,7 @@ pub struct OccupantsChanged {
     /// Where.
     pub room: RoomView,
     /// Who.
-    pub who: Who,
+    pub who: OccupantView,
     /// Entered, or left.
     pub is_there: bool,
     /// How many there are now.
@@ -144,7 +144,7 @@ pub struct Welcoming {
     /// The presence that asked.
     pub stanza: Stanza,
     /// Who; the real address is the session's.
-    pub who: Who,
+    pub who: OccupantView,
     /// Whether they may see the lists of members, admins and owners.
     pub sees_lists: bool,
     /// The lists.

@@ -17,7 +17,7 @@ use super::names::USER;
 use super::privileges::{Affiliation, Privilege, Right, affiliation_allows, role_allows};
 use super::room::Phase;
 use super::rooms::Registry;
-use super::turn::Turn;
+use super::turn::RoomTurn;
 use super::{guests, opening, speech};
 
 /// Whether those who are no admins may invite into a room for members.
@@ -51,7 +51,7 @@ pub async fn handle(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let Some(x) = stanza.child("x", USER) else {
         return Ok(());
     };
@@ -82,7 +82,7 @@ async fn check_invitee(to: &Jid, router: &Arc<Router>) -> Result<(), Fault> {
     }
 }
 
-async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> Result<(), Fault> {
+async fn one(turn: &mut RoomTurn, from: &Jid, invite: El<'_>, id: Option<&str>) -> Result<(), Fault> {
     let router = turn.cx.router().clone();
     let user = from.bare();
     guests::refuse(&user, &router)?;
@@ -169,7 +169,7 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
 
 /// Somebody declines. The inviter hears of it, in the room or outside, if there was an invitation to decline. The answer is
 /// the same in every case, so that it tells nothing about the occupants, and one invitation carries one refusal.
-async fn refuse(turn: &mut Turn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
+async fn refuse(turn: &mut RoomTurn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
     let to = decline.attr("to").ok_or(Condition::BadRequest)?;
     let to = Jid::parse(&to)?;
     if turn.held.affiliation(&from.bare()) == Affiliation::Outcast {

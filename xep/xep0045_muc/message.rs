@@ -13,7 +13,7 @@ use super::events::{HistoryChanged, RoomMessage};
 use super::privileges::{Privilege, role_allows};
 use super::rooms::Registry;
 use super::speech::{clean, may_speak};
-use super::turn::Turn;
+use super::turn::RoomTurn;
 use super::{guests, history, opening, presence, subject};
 use crate::xep0313_mam::api::{self as mam, InRoom, MessageArchives};
 
@@ -26,7 +26,7 @@ pub async fn speak(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let locked = turn.held.is_locked(turn.cx.received);
     let Some(one) = turn.held.at(from) else {
         // §7.4; a room that is locked is not there for others (§17.2).
@@ -102,9 +102,9 @@ pub async fn speak(
 struct SaidBefore;
 
 /// Keeps what is said in the room's archive, and tells everybody its id there (XEP-0313 §3.5).
-pub struct Keep(pub Arc<MessageArchives>);
+pub struct KeepInArchive(pub Arc<MessageArchives>);
 
-impl On<RoomMessage> for Keep {
+impl On<RoomMessage> for KeepInArchive {
     async fn on(&self, event: &mut RoomMessage, cx: &mut Cx) -> Result<Flow, Fault> {
         if !event.room.config.is(&history::ARCHIVE) || !mam::is_worth_in_room(&event.stanza) {
             return Ok(Flow::Next);
@@ -140,7 +140,7 @@ pub async fn announce(
     cx: &mut Cx,
 ) -> Result<Option<String>, Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     if stanza.from.is_none() {
         stanza.from = Some(room.clone().into());
     }

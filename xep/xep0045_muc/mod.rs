@@ -117,9 +117,9 @@ impl Module for Muc {
             version: "1.35.5",
             coverage: Coverage::Partial("new rooms are not locked until they are configured, only unlisted"),
         },
-        spec("XEP-0249", "Direct MUC Invitations", "1.2"),
-        spec("XEP-0410", "MUC Self-Ping (Schrödinger's Chat)", "1.1.0"),
-        spec(
+        Spec::complete("XEP-0249", "Direct MUC Invitations", "1.2"),
+        Spec::complete("XEP-0410", "MUC Self-Ping (Schrödinger's Chat)", "1.1.0"),
+        Spec::complete(
             "XEP-0421",
             "Occupant identifiers for semi-anonymous MUCs",
             "1.0.1",
@@ -141,13 +141,13 @@ impl Module for Muc {
 
     fn register(config: MucConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let registry = Arc::new(rooms::Registry::new(rooms::Parts {
-            store: store::Store::new(house.db.clone()),
+            store: store::RoomStore::new(house.db.clone()),
             config: config.effective(house.config.limits.enabled),
             seals: house.seals.clone(),
             archives: house.needed()?,
             errands: errands::Errands::new(house.needed()?, house.config.limits.enabled),
             guest_rate_percent: house.config.limits.effective().guest_rate_percent,
-            defaults: defaults::Defaults {
+            defaults: defaults::DefaultRooms {
                 names: house.config.rooms.default.clone(),
                 admins: house.config.server.admins.clone(),
                 made: dashmap::DashSet::new(),
@@ -190,10 +190,10 @@ impl Module for Muc {
             },
         );
         house.on::<events::RoomMessage>(Stage::Admit, e2ee::Require);
-        house.on::<events::RoomMessage>(Stage::Store, message::Keep(registry.archives.clone()));
+        house.on::<events::RoomMessage>(Stage::Store, message::KeepInArchive(registry.archives.clone()));
 
-        house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellInfo(registry.clone()));
-        house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellItems(registry.clone()));
+        house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellRoomInfo(registry.clone()));
+        house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellRoomItems(registry.clone()));
         house.iq(
             &[service],
             IqType::Get,
@@ -214,26 +214,17 @@ impl Module for Muc {
                 kind,
                 "query",
                 names::OWNER,
-                configuration::Owner(registry.clone()),
+                configuration::OwnerRequests(registry.clone()),
             );
             house.iq(
                 &[within],
                 kind,
                 "query",
                 registration::NS,
-                registration::Register(registry.clone()),
+                registration::RegisterInRoom(registry.clone()),
             );
         }
         house.provide(Arc::new(api::Rooms(registry)));
         Ok(())
-    }
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
     }
 }

@@ -64,9 +64,9 @@ pub(super) struct Queue {
 
 /// The queue.
 #[derive(Default)]
-pub struct Outgoing(Mutex<Queue>);
+pub struct RoomQueue(Mutex<Queue>);
 
-impl Outgoing {
+impl RoomQueue {
     /// The queue, held.
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

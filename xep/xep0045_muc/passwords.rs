@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 use super::admission::PASSWORD;
 use super::limits::{Bucket, Rate};
 use super::privileges::Affiliation;
-use super::room::State;
+use super::room::RoomState;
 
 /// What one account has free in one room: five mistakes, and one more every minute.
 const OF_ACCOUNT: Rate = Rate {
@@ -119,7 +119,7 @@ impl Guesses {
 /// are told that a password is needed.
 pub fn check(
     guesses: &Guesses,
-    held: &State,
+    held: &RoomState,
     user: &BareJid,
     given: Option<&str>,
     cx: &mut Cx,
@@ -146,7 +146,7 @@ pub fn check(
     Err(Condition::NotAuthorized.into())
 }
 
-fn tell_owners(held: &State, user: &BareJid, cx: &mut Cx) {
+fn tell_owners(held: &RoomState, user: &BareJid, cx: &mut Cx) {
     let body = format!(
         "Somebody is trying passwords of this room, {user} among them. Further tries are slowed down. \
          Consider another password, or ban the account."

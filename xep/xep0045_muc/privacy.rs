@@ -5,7 +5,7 @@ use kim_core::jid::Jid;
 
 use super::fields::{Field, RoomConfig, Shape};
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
-use super::room::{Occupant, State};
+use super::room::{Occupant, RoomState};
 use super::views::Visitor;
 use super::{admission, guests};
 
@@ -66,7 +66,7 @@ pub fn sees_addresses(config: &RoomConfig, one: &Occupant) -> bool {
 }
 
 /// What somebody finds at a room; guests find nothing at one that was not configured yet.
-pub fn visitor(held: &State, session: &Jid, cx: &Cx) -> Option<Visitor> {
+pub fn visitor(held: &RoomState, session: &Jid, cx: &Cx) -> Option<Visitor> {
     let (user, config) = (session.bare(), &held.config);
     let affiliation = held.affiliation(&user);
     let owns = affiliation_allows(affiliation, Right::Own);

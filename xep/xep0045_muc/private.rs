@@ -14,7 +14,7 @@ use super::outgoing::Post;
 use super::privileges::{Privilege, Role, role_allows};
 use super::room::Occupant;
 use super::rooms::Registry;
-use super::turn::Turn;
+use super::turn::RoomTurn;
 use super::{ghosts, guests, presence, speech};
 
 /// Who may.
@@ -54,7 +54,7 @@ pub async fn write(
     }
     let nick = to.resource().unwrap_or_default();
     let held = ghosts::without(registry, held, nick, cx).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let Some(sender) = turn.held.at(from) else {
         return Err(Condition::NotAcceptable.into());
     };
@@ -107,7 +107,7 @@ pub async fn come_back(
     let Some(held) = registry.hold(&to.bare(), cx.router()).await? else {
         return Ok(());
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let (Some(reader), Some(author)) = (turn.held.at(from), turn.held.named(nick)) else {
         return Ok(());
     };
@@ -124,7 +124,7 @@ pub async fn come_back(
 }
 
 /// Nobody is kept from answering a moderator, or from writing to oneself.
-fn may(turn: &Turn, sender: &Occupant, target: &Occupant) -> bool {
+fn may(turn: &RoomTurn, sender: &Occupant, target: &Occupant) -> bool {
     if sender.user == target.user {
         return true;
     }

@@ -10,7 +10,7 @@ use kim_core::jid::BareJid;
 use kim_core::seal::Seals;
 
 use super::fields::{Fields, RoomConfig};
-use super::store::Store;
+use super::store::RoomStore;
 use super::{admission, life, privacy, rows};
 
 /// Rooms that are found; a larger service needs an index of its own.
@@ -53,15 +53,15 @@ impl PublicRoom {
     }
 }
 
-type Change = (BareJid, Option<Arc<PublicRoom>>);
+type PublicChange = (BareJid, Option<Arc<PublicRoom>>);
 
 #[derive(Default)]
-enum State {
+enum Catalogue {
     /// Nobody has looked yet, or what is here may be wrong.
     #[default]
     Unread,
     /// It is being read; what has changed since that began.
-    Reading(Vec<Change>),
+    Reading(Vec<PublicChange>),
     /// All public rooms, or as many as there is room for.
     Read(Read),
 }
@@ -74,7 +74,7 @@ struct Read {
 }
 
 impl Read {
-    fn put(&mut self, (jid, room): Change) {
+    fn put(&mut self, (jid, room): PublicChange) {
         match room {
             Some(room) if self.rooms.len() < ROOMS_MAX || self.rooms.contains_key(&jid) => {
                 self.rooms.insert(jid, room);
@@ -90,12 +90,12 @@ impl Read {
 /// All public rooms.
 #[derive(Default)]
 pub struct PublicRooms {
-    state: Mutex<State>,
+    state: Mutex<Catalogue>,
     reading: tokio::sync::Mutex<()>,
 }
 
 impl PublicRooms {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Catalogue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,14 +104,14 @@ impl PublicRooms {
         let change = (jid.clone(), room.map(Arc::new));
         let mut state = self.lock();
         match &mut *state {
-            State::Unread => {}
-            State::Reading(changes) if changes.len() < ROOMS_MAX => changes.push(change),
-            State::Reading(_) => *state = State::Unread,
-            State::Read(read) => {
+            Catalogue::Unread => {}
+            Catalogue::Reading(changes) if changes.len() < ROOMS_MAX => changes.push(change),
+            Catalogue::Reading(_) => *state = Catalogue::Unread,
+            Catalogue::Read(read) => {
                 let has_place = change.1.is_none() && read.rooms.contains_key(&change.0);
                 if read.is_full && has_place {
                     // For one that had none.
-                    *state = State::Unread;
+                    *state = Catalogue::Unread;
                 } else {
                     read.put(change);
                 }
@@ -121,18 +121,18 @@ impl PublicRooms {
 
     /// What is here may be wrong: the next search reads it again.
     pub fn forget(&self) {
-        *self.lock() = State::Unread;
+        *self.lock() = Catalogue::Unread;
     }
 
     /// All of them, by address.
     pub async fn all(
         &self,
-        store: &Store,
+        store: &RoomStore,
         seals: &Seals,
         fields: &Fields,
     ) -> Result<Vec<Arc<PublicRoom>>, Fault> {
         let known = || match &*self.lock() {
-            State::Read(read) => Some(read.rooms.values().cloned().collect()),
+            Catalogue::Read(read) => Some(read.rooms.values().cloned().collect()),
             _ => None,
         };
         if let Some(known) = known() {
@@ -142,11 +142,11 @@ impl PublicRooms {
         if let Some(known) = known() {
             return Ok(known);
         }
-        *self.lock() = State::Reading(Vec::new());
+        *self.lock() = Catalogue::Reading(Vec::new());
         let read = read(store, seals, fields).await;
         let mut state = self.lock();
         let changes = match std::mem::take(&mut *state) {
-            State::Reading(changes) => Some(changes),
+            Catalogue::Reading(changes) => Some(changes),
             _ => None,
         };
         let mut read = read?;
@@ -154,13 +154,13 @@ impl PublicRooms {
         changes.into_iter().flatten().for_each(|change| read.put(change));
         let all = read.rooms.values().cloned().collect();
         if is_whole {
-            *state = State::Read(read);
+            *state = Catalogue::Read(read);
         }
         Ok(all)
     }
 }
 
-async fn read(store: &Store, seals: &Seals, fields: &Fields) -> Result<Read, Fault> {
+async fn read(store: &RoomStore, seals: &Seals, fields: &Fields) -> Result<Read, Fault> {
     let mut read = Read::default();
     let mut after = String::new();
     while !read.is_full {

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::fields::RoomConfig;
 use super::limits::Bucket;
 use super::privileges::{Affiliation, Role, Standing};
-use super::views::{Affiliated, RoomView, Who};
+use super::views::{Affiliated, OccupantView, RoomView};
 
 /// A room that was not configured opens by itself after so long, in seconds (§10.1.1: "assumed to have accepted the default
 /// configuration"): some clients never configure what they make.
@@ -162,7 +162,7 @@ pub struct Past {
 }
 
 /// A room's state.
-pub struct State {
+pub struct RoomState {
     /// Its address.
     pub jid: BareJid,
     /// The life.
@@ -197,19 +197,19 @@ pub struct State {
     pub used: Timestamp,
 }
 
-impl State {
+impl RoomState {
     /// A room that is made now.
-    pub fn new(jid: BareJid, creator: &BareJid, secret: [u8; SECRET_BYTES], now: Timestamp) -> State {
-        State {
+    pub fn new(jid: BareJid, creator: &BareJid, secret: [u8; SECRET_BYTES], now: Timestamp) -> RoomState {
+        RoomState {
             phase: Phase::Locked { since: now },
             creator: creator.as_str().into(),
-            ..State::blank(jid, secret, now)
+            ..RoomState::blank(jid, secret, now)
         }
     }
 
     /// An open room that nobody has made and nobody is in.
-    pub fn blank(jid: BareJid, secret: [u8; SECRET_BYTES], now: Timestamp) -> State {
-        State {
+    pub fn blank(jid: BareJid, secret: [u8; SECRET_BYTES], now: Timestamp) -> RoomState {
+        RoomState {
             jid,
             phase: Phase::Open,
             creator: Box::default(),
@@ -361,9 +361,9 @@ impl State {
     }
 
     /// An occupant as events show it; acting by one session, or by the one that shows.
-    pub fn who(&self, one: &Occupant, session: Option<&Jid>) -> Who {
+    pub fn who(&self, one: &Occupant, session: Option<&Jid>) -> OccupantView {
         let shown = one.seats.last().map(|seat| &seat.jid);
-        Who {
+        OccupantView {
             nick: one.nick().into(),
             address: one.address.clone(),
             jid: session

@@ -21,11 +21,11 @@ use super::errands::Errands;
 use super::fields::{Field, Fields};
 use super::limits::Rate;
 use super::names::SERVICE;
-use super::outgoing::Outgoing;
+use super::outgoing::RoomQueue;
 use super::passwords::Guesses;
 use super::public::{PublicRoom, PublicRooms};
-use super::room::{Phase, SECRET_BYTES, State};
-use super::store::Store;
+use super::room::{Phase, RoomState, SECRET_BYTES};
+use super::store::RoomStore;
 use super::written::WrittenLately;
 use super::{defaults, guests, rows};
 use crate::xep0313_mam::api::MessageArchives;
@@ -39,41 +39,41 @@ const GONE_SECONDS_MAX: u64 = 10;
 pub struct Room {
     /// Its address.
     pub jid: BareJid,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<RoomState>>,
     /// What it sends.
-    pub outgoing: Outgoing,
+    pub outgoing: RoomQueue,
     /// Told when a destroyed room is gone.
     gone: Notify,
 }
 
 impl Room {
-    fn new(jid: &BareJid, state: State) -> Arc<Room> {
+    fn new(jid: &BareJid, state: RoomState) -> Arc<Room> {
         Arc::new(Room {
             jid: jid.clone(),
             state: Arc::new(Mutex::new(state)),
-            outgoing: Outgoing::default(),
+            outgoing: RoomQueue::default(),
             gone: Notify::new(),
         })
     }
 }
 
 /// A room, held: nobody else sees or changes it meanwhile.
-pub struct Held {
+pub struct HeldRoom {
     /// Which.
     pub room: Arc<Room>,
-    state: OwnedMutexGuard<State>,
+    state: OwnedMutexGuard<RoomState>,
 }
 
-impl Deref for Held {
-    type Target = State;
+impl Deref for HeldRoom {
+    type Target = RoomState;
 
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &RoomState {
         &self.state
     }
 }
 
-impl DerefMut for Held {
-    fn deref_mut(&mut self) -> &mut State {
+impl DerefMut for HeldRoom {
+    fn deref_mut(&mut self) -> &mut RoomState {
         &mut self.state
     }
 }
@@ -83,7 +83,7 @@ pub struct Registry {
     /// The settings that rooms have.
     pub fields: Fields,
     /// The tables.
-    pub store: Store,
+    pub store: RoomStore,
     /// `[xep0045_muc]`, with the limits in force.
     pub config: MucConfig,
     /// What seals.
@@ -99,7 +99,7 @@ pub struct Registry {
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
-    pub defaults: defaults::Defaults,
+    pub defaults: defaults::DefaultRooms,
     /// What public rooms say of themselves.
     pub public: PublicRooms,
     rooms: DashMap<BareJid, Arc<Room>>,
@@ -113,7 +113,7 @@ pub struct Registry {
 /// What a registry is made of.
 pub struct Parts {
     /// The tables.
-    pub store: Store,
+    pub store: RoomStore,
     /// `[xep0045_muc]`.
     pub config: MucConfig,
     /// What seals.
@@ -125,7 +125,7 @@ pub struct Parts {
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
-    pub defaults: defaults::Defaults,
+    pub defaults: defaults::DefaultRooms,
 }
 
 impl Registry {
@@ -188,7 +188,7 @@ impl Registry {
     }
 
     /// A room that exists, held.
-    pub async fn hold(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<Held>, Fault> {
+    pub async fn hold(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<HeldRoom>, Fault> {
         if jid.local().is_none() || router.destination(jid.domain()) != Destination::Service(SERVICE) {
             return Ok(None);
         }
@@ -202,20 +202,20 @@ impl Registry {
                 Phase::Destroyed => return Ok(None),
                 Phase::Locked { .. } | Phase::Open => {
                     state.used = router.clock().now();
-                    return Ok(Some(Held { room, state }));
+                    return Ok(Some(HeldRoom { room, state }));
                 }
             }
         }
     }
 
     /// The same, or `item-not-found`.
-    pub async fn held(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
+    pub async fn held(&self, jid: &BareJid, router: &Arc<Router>) -> Result<HeldRoom, Fault> {
         let held = self.hold(jid, router).await?;
         held.ok_or_else(|| Condition::ItemNotFound.into())
     }
 
     /// The same for somebody's request: for guests, a room that was not configured yet is not there (§7.2.10).
-    pub async fn open_to(&self, asker: &Jid, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
+    pub async fn open_to(&self, asker: &Jid, jid: &BareJid, router: &Arc<Router>) -> Result<HeldRoom, Fault> {
         let held = self.held(jid, router).await?;
         if held.is_locked(router.clock().now()) && guests::is_guest(&asker.bare(), router) {
             return Err(Condition::ItemNotFound.into());
@@ -288,18 +288,18 @@ impl Registry {
         jid: &BareJid,
         creator: &BareJid,
         now: Timestamp,
-    ) -> Result<Option<Held>, Fault> {
+    ) -> Result<Option<HeldRoom>, Fault> {
         self.wait_until_gone(jid).await?;
         let _door = self.door(jid).lock().await;
         if self.in_memory(jid).is_some() || self.store.load(jid).await?.is_some() {
             return Ok(None);
         }
         let secret: [u8; SECRET_BYTES] = random::bytes();
-        let room = Room::new(jid, State::new(jid.clone(), creator, secret, now));
+        let room = Room::new(jid, RoomState::new(jid.clone(), creator, secret, now));
         // Held before anybody finds it: until it has an owner it is nobody's to enter.
         let state = room.state.clone().lock_owned().await;
         self.rooms.insert(jid.clone(), room.clone());
-        Ok(Some(Held { room, state }))
+        Ok(Some(HeldRoom { room, state }))
     }
 
     /// Waits for the end of a destroyed room. One that stays is nothing to wait for: somebody has just made it.
@@ -348,7 +348,7 @@ impl Registry {
     }
 
     /// Forgets a room that somebody holds.
-    pub(super) fn forget(&self, room: &Arc<Room>, state: &State) {
+    pub(super) fn forget(&self, room: &Arc<Room>, state: &RoomState) {
         for session in state.seats.keys() {
             self.stood_up(session, &room.jid);
         }

@@ -15,8 +15,8 @@ use super::fields::{Fields, RoomConfig};
 use super::life;
 use super::limits::Bucket;
 use super::privileges::Role;
-use super::room::{Looks, Member, Occupant, Phase, SECRET_BYTES, Seat, State, Subject};
-use super::store::{Change, MemberRow, OccupantRow, RoomRow, Stored};
+use super::room::{Looks, Member, Occupant, Phase, RoomState, SECRET_BYTES, Seat, Subject};
+use super::store::{MemberRow, OccupantRow, RoomChange, RoomRow, Stored};
 
 /// The namespace of what only the database sees.
 const NS: &str = "urn:kim:room";
@@ -38,7 +38,7 @@ pub fn is_damage(fault: &Fault) -> bool {
 }
 
 /// The row of a room.
-pub async fn room_row(seals: &Seals, held: &State) -> Result<RoomRow, Fault> {
+pub async fn room_row(seals: &Seals, held: &RoomState) -> Result<RoomRow, Fault> {
     let key = seals.key(held.jid.as_str()).await?;
     let mut xml = Writer::new();
     xml.start("room", NS)
@@ -59,10 +59,10 @@ pub async fn room_row(seals: &Seals, held: &State) -> Result<RoomRow, Fault> {
 }
 
 /// The row of somebody's affiliation, or that there is none.
-pub async fn member_row(seals: &Seals, held: &State, jid: &BareJid) -> Result<Change, Fault> {
+pub async fn member_row(seals: &Seals, held: &RoomState, jid: &BareJid) -> Result<RoomChange, Fault> {
     let room = held.jid.clone();
     let Some(member) = held.members.get(jid) else {
-        return Ok(Change::NoMember(room, jid.clone()));
+        return Ok(RoomChange::NoMember(room, jid.clone()));
     };
     let note = if member.nick.is_some() || member.reason.is_some() {
         let mut xml = Writer::new();
@@ -79,7 +79,7 @@ pub async fn member_row(seals: &Seals, held: &State, jid: &BareJid) -> Result<Ch
     } else {
         None
     };
-    Ok(Change::Member(Box::new(MemberRow {
+    Ok(RoomChange::Member(Box::new(MemberRow {
         jid: jid.clone(),
         affiliation: member.affiliation,
         since: member.since,
@@ -89,7 +89,7 @@ pub async fn member_row(seals: &Seals, held: &State, jid: &BareJid) -> Result<Ch
 }
 
 /// The subject, sealed.
-pub async fn sealed_subject(seals: &Seals, held: &State) -> Result<Vec<u8>, Fault> {
+pub async fn sealed_subject(seals: &Seals, held: &RoomState) -> Result<Vec<u8>, Fault> {
     let key = seals.key(held.jid.as_str()).await?;
     let subject = held.subject.as_ref();
     let text = subject.map(|subject| subject.stanza.to_xml()).unwrap_or_default();
@@ -123,7 +123,7 @@ pub async fn open(
     jid: &BareJid,
     stored: Stored,
     now: Timestamp,
-) -> Result<State, Fault> {
+) -> Result<RoomState, Fault> {
     let key = seals.key(jid.as_str()).await?;
     let damaged = || Fault::Us(Box::new(Damaged(jid.clone())));
     let xml = state_of(&key, jid, &stored.state).ok_or_else(damaged)?;
@@ -140,12 +140,12 @@ pub async fn open(
     let phase = since.map_or(Phase::Open, |since| Phase::Locked {
         since: Timestamp(since),
     });
-    let mut state = State {
+    let mut state = RoomState {
         phase,
         creator: stored.creator.into(),
         created: stored.created,
         config: Arc::new(config),
-        ..State::blank(jid.clone(), secret, now)
+        ..RoomState::blank(jid.clone(), secret, now)
     };
     if let Some(sealed) = &stored.subject {
         let text = opened(&key, &aad("room subject", jid, ""), sealed);
@@ -218,7 +218,7 @@ fn config_of(fields: &Fields, state: &Element) -> RoomConfig {
         .unwrap_or_default()
 }
 
-fn seat(state: &mut State, session: Jid, mut presence: Stanza) {
+fn seat(state: &mut RoomState, session: Jid, mut presence: Stanza) {
     let role = presence
         .child("seat", NS)
         .and_then(|seat| Role::parse(&seat.attr("role")?))

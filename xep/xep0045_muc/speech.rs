@@ -4,11 +4,11 @@ use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::Stanza;
 
-use super::turn::Turn;
+use super::turn::RoomTurn;
 use super::{forged, guests};
 
 /// Takes out the addressee and all that only the room may say.
-pub fn clean(turn: &Turn, stanza: &Stanza) -> Stanza {
+pub fn clean(turn: &RoomTurn, stanza: &Stanza) -> Stanza {
     let room = turn.held.jid.as_str();
     let mut clean = stanza.clone();
     clean.remove(|child| forged::is_forged(child, room));
@@ -24,7 +24,7 @@ fn too_fast() -> Fault {
 }
 
 /// Takes one message from what an occupant may say.
-pub fn may_speak(turn: &mut Turn, session: &Jid, user: &BareJid) -> Result<(), Fault> {
+pub fn may_speak(turn: &mut RoomTurn, session: &Jid, user: &BareJid) -> Result<(), Fault> {
     let config = &turn.registry.config;
     let is_guest = guests::is_guest(user, turn.cx.router());
     let rate = turn
@@ -39,7 +39,7 @@ pub fn may_speak(turn: &mut Turn, session: &Jid, user: &BareJid) -> Result<(), F
 }
 
 /// Takes one change of presence.
-pub fn may_change_presence(turn: &mut Turn, session: &Jid) -> Result<(), Fault> {
+pub fn may_change_presence(turn: &mut RoomTurn, session: &Jid) -> Result<(), Fault> {
     let config = &turn.registry.config;
     let is_guest = guests::is_guest(&session.bare(), turn.cx.router());
     let rate = turn

@@ -10,17 +10,17 @@ use kim_core::stanza::Stanza;
 use super::outgoing::{Batch, Post};
 use super::post;
 use super::room::Phase;
-use super::rooms::{Held, Registry};
+use super::rooms::{HeldRoom, Registry};
 use super::settled::{self, Then};
-use super::store::Change;
+use super::store::RoomChange;
 
 /// A room that is being changed: what follows from it is collected, and put into its order at the end. Dropped before
 /// that, nothing follows.
-pub struct Turn {
+pub struct RoomTurn {
     /// All rooms.
     pub registry: Arc<Registry>,
     /// The room.
-    pub held: Held,
+    pub held: HeldRoom,
     /// Collects rows.
     pub cx: Cx,
     /// What is sent, in order.
@@ -35,7 +35,7 @@ pub struct Turn {
     is_closed: bool,
 }
 
-impl Drop for Turn {
+impl Drop for RoomTurn {
     /// A turn that fails half way has changed the room in memory and stores nothing of it: the room is read again.
     fn drop(&mut self) {
         if self.is_closed {
@@ -52,10 +52,10 @@ impl Drop for Turn {
     }
 }
 
-impl Turn {
+impl RoomTurn {
     /// Begins.
-    pub fn new(registry: &Arc<Registry>, held: Held, cause: &Cx) -> Turn {
-        Turn {
+    pub fn new(registry: &Arc<Registry>, held: HeldRoom, cause: &Cx) -> RoomTurn {
+        RoomTurn {
             registry: registry.clone(),
             held,
             cx: cause.fresh(),
@@ -81,7 +81,7 @@ impl Turn {
     }
 
     /// Stores something.
-    pub fn store(&mut self, change: Change) {
+    pub fn store(&mut self, change: RoomChange) {
         if self.held.phase == Phase::Destroyed {
             // What is left of a room is nothing: its name may be another room's next.
             return;

@@ -18,7 +18,7 @@ pub struct RoomView {
 
 /// An occupant.
 #[derive(Clone, Debug)]
-pub struct Who {
+pub struct OccupantView {
     /// The nickname.
     pub nick: Box<str>,
     /// The occupant's address: `room/nickname`.
@@ -52,7 +52,7 @@ pub struct Visitor {
     /// What they are there.
     pub affiliation: Affiliation,
     /// Which occupant the session is.
-    pub occupant: Option<Who>,
+    pub occupant: Option<OccupantView>,
     /// Whether they are inside or could enter now without saying more (a password).
     pub may_enter: bool,
     /// Whether they see real addresses.

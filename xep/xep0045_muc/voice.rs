@@ -10,7 +10,7 @@ use kim_core::stanza::{Kind, MessageType, Stanza};
 
 use super::privileges::{Role, change_role};
 use super::rooms::Registry;
-use super::turn::Turn;
+use super::turn::RoomTurn;
 use super::{roles, speech};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
@@ -33,7 +33,7 @@ pub async fn handle(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let Some(one) = turn.held.at(from) else {
         return Err(Condition::NotAcceptable.into());
     };
@@ -45,7 +45,7 @@ pub async fn handle(
     Ok(())
 }
 
-async fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
+async fn ask(turn: &mut RoomTurn, from: &Jid, form: &Form) -> Result<(), Fault> {
     let Some(one) = turn.held.at(from) else {
         return Ok(());
     };
@@ -86,7 +86,7 @@ async fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn approve(turn: &mut Turn, from: &Jid, nick: &str, form: &Form) -> Result<(), Fault> {
+async fn approve(turn: &mut RoomTurn, from: &Jid, nick: &str, form: &Form) -> Result<(), Fault> {
     if form.boolean("muc#request_allow")? != Some(true) {
         return Ok(());
     }

@@ -21,8 +21,8 @@ use super::disco::{NodeInfo, Nodes};
 use super::door::Door;
 use super::engine::Engine;
 pub use super::events::{
-    Audience, Configuring, Draft, Item, NodeDefaults, NodeDeleted, NotThere, Published, Publishing, Removing,
-    Retracted,
+    Configuring, Draft, Item, NodeAudience, NodeDefaults, NodeDeleted, NotThere, Published, Publishing,
+    Removing, Retracted,
 };
 pub use super::names::{ERRORS, EVENT, OWNER, PUBSUB};
 use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};

@@ -18,7 +18,7 @@ use super::home::{Affiliation, Node};
 use super::names::{EVENT, NODE_CONFIG, OWNER, PUBLISH_OPTIONS, PUBSUB};
 use super::notify::notification;
 use super::sealed::seal_config;
-use super::store::Change;
+use super::store::NodeChange;
 use super::{NODE_NAME_BYTES_MAX, errors};
 use crate::xep0004_forms::api::{Form, FormKind};
 
@@ -68,7 +68,7 @@ impl Engine {
         let key = self.key(owner).await?;
         let sealed = seal_config(&key, owner, &name, &event.config);
         let first_owner = (!is_account(owner)).then(|| asker.bare());
-        let change = Change {
+        let change = NodeChange {
             owner: owner.clone(),
             node: name.clone(),
             make: Some((sealed, first_owner.as_ref().map(|jid| jid.as_str().to_owned()))),
@@ -181,7 +181,7 @@ impl Engine {
         let home = self.home_held(cx.router(), owner).await?;
         let node = home.node(name).ok_or_else(errors::no_node)?;
         let key = self.key(owner).await?;
-        let change = Change {
+        let change = NodeChange {
             owner: owner.clone(),
             node: name.to_owned(),
             make: None,

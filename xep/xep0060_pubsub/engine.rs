@@ -17,9 +17,9 @@ use quick_cache::sync::Cache;
 use super::Settings;
 use super::config::{Most, NodeConfig};
 use super::events::Item;
-use super::home::{Affiliation, Home, Homes, Locks, Node, State, Subscription};
+use super::home::{Affiliation, Home, Homes, Locks, Node, Subscription, SubscriptionState};
 use super::sealed::{open_config, open_item, tag};
-use super::store::{Found, Loaded, Page, Store};
+use super::store::{FoundItem, Loaded, NodeStore, Page};
 use crate::rfc6121_im::api::{Pace, Subscriptions};
 use crate::xep0191_blocking::api::Blocks;
 
@@ -46,7 +46,7 @@ impl Weighter<LastKey, Option<Arc<Item>>> for ByBytes {
 
 /// Nodes and items.
 pub struct Engine {
-    pub(super) store: Store,
+    pub(super) store: NodeStore,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) subscriptions: Arc<Subscriptions>,
@@ -73,7 +73,7 @@ impl Engine {
         blocks: Arc<Blocks>,
     ) -> Engine {
         Engine {
-            store: Store::new(db.clone()),
+            store: NodeStore::new(db.clone()),
             clock: clock.clone(),
             subscriptions,
             blocks,
@@ -136,7 +136,7 @@ impl Engine {
             let parsed = (
                 nodes.get_mut(row.node.as_str()),
                 Jid::parse(&row.jid),
-                State::named(&row.state),
+                SubscriptionState::named(&row.state),
             );
             if let (Some(node), Ok(jid), Some(state)) = parsed {
                 let subid = row.subid.as_str().into();
@@ -355,7 +355,7 @@ impl Engine {
 }
 
 /// The item in a row. One that cannot be opened is logged and left out: the others of its node are not to go with it.
-fn readable(key: &Key, owner: &BareJid, node: &Node, row: &Found) -> Option<Arc<Item>> {
+fn readable(key: &Key, owner: &BareJid, node: &Node, row: &FoundItem) -> Option<Arc<Item>> {
     match open_item(key, owner, &node.name, row) {
         Ok(item) => Some(item),
         Err(fault) => {

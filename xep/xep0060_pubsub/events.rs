@@ -189,7 +189,7 @@ impl Event for NotThere {
 
 /// Who is to be told of something that happened at a node, beside those who subscribed there. The module of accounts' nodes
 /// adds the sessions that want to hear of it (XEP-0163 §4).
-pub struct Audience {
+pub struct NodeAudience {
     /// Whose node.
     pub owner: BareJid,
     /// Its name.
@@ -200,6 +200,6 @@ pub struct Audience {
     pub sessions: Vec<Jid>,
 }
 
-impl Event for Audience {
+impl Event for NodeAudience {
     const NAME: &'static str = "pubsub-audience";
 }

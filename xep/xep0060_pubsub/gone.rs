@@ -12,9 +12,9 @@ use super::engine::Engine;
 use super::home::{Affiliation, Subscription};
 
 /// Forgets an account that is being removed.
-pub struct Forget(pub Arc<Engine>);
+pub struct ForgetNodes(pub Arc<Engine>);
 
-impl On<AccountRemoved> for Forget {
+impl On<AccountRemoved> for ForgetNodes {
     async fn on(&self, removed: &mut AccountRemoved, cx: &mut Cx) -> Result<Flow, Fault> {
         let account = &removed.account;
         // What it holds elsewhere goes now, through the front door, so that memory and tables agree.
@@ -28,7 +28,7 @@ impl On<AccountRemoved> for Forget {
     }
 }
 
-impl On<AccountErased> for Forget {
+impl On<AccountErased> for ForgetNodes {
     async fn on(&self, erased: &mut AccountErased, _: &mut Cx) -> Result<Flow, Fault> {
         self.0.homes.forget(&erased.account);
         Ok(Flow::Next)

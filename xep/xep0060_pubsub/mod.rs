@@ -160,8 +160,8 @@ impl Module for PublishSubscribe {
         house.provide(Arc::new(api::PubSub {
             engine: engine.clone(),
         }));
-        house.on::<AccountRemoved>(Stage::Store, gone::Forget(engine.clone()));
-        house.on::<AccountErased>(Stage::Store, gone::Forget(engine.clone()));
+        house.on::<AccountRemoved>(Stage::Store, gone::ForgetNodes(engine.clone()));
+        house.on::<AccountErased>(Stage::Store, gone::ForgetNodes(engine.clone()));
         if !has_service {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use kim_core::wire::{El, Element, Writer};
 use super::config::NodeConfig;
 use super::events::Item;
 use super::names::{NODE_CONFIG, PUBSUB};
-use super::store::Found;
+use super::store::FoundItem;
 
 /// The tag under which an item of that id lies.
 pub(super) fn tag(key: &Key, node: &str, id: &str) -> i64 {
@@ -38,7 +38,7 @@ fn item_place<'a>(owner: &'a BareJid, node: &'a str, tag: &'a [u8]) -> [&'a [u8]
     [b"pubsub item", owner.as_str().as_bytes(), node.as_bytes(), tag]
 }
 
-pub(super) fn open_item(key: &Key, owner: &BareJid, node: &str, row: &Found) -> Result<Arc<Item>, Fault> {
+pub(super) fn open_item(key: &Key, owner: &BareJid, node: &str, row: &FoundItem) -> Result<Arc<Item>, Fault> {
     let text = key.open(&item_place(owner, node, &row.item.to_le_bytes()), &row.sealed);
     let text = text.map_err(kim_core::seal::SealError::from)?;
     let element = stored(text)?;

@@ -8,13 +8,13 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::router::{Destination, Router};
 
 use super::Means;
-use crate::xep0060_pubsub::api::{AccessModel, Audience};
+use crate::xep0060_pubsub::api::{AccessModel, NodeAudience};
 
 /// Adds those who want to hear of it.
-pub(super) struct Interested(pub Means);
+pub(super) struct InterestedSessions(pub Means);
 
-impl On<Audience> for Interested {
-    async fn on(&self, audience: &mut Audience, cx: &mut Cx) -> Result<Flow, Fault> {
+impl On<NodeAudience> for InterestedSessions {
+    async fn on(&self, audience: &mut NodeAudience, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router().clone();
         let owner = audience.owner.clone();
         if owner.local().is_none() || router.destination(owner.domain()) != Destination::Users {
@@ -62,7 +62,7 @@ fn is_here(router: &Router, contact: &BareJid) -> bool {
     router.sessions().has(contact)
 }
 
-impl Interested {
+impl InterestedSessions {
     async fn add(&self, router: &Router, who: &BareJid, wanted: &str, sessions: &mut Vec<Jid>) {
         for session in router.sessions_of(who).await {
             let wants = || {

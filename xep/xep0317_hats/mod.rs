@@ -47,9 +47,12 @@ impl Module for Hats {
     }];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let racks = Arc::new(rack::Racks::new(store::Store::new(house.db), house.seals.clone()));
+        let racks = Arc::new(rack::Racks::new(
+            store::HatStore::new(house.db),
+            house.seals.clone(),
+        ));
         let rooms: Arc<Rooms> = house.needed()?;
-        let command = commands::Command {
+        let command = commands::HatCommand {
             rooms: rooms.clone(),
             racks: racks.clone(),
         };
@@ -60,8 +63,8 @@ impl Module for Hats {
         house.on::<RoomAsked>(Stage::Deliver, Shown(racks.clone()));
         house.on::<RoomDestroyed>(Stage::Store, Shown(racks.clone()));
         house.on::<AccountRemoved>(Stage::Notify, Shown(racks));
-        house.on::<InfoAsked>(Stage::Deliver, disco::Tell(rooms.clone()));
-        house.on::<ItemsAsked>(Stage::Deliver, disco::List(rooms));
+        house.on::<InfoAsked>(Stage::Deliver, disco::TellHatCommands(rooms.clone()));
+        house.on::<ItemsAsked>(Stage::Deliver, disco::ListHatCommands(rooms));
         Ok(())
     }
 }

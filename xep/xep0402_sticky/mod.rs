@@ -54,10 +54,10 @@ impl Module for StickyMembers {
     fn register(config: StickyConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.needed::<Rooms>()?.add_field(STICKY);
         let wishes = Arc::new(wish::Wishes::new(house.needed()?, config.wishes_remembered_max));
-        house.on::<RoomMessage>(Stage::Notify, away::Listen(wishes.clone()));
-        house.on::<Published>(Stage::Notify, wish::Changed(wishes.clone()));
-        house.on::<Retracted>(Stage::Notify, wish::Changed(wishes.clone()));
-        house.on::<NodeDeleted>(Stage::Notify, wish::Changed(wishes));
+        house.on::<RoomMessage>(Stage::Notify, away::ListenToRooms(wishes.clone()));
+        house.on::<Published>(Stage::Notify, wish::BookmarksChanged(wishes.clone()));
+        house.on::<Retracted>(Stage::Notify, wish::BookmarksChanged(wishes.clone()));
+        house.on::<NodeDeleted>(Stage::Notify, wish::BookmarksChanged(wishes));
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ const SETTINGS: &[&str] = &[
 
 /// What a member wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum BookmarkWish {
     /// To hear of everything.
     Always,
     /// To hear of what mentions them.
@@ -34,22 +34,22 @@ pub enum Wish {
     Unsaid,
 }
 
-impl Wish {
+impl BookmarkWish {
     /// XEP-0492 §3: "'always' SHOULD be assumed for direct chats and private group chats, and 'on-mention' for public group
     /// chats".
-    pub fn or_default(self, room: &RoomView) -> Wish {
+    pub fn or_default(self, room: &RoomView) -> BookmarkWish {
         match self {
-            Wish::Unsaid if is_non_anonymous(&room.config) => Wish::Always,
-            Wish::Unsaid => Wish::OnMention,
+            BookmarkWish::Unsaid if is_non_anonymous(&room.config) => BookmarkWish::Always,
+            BookmarkWish::Unsaid => BookmarkWish::OnMention,
             said => said,
         }
     }
 
     /// What a bookmark says.
-    fn of_bookmark(bookmark: El<'_>) -> Wish {
+    fn of_bookmark(bookmark: El<'_>) -> BookmarkWish {
         if !matches!(bookmark.attr("autojoin").as_deref(), Some("1" | "true")) {
             // "the client SHOULD leave the room": so it is not wanted.
-            return Wish::Never;
+            return BookmarkWish::Never;
         }
         let extensions = bookmark.child("extensions", BOOKMARKS);
         let notify = extensions.and_then(|extensions| {
@@ -57,17 +57,17 @@ impl Wish {
                 .children()
                 .find(|child| child.name() == "notify" && SETTINGS.contains(&child.ns()))
         });
-        notify.map_or(Wish::Unsaid, Wish::of_settings)
+        notify.map_or(BookmarkWish::Unsaid, BookmarkWish::of_settings)
     }
 
     /// XEP-0492 §3: the most specific setting counts; the device that sleeps is a phone.
-    fn of_settings(notify: El<'_>) -> Wish {
-        let mut best = (0, Wish::Unsaid);
+    fn of_settings(notify: El<'_>) -> BookmarkWish {
+        let mut best = (0, BookmarkWish::Unsaid);
         for setting in notify.children() {
             let wish = match setting.name() {
-                "always" => Wish::Always,
-                "on-mention" => Wish::OnMention,
-                "never" => Wish::Never,
+                "always" => BookmarkWish::Always,
+                "on-mention" => BookmarkWish::OnMention,
+                "never" => BookmarkWish::Never,
                 _ => continue,
             };
             let (category, kind) = (setting.attr("identity-category"), setting.attr("identity-type"));
@@ -88,7 +88,7 @@ impl Wish {
 /// The wishes of all members, remembered.
 pub struct Wishes {
     pubsub: Arc<PubSub>,
-    remembered: Cache<(BareJid, BareJid), Wish>,
+    remembered: Cache<(BareJid, BareJid), BookmarkWish>,
 }
 
 impl Wishes {
@@ -101,12 +101,14 @@ impl Wishes {
     }
 
     /// What somebody wants to hear of a room.
-    pub async fn of(&self, member: &BareJid, room: &BareJid, router: &Router) -> Result<Wish, Fault> {
+    pub async fn of(&self, member: &BareJid, room: &BareJid, router: &Router) -> Result<BookmarkWish, Fault> {
         let key = (member.clone(), room.clone());
         let read = async {
             let item = self.pubsub.item(router, member, BOOKMARKS, room.as_str()).await?;
             let bookmark = item.as_ref().and_then(|item| item.payload.as_ref());
-            Ok::<_, Fault>(bookmark.map_or(Wish::Unsaid, |bookmark| Wish::of_bookmark(bookmark.el())))
+            Ok::<_, Fault>(bookmark.map_or(BookmarkWish::Unsaid, |bookmark| {
+                BookmarkWish::of_bookmark(bookmark.el())
+            }))
         };
         self.remembered.get_or_insert_async(&key, read).await
     }
@@ -123,9 +125,9 @@ impl Wishes {
 }
 
 /// Bookmarks have changed.
-pub struct Changed(pub Arc<Wishes>);
+pub struct BookmarksChanged(pub Arc<Wishes>);
 
-impl On<Published> for Changed {
+impl On<Published> for BookmarksChanged {
     async fn on(&self, event: &mut Published, _: &mut Cx) -> Result<Flow, Fault> {
         if event.node == BOOKMARKS {
             for item in &event.items {
@@ -136,7 +138,7 @@ impl On<Published> for Changed {
     }
 }
 
-impl On<Retracted> for Changed {
+impl On<Retracted> for BookmarksChanged {
     async fn on(&self, event: &mut Retracted, _: &mut Cx) -> Result<Flow, Fault> {
         if event.node == BOOKMARKS {
             for id in &event.ids {
@@ -150,7 +152,7 @@ impl On<Retracted> for Changed {
     }
 }
 
-impl On<NodeDeleted> for Changed {
+impl On<NodeDeleted> for BookmarksChanged {
     async fn on(&self, event: &mut NodeDeleted, _: &mut Cx) -> Result<Flow, Fault> {
         if event.node == BOOKMARKS {
             self.0.forget_all(&event.owner);

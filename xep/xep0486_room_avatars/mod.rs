@@ -10,7 +10,7 @@ use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::BareJid;
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::seal::Seals;
 use kim_core::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
@@ -34,12 +34,7 @@ pub struct RoomAvatars;
 impl Module for RoomAvatars {
     type Config = NoSettings;
     const NAME: &'static str = "xep0486_room_avatars";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0486",
-        title: "MUC Avatars",
-        version: "0.1.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0486", "MUC Avatars", "0.1.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0054_vcard"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0486_room_avatars",
@@ -50,14 +45,14 @@ impl Module for RoomAvatars {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let cards = Arc::new(Cards {
             rooms: house.needed()?,
-            store: store::Store::new(house.db),
+            store: store::RoomAvatarStore::new(house.db),
             seals: house.seals.clone(),
             hashes: Arc::new(Cache::new(HASHES_MAX)),
             limits: house.limits.clone(),
         });
         let within = [At::Within(SERVICE)];
         house.iq(&within, IqType::Get, "vCard", NS, Show(cards.clone()));
-        house.iq(&within, IqType::Set, "vCard", NS, Change(cards.clone()));
+        house.iq(&within, IqType::Set, "vCard", NS, RoomAvatarChange(cards.clone()));
         // §3.1
         house.feature(&[At::Service(SERVICE)], NS);
         house.on::<RoomAsked>(Stage::Deliver, Told(cards.clone()));
@@ -69,7 +64,7 @@ impl Module for RoomAvatars {
 
 struct Cards {
     rooms: Arc<Rooms>,
-    store: store::Store,
+    store: store::RoomAvatarStore,
     seals: Seals,
     hashes: Arc<Cache<BareJid, Option<Arc<str>>>>,
     limits: LimitsInForce,
@@ -121,9 +116,9 @@ impl HandleIq for Show {
 }
 
 /// Only owners change it (§3.2).
-struct Change(Arc<Cards>);
+struct RoomAvatarChange(Arc<Cards>);
 
-impl HandleIq for Change {
+impl HandleIq for RoomAvatarChange {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let (cards, room) = (&self.0, iq.account);
         let visitor = cards.rooms.visitor(room, iq.from, cx).await?;
@@ -157,7 +152,7 @@ impl HandleIq for Change {
             .end()
             .end();
         let news = Stanza::new(Kind::Message(MessageType::Groupchat), &news.finish_string());
-        let change = store::Change {
+        let change = store::RoomAvatarChange {
             room: room.clone(),
             card,
         };
@@ -212,7 +207,7 @@ impl On<OccupantsChanged> for Told {
 
 impl On<RoomDestroyed> for Told {
     async fn on(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<Flow, Fault> {
-        let gone = store::Change {
+        let gone = store::RoomAvatarChange {
             room: event.room.clone(),
             card: None,
         };

@@ -73,7 +73,7 @@ pub enum Tombstone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch(i64);
 
-/// Removes what one room keeps of an account; all rooms' erasers run in one transaction.
+/// Removes what one module keeps of an account; all modules' erasers run in one transaction.
 pub type Eraser = for<'a> fn(&'a mut Tx, &'a BareJid) -> BoxFuture<'a, Result<(), DbError>>;
 
 /// What has to hold for an account to be made, and is used up by it, in the same transaction: an invitation. It says no with

@@ -1,4 +1,4 @@
-//! The tables of every room, step by step, with a ledger of the steps that were taken.
+//! The tables of every module, step by step, with a ledger of the steps that were taken.
 
 use super::connect::Target;
 use super::error::DbError;
@@ -11,14 +11,14 @@ use std::collections::HashMap;
 /// Serialises the migrations of several processes on one PostgreSQL database: "kIM migr" in ASCII.
 const PG_LOCK: i64 = 0x6b49_4d20_6d69_6772;
 
-/// One step of a room's tables.
+/// One step of a module's tables.
 ///
 /// A step that was released is never edited (its checksum is in the ledger); a change is a further step.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// The room that owns the tables, such as `xep0313_mam`; `core` for tables that no XEP owns.
+    /// The module that owns the tables, such as `xep0313_mam`; `core` for tables that no XEP owns.
     pub room: &'static str,
-    /// Four digits that count up from `0001` within the room, and a word: `0001_roster`.
+    /// Four digits that count up from `0001` within the module, and a word: `0001_roster`.
     pub name: &'static str,
     /// The statements, by `include_str!`. One text for both databases; it runs inside a transaction.
     pub sql: &'static str,
@@ -55,7 +55,7 @@ fn wrong(text: String) -> DbError {
     DbError::Migration(text.into())
 }
 
-/// What the ledger knows: (room, version) → (name, checksum).
+/// What the ledger knows: (module, version) → (name, checksum).
 type Ledger = HashMap<(String, i64), (String, String)>;
 
 pub(super) async fn migrate(target: &Target, sets: &[&[Migration]]) -> Result<usize, DbError> {

@@ -171,8 +171,8 @@ impl Db {
         matches!(self.inner.target, Target::Pg(_))
     }
 
-    /// Applies what is missing of the given sets of migrations, one set for each room; see [`Migration`].
-    /// Returns how many were applied. All rooms compiled into the binary belong in here, also those switched off.
+    /// Applies what is missing of the given sets of migrations, one set for each module; see [`Migration`].
+    /// Returns how many were applied. All modules compiled into the binary belong in here, also those switched off.
     pub async fn migrate(&self, sets: &[&[Migration]]) -> Result<usize, DbError> {
         migrate::migrate(&self.inner.target, sets).await
     }

@@ -2,7 +2,7 @@
 
 use super::Migration;
 
-/// To be given to [`super::Db::migrate`] before the sets of the rooms.
+/// To be given to [`super::Db::migrate`] before the sets of the modules.
 pub const CORE_MIGRATIONS: &[Migration] = &[
     Migration {
         room: "core",

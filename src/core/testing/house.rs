@@ -1,4 +1,4 @@
-//! A house in memory: the real router, rooms and database (SQLite in memory), no sockets. A stanza is dealt with
+//! A house in memory: the real router, modules and database (SQLite in memory), no sockets. A stanza is dealt with
 //! completely before [`Client::send`] returns, so what follows can be read at once and no test waits for time.
 
 use std::collections::VecDeque;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::archive::{self, Which};
+use super::archive::{self, WhichMessages};
 use super::body::Asked;
 use super::guard::{May, Read};
 use super::problem::{Problem, written};
@@ -25,7 +25,7 @@ pub(super) async fn history(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Read>,
     Asked(with): Asked<With>,
-    Asked(which): Asked<Which>,
+    Asked(which): Asked<WhichMessages>,
 ) -> Result<Response, Problem> {
     let with = address(&with.user, &caller.account)?;
     let page = archive::page(&web, &caller, None, Some(&with), &which).await?;
