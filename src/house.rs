@@ -12,7 +12,7 @@ use kim_core::module::{Entry, Startup};
 use kim_core::router::{Parts, Router};
 use kim_core::seal::{SealError, Seals};
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// A database that ends with the process.
 pub(crate) const IN_MEMORY: &str = "sqlite::memory:";

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kim_core::cluster::Solo;
@@ -17,14 +16,16 @@ use tokio::task::JoinHandle;
 
 use crate::c2s::listener::Listener;
 use crate::c2s::{Door, Security};
-use crate::cli::{App, Failure};
-use crate::component::Listener as ComponentListener;
+use crate::cli::App;
+use crate::component::ComponentListener;
 use crate::control::{ControlSocket, Direct};
+use crate::failure::Failure;
 use crate::greeting;
 use crate::house::House;
 use crate::http::Web;
-use crate::http::listener::{Listener as WebListener, Speaks};
+use crate::http::listener::{HttpListener, Speaks};
 use crate::http::upload::{StoreError, Upload};
+use crate::panics;
 use crate::probe;
 use crate::tls::{Certificates, TlsError};
 
@@ -80,7 +81,7 @@ impl Server {
             for address in addresses {
                 let shared = speaks == Speaks::Https && is_shared(&config, address);
                 let speaks = if shared { Speaks::Both } else { speaks };
-                let bound = WebListener::bind(*address, addresses, speaks);
+                let bound = HttpListener::bind(*address, addresses, speaks);
                 web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
@@ -303,7 +304,7 @@ impl From<TlsError> for Failure {
 
 /// `kim serve`: runs until SIGTERM or SIGINT.
 async fn serve(config: Config, sources: Sources) -> Result<(), Failure> {
-    log_panics();
+    panics::log();
     let signals = |kind| {
         signal(kind).map_err(|error| Failure::Other(format!("cannot set up signal handlers: {error}")))
     };
@@ -329,21 +330,4 @@ async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal, hang_up: &
         _ = interrupt.recv() => true,
         _ = hang_up.recv() => false,
     }
-}
-
-/// Tasks that panicked since the start.
-static PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// Tasks that panicked since the start.
-pub fn panics() -> u64 {
-    PANICS.load(Ordering::Relaxed)
-}
-
-/// A panic ends its task and nothing else. Its message may contain what a user wrote, so only its location is logged.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        PANICS.fetch_add(1, Ordering::Relaxed);
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(event = "panic", place, "a task panicked");
-    }));
 }

@@ -3,17 +3,17 @@
 use kim_core::clock::Timestamp;
 use kim_core::jid::Jid;
 use kim_core::wire::Element;
-use kim_xep::xep0313_mam::api::Query;
+use kim_xep::xep0313_mam::api::ArchiveQuery;
 
 pub fn check(data: &[u8]) {
     let Some(element) = super::element(data) else {
         return;
     };
-    let Ok(query) = Query::parse(element.el()) else {
+    let Ok(query) = ArchiveQuery::parse(element.el()) else {
         return;
     };
     let again = Element::parse(element.as_str()).unwrap();
-    assert_eq!(Query::parse(again.el()).ok().as_ref(), Some(&query));
+    assert_eq!(ArchiveQuery::parse(again.el()).ok().as_ref(), Some(&query));
     if let Some(with) = &query.with {
         assert_eq!(Jid::parse(with.as_str()).as_ref(), Ok(with));
     }

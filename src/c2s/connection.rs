@@ -10,11 +10,12 @@ use tracing::Instrument;
 
 use super::Door;
 use super::bind::Bound;
+use super::end::End;
 use super::link::Link;
 use super::negotiate::{Start, negotiate};
-use super::places::Place;
+use super::places::{Place, short};
 use super::session::Connection;
-use super::stream::{End, Stream};
+use super::stream::Stream;
 
 /// Serves a connection from its first byte to its last. Not an async function: that would keep room for its arguments.
 pub(crate) fn serve(
@@ -59,20 +60,6 @@ async fn login(mut stream: Box<Stream>, start: Start) -> Option<Box<Connection>>
     }
     stream.close(end).await;
     None
-}
-
-/// An address as logs may have it: without its last part, which tells one household from the next.
-pub(crate) fn short(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, ..] = v6.segments();
-            format!("{a:x}:{b:x}:{c:x}::/48")
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::link::{Link, Tcp};
 use super::negotiate::Start;
 use super::places::Origin;
 use super::socket::Socket;
-use super::{Door, Security, connection};
+use super::{Door, Security, connection, places};
 
 /// Connections that may wait in the kernel to be accepted.
 const BACKLOG: i32 = 1024;
@@ -117,7 +117,7 @@ impl Listener {
 fn accept(door: &Arc<Door>, tcp: TcpStream, from: SocketAddr, security: Security) {
     let Some(place) = door.places.take(Origin::of(from.ip())) else {
         door.counters.refused();
-        tracing::debug!(event = "connection_refused", from = %connection::short(from.ip()));
+        tracing::debug!(event = "connection_refused", from = %places::short(from.ip()));
         return;
     };
     prepare(&tcp);

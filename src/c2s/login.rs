@@ -13,12 +13,13 @@ use kim_core::stanza::{IqType, Kind, NotAStanza, Stanza};
 use kim_core::wire::{Element, Writer};
 
 use super::bind::{Authenticated, early};
-use super::connection::short;
+use super::end::{End, unexpected};
 use super::features;
 use super::guesses::Turn;
-use super::negotiate::{Secured, proceed, unexpected};
+use super::places::short;
 use super::sasl::{self, Conditions, Identity, Lookup, Offer, Pending, SaslFailure, Step};
-use super::stream::{End, Stream};
+use super::secured::{Secured, proceed};
+use super::stream::Stream;
 
 /// What one try led to.
 enum Try {

@@ -20,6 +20,20 @@ impl Origin {
     }
 }
 
+/// An address as logs may have it: without its last part, which tells one household from the next.
+pub(crate) fn short(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+    }
+}
+
 /// The streams that there are, by origin.
 pub struct Places {
     streams_max: AtomicUsize,

@@ -26,12 +26,12 @@ use tracing::Instrument;
 
 use super::Door;
 use super::Rates;
-use super::bind::{BoxFuture, Registered};
 use super::bucket::Bucket;
-use super::handover;
+use super::end::End;
+use super::handover::{self, BoxFuture, Registered};
 use super::link::{Incoming, Link};
 use super::places::Place;
-use super::stream::{End, FAREWELL, Stream};
+use super::stream::{FAREWELL, Stream};
 
 /// Bytes encrypted and handed to the kernel in one go: several TLS records, so that a burst costs one system call.
 const WRITE_BYTES_MAX: usize = 64 * 1024;

@@ -13,6 +13,7 @@ use kim_core::random;
 use kim_core::wire::Element;
 
 use super::Door;
+use super::end::End;
 use super::link::{Greeting, Incoming, Link, Opening};
 use super::places::Place;
 
@@ -22,37 +23,6 @@ const ELEMENTS_BEFORE_LOGIN_MAX: u32 = 100;
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// The longest `xml:lang` that is taken over (RFC 5646 §4.4.1 recommends room for 35).
 const LANG_BYTES_MAX: usize = 35;
-
-/// Why a stream ends.
-#[derive(Debug)]
-pub enum End {
-    /// The client is told.
-    Error(StreamError),
-    /// The client has closed the stream.
-    Closed,
-    /// The connection is gone, or of no more use.
-    Lost(io::Error),
-    /// Another connection goes on with the session (XEP-0198 §5).
-    Replaced,
-}
-
-impl From<StreamError> for End {
-    fn from(error: StreamError) -> End {
-        End::Error(error)
-    }
-}
-
-impl From<StreamCondition> for End {
-    fn from(condition: StreamCondition) -> End {
-        End::Error(condition.into())
-    }
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> End {
-        End::Lost(error)
-    }
-}
 
 /// A stream before login.
 pub struct Stream {

@@ -13,7 +13,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// A longer file is not a certificate or a key.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -7,11 +7,11 @@ use kim_core::cluster::Solo;
 use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
-use super::failure::Failure;
 use super::terminal::Terminal;
 use super::user::utc;
 use super::{App, parse_account, qr, serve};
 use crate::control::{Control, ControlError, Direct, Invite, InviteRow, InviteWanted, Remote};
+use crate::failure::Failure;
 use crate::house::House;
 
 /// The service of the rooms, for those who type only a room's name.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use kim_core::cluster::Solo;
 use kim_core::config::Config;
 
-use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{App, KeyCommand, serve};
 use crate::control::{Control, Direct, Remote};
+use crate::failure::Failure;
 use crate::house::House;
 
 /// Runs one of them.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// The environment variable that says what to log: `level` or `target=level,…`.
 const LEVEL_VARIABLE: &str = "KIM_LOG";

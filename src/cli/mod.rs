@@ -2,7 +2,6 @@
 
 mod certificate;
 mod check;
-mod failure;
 mod invite;
 mod key;
 mod log;
@@ -28,9 +27,9 @@ use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
 use kim_core::module::Entry;
 
+pub use crate::failure::Failure;
 pub use certificate::{CertificateFacts, inspect};
 pub use check::{Check, CheckContext, Finding, Outcome};
-pub use failure::Failure;
 pub use invite::shown as invitation_shown;
 pub use log::flush as flush_log;
 pub use modules::ModuleFacts;

@@ -10,7 +10,7 @@ use kim_core::hook::Stage;
 use kim_core::module::Roll;
 
 use super::App;
-use super::failure::Failure;
+use crate::failure::Failure;
 use crate::house::{House, IN_MEMORY};
 
 /// What is told about a module.

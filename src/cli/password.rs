@@ -5,9 +5,9 @@ use std::io::Read;
 
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
 use super::terminal::Terminal;
 use crate::control::Secret;
+use crate::failure::Failure;
 
 /// The longest line taken for a password, in bytes.
 const LINE_BYTES_MAX: u64 = 4096;

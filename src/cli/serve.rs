@@ -8,8 +8,8 @@ use std::path::Path;
 use kim_core::config::{Config, Sources};
 use tokio::runtime::Runtime;
 
-use super::failure::Failure;
 use super::{App, log, open_to_others};
+use crate::failure::Failure;
 
 /// Runs the server until it ends.
 pub(super) fn run(app: &App, config: Config, sources: Sources, runtime: &Runtime) -> Result<(), Failure> {

@@ -9,10 +9,10 @@ use kim_core::cluster::Solo;
 use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
-use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{App, UserCommand, password, serve};
 use crate::control::{Control, ControlError, Direct, KeyDevice, Remote, Secret, UserFacts};
+use crate::failure::Failure;
 use crate::house::House;
 
 /// Runs one of them.

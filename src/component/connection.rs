@@ -3,7 +3,6 @@
 //! Stanzas are read and run through the house one at a time; their outcomes are performed in order behind their commits,
 //! while the next stanzas are read. When too many wait, nothing more is read, and TCP tells the program.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,39 +21,13 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 
-use super::handshake::{Handshake, Step};
-use crate::c2s::Door;
+use super::handshake::{Handshake, HandshakeStep};
+use crate::c2s::{Door, End};
 
 /// Bytes written in one go.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// How long the last words may take to be written.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Why a stream ends.
-enum End {
-    /// The program is told.
-    Error(StreamError),
-    /// The program has closed the stream, or its connection is gone.
-    Closed,
-}
-
-impl From<StreamError> for End {
-    fn from(error: StreamError) -> End {
-        End::Error(error)
-    }
-}
-
-impl From<StreamCondition> for End {
-    fn from(condition: StreamCondition) -> End {
-        End::Error(condition.into())
-    }
-}
-
-impl From<io::Error> for End {
-    fn from(_: io::Error) -> End {
-        End::Closed
-    }
-}
 
 /// Serves a connection from its first byte to its last. The turn is kept until the handshake is over.
 pub(super) async fn serve(door: Arc<Door>, tcp: TcpStream, turn: OwnedSemaphorePermit) {
@@ -99,13 +72,13 @@ async fn shake_hands(
     let mut input = BytesMut::new();
     let refusal = loop {
         match handshake.read(&mut input) {
-            Ok(Step::More) => {
+            Ok(HandshakeStep::More) => {
                 if reading.read_buf(&mut input).await.ok()? == 0 {
                     return None;
                 }
             }
-            Ok(Step::Answer(words)) => writing.write_all(words.as_bytes()).await.ok()?,
-            Ok(Step::Proven(domain)) => match router.connect_component(&domain) {
+            Ok(HandshakeStep::Answer(words)) => writing.write_all(words.as_bytes()).await.ok()?,
+            Ok(HandshakeStep::Proven(domain)) => match router.connect_component(&domain) {
                 Some(Ok(connected)) => {
                     writing.write_all(b"<handshake/>").await.ok()?;
                     let mut reader = handshake.into_reader();

@@ -13,7 +13,7 @@ pub const NS: &str = "jabber:component:accept";
 
 /// What comes next.
 #[derive(Debug)]
-pub enum Step {
+pub enum HandshakeStep {
     /// More must be read.
     More,
     /// This is written, and the handshake goes on.
@@ -43,17 +43,17 @@ impl<'a> Handshake<'a> {
     }
 
     /// Reads on. An error ends the stream.
-    pub fn read(&mut self, input: &mut BytesMut) -> Result<Step, StreamError> {
+    pub fn read(&mut self, input: &mut BytesMut) -> Result<HandshakeStep, StreamError> {
         match self.reader.read(input)? {
-            None => Ok(Step::More),
+            None => Ok(HandshakeStep::More),
             Some(Frame::Open(header)) => {
                 let component = self.named_by(&header)?;
                 self.claimed = Some(component);
-                Ok(Step::Answer(self.opening(&component.jid)))
+                Ok(HandshakeStep::Answer(self.opening(&component.jid)))
             }
             Some(Frame::Element(element)) => match self.claimed {
                 Some(component) if is_proof(&element, &self.id, &component.secret) => {
-                    Ok(Step::Proven(component.jid.to_string()))
+                    Ok(HandshakeStep::Proven(component.jid.to_string()))
                 }
                 _ => Err(StreamCondition::NotAuthorized.into()),
             },

@@ -20,12 +20,12 @@ use crate::c2s::listener::{Acceptor, prepare};
 const UNPROVEN_MAX: usize = 32;
 
 /// A socket that listens for components.
-pub struct Listener(Acceptor);
+pub struct ComponentListener(Acceptor);
 
-impl Listener {
+impl ComponentListener {
     /// Listens on an address; `[::]` means IPv4 too, unless `others` has `0.0.0.0`.
-    pub fn bind(address: SocketAddr, others: &[SocketAddr]) -> io::Result<Listener> {
-        Acceptor::bind(address, others).map(Listener)
+    pub fn bind(address: SocketAddr, others: &[SocketAddr]) -> io::Result<ComponentListener> {
+        Acceptor::bind(address, others).map(ComponentListener)
     }
 
     /// Where it listens.

@@ -5,7 +5,7 @@ use kim_core::config::{Config, Sources};
 use kim_core::error::{StreamCondition, StreamError};
 use kim_core::wire::Limits;
 
-use super::handshake::{Handshake, Step};
+use super::handshake::{Handshake, HandshakeStep};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
     xmlns:stream='http://etherx.jabber.org/streams' to='plays.shakespeare.lit'>";
@@ -26,9 +26,9 @@ fn shake(words: &str, piece: usize) -> Result<(String, Option<String>), StreamEr
         input.extend_from_slice(piece);
         loop {
             match handshake.read(&mut input)? {
-                Step::More => break,
-                Step::Answer(words) => said.push_str(&words),
-                Step::Proven(domain) => return Ok((said, Some(domain))),
+                HandshakeStep::More => break,
+                HandshakeStep::Answer(words) => said.push_str(&words),
+                HandshakeStep::Proven(domain) => return Ok((said, Some(domain))),
             }
         }
     }

@@ -13,7 +13,7 @@ use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
 use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
 use kim_xep::xep0384_omemo::api::Devices;
-use kim_xep::xep0401_invites::api::{InviteError, Invites, Listed, Wanted};
+use kim_xep::xep0401_invites::api::{InviteError, Invites, Listed, WantedInvitation};
 
 use super::{
     Compacted, Control, ControlError, INVITES_ROWS_MAX, Invite, InviteRow, InviteWanted, KeyDevice,
@@ -258,13 +258,13 @@ impl Control for Direct {
             };
             let made = invites.create(
                 &self.router,
-                Wanted {
+                WantedInvitation {
                     account: wanted.account.clone(),
                     room: wanted.room.clone(),
                     reuse_name: wanted.reuse_name,
                     uses: wanted.uses,
                     seconds: wanted.seconds,
-                    ..Wanted::by_operator(domain)
+                    ..WantedInvitation::by_operator(domain)
                 },
             );
             let made = made.await?;

@@ -22,7 +22,7 @@ use crate::seal::Seals;
 use crate::stanza::{IqType, Stanza};
 use crate::wire::{El, Writer};
 
-/// How much of its specification a room implements.
+/// How much of its specification a module implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// Everything the text asks of a server.
@@ -42,6 +42,18 @@ pub struct Spec {
     pub version: &'static str,
     /// How much of it there is.
     pub coverage: Coverage,
+}
+
+impl Spec {
+    /// A specification that is implemented whole.
+    pub const fn complete(id: &'static str, title: &'static str, version: &'static str) -> Spec {
+        Spec {
+            id,
+            title,
+            version,
+            coverage: Coverage::Complete,
+        }
+    }
 }
 
 /// A module. Everything about one specification is in its folder; this is its door.

@@ -50,15 +50,15 @@ impl Speaks {
 }
 
 /// A socket that listens for HTTP.
-pub struct Listener {
+pub struct HttpListener {
     acceptor: Acceptor,
     speaks: Speaks,
 }
 
-impl Listener {
+impl HttpListener {
     /// Listens on an address, like the doors of clients do.
-    pub fn bind(address: SocketAddr, others: &[SocketAddr], speaks: Speaks) -> io::Result<Listener> {
-        Ok(Listener {
+    pub fn bind(address: SocketAddr, others: &[SocketAddr], speaks: Speaks) -> io::Result<HttpListener> {
+        Ok(HttpListener {
             acceptor: Acceptor::bind(address, others)?,
             speaks,
         })

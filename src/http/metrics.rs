@@ -148,10 +148,6 @@ impl Collector for Figures {
             counter("kim_uploads", "Files uploaded", read(&upload.files))?;
             counter("kim_upload_bytes", "Bytes of them", read(&upload.bytes))?;
         }
-        counter(
-            "kim_panics",
-            "Tasks that panicked",
-            crate::server::panics() as f64,
-        )
+        counter("kim_panics", "Tasks that panicked", crate::panics::count() as f64)
     }
 }

@@ -25,7 +25,7 @@ use super::wrong;
 use crate::c2s::sasl::{self, EXPORTER_LABEL};
 
 /// A session.
-pub(super) struct Client {
+pub(super) struct ProbeClient {
     pub(super) talk: Talk<TlsStream<TcpStream>>,
     /// The full JID.
     pub jid: String,
@@ -33,14 +33,14 @@ pub(super) struct Client {
     pub how: String,
 }
 
-impl Client {
+impl ProbeClient {
     /// Logs in and binds.
     pub async fn log_in(
         address: SocketAddr,
         direct: bool,
         account: &BareJid,
         password: &str,
-    ) -> io::Result<Client> {
+    ) -> io::Result<ProbeClient> {
         let domain = account.domain();
         let mut tcp = TcpStream::connect(address).await?;
         if !direct {
@@ -77,7 +77,7 @@ impl Client {
             .child("bind", ns::BIND)
             .and_then(|bind| bind.child("jid", ns::BIND))
             .ok_or_else(|| wrong("the server binds no resource"))?;
-        Ok(Client {
+        Ok(ProbeClient {
             jid: jid.text().into_owned(),
             talk,
             how: format!("SCRAM-SHA-256-PLUS over {version}"),

@@ -7,7 +7,7 @@ use kim_core::ns;
 use kim_core::random;
 use kim_core::wire::{Element, Frame, Writer};
 
-use super::client::{Client, refused};
+use super::client::{ProbeClient, refused};
 use super::wrong;
 
 /// Messages kept while the answer to a request is awaited.
@@ -15,12 +15,12 @@ const MESSAGES_MAX: usize = 100;
 
 /// A session and the messages that arrived while it waited for answers.
 pub(super) struct Conversation {
-    client: Client,
+    client: ProbeClient,
     messages: VecDeque<Element>,
 }
 
 impl Conversation {
-    pub fn new(client: Client) -> Conversation {
+    pub fn new(client: ProbeClient) -> Conversation {
         Conversation {
             client,
             messages: VecDeque::new(),

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::{CheckContext, Finding};
 use crate::control::{Control, Remote, Secret};
-use client::Client;
+use client::ProbeClient;
 
 /// What the findings are about.
 const LOGIN: &str = "login";
@@ -111,8 +111,8 @@ struct Place {
 }
 
 impl Place {
-    async fn log_in(&self, guest: &Guest) -> io::Result<Client> {
-        let client = Client::log_in(self.address, self.direct, &guest.account, &guest.password).await;
+    async fn log_in(&self, guest: &Guest) -> io::Result<ProbeClient> {
+        let client = ProbeClient::log_in(self.address, self.direct, &guest.account, &guest.password).await;
         client.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.address)))
     }
 }

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256, Sha384};
 use zeroize::Zeroizing;
 
-use crate::c2s::sasl::EXPORTER_LABEL;
+use super::channel_binding::EXPORTER_LABEL;
 
 /// The binding data, from the exporter secret of a connection; its length tells the connection's hash function.
 pub(super) fn exporter(secret: &[u8]) -> Option<[u8; 32]> {

@@ -6,6 +6,7 @@
 //! what it finds, the old certificates stay in use.
 
 mod binding;
+pub(crate) mod channel_binding;
 mod self_signed;
 
 use std::fs;
@@ -24,7 +25,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::c2s::sasl::{ChannelBindings, server_end_point_hash};
+pub use self::channel_binding::{ChannelBindingType, ChannelBindings, EXPORTER_LABEL, server_end_point_hash};
 use crate::cli::open_to_others;
 
 /// What is wrong with a certificate or key: one line that names the file.

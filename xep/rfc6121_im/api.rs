@@ -1,4 +1,4 @@
-//! What other rooms may ask and hear: who sees whose presence, what changes in rosters, who comes and goes.
+//! What other modules may ask and hear: who sees whose presence, what changes in rosters, who comes and goes.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use kim_core::stanza::{Kind, PresenceType, Stanza};
 use super::change::Edit;
 use super::directed::Directed;
 use super::follow;
-pub use super::item::{Item, Roster};
+pub use super::item::{Roster, RosterItem};
 use super::offline::Offline;
 use super::rosters::Rosters;
-use super::store::roster_change::Changed;
+use super::store::roster_change::StoredChange;
 use super::subscription::Act;
-pub use super::subscription::{Half, State};
+pub use super::subscription::{ContactState, Half};
 
 /// Rosters and subscriptions. Reads come from memory for accounts that are online.
 pub struct Subscriptions {
@@ -48,7 +48,7 @@ impl Subscriptions {
         router: &Router,
         account: &BareJid,
         contact: &BareJid,
-    ) -> Result<Option<Arc<Item>>, Fault> {
+    ) -> Result<Option<Arc<RosterItem>>, Fault> {
         self.rosters.item(router, account, contact).await
     }
 
@@ -154,20 +154,20 @@ pub struct Archived {
     pub account: BareJid,
 }
 
-/// A roster changed; the change is committed and pushed. Rooms that grant by subscription or by group look again.
+/// A roster changed; the change is committed and pushed. Modules that grant by subscription or by group look again.
 pub struct RosterChanged {
     /// Whose roster.
     pub account: BareJid,
     /// Which contact.
     pub contact: BareJid,
     /// The contact before; `None` if nothing was known about it.
-    pub before: Option<Arc<Item>>,
+    pub before: Option<Arc<RosterItem>>,
     /// The contact now; `None` if nothing is known about it any more.
-    pub after: Option<Arc<Item>>,
+    pub after: Option<Arc<RosterItem>>,
 }
 
 impl RosterChanged {
-    pub(super) fn new(account: &BareJid, contact: &BareJid, change: &Changed) -> RosterChanged {
+    pub(super) fn new(account: &BareJid, contact: &BareJid, change: &StoredChange) -> RosterChanged {
         RosterChanged {
             account: account.clone(),
             contact: contact.clone(),
@@ -177,8 +177,8 @@ impl RosterChanged {
     }
 
     /// The subscription before and after.
-    pub fn states(&self) -> (State, State) {
-        let state = |item: &Option<Arc<Item>>| item.as_ref().map(|item| item.state).unwrap_or_default();
+    pub fn states(&self) -> (ContactState, ContactState) {
+        let state = |item: &Option<Arc<RosterItem>>| item.as_ref().map(|item| item.state).unwrap_or_default();
         (state(&self.before), state(&self.after))
     }
 }

@@ -6,7 +6,7 @@ use kim_core::jid::BareJid;
 use kim_core::keyed::{Caches, Shared};
 
 use super::item::Roster;
-use super::store::roster_change::Changed;
+use super::store::roster_change::StoredChange;
 
 /// What a roster takes on average, in bytes: a guess by which the cache is laid out.
 const ROSTER_BYTES: usize = 10_000;
@@ -45,7 +45,7 @@ impl Cache {
     }
 
     /// A change was committed: the copy follows it, or goes if it is not of the moment before.
-    pub fn changed(&self, account: &BareJid, contact: &BareJid, change: &Changed) {
+    pub fn changed(&self, account: &BareJid, contact: &BareJid, change: &StoredChange) {
         let mark = self.rosters.mark(account);
         match self.rosters.get(account) {
             Some(roster) if roster.revision >= change.revision => {}

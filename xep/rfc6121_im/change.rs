@@ -3,8 +3,8 @@
 
 use kim_core::jid::BareJid;
 
-use super::item::Item;
-use super::subscription::{self, Act, Half, State, Tell};
+use super::item::RosterItem;
+use super::subscription::{self, Act, ContactState, Half, Tell};
 
 /// A change of one contact.
 #[derive(Clone, Debug)]
@@ -41,17 +41,19 @@ pub struct Follow {
 
 /// The outcome of a change: how the contact stands, and what follows.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct SubscriptionOutcome {
     /// The contact afterwards.
-    pub item: Item,
+    pub item: RosterItem,
     /// What follows.
     pub follow: Follow,
 }
 
 /// Applies a change to a contact (`None`: nothing is known about it). `None` is given back for the removal of what
 /// is not listed.
-pub fn apply(before: Option<&Item>, contact: &BareJid, edit: &Edit) -> Option<Outcome> {
-    let mut item = before.cloned().unwrap_or_else(|| Item::new(contact.clone()));
+pub fn apply(before: Option<&RosterItem>, contact: &BareJid, edit: &Edit) -> Option<SubscriptionOutcome> {
+    let mut item = before
+        .cloned()
+        .unwrap_or_else(|| RosterItem::new(contact.clone()));
     let follow = match edit {
         Edit::Outbound(act) => {
             let result = subscription::outbound(item.state, *act);
@@ -88,9 +90,9 @@ pub fn apply(before: Option<&Item>, contact: &BareJid, edit: &Edit) -> Option<Ou
                 return None;
             }
             let was = item.state;
-            item = Item {
+            item = RosterItem {
                 version: item.version,
-                ..Item::new(contact.clone())
+                ..RosterItem::new(contact.clone())
             };
             farewell(was)
         }
@@ -111,7 +113,7 @@ pub fn apply(before: Option<&Item>, contact: &BareJid, edit: &Edit) -> Option<Ou
                 Tell::Current
             };
             item.listed = true;
-            item.state = State {
+            item.state = ContactState {
                 outgoing: Half::Yes,
                 incoming: Half::Yes,
                 approved: false,
@@ -123,11 +125,11 @@ pub fn apply(before: Option<&Item>, contact: &BareJid, edit: &Edit) -> Option<Ou
             }
         }
     };
-    Some(Outcome { item, follow })
+    Some(SubscriptionOutcome { item, follow })
 }
 
 /// What a contact is told when it is dropped: whatever there was of a subscription ends (§2.5.2, §2.5.3).
-pub fn farewell(was: State) -> Follow {
+pub fn farewell(was: ContactState) -> Follow {
     let mut send = Vec::new();
     if was.outgoing != Half::No {
         send.push(Act::Unsubscribe);

@@ -21,12 +21,12 @@ use super::{follow, kept, probe};
 const REQUEST_BYTES_MAX: usize = 4096;
 
 /// Says who gets a presence that arrives.
-pub struct Incoming {
+pub struct IncomingPresence {
     /// The rosters.
     pub rosters: Arc<Rosters>,
 }
 
-impl On<Arrival> for Incoming {
+impl On<Arrival> for IncomingPresence {
     async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
         let Kind::Presence(kind) = event.stanza.kind else {
             return Ok(Flow::Next);
@@ -47,7 +47,7 @@ impl On<Arrival> for Incoming {
     }
 }
 
-impl Incoming {
+impl IncomingPresence {
     async fn subscription(
         &self,
         router: &Arc<Router>,

@@ -6,17 +6,17 @@ use kim_core::jid::BareJid;
 use kim_core::wire::Writer;
 
 use super::ROSTER;
-use super::subscription::{Half, State};
+use super::subscription::{ContactState, Half};
 
 /// One contact of an account. It is listed in the roster, or waits for an answer to its request, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct RosterItem {
     /// The contact.
     pub contact: BareJid,
     /// Whether clients see it. A request alone does not make an item (§3.1.3).
     pub listed: bool,
     /// The subscription both ways.
-    pub state: State,
+    pub state: ContactState,
     /// The name the owner gave it, the "handle".
     pub name: Option<Box<str>>,
     /// The groups the owner put it in, in the order of the client.
@@ -25,13 +25,13 @@ pub struct Item {
     pub version: i64,
 }
 
-impl Item {
+impl RosterItem {
     /// A contact nothing is known about.
-    pub fn new(contact: BareJid) -> Item {
-        Item {
+    pub fn new(contact: BareJid) -> RosterItem {
+        RosterItem {
             contact,
             listed: false,
-            state: State::default(),
+            state: ContactState::default(),
             name: None,
             groups: Box::default(),
             version: 0,
@@ -40,12 +40,12 @@ impl Item {
 
     /// Whether there is anything to keep.
     pub fn is_empty(&self) -> bool {
-        !self.listed && self.state == State::default()
+        !self.listed && self.state == ContactState::default()
     }
 
     /// Whether clients see the same in both (§2.6.3: only such changes make a version).
-    pub fn looks_like(&self, other: &Item) -> bool {
-        let seen = |item: &Item| {
+    pub fn looks_like(&self, other: &RosterItem) -> bool {
+        let seen = |item: &RosterItem| {
             (
                 item.listed,
                 item.state.subscription(),
@@ -90,7 +90,7 @@ impl Item {
     /// The memory it holds, for the limit of the cache.
     fn bytes(&self) -> usize {
         let text = |text: &str| text.len() + 24;
-        size_of::<Item>()
+        size_of::<RosterItem>()
             + 40
             + self.contact.as_str().len()
             + self.name.as_deref().map_or(0, text)
@@ -107,12 +107,12 @@ pub struct Roster {
     pub floor: i64,
     /// Counts every change, also those that no client sees.
     pub revision: i64,
-    items: Vec<Arc<Item>>,
+    items: Vec<Arc<RosterItem>>,
 }
 
 impl Roster {
     /// A roster with these contacts.
-    pub fn new(version: i64, floor: i64, revision: i64, mut items: Vec<Arc<Item>>) -> Roster {
+    pub fn new(version: i64, floor: i64, revision: i64, mut items: Vec<Arc<RosterItem>>) -> Roster {
         items.sort_by(|a, b| a.contact.cmp(&b.contact));
         Roster {
             version,
@@ -123,7 +123,7 @@ impl Roster {
     }
 
     /// One contact.
-    pub fn get(&self, contact: &BareJid) -> Option<&Arc<Item>> {
+    pub fn get(&self, contact: &BareJid) -> Option<&Arc<RosterItem>> {
         self.find(contact).ok().and_then(|at| self.items.get(at))
     }
 
@@ -133,17 +133,17 @@ impl Roster {
     }
 
     /// The subscription with a contact, also with one nothing is known about.
-    pub fn state(&self, contact: &BareJid) -> State {
+    pub fn state(&self, contact: &BareJid) -> ContactState {
         self.get(contact).map(|item| item.state).unwrap_or_default()
     }
 
     /// All contacts, also those that only asked.
-    pub fn all(&self) -> &[Arc<Item>] {
+    pub fn all(&self) -> &[Arc<RosterItem>] {
         &self.items
     }
 
     /// What clients see.
-    pub fn listed(&self) -> impl Iterator<Item = &Arc<Item>> {
+    pub fn listed(&self) -> impl Iterator<Item = &Arc<RosterItem>> {
         self.items.iter().filter(|item| item.listed)
     }
 
@@ -161,7 +161,13 @@ impl Roster {
     }
 
     /// The same roster after a change of one contact.
-    pub fn with(&self, contact: &BareJid, after: Option<Arc<Item>>, version: i64, revision: i64) -> Roster {
+    pub fn with(
+        &self,
+        contact: &BareJid,
+        after: Option<Arc<RosterItem>>,
+        version: i64,
+        revision: i64,
+    ) -> Roster {
         let mut changed = Roster {
             version,
             revision,

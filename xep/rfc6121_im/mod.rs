@@ -14,7 +14,7 @@ use kim_core::events::{
     AccountErased, AccountRemoved, Arrival, Departure, NoSuchAccount, SessionEnded, Undelivered,
 };
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
+use kim_core::module::{At, Module, Offer, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
@@ -65,14 +65,14 @@ impl Module for Im {
     type Config = ImConfig;
     const NAME: &'static str = "rfc6121_im";
     const SPECS: &'static [Spec] = &[
-        spec("RFC 6121", "Instant Messaging and Presence", ""),
-        spec(
+        Spec::complete("RFC 6121", "Instant Messaging and Presence", ""),
+        Spec::complete(
             "XEP-0160",
             "Best Practices for Handling Offline Messages",
             "1.0.1",
         ),
-        spec("XEP-0203", "Delayed Delivery", "2.0"),
-        spec("XEP-0237", "Roster Versioning", "1.3"),
+        Spec::complete("XEP-0203", "Delayed Delivery", "2.0"),
+        Spec::complete("XEP-0237", "Roster Versioning", "1.3"),
     ];
     const USES: &'static [&'static str] = &["xep0359_ids"];
     const MIGRATIONS: &'static [Migration] = &[
@@ -118,27 +118,27 @@ impl Module for Im {
         house.on::<Arrival>(Stage::Deliver, delivery::Messages);
         house.on::<Arrival>(
             Stage::Deliver,
-            inbound::Incoming {
+            inbound::IncomingPresence {
                 rosters: rosters.clone(),
             },
         );
         house.hear::<Undelivered>(
             Stage::Store,
-            offline::Keep {
+            offline::KeepOffline {
                 offline: offline.clone(),
                 rosters: rosters.clone(),
             },
         );
         house.on::<NoSuchAccount>(Stage::Deliver, nobody::NotHere::new(offline.clone()));
-        let requests = Arc::new(outbound::Requests::new());
-        let outgoing = || presence::Outgoing {
+        let requests = Arc::new(outbound::SubscriptionRequests::new());
+        let outgoing = || presence::OutgoingPresence {
             rosters: rosters.clone(),
             offline: offline.clone(),
             requests: requests.clone(),
         };
         house.on::<Departure>(Stage::Deliver, outgoing());
         house.hear::<SessionEnded>(Stage::Deliver, outgoing());
-        let farewell = removal::Farewell { rosters, offline };
+        let farewell = removal::AccountFarewell { rosters, offline };
         house.hear::<AccountRemoved>(Stage::Deliver, farewell.clone());
         house.hear::<AccountErased>(Stage::Deliver, farewell);
 
@@ -155,14 +155,5 @@ impl Module for Im {
             house.feature(&[At::Server], "msgoffline");
         }
         Ok(())
-    }
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
     }
 }

@@ -27,7 +27,7 @@ use super::api::Archived;
 use super::delivery::takes_bare;
 use super::guard::is_our_delay;
 use super::rosters::Rosters;
-use super::store::offline::{Key, OfflineStore, Usage, Waiting};
+use super::store::offline::{OfflineKey, OfflineStore, Usage, Waiting};
 use super::{kept, worth};
 
 /// Bytes handed to a session at once; then its client has to read.
@@ -93,7 +93,7 @@ impl Offline {
 
     /// Keeps a message for an account. The ticket is on the `cx`: whoever sent it is answered after the commit.
     async fn keep(&self, account: &BareJid, stanza: &Stanza, cx: &mut Cx) -> Result<(), Fault> {
-        let key = Key::new(cx.received);
+        let key = OfflineKey::new(cx.received);
         let sealing = self.seals.key(account.as_str()).await?;
         let sealed = kept::seal(stanza, &sealing, &aad(account, key));
         let usage = self.usage(account).await?;
@@ -218,8 +218,8 @@ impl Offline {
         router: &Router,
         session: &Session,
         sealing: &seal::Key,
-        waiting: Vec<(Key, Vec<u8>)>,
-    ) -> (Vec<Key>, Vec<Stanza>) {
+        waiting: Vec<(OfflineKey, Vec<u8>)>,
+    ) -> (Vec<OfflineKey>, Vec<Stanza>) {
         let queued_bytes_max = queued_bytes_max(router);
         let mut queued_bytes = session.outbox.queued_bytes();
         let (mut keys, mut stanzas) = (Vec::new(), Vec::new());
@@ -247,7 +247,7 @@ impl Offline {
 }
 
 /// Where a waiting message belongs, and opens.
-fn aad(account: &BareJid, key: Key) -> Vec<Vec<u8>> {
+fn aad(account: &BareJid, key: OfflineKey) -> Vec<Vec<u8>> {
     vec![
         b"offline".to_vec(),
         account.as_str().into(),
@@ -263,7 +263,7 @@ fn queued_bytes_max(router: &Router) -> usize {
 
 /// XEP-0203: since when it waited, in the name of the account's server. A message on its way for the second time says
 /// that already.
-fn stamped(router: &Router, session: &Session, mut stanza: Stanza, key: Key) -> Stanza {
+fn stamped(router: &Router, session: &Session, mut stanza: Stanza, key: OfflineKey) -> Stanza {
     if !stanza.children().any(|child| is_our_delay(router, &child)) {
         stanza.append(&stanza::delay(
             session.account.domain(),
@@ -274,14 +274,14 @@ fn stamped(router: &Router, session: &Session, mut stanza: Stanza, key: Key) -> 
 }
 
 /// Keeps messages that found nobody.
-pub struct Keep {
+pub struct KeepOffline {
     /// Where.
     pub offline: Arc<Offline>,
     /// Who may know that somebody is away.
     pub rosters: Arc<Rosters>,
 }
 
-impl Hear<Undelivered> for Keep {
+impl Hear<Undelivered> for KeepOffline {
     async fn hear(&self, event: &mut Undelivered, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
         if event.keeping != Keeping::Nobody
@@ -320,7 +320,7 @@ impl Hear<Undelivered> for Keep {
     }
 }
 
-impl Keep {
+impl KeepOffline {
     /// A message that its sender does not want kept (XEP-0334 §4.2) is lost. Only those who may see that the recipient is
     /// away are told.
     async fn lose(&self, router: &Router, event: &mut Undelivered) -> Result<(), Fault> {

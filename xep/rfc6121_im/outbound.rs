@@ -13,7 +13,7 @@ use kim_core::stanza::Stanza;
 
 use super::change::Edit;
 use super::follow;
-use super::presence::Outgoing;
+use super::presence::OutgoingPresence;
 use super::subscription::Act;
 
 /// Requests of an account to one contact: each of them is shown to somebody.
@@ -30,15 +30,15 @@ const TO_ALL: Rate = Rate {
 const RATED_MAX: usize = 20_000;
 
 /// How often accounts may ask for others' presence.
-pub struct Requests {
+pub struct SubscriptionRequests {
     to_one: Rates<(BareJid, BareJid)>,
     to_all: Rates<BareJid>,
 }
 
-impl Requests {
+impl SubscriptionRequests {
     /// Nobody has asked yet.
-    pub fn new() -> Requests {
-        Requests {
+    pub fn new() -> SubscriptionRequests {
+        SubscriptionRequests {
             to_one: Rates::new(RATED_MAX),
             to_all: Rates::new(RATED_MAX),
         }
@@ -56,7 +56,7 @@ impl Requests {
     }
 }
 
-impl Outgoing {
+impl OutgoingPresence {
     /// Both addresses are made bare (§3.1.2). Nobody can subscribe to himself, and a guest to nobody.
     pub(super) async fn subscription(
         &self,

@@ -17,7 +17,7 @@ use super::api::{Audience, PresenceChanged};
 use super::directed::Directed;
 use super::item::Roster;
 use super::offline::Offline;
-use super::outbound::Requests;
+use super::outbound::SubscriptionRequests;
 use super::rosters::Rosters;
 use super::{follow, kept, probe};
 
@@ -25,16 +25,16 @@ use super::{follow, kept, probe};
 const PRESENCE_BYTES_MAX: usize = 16_384;
 
 /// Hears every presence that a client sends.
-pub struct Outgoing {
+pub struct OutgoingPresence {
     /// The rosters.
     pub rosters: Arc<Rosters>,
     /// Messages that wait.
     pub offline: Arc<Offline>,
     /// How often accounts may ask for others' presence.
-    pub requests: Arc<Requests>,
+    pub requests: Arc<SubscriptionRequests>,
 }
 
-impl On<Departure> for Outgoing {
+impl On<Departure> for OutgoingPresence {
     async fn on(&self, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
         let Kind::Presence(kind) = event.stanza.kind else {
             return Ok(Flow::Next);
@@ -77,7 +77,7 @@ impl On<Departure> for Outgoing {
     }
 }
 
-impl Hear<SessionEnded> for Outgoing {
+impl Hear<SessionEnded> for OutgoingPresence {
     async fn hear(&self, event: &mut SessionEnded, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
         let gone = follow::unavailable(&event.session);
@@ -86,7 +86,7 @@ impl Hear<SessionEnded> for Outgoing {
     }
 }
 
-impl Outgoing {
+impl OutgoingPresence {
     async fn available(
         &self,
         router: &Arc<Router>,
@@ -220,7 +220,7 @@ impl Outgoing {
     }
 }
 
-/// The contacts that a broadcast goes to: those that other rooms do not keep back, without those of this server who are
+/// The contacts that a broadcast goes to: those that other modules do not keep back, without those of this server who are
 /// away and would hear nothing.
 async fn audience<'a>(
     router: &Arc<Router>,

@@ -15,14 +15,14 @@ use super::rosters::Rosters;
 
 /// Says goodbye for an account.
 #[derive(Clone)]
-pub struct Farewell {
+pub struct AccountFarewell {
     /// The rosters.
     pub rosters: Arc<Rosters>,
     /// Messages that wait.
     pub offline: Arc<Offline>,
 }
 
-impl Hear<AccountRemoved> for Farewell {
+impl Hear<AccountRemoved> for AccountFarewell {
     async fn hear(&self, event: &mut AccountRemoved, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
         let roster = self.rosters.of(&event.account).await?;
@@ -41,7 +41,7 @@ impl Hear<AccountRemoved> for Farewell {
     }
 }
 
-impl Hear<AccountErased> for Farewell {
+impl Hear<AccountErased> for AccountFarewell {
     async fn hear(&self, event: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.rosters.forget(&event.account);
         self.offline.forget_usage(&event.account);

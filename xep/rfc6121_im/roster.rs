@@ -13,7 +13,7 @@ use kim_core::wire::{El, Writer};
 use super::ROSTER;
 use super::change::Edit;
 use super::follow;
-use super::item::{Item, Roster};
+use super::item::{Roster, RosterItem};
 use super::rosters::{Rosters, push};
 
 /// The longest name of a contact or group, in bytes; RFC 6121 §2.3.3 lets the server choose. 1023 is what a part of an
@@ -82,7 +82,7 @@ impl RosterIq {
         roster: &Roster,
         session: &Session,
         known: i64,
-    ) -> Result<Option<Vec<Item>>, Fault> {
+    ) -> Result<Option<Vec<RosterItem>>, Fault> {
         if known == roster.version {
             return Ok(Some(Vec::new()));
         }
@@ -92,8 +92,8 @@ impl RosterIq {
         let changed = roster
             .listed()
             .filter(|item| item.version > known)
-            .map(|item| Item::clone(item));
-        let mut changed: Vec<Item> = changed.take(BRIDGED_ITEMS_MAX + 1).collect();
+            .map(|item| RosterItem::clone(item));
+        let mut changed: Vec<RosterItem> = changed.take(BRIDGED_ITEMS_MAX + 1).collect();
         changed.extend(
             self.rosters
                 .store()

@@ -19,9 +19,9 @@ use super::ROSTER;
 use super::api::RosterChanged;
 use super::cache::Cache;
 use super::change::{self, Edit};
-use super::item::{Item, Roster};
+use super::item::{Roster, RosterItem};
 use super::store::roster::RosterStore;
-use super::store::roster_change::{Changed, Refusal, RosterLimits, Wanted};
+use super::store::roster_change::{RosterLimits, RosterRefusal, StoredChange, WantedChange};
 
 /// Accounts whose rosters can be changed at the same time.
 const LOCKS: usize = 256;
@@ -73,7 +73,7 @@ impl Rosters {
         router: &Router,
         account: &BareJid,
         contact: &BareJid,
-    ) -> Result<Option<Arc<Item>>, Fault> {
+    ) -> Result<Option<Arc<RosterItem>>, Fault> {
         if let Some(roster) = self.cache.get(account) {
             return Ok(roster.get(contact).cloned());
         }
@@ -96,12 +96,12 @@ impl Rosters {
         account: &BareJid,
         contact: &BareJid,
         edit: Edit,
-    ) -> Result<Changed, Fault> {
+    ) -> Result<StoredChange, Fault> {
         let held = self.hold(account).await;
         if let Some(settled) = self.without_writing(router, account, contact, &edit).await? {
             return settled.map_err(refused);
         }
-        let wanted = Arc::new(Wanted {
+        let wanted = Arc::new(WantedChange {
             account: account.clone(),
             contact: contact.clone(),
             edit,
@@ -130,23 +130,25 @@ impl Rosters {
         account: &BareJid,
         contact: &BareJid,
         edit: &Edit,
-    ) -> Result<Option<Result<Changed, Refusal>>, Fault> {
+    ) -> Result<Option<Result<StoredChange, RosterRefusal>>, Fault> {
         let before = self.item(router, account, contact).await?;
-        let Some(change::Outcome { item, follow }) = change::apply(before.as_deref(), contact, edit) else {
-            return Ok(Some(Err(Refusal::NoSuchItem)));
+        let Some(change::SubscriptionOutcome { item, follow }) =
+            change::apply(before.as_deref(), contact, edit)
+        else {
+            return Ok(Some(Err(RosterRefusal::NoSuchItem)));
         };
         let same = before
             .as_deref()
             .map_or(item.is_empty(), |before| *before == item);
-        Ok(same.then(|| Ok(Changed::nothing(before, follow))))
+        Ok(same.then(|| Ok(StoredChange::nothing(before, follow))))
     }
 
     /// Tells the interested resources (§2.1.6).
-    async fn push(&self, router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
+    async fn push(&self, router: &Arc<Router>, wanted: &WantedChange, change: &StoredChange) {
         let Some(mut cx) = router.cx().filter(|_| change.visible) else {
             return;
         };
-        let gone = Arc::new(Item::new(wanted.contact.clone()));
+        let gone = Arc::new(RosterItem::new(wanted.contact.clone()));
         let item = change.after.as_ref().filter(|item| item.listed).unwrap_or(&gone);
         for session in router.sessions_of(&wanted.account).await {
             if session.has(Mark::Roster) {
@@ -162,8 +164,8 @@ impl Rosters {
     }
 }
 
-/// Tells the other rooms.
-async fn tell(router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
+/// Tells the other modules.
+async fn tell(router: &Arc<Router>, wanted: &WantedChange, change: &StoredChange) {
     let Some(mut cx) = router.cx() else { return };
     let mut event = RosterChanged::new(&wanted.account, &wanted.contact, change);
     if let Err(fault) = router.tell(&mut event, &mut cx).await {
@@ -173,7 +175,7 @@ async fn tell(router: &Arc<Router>, wanted: &Wanted, change: &Changed) {
 }
 
 /// A roster push (§2.1.6): from the account, to one resource.
-pub fn push(session: &SessionCard, item: &Item, version: i64) -> Stanza {
+pub fn push(session: &SessionCard, item: &RosterItem, version: i64) -> Stanza {
     let mut xml = Writer::new();
     xml.start("query", ROSTER).attr("ver", &version.to_string());
     item.write(&mut xml);
@@ -184,12 +186,12 @@ pub fn push(session: &SessionCard, item: &Item, version: i64) -> Stanza {
         .id(random::token())
 }
 
-fn refused(refusal: Refusal) -> Fault {
+fn refused(refusal: RosterRefusal) -> Fault {
     match refusal {
-        Refusal::RosterFull => StanzaError::new(Condition::ResourceConstraint)
+        RosterRefusal::RosterFull => StanzaError::new(Condition::ResourceConstraint)
             .text("the roster is full; remove some contacts")
             .into(),
-        Refusal::TooManyRequests => Condition::ResourceConstraint.into(),
-        Refusal::NoSuchItem => Condition::ItemNotFound.into(),
+        RosterRefusal::TooManyRequests => Condition::ResourceConstraint.into(),
+        RosterRefusal::NoSuchItem => Condition::ItemNotFound.into(),
     }
 }

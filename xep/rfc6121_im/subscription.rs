@@ -23,7 +23,7 @@ impl Half {
 
 /// The subscription between an account and a contact, seen from the account (RFC 6121 appendix A.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct State {
+pub struct ContactState {
     /// Whether the account sees the contact's presence ("to"), or has asked for it ("pending out").
     pub outgoing: Half,
     /// Whether the contact sees the account's presence ("from"), or has asked for it ("pending in").
@@ -32,7 +32,7 @@ pub struct State {
     pub approved: bool,
 }
 
-impl State {
+impl ContactState {
     /// The value of the `subscription` attribute of a roster item (§2.1.2.5).
     pub fn subscription(self) -> &'static str {
         match (self.outgoing == Half::Yes, self.incoming == Half::Yes) {
@@ -87,7 +87,7 @@ pub enum Tell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outbound {
     /// The state afterwards.
-    pub state: State,
+    pub state: ContactState,
     /// Whether the stanza goes on to the contact.
     pub route: bool,
     /// What the contact learns about presence.
@@ -98,7 +98,7 @@ pub struct Outbound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inbound {
     /// The state afterwards.
-    pub state: State,
+    pub state: ContactState,
     /// Whether the account's clients get the stanza.
     pub deliver: bool,
     /// What the server answers in the account's name.
@@ -108,7 +108,7 @@ pub struct Inbound {
 }
 
 /// A stanza of the account on its way to the contact (RFC 6121 appendix A.2).
-pub fn outbound(mut state: State, act: Act) -> Outbound {
+pub fn outbound(mut state: ContactState, act: Act) -> Outbound {
     let (mut route, mut tell) = (true, Tell::Nothing);
     match (act, state.outgoing, state.incoming) {
         // A.2.1: always routed, so that a lost request can be repeated.
@@ -136,7 +136,7 @@ pub fn outbound(mut state: State, act: Act) -> Outbound {
 }
 
 /// A stanza of the contact that arrives for the account (RFC 6121 appendix A.3).
-pub fn inbound(mut state: State, act: Act) -> Inbound {
+pub fn inbound(mut state: ContactState, act: Act) -> Inbound {
     let (mut deliver, mut answer, mut tell) = (true, None, Tell::Nothing);
     match (act, state.outgoing, state.incoming) {
         // A.3.1: answered by the server where the answer is known.

@@ -18,12 +18,12 @@ use crate::rfc6121_im::api::{PresenceChanged, Subscriptions};
 const STATUS_BYTES_MAX: usize = 1_024;
 
 /// Tells those who may know when an account left, at its bare JID.
-pub(super) struct Tell {
+pub(super) struct TellLast {
     pub seen: Arc<Seen>,
     pub subscriptions: Arc<Subscriptions>,
 }
 
-impl HandleIq for Tell {
+impl HandleIq for TellLast {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let router = cx.router().clone();
         let asker = iq.from.bare();

@@ -11,7 +11,7 @@ use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::Arrival;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::stanza::IqType;
 use kim_core::wire::Writer;
 
@@ -30,12 +30,7 @@ pub struct LastActivity;
 impl Module for LastActivity {
     type Config = NoSettings;
     const NAME: &'static str = "xep0012_last";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0012",
-        title: "Last Activity",
-        version: "2.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0012", "Last Activity", "2.0")];
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
@@ -54,7 +49,7 @@ impl Module for LastActivity {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let subscriptions = house.needed()?;
         let seen = Arc::new(store::Seen::new(house.db.clone(), house.seals.clone()));
-        let tell = account::Tell {
+        let tell = account::TellLast {
             seen: seen.clone(),
             subscriptions: Arc::clone(&subscriptions),
         };

@@ -1,4 +1,4 @@
-//! What other rooms add to service discovery when somebody asks, and the form of an answer, for rooms that answer for
+//! What other modules add to service discovery when somebody asks, and the form of an answer, for modules that answer for
 //! addresses of their own.
 
 use std::borrow::Cow;
@@ -49,7 +49,7 @@ pub struct ItemsAsked {
     pub node: Option<String>,
     /// The items so far. For a node, and for anything at a service, it is `None` until the room that knows it sets it; left
     /// so, the answer is `item-not-found`.
-    pub items: Option<Vec<Item>>,
+    pub items: Option<Vec<DiscoItem>>,
 }
 
 impl Event for ItemsAsked {
@@ -58,7 +58,7 @@ impl Event for ItemsAsked {
 
 /// Something that belongs to somebody (§4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct DiscoItem {
     /// Its address.
     pub jid: Jid,
     /// Its node, where the address does not say all (§4.2).

@@ -10,7 +10,7 @@ use kim_core::module::{At, HandleIq, Reply, Request};
 use kim_core::router::{Destination, Router};
 use kim_core::wire::Writer;
 
-use super::api::{ITEMS, Item, ItemsAsked};
+use super::api::{DiscoItem, ITEMS, ItemsAsked};
 use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0059_rsm::api::{self as rsm, Asked, Given};
 
@@ -53,7 +53,7 @@ impl HandleIq for TellItems {
             return Ok(write(asked.node.as_deref(), &items, None));
         }
         // XEP-0059 §3: page by page, in the order in which they are listed without.
-        let id = |item: &Item| {
+        let id = |item: &DiscoItem| {
             let name = item.node.clone().or_else(|| item.name.clone());
             name.unwrap_or_else(|| item.jid.as_str().to_owned())
         };
@@ -65,7 +65,7 @@ impl HandleIq for TellItems {
 
 /// The services of a domain, those of external components included (XEP-0114). Guests use the services of the domain that
 /// they are guests of; components are closed to them.
-fn services(router: &Router, iq: &Request<'_>) -> Vec<Item> {
+fn services(router: &Router, iq: &Request<'_>) -> Vec<DiscoItem> {
     let domain = iq.account.domain();
     let domain = router.parent(domain).unwrap_or(domain);
     let mut own: Vec<String> = router.services().map(|name| format!("{name}.{domain}")).collect();
@@ -74,7 +74,7 @@ fn services(router: &Router, iq: &Request<'_>) -> Vec<Item> {
     }
     own.iter()
         .filter_map(|address| Jid::parse(address).ok())
-        .map(|jid| Item {
+        .map(|jid| DiscoItem {
             jid,
             node: None,
             name: None,
@@ -105,7 +105,7 @@ fn components(router: &Router, domain: &str) -> Vec<String> {
     all.filter(|component| belongs(component)).collect()
 }
 
-fn write(node: Option<&str>, items: &[Item], given: Option<&Given>) -> Reply {
+fn write(node: Option<&str>, items: &[DiscoItem], given: Option<&Given>) -> Reply {
     let mut xml = Writer::new();
     xml.start("query", ITEMS);
     if let Some(node) = node {

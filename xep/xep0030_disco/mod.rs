@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;
-use kim_core::module::{At, Coverage, Identity, Module, Registrar, Request, Spec};
+use kim_core::module::{At, Identity, Module, Registrar, Request, Spec};
 use kim_core::stanza::IqType;
 
 pub mod api;
@@ -31,18 +31,8 @@ impl Module for Disco {
     type Config = NoSettings;
     const NAME: &'static str = "xep0030_disco";
     const SPECS: &'static [Spec] = &[
-        Spec {
-            id: "XEP-0030",
-            title: "Service Discovery",
-            version: "2.5.0",
-            coverage: Coverage::Complete,
-        },
-        Spec {
-            id: "XEP-0128",
-            title: "Service Discovery Extensions",
-            version: "1.0.1",
-            coverage: Coverage::Complete,
-        },
+        Spec::complete("XEP-0030", "Service Discovery", "2.5.0"),
+        Spec::complete("XEP-0128", "Service Discovery Extensions", "1.0.1"),
     ];
 
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];

@@ -1,4 +1,4 @@
-//! Rooms that add to service discovery at run time, and questions that are not well put.
+//! Modules that add to service discovery at run time, and questions that are not well put.
 
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
@@ -11,11 +11,11 @@ use kim_core::stanza::Kind;
 use kim_core::testing::House;
 
 use super::Disco;
-use super::api::{Info, InfoAsked, Item, ItemsAsked};
+use super::api::{DiscoItem, Info, InfoAsked, ItemsAsked};
 use crate::rfc6121_im::Im;
 use crate::xep0359_ids::StanzaIds;
 
-/// A room that knows one node of the server, keeps something for accounts, and has a service.
+/// A module that knows one node of the server, keeps something for accounts, and has a service.
 struct Library;
 
 impl Module for Library {
@@ -81,7 +81,7 @@ impl On<InfoAsked> for Library {
 
 impl On<ItemsAsked> for Library {
     async fn on(&self, asked: &mut ItemsAsked, _: &mut Cx) -> Result<Flow, Fault> {
-        let item = |jid: &str, node: Option<&str>| Item {
+        let item = |jid: &str, node: Option<&str>| DiscoItem {
             jid: Jid::parse(jid).unwrap(),
             node: node.map(str::to_owned),
             name: Some("Books".into()),

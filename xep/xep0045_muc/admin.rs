@@ -10,14 +10,15 @@ use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::{El, Writer};
 
 use super::affiliations::{self, Decided};
-use super::api::ADMIN;
 use super::fields::write_text;
+use super::names::ADMIN;
 use super::privileges::{
-    Affiliation, Denied, Privilege, Right, Role, affiliation_allows, change_affiliation, change_role,
+    Affiliation, ChangeDenied, Privilege, Right, Role, affiliation_allows, change_affiliation, change_role,
     role_allows,
 };
-use super::room::{Occupant, State};
-use super::rooms::{Held, Registry, Turn};
+use super::room::{Occupant, RoomState};
+use super::rooms::{HeldRoom, Registry};
+use super::turn::RoomTurn;
 use super::{guests, privacy, roles};
 
 /// Items in one request.
@@ -57,7 +58,7 @@ fn wanted(item: El<'_>) -> Result<Wanted, Fault> {
 
 // ——— lists ———
 
-fn get(held: &Held, iq: &Request<'_>) -> Result<Reply, Fault> {
+fn get(held: &HeldRoom, iq: &Request<'_>) -> Result<Reply, Fault> {
     let mut items = iq.payload.children().filter(|child| child.is("item", ADMIN));
     let item = items.next().ok_or(Condition::BadRequest)?;
     let user = iq.from.bare();
@@ -114,14 +115,14 @@ fn get(held: &Held, iq: &Request<'_>) -> Result<Reply, Fault> {
     Ok(xml.into())
 }
 
-fn nick_of<'a>(room: &'a State, user: &BareJid) -> Option<&'a str> {
+fn nick_of<'a>(room: &'a RoomState, user: &BareJid) -> Option<&'a str> {
     room.occupants
         .values()
         .find(|one| one.user == *user)
         .map(Occupant::nick)
 }
 
-fn write_role(xml: &mut Writer, room: &State, one: &Occupant) {
+fn write_role(xml: &mut Writer, room: &RoomState, one: &Occupant) {
     xml.start("item", ADMIN)
         .attr("affiliation", room.affiliation(&one.user).as_str())
         .attr("nick", one.nick())
@@ -149,8 +150,13 @@ struct NewAffiliation {
 }
 
 /// All items are judged before the first one is done: what is not allowed as a whole changes nothing (§9.2).
-async fn set(registry: &Arc<Registry>, held: Held, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-    let mut turn = Turn::new(registry, held, cx);
+async fn set(
+    registry: &Arc<Registry>,
+    held: HeldRoom,
+    iq: &Request<'_>,
+    cx: &mut Cx,
+) -> Result<Reply, Fault> {
+    let mut turn = RoomTurn::new(registry, held, cx);
     turn.by = Some(iq.from.bare());
     let items: Vec<El<'_>> = iq
         .payload
@@ -217,13 +223,19 @@ async fn set(registry: &Arc<Registry>, held: Held, iq: &Request<'_>, cx: &mut Cx
     Ok(Reply::Silent)
 }
 
-fn send(turn: &mut Turn, answer: Option<kim_core::stanza::Stanza>) {
+fn send(turn: &mut RoomTurn, answer: Option<kim_core::stanza::Stanza>) {
     if let Some(answer) = answer {
         turn.send(answer);
     }
 }
 
-fn judge_role(room: &State, from: &Jid, item: El<'_>, to: Role, reason: String) -> Result<NewRole, Fault> {
+fn judge_role(
+    room: &RoomState,
+    from: &Jid,
+    item: El<'_>,
+    to: Role,
+    reason: String,
+) -> Result<NewRole, Fault> {
     let nick = item.attr("nick").ok_or(Condition::BadRequest)?;
     let target = room.named(&nick).ok_or(Condition::ItemNotFound)?;
     let user = from.bare();
@@ -246,7 +258,7 @@ fn judge_role(room: &State, from: &Jid, item: El<'_>, to: Role, reason: String) 
 }
 
 fn judge_affiliation(
-    turn: &Turn,
+    turn: &RoomTurn,
     from: &Jid,
     item: El<'_>,
     to: Affiliation,
@@ -297,7 +309,7 @@ fn judge_affiliation(
 }
 
 /// §10.4: a room has an owner, also after several changes at once.
-fn keep_an_owner(room: &State, changes: &[NewAffiliation]) -> Result<(), Fault> {
+fn keep_an_owner(room: &RoomState, changes: &[NewAffiliation]) -> Result<(), Fault> {
     let changed = |jid: &BareJid| {
         changes
             .iter()
@@ -316,5 +328,5 @@ fn keep_an_owner(room: &State, changes: &[NewAffiliation]) -> Result<(), Fault> 
     if stays || comes {
         return Ok(());
     }
-    Err(roles::fault(Denied::Conflict))
+    Err(roles::fault(ChangeDenied::Conflict))
 }

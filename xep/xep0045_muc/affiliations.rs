@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::jid::{BareJid, nickname_key};
+use kim_core::jid::{BareJid, Jid, nickname_key};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
-use super::api::{AffiliationChange, AffiliationsChanged, USER};
+use super::events::{AffiliationChange, AffiliationsChanged};
 use super::fields::write_text;
-use super::presence::News;
+use super::names::USER;
+use super::news::News;
 use super::privileges::{Affiliation, role_after};
-use super::room::{Looks, Member, Occupant, Phase, State};
-use super::rooms::{Registry, Turn};
-use super::{enter, invitations, listed, nick, privacy, roles, saved, voice};
+use super::room::{Looks, Member, Occupant, Phase, RoomState};
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{admission, listed, nick, privacy, roles, saved};
 
 /// A change that was judged and is allowed.
 pub struct Decided<'a> {
@@ -30,9 +32,9 @@ pub struct Decided<'a> {
     pub reason: &'a str,
 }
 
-/// Notes an affiliation, and tells other rooms of it.
+/// Notes an affiliation, and tells other modules of it.
 pub async fn put(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     jid: &BareJid,
     to: Affiliation,
     nick: Option<Box<str>>,
@@ -92,9 +94,9 @@ pub async fn put(
 /// Does what was decided and tells of it. `between` comes behind what the person concerned is told and before what all others
 /// are, where the person is put out (§9.1).
 pub async fn change(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     decided: Decided<'_>,
-    between: impl FnOnce(&mut Turn),
+    between: impl FnOnce(&mut RoomTurn),
 ) -> Result<(), Fault> {
     let Decided {
         jid,
@@ -123,7 +125,7 @@ pub async fn change(
         .filter(|(_, one)| turn.held.affiliation(&one.user) == to)
         .map(|(key, _)| key.clone())
         .collect();
-    let members_only = turn.held.config.is(&enter::MEMBERS_ONLY);
+    let members_only = turn.held.config.is(&admission::MEMBERS_ONLY);
     let code = match to {
         Affiliation::Outcast => Some(301),
         // §9.4: told once, and as leaving.
@@ -136,14 +138,14 @@ pub async fn change(
             to > Affiliation::None && from <= Affiliation::None && members_only && !jid.is_domain();
         if is_invited && renamed.is_none() {
             // §9.5
-            invitations::from_room(turn, &jid).await?;
+            invite(turn, &jid).await?;
         }
         announce(turn, &jid, to, reason, |room, one| {
             privacy::sees_addresses(&room.config, one)
         });
         return Ok(());
     }
-    let moderated = turn.held.config.is(&voice::MODERATED);
+    let moderated = turn.held.config.is(&admission::MODERATED);
     let is_shown = |key: &str| {
         let one = turn.held.occupants.get(key);
         let role = one.map(|one| match code {
@@ -181,14 +183,38 @@ pub async fn change(
     Ok(())
 }
 
+/// The room itself invites a new member (§9.5). If an admin made them a member, that admin's rate and their block list count;
+/// beyond the rate they are a member without an invitation.
+async fn invite(turn: &mut RoomTurn, to: &BareJid) -> Result<(), Fault> {
+    if let Some(admin) = turn.by.clone() {
+        let errands = &turn.registry.errands;
+        let author = Jid::from(admin.clone());
+        let is_blocked = errands.is_blocked(to, &[&author], turn.cx.router()).await?;
+        if is_blocked || errands.may_invite(&admin, to, turn.cx.received).is_err() {
+            return Ok(());
+        }
+    }
+    let mut xml = Writer::new();
+    xml.start("x", USER);
+    xml.start("invite", USER)
+        .attr("from", turn.held.jid.as_str())
+        .end();
+    admission::write_password(&mut xml, &turn.held.config);
+    xml.end();
+    let invitation = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
+    let invitation = invitation.from(turn.held.jid.clone()).to(to.clone());
+    turn.send(invitation);
+    Ok(())
+}
+
 /// The affiliation of somebody who is not there has changed: a message tells it, on which clients depend that encrypt for all
 /// members (§10.3, §10.6). Only to those who `may_know` the address.
 pub fn announce(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     jid: &BareJid,
     to: Affiliation,
     reason: &str,
-    may_know: fn(&State, &Occupant) -> bool,
+    may_know: fn(&RoomState, &Occupant) -> bool,
 ) {
     let room = turn.held.jid.clone();
     let told = turn.held.sessions_where(|one| may_know(&turn.held, one));
@@ -217,7 +243,7 @@ pub async fn by_the_room(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let decided = Decided {
         jid: user.clone(),
         to,
@@ -231,7 +257,7 @@ pub async fn by_the_room(
 }
 
 /// A nickname somebody reserves must be free, and look like nobody else's.
-pub fn check_nick(turn: &Turn, user: &BareJid, nick: &str) -> Result<(), Fault> {
+pub fn check_nick(turn: &RoomTurn, user: &BareJid, nick: &str) -> Result<(), Fault> {
     turn.held
         .jid
         .with_resource(nick)

@@ -10,9 +10,10 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
 
-use super::api::{MUC, SERVICE};
-use super::presence::News;
-use super::rooms::{Registry, Turn};
+use super::names::{MUC, SERVICE};
+use super::news::News;
+use super::rooms::Registry;
+use super::turn::RoomTurn;
 use super::{
     enter, farewell, ghosts, invitations, leave, message, nick, private, registration, relay, voice,
 };
@@ -102,7 +103,7 @@ impl Arrivals {
             enter::lost(from, to, stanza, cx);
             return Ok(());
         };
-        let mut turn = Turn::new(&self.0, held, cx);
+        let mut turn = RoomTurn::new(&self.0, held, cx);
         let is_same = turn.held.at(from).is_some_and(|one| one.nick() == wanted);
         if is_same {
             nick::update(&mut turn, from, stanza).await?;

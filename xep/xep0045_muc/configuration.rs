@@ -9,16 +9,18 @@ use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::{El, Writer};
 
+use super::admission::{self, MEMBERS_ONLY, PASSWORD, PASSWORD_PROTECTED};
 use super::affiliations::{self, Decided};
-use super::api::{OWNER, RoomCreated, USER};
-use super::enter::{MEMBERS_ONLY, PASSWORD, PASSWORD_PROTECTED};
 use super::fields::{ROOMCONFIG, RoomConfig};
-use super::history::ARCHIVE;
-use super::privacy::{BROADCAST, WHOIS};
+use super::names::{OWNER, USER};
+use super::opening::open;
+use super::privacy::{self, BROADCAST, WHOIS};
 use super::privileges::{Affiliation, Right, affiliation_allows};
+use super::retention::ARCHIVE;
 use super::room::Phase;
-use super::rooms::{Held, Registry, Turn};
-use super::{destroy, enter, guests, presence, privacy, roles, saved};
+use super::rooms::{HeldRoom, Registry};
+use super::turn::RoomTurn;
+use super::{destroy, guests, presence, roles, saved};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
 /// The lists of §10.2 that are set as a whole: the field, and what stands on the list.
@@ -28,9 +30,9 @@ const LISTS: [(&str, &str, Affiliation); 2] = [
 ];
 
 /// Answers `muc#owner`.
-pub struct Owner(pub Arc<Registry>);
+pub struct OwnerRequests(pub Arc<Registry>);
 
-impl HandleIq for Owner {
+impl HandleIq for OwnerRequests {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let held = self.0.open_to(iq.from, iq.account, cx.router()).await?;
         if !affiliation_allows(held.affiliation(&iq.from.bare()), Right::Own) {
@@ -51,7 +53,7 @@ impl HandleIq for Owner {
 }
 
 /// The form with the settings as they are (§10.2).
-fn form(registry: &Registry, held: &Held) -> Reply {
+fn form(registry: &Registry, held: &HeldRoom) -> Reply {
     let title = format!("Configuration of {}", held.jid);
     let sheet = Sheet::new(FormKind::Form, ROOMCONFIG).title(&title);
     let mut sheet = held.config.write(&registry.fields(), sheet);
@@ -69,19 +71,19 @@ fn form(registry: &Registry, held: &Held) -> Reply {
 
 async fn submit(
     registry: &Arc<Registry>,
-    held: Held,
+    held: HeldRoom,
     x: El<'_>,
     from: &Jid,
     cx: &mut Cx,
 ) -> Result<Reply, Fault> {
     let form = Form::read(x)?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let is_new = matches!(turn.held.phase, Phase::Locked { .. });
     match form.kind {
         FormKind::Submit => {}
         FormKind::Cancel if is_new => {
             // §10.1.3
-            destroy::put_out(&mut turn, &destroy::Farewell::default()).await?;
+            destroy::put_out(&mut turn, &destroy::DestroyNotice::default()).await?;
             turn.close(cx);
             return Ok(Reply::Empty);
         }
@@ -139,7 +141,7 @@ fn is_private(config: &RoomConfig) -> bool {
 }
 
 /// The changes of affiliations that the form's lists come to: they name everybody who is to be on them (§10.5, note).
-fn lists(turn: &Turn, form: &Form) -> Result<Vec<(BareJid, Affiliation)>, Fault> {
+fn lists(turn: &RoomTurn, form: &Form) -> Result<Vec<(BareJid, Affiliation)>, Fault> {
     let mut changes = Vec::new();
     for (var, _, affiliation) in LISTS {
         let Some(values) = form.values(var) else { continue };
@@ -180,18 +182,6 @@ fn lists(turn: &Turn, form: &Form) -> Result<Vec<(BareJid, Affiliation)>, Fault>
     Ok(changes)
 }
 
-/// Opens a room that was new (§10.1.2).
-pub async fn open(turn: &mut Turn) -> Result<(), Fault> {
-    turn.held.phase = Phase::Open;
-    saved::room(turn).await?;
-    let mut event = RoomCreated {
-        room: turn.held.view(),
-    };
-    let router = turn.cx.router().clone();
-    router.tell(&mut event, &mut turn.cx).await?;
-    Ok(())
-}
-
 /// What the occupants are told of a change of the settings (§10.2.1). With the first configuration logging begins.
 fn codes(was: &RoomConfig, config: &RoomConfig, is_new: bool, changed: &[&str]) -> Vec<u16> {
     let mut codes = Vec::new();
@@ -213,7 +203,7 @@ fn codes(was: &RoomConfig, config: &RoomConfig, is_new: bool, changed: &[&str]) 
 }
 
 /// What a change of the settings means for the occupants.
-async fn after(turn: &mut Turn, was: &RoomConfig, is_new: bool, changed: &[&str]) -> Result<(), Fault> {
+async fn after(turn: &mut RoomTurn, was: &RoomConfig, is_new: bool, changed: &[&str]) -> Result<(), Fault> {
     let config = turn.held.config.clone();
     let codes = codes(was, &config, is_new, changed);
     if was.is(&ARCHIVE) != config.is(&ARCHIVE) {
@@ -228,7 +218,7 @@ async fn after(turn: &mut Turn, was: &RoomConfig, is_new: bool, changed: &[&str]
     let everybody = turn.held.everybody();
     turn.send_all(message.from(turn.held.jid.clone()), everybody);
 
-    if config.is(&enter::MEMBERS_ONLY) && !was.is(&enter::MEMBERS_ONLY) {
+    if config.is(&admission::MEMBERS_ONLY) && !was.is(&admission::MEMBERS_ONLY) {
         put_out(turn, 322, |affiliation, _| affiliation < Affiliation::Member).await?;
     }
     let closed = guests::may_enter(was).is_ok() && guests::may_enter(&config).is_err();
@@ -251,7 +241,7 @@ async fn after(turn: &mut Turn, was: &RoomConfig, is_new: bool, changed: &[&str]
 }
 
 async fn put_out(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     code: u16,
     is_meant: impl Fn(Affiliation, &BareJid) -> bool,
 ) -> Result<(), Fault> {

@@ -9,15 +9,17 @@ use kim_core::module::Reply;
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::{El, Writer};
 
-use super::api::{OWNER, RoomDestroyed, USER};
+use super::events::RoomDestroyed;
 use super::fields::write_text;
+use super::names::{OWNER, USER};
 use super::room::Phase;
-use super::rooms::{Held, Registry, Turn};
-use super::store::Change;
+use super::rooms::{HeldRoom, Registry};
+use super::store::RoomChange;
+use super::turn::RoomTurn;
 
 /// What those who are put out are told.
 #[derive(Default)]
-pub struct Farewell {
+pub struct DestroyNotice {
     /// Where to go instead.
     pub venue: Option<Jid>,
     /// The password there.
@@ -26,8 +28,8 @@ pub struct Farewell {
     pub reason: String,
 }
 
-impl Farewell {
-    fn read(destroy: El<'_>) -> Result<Farewell, Fault> {
+impl DestroyNotice {
+    fn read(destroy: El<'_>) -> Result<DestroyNotice, Fault> {
         let text = |name| {
             destroy
                 .child(name, OWNER)
@@ -35,7 +37,7 @@ impl Farewell {
                 .unwrap_or_default()
         };
         let venue = destroy.attr("jid").filter(|jid| !jid.is_empty());
-        Ok(Farewell {
+        Ok(DestroyNotice {
             venue: venue.map(|jid| Jid::parse(&jid)).transpose()?,
             password: text("password"),
             reason: text("reason"),
@@ -46,22 +48,22 @@ impl Farewell {
 /// An owner's request.
 pub async fn by_owner(
     registry: &Arc<Registry>,
-    held: Held,
+    held: HeldRoom,
     destroy: El<'_>,
     cx: &mut Cx,
 ) -> Result<Reply, Fault> {
-    let farewell = Farewell::read(destroy)?;
+    let farewell = DestroyNotice::read(destroy)?;
     if farewell.reason.len() > registry.config.message_bytes_max {
         return Err(Condition::NotAcceptable.into());
     }
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     put_out(&mut turn, &farewell).await?;
     turn.close(cx);
     Ok(Reply::Empty)
 }
 
 /// Puts everybody out, each told once and of themselves alone, and ends the room.
-pub async fn put_out(turn: &mut Turn, farewell: &Farewell) -> Result<(), Fault> {
+pub async fn put_out(turn: &mut RoomTurn, farewell: &DestroyNotice) -> Result<(), Fault> {
     let mut xml = Writer::new();
     xml.start("x", USER);
     xml.start("item", USER)
@@ -94,7 +96,7 @@ pub async fn put_out(turn: &mut Turn, farewell: &Farewell) -> Result<(), Fault> 
 }
 
 /// Ends a room in which nobody is: its rows go, its archive and its key.
-pub async fn bury(turn: &mut Turn) -> Result<(), Fault> {
+pub async fn bury(turn: &mut RoomTurn) -> Result<(), Fault> {
     if turn.held.phase == Phase::Destroyed {
         return Ok(());
     }
@@ -102,7 +104,7 @@ pub async fn bury(turn: &mut Turn) -> Result<(), Fault> {
     let mut event = RoomDestroyed { room: room.clone() };
     let router = turn.cx.router().clone();
     router.tell(&mut event, &mut turn.cx).await?;
-    turn.store(Change::Gone(room));
+    turn.store(RoomChange::Gone(room));
     turn.held.phase = Phase::Destroyed;
     let (registry, room) = (turn.registry.clone(), turn.held.room.clone());
     turn.then(move |done| {

@@ -9,14 +9,16 @@ use kim_core::jid::Jid;
 use kim_core::module::{At, HandleIq, Reply, Request};
 use kim_core::wire::Writer;
 
-use super::api::{Listed, RoomAsked, SERVICE};
+use super::events::RoomAsked;
 use super::fields::Field;
 use super::history::HISTORY_MAX;
+use super::names::SERVICE;
 use super::privileges::Affiliation;
-use super::rooms::{Held, Registry};
+use super::rooms::{HeldRoom, Registry};
+use super::views::Listed;
 use super::{guests, life};
 use crate::xep0004_forms::api::{FormKind, Sheet};
-use crate::xep0030_disco::api::{ITEMS, Info, InfoAsked, Item, ItemsAsked};
+use crate::xep0030_disco::api::{DiscoItem, ITEMS, Info, InfoAsked, ItemsAsked};
 use crate::xep0059_rsm::api::{Asked, Given};
 
 /// §7.12
@@ -29,9 +31,9 @@ const ROOMS: &str = "http://jabber.org/protocol/muc#rooms";
 const PAGE_ROOMS_MAX: usize = 250;
 
 /// Says what a room is.
-pub struct TellInfo(pub Arc<Registry>);
+pub struct TellRoomInfo(pub Arc<Registry>);
 
-impl On<InfoAsked> for TellInfo {
+impl On<InfoAsked> for TellRoomInfo {
     async fn on(&self, asked: &mut InfoAsked, cx: &mut Cx) -> Result<Flow, Fault> {
         if asked.at == At::Service(SERVICE) {
             return match asked.node.as_deref() {
@@ -69,7 +71,7 @@ impl On<InfoAsked> for TellInfo {
     }
 }
 
-async fn tell(registry: &Registry, held: Held, asker: &Jid, cx: &mut Cx) -> Result<Info, Fault> {
+async fn tell(registry: &Registry, held: HeldRoom, asker: &Jid, cx: &mut Cx) -> Result<Info, Fault> {
     let router = cx.router().clone();
     let config = held.config.clone();
     let mut info = Info::advertised(&router, At::Within(SERVICE));
@@ -173,9 +175,9 @@ fn kind(var: &str) -> &'static str {
 }
 
 /// Says who is in a room, to those who are in it too (§6.5: "turn off such information sharing by default").
-pub struct TellItems(pub Arc<Registry>);
+pub struct TellRoomItems(pub Arc<Registry>);
 
-impl On<ItemsAsked> for TellItems {
+impl On<ItemsAsked> for TellRoomItems {
     async fn on(&self, asked: &mut ItemsAsked, cx: &mut Cx) -> Result<Flow, Fault> {
         if matches!(asked.at, At::Own | At::Account) && asked.node.as_deref() == Some(ROOMS) {
             // §6.7: "If this information is private".
@@ -190,7 +192,7 @@ impl On<ItemsAsked> for TellItems {
         };
         let mut items = Vec::new();
         if held.at(&asked.asker).is_some() {
-            items.extend(held.occupants.values().map(|one| Item {
+            items.extend(held.occupants.values().map(|one| DiscoItem {
                 jid: one.address.clone(),
                 node: None,
                 name: None,
@@ -210,7 +212,7 @@ impl HandleIq for ListRooms {
             return Err(Condition::ItemNotFound.into());
         }
         let service = iq.account.domain();
-        super::defaults::make_all(&self.0, service, cx.router()).await?;
+        self.0.make_defaults(service, cx.router()).await?;
         let asked = Asked::parse(iq.payload)?;
         let max = asked.max.unwrap_or(PAGE_ROOMS_MAX).min(PAGE_ROOMS_MAX);
         let store = &self.0.store;

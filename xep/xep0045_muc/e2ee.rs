@@ -6,7 +6,7 @@ use kim_core::hook::{Flow, On};
 use kim_core::ns;
 use kim_core::stanza::Stanza;
 
-use super::api::RoomMessage;
+use super::events::RoomMessage;
 use super::fields::{Field, Shape};
 
 /// The policy.

@@ -9,64 +9,19 @@ use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::Writer;
 use smallvec::{SmallVec, smallvec};
 
-use super::api::{Entering, Lists, MUC, OccupantsChanged, USER, Welcoming};
-use super::fields::{Field, RoomConfig, Shape};
+use super::admission::{MEMBERS_ONLY, OCCUPANTS_MAX, PASSWORD_PROTECTED};
+use super::events::{Entering, Lists, OccupantsChanged, Welcoming};
+use super::fields::RoomConfig;
 use super::limits::Bucket;
-use super::presence::{self, News};
+use super::names::{MUC, USER};
+use super::news::News;
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
 use super::room::{Looks, Member, Occupant, Phase, Seat};
-use super::rooms::{Held, Registry, Turn};
+use super::rooms::{HeldRoom, Registry};
+use super::turn::RoomTurn;
 use super::{
-    affiliations, configuration, guests, history, listed, message, nick, passwords, privacy, saved, subject,
-};
-
-/// Members only or open (§7.2.6).
-pub const MEMBERS_ONLY: Field = Field {
-    private: Some(&["1"]),
-    feature: |values| {
-        Some(if super::life::is(values) {
-            "muc_membersonly"
-        } else {
-            "muc_open"
-        })
-    },
-    ..Field::new(
-        "muc#roomconfig_membersonly",
-        "Only members can join",
-        Shape::Boolean,
-        &["0"],
-    )
-};
-
-/// Password-protected or unsecured (§7.2.5).
-pub const PASSWORD_PROTECTED: Field = Field {
-    feature: |values| {
-        Some(if super::life::is(values) {
-            "muc_passwordprotected"
-        } else {
-            "muc_unsecured"
-        })
-    },
-    ..Field::new(
-        "muc#roomconfig_passwordprotectedroom",
-        "A password is required to join",
-        Shape::Boolean,
-        &["0"],
-    )
-};
-
-/// The password.
-pub const PASSWORD: Field = Field::new("muc#roomconfig_roomsecret", "Password", Shape::Secret(256), &[]);
-
-/// How many may be there (§7.2.9); nothing or 0: as many as the service allows.
-pub const OCCUPANTS_MAX: Field = Field {
-    words: &[("none", "0"), ("", "0")],
-    ..Field::new(
-        "muc#roomconfig_maxusers",
-        "Most occupants",
-        Shape::Most(1_000_000),
-        &["0"],
-    )
+    affiliations, guests, history, listed, nick, opening, passwords, presence, privacy, saved, speech,
+    subject,
 };
 
 /// Admins and owners find a place in a full room (§7.2.9).
@@ -108,7 +63,7 @@ pub async fn enter(
     let Some(held) = find_or_make(registry, &room, &asking, cx).await? else {
         return Ok(());
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     if turn.held.at(from).is_some() {
         again(&mut turn, &asking).await?;
         turn.close(cx);
@@ -128,7 +83,7 @@ async fn find_or_make(
     room: &BareJid,
     asking: &Guest<'_>,
     cx: &mut Cx,
-) -> Result<Option<Held>, Fault> {
+) -> Result<Option<HeldRoom>, Fault> {
     let router = cx.router().clone();
     for _ in 0..TRIES_MAX {
         if let Some(held) = registry.hold(room, &router).await? {
@@ -167,7 +122,7 @@ async fn make(
     let Some(held) = registry.make(room, &asking.user, now).await? else {
         return Ok(false);
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     if let Err(fault) = become_owner(&mut turn, asking).await {
         turn.is_change = true;
         return Err(fault);
@@ -179,7 +134,7 @@ async fn make(
 
 /// §10.1.1: the creator owns the room. Until it is configured it is in no list, but others may enter by its address: some
 /// clients never configure the rooms they create, and invite people at once.
-async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+async fn become_owner(turn: &mut RoomTurn, asking: &Guest<'_>) -> Result<(), Fault> {
     let owner = Member {
         affiliation: Affiliation::Owner,
         since: turn.cx.received.0,
@@ -196,7 +151,7 @@ async fn become_owner(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> 
 
 // ——— entering ———
 
-async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(), Fault> {
+async fn come_in(turn: &mut RoomTurn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(), Fault> {
     let now = turn.cx.received;
     let mut event = Entering {
         room: turn.held.view(),
@@ -216,7 +171,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(),
     }
     let config = turn.held.config.clone();
     let members_only = config.is(&MEMBERS_ONLY);
-    let role = role_on_entering(affiliation, config.is(&super::voice::MODERATED), members_only);
+    let role = role_on_entering(affiliation, config.is(&super::admission::MODERATED), members_only);
     let Some(role) = role else {
         // §7.2.6, §7.2.7
         return Err(if affiliation == Affiliation::Outcast {
@@ -235,7 +190,7 @@ async fn come_in(turn: &mut Turn, asking: &Guest<'_>, cx: &mut Cx) -> Result<(),
     let (name, rewritten) = nick::on_entering(&turn.held, &asking.user, asking.nick)?;
     // Nothing refuses any more.
     if matches!(turn.held.phase, Phase::Locked { .. }) && !turn.held.is_locked(now) {
-        configuration::open(turn).await?;
+        opening::open(turn).await?;
     }
     if affiliation != turn.held.affiliation(&asking.user) {
         affiliations::put(turn, &asking.user, affiliation, None, None).await?;
@@ -263,7 +218,7 @@ fn warnings(registry: &Registry, config: &RoomConfig) -> SmallVec<[u16; 4]> {
 }
 
 fn check_password(
-    turn: &Turn,
+    turn: &RoomTurn,
     asking: &Guest<'_>,
     affiliation: Affiliation,
     cx: &mut Cx,
@@ -276,10 +231,16 @@ fn check_password(
         let x = asking.stanza.child("x", ns)?;
         Some(x.child("password", ns)?.text().into_owned())
     });
-    passwords::check(turn, &asking.user, given.as_deref(), cx)
+    passwords::check(
+        &turn.registry.guesses,
+        &turn.held,
+        &asking.user,
+        given.as_deref(),
+        cx,
+    )
 }
 
-fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
+fn check_places(turn: &RoomTurn, asking: &Guest<'_>, affiliation: Affiliation) -> Result<(), Fault> {
     let room = &turn.held;
     let of_service = turn.registry.config.occupants_max;
     let own = room.config.number(&OCCUPANTS_MAX);
@@ -305,7 +266,7 @@ fn check_places(turn: &Turn, asking: &Guest<'_>, affiliation: Affiliation) -> Re
 /// Everything in the order of §7.1: the others' presence, one's own, history, subject. What is said from then on comes
 /// behind it in the room's order.
 async fn sit_down(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     asking: &Guest<'_>,
     role: Role,
     nick: &str,
@@ -354,7 +315,7 @@ async fn sit_down(
 }
 
 /// What a session is sent that enters or has lost track, and what the others see of it.
-async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) -> Result<(), Fault> {
+async fn welcome(turn: &mut RoomTurn, key: &str, asking: &Guest<'_>, codes: &[u16]) -> Result<(), Fault> {
     ahead(turn, key, asking).await?;
     everybody_else(turn, key, asking.from).await?;
     let beside = std::mem::take(&mut turn.beside);
@@ -393,8 +354,8 @@ async fn welcome(turn: &mut Turn, key: &str, asking: &Guest<'_>, codes: &[u16]) 
     Ok(())
 }
 
-/// What other rooms send ahead of all presence.
-async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<(), Fault> {
+/// What other modules send ahead of all presence.
+async fn ahead(turn: &mut RoomTurn, key: &str, asking: &Guest<'_>) -> Result<(), Fault> {
     let Some(one) = turn.held.occupants.get(key) else {
         return Ok(());
     };
@@ -419,7 +380,7 @@ async fn ahead(turn: &mut Turn, key: &str, asking: &Guest<'_>) -> Result<(), Fau
     Ok(())
 }
 
-async fn everybody_else(turn: &mut Turn, key: &str, session: &Jid) -> Result<(), Fault> {
+async fn everybody_else(turn: &mut RoomTurn, key: &str, session: &Jid) -> Result<(), Fault> {
     // After a restart nobody's presence is put together yet.
     let bare: Vec<Box<str>> = turn
         .held
@@ -449,7 +410,7 @@ async fn everybody_else(turn: &mut Turn, key: &str, session: &Jid) -> Result<(),
 }
 
 /// §17.3: everything again for a session that is in the room; with another nickname it is a change of nickname.
-async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
+async fn again(turn: &mut RoomTurn, asking: &Guest<'_>) -> Result<(), Fault> {
     let Some(key) = turn.held.seats.get(asking.from).cloned() else {
         return Ok(());
     };
@@ -459,7 +420,7 @@ async fn again(turn: &mut Turn, asking: &Guest<'_>) -> Result<(), Fault> {
     }
     let presence = presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
     // Everything again costs more than any other presence.
-    message::may_change_presence(turn, asking.from)?;
+    speech::may_change_presence(turn, asking.from)?;
     history::prepare(turn).await?;
     turn.held.sit(
         &key,

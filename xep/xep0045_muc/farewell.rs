@@ -10,13 +10,13 @@ use kim_core::hook::Hear;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
 
-use super::affiliations;
-use super::destroy::{self, Farewell};
-use super::presence::News;
+use super::destroy::{self, DestroyNotice};
+use super::news::News;
 use super::privileges::Affiliation;
-use super::room::State;
-use super::rooms::{Registry, Turn};
-use super::{leave, saved};
+use super::room::RoomState;
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{affiliations, leave, rows};
 
 /// Rooms out of use for so long are put out of memory, in seconds.
 const IDLE_SECONDS: u64 = 600;
@@ -66,7 +66,7 @@ impl Hear<AccountRemoved> for EndOfAccount {
         for (room, _) in self.0.store.rooms_of(&event.account).await? {
             match self.remove(&room, &event.account, cx).await {
                 // Its rows go with the account's all the same.
-                Err(fault) if saved::is_damage(&fault) => {
+                Err(fault) if rows::is_damage(&fault) => {
                     tracing::warn!(event = "account_not_removed_from_room", %room, ?fault);
                 }
                 removed => removed?,
@@ -81,7 +81,7 @@ impl EndOfAccount {
         let Some(held) = self.0.hold(room, cx.router()).await? else {
             return Ok(());
         };
-        let mut turn = Turn::new(&self.0, held, cx);
+        let mut turn = RoomTurn::new(&self.0, held, cx);
         let is_last = turn.held.affiliation(account) == Affiliation::Owner && turn.held.owners() == 1;
         if is_last {
             match heir(&turn.held, account) {
@@ -89,7 +89,7 @@ impl EndOfAccount {
                     affiliations::change(&mut turn, decided(heir, Affiliation::Owner), |_| ()).await?;
                 }
                 None => {
-                    destroy::put_out(&mut turn, &Farewell::default()).await?;
+                    destroy::put_out(&mut turn, &DestroyNotice::default()).await?;
                     turn.close(cx);
                     return Ok(());
                 }
@@ -111,7 +111,7 @@ fn decided(jid: BareJid, to: Affiliation) -> affiliations::Decided<'static> {
     }
 }
 
-fn heir(room: &State, account: &BareJid) -> Option<BareJid> {
+fn heir(room: &RoomState, account: &BareJid) -> Option<BareJid> {
     let of = |affiliation| {
         let candidates = room.members.iter().filter(|(jid, _)| *jid != account);
         candidates

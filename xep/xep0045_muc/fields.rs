@@ -179,7 +179,7 @@ fn write_most(sheet: Sheet, var: &str, label: &str, value: &str, max: u32) -> Sh
     sheet.choice(var, label, &own, &options)
 }
 
-/// Every setting there is: this room's own, and what other rooms add while the house is put together.
+/// Every setting there is: this room's own, and what other modules add while the house is put together.
 #[derive(Clone, Default)]
 pub struct Fields(Arc<RwLock<Vec<Field>>>);
 

@@ -7,7 +7,7 @@ use kim_core::jid::Jid;
 use kim_core::ns;
 use kim_core::wire::El;
 
-use super::api::{MUC, OCCUPANT_ID, USER};
+use super::names::{MUC, OCCUPANT_ID, USER};
 
 /// The namespace of stanza ids (XEP-0359).
 const SID: &str = "urn:xmpp:sid:0";

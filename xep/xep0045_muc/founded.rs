@@ -8,8 +8,9 @@ use kim_core::jid::BareJid;
 
 use super::privileges::Affiliation;
 use super::room::Member;
-use super::rooms::{Registry, Turn};
-use super::{configuration, life, saved};
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{life, opening, saved};
 
 /// Makes a persistent public room with this owner; `false` if the room exists already. When this returns, it is stored.
 pub async fn found(
@@ -26,7 +27,7 @@ pub async fn found(
     let Some(held) = registry.make(room, owner, now).await? else {
         return Ok(false);
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     // Should anything fail from here on, the room in memory is dropped.
     turn.is_change = true;
     let member = Member {
@@ -39,7 +40,7 @@ pub async fn found(
     let mut config = (*turn.held.config).clone();
     config.set(&life::PERSISTENT, vec!["1".into()]);
     turn.held.config = config.into();
-    configuration::open(&mut turn).await?;
+    opening::open(&mut turn).await?;
     saved::member(&mut turn, owner).await?;
     turn.close(cx);
     cx.committed().await?;

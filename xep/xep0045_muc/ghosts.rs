@@ -10,10 +10,11 @@ use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 
-use super::presence::{self, News};
-use super::room::{Occupant, Phase, State};
-use super::rooms::{Held, Registry, Turn};
-use super::{leave, nick};
+use super::news::News;
+use super::room::{Occupant, Phase, RoomState};
+use super::rooms::{HeldRoom, Registry};
+use super::turn::RoomTurn;
+use super::{leave, nick, presence};
 
 /// Whether a session of this server does not exist any more. One that is ending is still there: its end is told when it comes.
 /// For addresses elsewhere this cannot be known.
@@ -54,7 +55,12 @@ pub async fn hear(
 }
 
 /// The room without ghosts, if one of them sits under the nickname that is about to be written to.
-pub async fn without(registry: &Arc<Registry>, held: Held, nick: &str, cx: &mut Cx) -> Result<Held, Fault> {
+pub async fn without(
+    registry: &Arc<Registry>,
+    held: HeldRoom,
+    nick: &str,
+    cx: &mut Cx,
+) -> Result<HeldRoom, Fault> {
     let router = cx.router().clone();
     let seats = held
         .named(nick)
@@ -72,7 +78,7 @@ pub async fn without(registry: &Arc<Registry>, held: Held, nick: &str, cx: &mut 
     registry.held(&room, &router).await
 }
 
-async fn all(room: &State, router: &Arc<Router>) -> Vec<Jid> {
+async fn all(room: &RoomState, router: &Arc<Router>) -> Vec<Jid> {
     let mut gone = Vec::new();
     for session in room.seats.keys() {
         if is_gone(session, router).await {
@@ -83,10 +89,10 @@ async fn all(room: &State, router: &Arc<Router>) -> Vec<Jid> {
 }
 
 /// Takes all ghosts out before anybody is told, so that no ghost is told of another.
-async fn remove(registry: &Arc<Registry>, held: Held, cx: &mut Cx) -> Result<(), Fault> {
+async fn remove(registry: &Arc<Registry>, held: HeldRoom, cx: &mut Cx) -> Result<(), Fault> {
     let mut sessions = all(&held, cx.router()).await;
     sessions.sort_unstable();
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let mut gone: Vec<Occupant> = Vec::new();
     let mut changed: BTreeSet<Box<str>> = BTreeSet::new();
     for session in &sessions {

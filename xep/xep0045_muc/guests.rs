@@ -8,10 +8,10 @@ use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
 use kim_core::stanza::Stanza;
 
-use super::api::USER;
-use super::enter::{MEMBERS_ONLY, PASSWORD_PROTECTED};
+use super::admission::{MEMBERS_ONLY, PASSWORD_PROTECTED};
 use super::fields::{Field, RoomConfig, Shape};
 use super::life;
+use super::names::USER;
 
 /// Whether guests may enter.
 pub const GUESTS: Field = Field {

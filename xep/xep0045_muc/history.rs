@@ -9,19 +9,9 @@ use kim_core::wire::El;
 
 use super::e2ee;
 use super::fields::{Field, Shape};
+use super::retention::ARCHIVE;
 use super::room::Past;
-use super::rooms::Turn;
-
-/// Whether what is said is kept.
-pub const ARCHIVE: Field = Field {
-    aliases: &["muc#roomconfig_mam", "mam"],
-    ..Field::new(
-        "muc#roomconfig_enablearchiving",
-        "Archive messages for members and occupants",
-        Shape::Boolean,
-        &["1"],
-    )
-};
+use super::turn::RoomTurn;
 
 /// How much of it those who enter are sent.
 pub const HISTORY_MAX: Field = Field {
@@ -58,7 +48,7 @@ fn is_text(stanza: &Stanza) -> bool {
 }
 
 /// Reads the end of the archive into memory, once.
-pub async fn prepare(turn: &mut Turn) -> Result<(), Fault> {
+pub async fn prepare(turn: &mut RoomTurn) -> Result<(), Fault> {
     if turn.held.ring.is_some() {
         return Ok(());
     }
@@ -77,7 +67,7 @@ pub async fn prepare(turn: &mut Turn) -> Result<(), Fault> {
     Ok(())
 }
 
-fn past(turn: &Turn, stamp: Timestamp, mut stanza: Stanza) -> Past {
+fn past(turn: &RoomTurn, stamp: Timestamp, mut stanza: Stanza) -> Past {
     let is_text = is_text(&stanza);
     // §7.2.13: "The 'from' attribute MUST be set to the JID of the room itself."
     stanza.append(&delay(turn.held.jid.as_str(), stamp));
@@ -90,7 +80,7 @@ fn past(turn: &Turn, stamp: Timestamp, mut stanza: Stanza) -> Past {
 }
 
 /// Keeps a message in memory for those who come.
-pub fn remember(turn: &mut Turn, stanza: &Stanza) {
+pub fn remember(turn: &mut RoomTurn, stanza: &Stanza) {
     let stamp = turn.cx.received;
     turn.held.last_spoken = Some(stamp);
     if turn.held.ring.is_none() {
@@ -182,7 +172,7 @@ impl Left {
 
 /// The messages for somebody who enters, oldest first: the least that meets all that was asked for and what the room and the
 /// service allow. Messages come first; what is about them (reactions, corrections, markers) comes along where it fits.
-pub fn for_newcomer(turn: &Turn, asked: Option<El<'_>>) -> Result<Vec<Stanza>, Fault> {
+pub fn for_newcomer(turn: &RoomTurn, asked: Option<El<'_>>) -> Result<Vec<Stanza>, Fault> {
     let mut wish = Wish::read(asked, turn.cx.received)?;
     // A quiet room may hold messages in memory that are over by now.
     let horizon = turn

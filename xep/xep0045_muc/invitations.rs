@@ -10,14 +10,15 @@ use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::{El, Writer};
 
+use super::admission::{self, MEMBERS_ONLY};
 use super::affiliations::{self, Decided};
-use super::api::USER;
-use super::enter::{MEMBERS_ONLY, PASSWORD, PASSWORD_PROTECTED};
 use super::fields::{Field, Shape, write_text};
+use super::names::USER;
 use super::privileges::{Affiliation, Privilege, Right, affiliation_allows, role_allows};
-use super::room::{Phase, State};
-use super::rooms::{Registry, Turn};
-use super::{configuration, guests, message};
+use super::room::Phase;
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{guests, opening, speech};
 
 /// Whether those who are no admins may invite into a room for members.
 pub const MAY_INVITE: Field = Field {
@@ -50,7 +51,7 @@ pub async fn handle(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let Some(x) = stanza.child("x", USER) else {
         return Ok(());
     };
@@ -81,7 +82,7 @@ async fn check_invitee(to: &Jid, router: &Arc<Router>) -> Result<(), Fault> {
     }
 }
 
-async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> Result<(), Fault> {
+async fn one(turn: &mut RoomTurn, from: &Jid, invite: El<'_>, id: Option<&str>) -> Result<(), Fault> {
     let router = turn.cx.router().clone();
     let user = from.bare();
     guests::refuse(&user, &router)?;
@@ -106,11 +107,11 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
             .text("this person is banned from this room")
             .into());
     }
-    message::may_speak(turn, from, &user)?;
+    speech::may_speak(turn, from, &user)?;
     let registry = turn.registry.clone();
     registry.errands.may_invite(&user, &invitee, turn.cx.received)?;
     if matches!(turn.held.phase, Phase::Locked { .. }) {
-        configuration::open(turn).await?;
+        opening::open(turn).await?;
     }
     // In a semi-anonymous room the inviter is known by the address of an occupant.
     let Some(inviter) = turn.held.at(from) else {
@@ -138,7 +139,7 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
         xml.end();
     }
     xml.end();
-    write_password(&mut xml, &turn.held);
+    admission::write_password(&mut xml, &turn.held.config);
     xml.end();
     let mut invitation = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string())
         .from(turn.held.jid.clone())
@@ -166,39 +167,9 @@ async fn one(turn: &mut Turn, from: &Jid, invite: El<'_>, id: Option<&str>) -> R
     Ok(())
 }
 
-fn write_password(xml: &mut Writer, room: &State) {
-    if room.config.is(&PASSWORD_PROTECTED) {
-        write_text(xml, "password", USER, room.config.text(&PASSWORD));
-    }
-}
-
-/// The room itself invites a new member (§9.5). If an admin made them a member, that admin's rate and their block list count;
-/// beyond the rate they are a member without an invitation.
-pub async fn from_room(turn: &mut Turn, to: &BareJid) -> Result<(), Fault> {
-    if let Some(admin) = turn.by.clone() {
-        let errands = &turn.registry.errands;
-        let author = Jid::from(admin.clone());
-        let is_blocked = errands.is_blocked(to, &[&author], turn.cx.router()).await?;
-        if is_blocked || errands.may_invite(&admin, to, turn.cx.received).is_err() {
-            return Ok(());
-        }
-    }
-    let mut xml = Writer::new();
-    xml.start("x", USER);
-    xml.start("invite", USER)
-        .attr("from", turn.held.jid.as_str())
-        .end();
-    write_password(&mut xml, &turn.held);
-    xml.end();
-    let invitation = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
-    let invitation = invitation.from(turn.held.jid.clone()).to(to.clone());
-    turn.send(invitation);
-    Ok(())
-}
-
 /// Somebody declines. The inviter hears of it, in the room or outside, if there was an invitation to decline. The answer is
 /// the same in every case, so that it tells nothing about the occupants, and one invitation carries one refusal.
-async fn refuse(turn: &mut Turn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
+async fn refuse(turn: &mut RoomTurn, from: &Jid, decline: El<'_>) -> Result<(), Fault> {
     let to = decline.attr("to").ok_or(Condition::BadRequest)?;
     let to = Jid::parse(&to)?;
     if turn.held.affiliation(&from.bare()) == Affiliation::Outcast {

@@ -7,11 +7,12 @@ use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::Stanza;
 
-use super::api::OccupantsChanged;
-use super::presence::{self, News};
+use super::events::OccupantsChanged;
+use super::news::News;
 use super::room::{Occupant, Phase};
-use super::rooms::{Registry, Turn};
-use super::{destroy, life, nick, privacy};
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{destroy, life, nick, presence, privacy};
 
 /// One session leaves. The occupant stays while there are others of the same user.
 pub async fn leave(
@@ -25,7 +26,7 @@ pub async fn leave(
     let Some(held) = registry.hold(room, cx.router()).await? else {
         return Ok(());
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let Some(key) = turn.held.seats.get(session).cloned() else {
         // §17.3: "silently ignore"
         return Ok(());
@@ -79,7 +80,7 @@ pub async fn leave(
 
 /// What follows when an occupant has left in whatever way: a temporary room goes with its last one, and so does a room that
 /// was never configured with the one who made it (§7.14, §10.1.3).
-pub async fn left(turn: &mut Turn, one: &Occupant) -> Result<(), Fault> {
+pub async fn left(turn: &mut RoomTurn, one: &Occupant) -> Result<(), Fault> {
     let mut event = OccupantsChanged {
         room: turn.held.view(),
         who: turn.held.who(one, None),
@@ -121,7 +122,7 @@ pub async fn sweep(registry: &Arc<Registry>, room: &BareJid, cx: &mut Cx) -> Res
     let is_temporary =
         !held.config.is(&life::PERSISTENT) && matches!(held.phase, Phase::Open | Phase::Locked { .. });
     if is_empty && is_temporary {
-        let mut turn = Turn::new(registry, held, cx);
+        let mut turn = RoomTurn::new(registry, held, cx);
         destroy::bury(&mut turn).await?;
         turn.close(cx);
         return Ok(());

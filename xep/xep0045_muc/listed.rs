@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use kim_core::jid::Jid;
 
-use super::presence::News;
+use super::news::News;
 use super::privacy;
-use super::room::{Occupant, State};
-use super::rooms::Turn;
+use super::room::{Occupant, RoomState};
+use super::turn::RoomTurn;
 use kim_core::stanza::Stanza;
 
 /// Whether an occupant may see the lists.
-pub fn sees(room: &State, one: &Occupant) -> bool {
+pub fn sees(room: &RoomState, one: &Occupant) -> bool {
     privacy::may_see_members(&room.config, room.affiliation(&one.user), Some(one.role))
 }
 
 /// What stands in an occupant's own presence.
-pub fn version(room: &State, one: &Occupant) -> Box<str> {
+pub fn version(room: &RoomState, one: &Occupant) -> Box<str> {
     if sees(room, one) {
         room.lists.clone()
     } else {
@@ -26,7 +26,7 @@ pub fn version(room: &State, one: &Occupant) -> Box<str> {
 }
 
 /// Sends news to several; what only some may know to those alone.
-pub fn send(turn: &mut Turn, to: Arc<[Jid]>, news: &News<'_>, write: impl Fn(&News<'_>) -> Stanza) {
+pub fn send(turn: &mut RoomTurn, to: Arc<[Jid]>, news: &News<'_>, write: impl Fn(&News<'_>) -> Stanza) {
     if news.listed.is_empty() {
         turn.send_all(write(news), to);
         return;

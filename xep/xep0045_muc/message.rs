@@ -9,10 +9,13 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
-use super::api::{HistoryChanged, RoomMessage};
+use super::events::{HistoryChanged, RoomMessage};
 use super::privileges::{Privilege, role_allows};
-use super::rooms::{Registry, Turn};
-use super::{configuration, forged, guests, history, presence, subject};
+use super::retention::ARCHIVE;
+use super::rooms::Registry;
+use super::speech::{clean, may_speak};
+use super::turn::RoomTurn;
+use super::{guests, history, opening, presence, subject};
 use crate::xep0313_mam::api::{self as mam, InRoom, MessageArchives};
 
 /// A groupchat message to the room.
@@ -24,7 +27,7 @@ pub async fn speak(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let locked = turn.held.is_locked(turn.cx.received);
     let Some(one) = turn.held.at(from) else {
         // §7.4; a room that is locked is not there for others (§17.2).
@@ -49,7 +52,7 @@ pub async fn speak(
     may_speak(&mut turn, from, &user)?;
     turn.has_room()?;
     if changes_subject {
-        accept(&mut turn).await?;
+        opening::accept(&mut turn).await?;
         if let Some(change) = subject::clean(&turn, from, stanza) {
             subject::change(&mut turn, from, change).await?;
         }
@@ -81,7 +84,7 @@ pub async fn speak(
         turn.close(cx);
         return Ok(());
     }
-    accept(&mut turn).await?;
+    opening::accept(&mut turn).await?;
     if turn.cx.fact::<HistoryChanged>().is_some() {
         turn.held.ring = None;
     }
@@ -96,69 +99,15 @@ pub async fn speak(
     Ok(())
 }
 
-/// Who speaks in a new room has accepted it as it is: some clients never configure what they make.
-async fn accept(turn: &mut Turn) -> Result<(), Fault> {
-    if matches!(turn.held.phase, super::room::Phase::Locked { .. }) {
-        configuration::open(turn).await?;
-    }
-    Ok(())
-}
-
-/// Takes out the addressee and all that only the room may say.
-pub fn clean(turn: &Turn, stanza: &Stanza) -> Stanza {
-    let room = turn.held.jid.as_str();
-    let mut clean = stanza.clone();
-    clean.remove(|child| forged::is_forged(child, room));
-    clean.to = None;
-    clean
-}
-
-fn too_fast() -> Fault {
-    StanzaError::new(Condition::PolicyViolation)
-        .kind(kim_core::error::ErrorType::Wait)
-        .text("you are sending messages too quickly; wait a moment")
-        .into()
-}
-
-/// Takes one message from what an occupant may say.
-pub fn may_speak(turn: &mut Turn, session: &Jid, user: &BareJid) -> Result<(), Fault> {
-    let config = &turn.registry.config;
-    let is_guest = guests::is_guest(user, turn.cx.router());
-    let rate = turn
-        .registry
-        .rate(config.messages_per_second, config.messages_burst, is_guest);
-    let now = turn.cx.received;
-    let may = turn
-        .held
-        .at_mut(session)
-        .is_none_or(|one| one.speech.take(rate, now));
-    if may { Ok(()) } else { Err(too_fast()) }
-}
-
-/// Takes one change of presence.
-pub fn may_change_presence(turn: &mut Turn, session: &Jid) -> Result<(), Fault> {
-    let config = &turn.registry.config;
-    let is_guest = guests::is_guest(&session.bare(), turn.cx.router());
-    let rate = turn
-        .registry
-        .rate(config.presences_per_second, config.presences_burst, is_guest);
-    let now = turn.cx.received;
-    let may = turn
-        .held
-        .at_mut(session)
-        .is_none_or(|one| one.changes.take(rate, now));
-    if may { Ok(()) } else { Err(too_fast()) }
-}
-
 /// The message is in the archive already: its sender sends it again, not knowing.
 struct SaidBefore;
 
 /// Keeps what is said in the room's archive, and tells everybody its id there (XEP-0313 §3.5).
-pub struct Keep(pub Arc<MessageArchives>);
+pub struct KeepInArchive(pub Arc<MessageArchives>);
 
-impl On<RoomMessage> for Keep {
+impl On<RoomMessage> for KeepInArchive {
     async fn on(&self, event: &mut RoomMessage, cx: &mut Cx) -> Result<Flow, Fault> {
-        if !event.room.config.is(&history::ARCHIVE) || !mam::is_worth_in_room(&event.stanza) {
+        if !event.room.config.is(&ARCHIVE) || !mam::is_worth_in_room(&event.stanza) {
             return Ok(Flow::Next);
         }
         let author = mam::Author {
@@ -192,7 +141,7 @@ pub async fn announce(
     cx: &mut Cx,
 ) -> Result<Option<String>, Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     if stanza.from.is_none() {
         stanza.from = Some(room.clone().into());
     }
@@ -203,7 +152,7 @@ pub async fn announce(
     let mut id = None;
     let is_kept = archive && stanza.kind == Kind::Message(MessageType::Groupchat);
     let archives = registry.archives.as_ref().filter(|_| is_kept);
-    if let Some(archives) = archives.filter(|_| turn.held.config.is(&history::ARCHIVE)) {
+    if let Some(archives) = archives.filter(|_| turn.held.config.is(&ARCHIVE)) {
         if let InRoom::Stored(given) = archives.put_in_room(room, &stanza, None, &mut turn.cx).await? {
             stanza.append(&mam::stanza_id(room, &given));
             id = Some(given);

@@ -15,16 +15,17 @@ use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, ServiceArrival, SessionEnded, SessionStarted};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
-use kim_core::section;
 use kim_core::stanza::IqType;
 
 use crate::xep0030_disco::api as disco_api;
 use crate::xep0191_blocking::api::Blocks;
 
 mod admin;
+mod admission;
 mod affiliations;
 pub mod api;
 mod arrival;
+mod config;
 mod configuration;
 mod defaults;
 mod destroy;
@@ -32,9 +33,11 @@ mod disco;
 mod e2ee;
 mod enter;
 mod errands;
+mod events;
 mod farewell;
 mod fields;
 mod forged;
+mod forgetting;
 mod founded;
 mod ghosts;
 mod guests;
@@ -45,7 +48,11 @@ mod life;
 mod limits;
 mod listed;
 mod message;
+mod names;
+mod news;
 mod nick;
+mod opening;
+mod outgoing;
 mod passwords;
 mod post;
 mod presence;
@@ -59,63 +66,21 @@ mod retention;
 mod roles;
 mod room;
 mod rooms;
+mod rows;
 mod saved;
 mod settled;
 mod shown;
+mod speech;
 mod store;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod turn;
+mod views;
 mod voice;
+mod written;
 
-section! {
-    /// Multi-user chat rooms (XEP-0045).
-    pub struct MucConfig {
-        /// Rooms that one account can create.
-        pub rooms_per_account_max: usize = 100, in 1..=1_000_000;
-        /// Occupants of one room. Its owner can set a lower limit.
-        pub occupants_max: usize = 5_000, in 2..=100_000;
-        /// Affiliations in one room, including bans.
-        pub affiliations_max: usize = 20_000, in 10..=1_000_000;
-        /// Recent messages that a room keeps in memory for people who join.
-        pub history_messages_max: usize = 50, in 0..=1_000;
-        /// Bytes in one message to a room.
-        pub message_bytes_max: usize = 65_536, in 10_000..=16_777_216;
-        /// Bytes in one presence stanza to a room. (row 21)
-        pub presence_bytes_max: usize = 8_192, in 1_024..=262_144;
-        /// Messages per second that an occupant can send in the long run. (row 21)
-        pub messages_per_second: u32 = 10, in 1..=1_000_000;
-        /// Messages that an occupant can send at once after a pause. (row 21)
-        pub messages_burst: u32 = 100, in 1..=1_000_000;
-        /// Changes of presence or nickname per second that an occupant can make in the long run. (row 21)
-        pub presences_per_second: u32 = 1, in 1..=1_000_000;
-        /// Changes of presence or nickname that an occupant can make at once after a pause. (row 21)
-        pub presences_burst: u32 = 20, in 1..=1_000_000;
-        /// Bytes waiting to be sent by one room.
-        pub queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
-    }
-}
-
-impl MucConfig {
-    /// The limits to go by: those on rates, counts and queues are lifted with the others (`[limits] enabled`).
-    fn effective(self, enabled: bool) -> MucConfig {
-        const MANY: usize = 1_000_000_000;
-        const FAST: u32 = 1_000_000_000;
-        if enabled {
-            return self;
-        }
-        MucConfig {
-            rooms_per_account_max: MANY,
-            occupants_max: MANY,
-            messages_per_second: FAST,
-            messages_burst: FAST,
-            presences_per_second: FAST,
-            presences_burst: FAST,
-            queue_bytes_max: MANY,
-            ..self
-        }
-    }
-}
+pub use config::MucConfig;
 
 /// The settings of a room, in the order of the form.
 const FIELDS: &[fields::Field] = &[
@@ -124,21 +89,21 @@ const FIELDS: &[fields::Field] = &[
     life::LANGUAGE,
     life::PUBLIC,
     life::PERSISTENT,
-    enter::MEMBERS_ONLY,
-    enter::PASSWORD_PROTECTED,
-    enter::PASSWORD,
-    enter::OCCUPANTS_MAX,
+    admission::MEMBERS_ONLY,
+    admission::PASSWORD_PROTECTED,
+    admission::PASSWORD,
+    admission::OCCUPANTS_MAX,
     guests::GUESTS,
     registration::REGISTRATION,
     invitations::MAY_INVITE,
-    voice::MODERATED,
+    admission::MODERATED,
     subject::MAY_CHANGE,
     private::MAY_WRITE,
     nick::LOCKED,
     privacy::WHOIS,
     privacy::MEMBER_LIST,
     privacy::BROADCAST,
-    history::ARCHIVE,
+    retention::ARCHIVE,
     history::HISTORY_MAX,
     e2ee::POLICY,
 ];
@@ -158,9 +123,9 @@ impl Module for Muc {
                 "new rooms are unlisted rather than locked until they are configured",
             ),
         },
-        spec("XEP-0249", "Direct MUC Invitations", "1.2"),
-        spec("XEP-0410", "MUC Self-Ping (Schrödinger's Chat)", "1.1.0"),
-        spec(
+        Spec::complete("XEP-0249", "Direct MUC Invitations", "1.2"),
+        Spec::complete("XEP-0410", "MUC Self-Ping (Schrödinger's Chat)", "1.1.0"),
+        Spec::complete(
             "XEP-0421",
             "Occupant identifiers for semi-anonymous MUCs",
             "1.0.1",
@@ -178,30 +143,30 @@ impl Module for Muc {
     fn register(config: MucConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let archives = house.wanted();
         let registry = Arc::new(rooms::Registry::new(rooms::Parts {
-            store: store::Store::new(house.db.clone()),
+            store: store::RoomStore::new(house.db.clone()),
             config: config.effective(house.config.limits.enabled),
             seals: house.seals.clone(),
             retention: retention::Retention::of(house.config, archives.as_deref()),
             archives,
             errands: errands::Errands::new(Blocks::of(house), house.config.limits.enabled),
             guest_rate_percent: house.config.limits.effective().guest_rate_percent,
-            defaults: defaults::Defaults {
+            defaults: defaults::DefaultRooms {
                 names: house.config.rooms.default.clone(),
                 admins: house.config.server.admins.clone(),
                 made: dashmap::DashSet::new(),
             },
         }));
-        retention::rule(&registry);
+        forgetting::rule(&registry);
         // Without the archive module there is nothing for an owner to choose.
         let has_archives = registry.archives.is_some();
         for field in FIELDS
             .iter()
-            .filter(|field| has_archives || field.var != history::ARCHIVE.var)
+            .filter(|field| has_archives || field.var != retention::ARCHIVE.var)
         {
             registry.fields.add(*field);
         }
-        house.service(api::SERVICE);
-        let (service, within) = (At::Service(api::SERVICE), At::Within(api::SERVICE));
+        house.service(names::SERVICE);
+        let (service, within) = (At::Service(names::SERVICE), At::Within(names::SERVICE));
         house.identity(
             service,
             Identity {
@@ -212,9 +177,9 @@ impl Module for Muc {
         );
         let everywhere = [service, within];
         for feature in [
-            api::MUC,
+            names::MUC,
             "http://jabber.org/protocol/muc#stable_id",
-            api::OCCUPANT_ID,
+            names::OCCUPANT_ID,
         ] {
             house.feature(&everywhere, feature);
         }
@@ -222,7 +187,7 @@ impl Module for Muc {
         house.feature(&[within], "http://jabber.org/protocol/muc#self-ping-optimization");
         if let Some(archives) = &registry.archives {
             house.feature(&[within], "urn:xmpp:sid:0");
-            house.on::<api::RoomMessage>(Stage::Store, message::Keep(archives.clone()));
+            house.on::<events::RoomMessage>(Stage::Store, message::KeepInArchive(archives.clone()));
         }
 
         house.on::<ServiceArrival>(Stage::Deliver, arrival::Arrivals(registry.clone()));
@@ -236,10 +201,10 @@ impl Module for Muc {
                 begun,
             },
         );
-        house.on::<api::RoomMessage>(Stage::Admit, e2ee::Require);
+        house.on::<events::RoomMessage>(Stage::Admit, e2ee::Require);
 
-        house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellInfo(registry.clone()));
-        house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellItems(registry.clone()));
+        house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellRoomInfo(registry.clone()));
+        house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellRoomItems(registry.clone()));
         house.iq(
             &[service],
             IqType::Get,
@@ -252,34 +217,25 @@ impl Module for Muc {
                 &[within],
                 kind,
                 "query",
-                api::ADMIN,
+                names::ADMIN,
                 admin::Admin(registry.clone()),
             );
             house.iq(
                 &[within],
                 kind,
                 "query",
-                api::OWNER,
-                configuration::Owner(registry.clone()),
+                names::OWNER,
+                configuration::OwnerRequests(registry.clone()),
             );
             house.iq(
                 &[within],
                 kind,
                 "query",
                 registration::NS,
-                registration::Register(registry.clone()),
+                registration::RegisterInRoom(registry.clone()),
             );
         }
         house.provide(Arc::new(api::Rooms(registry)));
         Ok(())
-    }
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
     }
 }

@@ -7,12 +7,12 @@ use smallvec::smallvec;
 
 use super::fields::{Field, Shape};
 use super::limits::Bucket;
-use super::presence::{self, News};
+use super::news::News;
 use super::privileges::{Privilege, role_allows};
-use super::room::{Looks, Occupant, Seat, State};
-use super::rooms::Turn;
-use super::store::Change;
-use super::{privacy, saved};
+use super::room::{Looks, Occupant, RoomState, Seat};
+use super::store::RoomChange;
+use super::turn::RoomTurn;
+use super::{presence, privacy, saved};
 
 /// Nicknames are locked to those that members have reserved (§18.1).
 pub const LOCKED: Field = Field::new(
@@ -24,7 +24,7 @@ pub const LOCKED: Field = Field::new(
 
 /// The nickname under which somebody enters, and whether it is another than the one asked for (§7.10: "it SHOULD modify
 /// the user's nickname").
-pub fn on_entering(room: &State, user: &BareJid, wanted: &str) -> Result<(Box<str>, bool), Fault> {
+pub fn on_entering(room: &RoomState, user: &BareJid, wanted: &str) -> Result<(Box<str>, bool), Fault> {
     let key = nickname_key(wanted).ok_or(Condition::JidMalformed)?;
     if room.config.is(&LOCKED)
         && let Some(reserved) = room.reserved_nick(user)
@@ -40,7 +40,7 @@ pub fn on_entering(room: &State, user: &BareJid, wanted: &str) -> Result<(Box<st
 
 /// §7.2.8: a nickname belongs to whoever is there under it, and to whoever has reserved it.
 /// Nor may one be taken that people could take for it.
-pub fn free(room: &State, user: &BareJid, key: &str, nick: &str) -> Result<(), Fault> {
+pub fn free(room: &RoomState, user: &BareJid, key: &str, nick: &str) -> Result<(), Fault> {
     let taken = room.occupants.get(key).is_some_and(|one| one.user != *user);
     if taken || room.is_reserved_from(key, user) {
         return Err(Condition::Conflict.into());
@@ -59,7 +59,7 @@ pub fn lookalike() -> Fault {
 }
 
 /// §7.6: presence to another nickname. All sessions of the occupant go along, for they are one occupant.
-pub async fn change(turn: &mut Turn, session: &Jid, wanted: &str, stanza: &Stanza) -> Result<(), Fault> {
+pub async fn change(turn: &mut RoomTurn, session: &Jid, wanted: &str, stanza: &Stanza) -> Result<(), Fault> {
     let presence = presence::clean(stanza, turn.registry.config.presence_bytes_max)?;
     let Some(old) = turn.held.seats.get(session).cloned() else {
         return Ok(());
@@ -79,7 +79,7 @@ pub async fn change(turn: &mut Turn, session: &Jid, wanted: &str, stanza: &Stanz
     }
     free(&turn.held, &user, &new, wanted)?;
     let address = turn.held.jid.with_resource(wanted)?;
-    super::message::may_change_presence(turn, session)?;
+    super::speech::may_change_presence(turn, session)?;
 
     let news = News {
         codes: smallvec![303],
@@ -148,9 +148,9 @@ fn fresh(one: &Occupant) -> Occupant {
 }
 
 /// Availability within the room (§7.7): presence to one's own nickname.
-pub async fn update(turn: &mut Turn, session: &Jid, stanza: &Stanza) -> Result<(), Fault> {
+pub async fn update(turn: &mut RoomTurn, session: &Jid, stanza: &Stanza) -> Result<(), Fault> {
     let presence = presence::clean(stanza, turn.registry.config.presence_bytes_max)?;
-    super::message::may_change_presence(turn, session)?;
+    super::speech::may_change_presence(turn, session)?;
     let Some(key) = turn.held.seats.get(session).cloned() else {
         return Ok(());
     };
@@ -167,8 +167,8 @@ pub async fn update(turn: &mut Turn, session: &Jid, stanza: &Stanza) -> Result<(
 }
 
 /// The rows of a session that has left.
-pub fn forget(turn: &mut Turn, session: &Jid) {
+pub fn forget(turn: &mut RoomTurn, session: &Jid) {
     let room = turn.held.jid.clone();
     turn.registry.stood_up(session, &room);
-    turn.store(Change::NoOccupant(room, session.clone()));
+    turn.store(RoomChange::NoOccupant(room, session.clone()));
 }

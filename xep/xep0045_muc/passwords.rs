@@ -12,9 +12,9 @@ use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 use subtle::ConstantTimeEq;
 
-use super::enter::PASSWORD;
+use super::admission::PASSWORD;
 use super::privileges::Affiliation;
-use super::rooms::Turn;
+use super::room::RoomState;
 
 /// What one account has free in one room: five mistakes, and one more every minute.
 const OF_ACCOUNT: Rate = Rate {
@@ -85,30 +85,36 @@ impl Guesses {
 
 /// Compares the password that came with a presence. Entering without one is no guess: clients ask their user only when they
 /// are told that a password is needed.
-pub fn check(turn: &Turn, user: &BareJid, given: Option<&str>, cx: &mut Cx) -> Result<(), Fault> {
+pub fn check(
+    guesses: &Guesses,
+    held: &RoomState,
+    user: &BareJid,
+    given: Option<&str>,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
     let Some(given) = given else {
         return Err(Condition::NotAuthorized.into());
     };
-    let (guesses, room, now) = (&turn.registry.guesses, &turn.held.jid, turn.cx.received);
+    let (room, now) = (&held.jid, cx.received);
     if !guesses.may_try(room, user, now) {
         return Err(StanzaError::new(Condition::PolicyViolation)
             .kind(ErrorType::Wait)
             .text("too many wrong passwords; try again in a minute")
             .into());
     }
-    let wanted = turn.held.config.text(&PASSWORD);
+    let wanted = held.config.text(&PASSWORD);
     if given.as_bytes().ct_eq(wanted.as_bytes()).into() {
         guesses.forgive(room, user);
         return Ok(());
     }
     if guesses.note(room, user, now) {
         tracing::warn!(event = "room_password_guessed", %room, account = %user);
-        tell_owners(turn, user, cx);
+        tell_owners(held, user, cx);
     }
     Err(Condition::NotAuthorized.into())
 }
 
-fn tell_owners(turn: &Turn, user: &BareJid, cx: &mut Cx) {
+fn tell_owners(held: &RoomState, user: &BareJid, cx: &mut Cx) {
     let body = format!(
         "Somebody is trying passwords of this room, {user} among them. Further tries are slowed down. \
          Consider another password, or ban the account."
@@ -116,8 +122,8 @@ fn tell_owners(turn: &Turn, user: &BareJid, cx: &mut Cx) {
     let mut xml = Writer::new();
     xml.start("body", ns::CLIENT).text(&body).end();
     let notice = Stanza::new(Kind::Message(MessageType::Normal), &xml.finish_string());
-    let notice = notice.from(turn.held.jid.clone());
-    let owners = turn.held.members.iter();
+    let notice = notice.from(held.jid.clone());
+    let owners = held.members.iter();
     for (owner, _) in owners.filter(|(_, member)| member.affiliation == Affiliation::Owner) {
         cx.send(notice.clone().to(owner.clone()));
     }

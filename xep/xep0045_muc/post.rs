@@ -6,95 +6,22 @@
 //! that could be lost, and nobody waits for a slow reader. An idle room has neither task nor queue.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use kim_core::cx::Cx;
-use kim_core::db::{DbError, Promise, Ticket};
-use kim_core::jid::Jid;
+use kim_core::db::{DbError, Ticket};
 use kim_core::router::Redelivered;
-use kim_core::stanza::Stanza;
 
+use super::outgoing::{Batch, Post, Queued};
 use super::rooms::{Registry, Room};
 use crate::xep0313_mam::api::KeptOnce;
 
-/// What a recipient costs in the queue beside the stanza, in bytes, about.
-const RECIPIENT_BYTES: usize = 64;
 /// Stanzas sent before other tasks of the thread get their turn.
 const SENDS_PER_TURN: usize = 256;
 
 tokio::task_local! {
     /// Set in the tasks that work queues off: what such a task causes must not wait for a queue, which may be its own.
     static SENDING: ();
-}
-
-/// Something to be sent.
-pub enum Post {
-    /// To its addressee.
-    One(Stanza),
-    /// To each of these.
-    All(Stanza, Arc<[Jid]>),
-    /// To each of these sessions of one account, whose archive has it once.
-    Copies(Stanza, Arc<[Jid]>),
-}
-
-impl Post {
-    fn bytes(&self) -> usize {
-        match self {
-            Post::One(stanza) => stanza.weight_bytes(),
-            Post::All(stanza, to) | Post::Copies(stanza, to) => {
-                stanza.weight_bytes() + to.len() * RECIPIENT_BYTES
-            }
-        }
-    }
-}
-
-/// What is done behind the commit, told whether it worked.
-pub type Then = Box<dyn FnOnce(bool) + Send>;
-
-/// What one change of the room leads to.
-pub struct Batch {
-    /// Has the rows.
-    pub cx: Cx,
-    /// What is sent once they are there.
-    pub posts: Vec<Post>,
-    /// Whether the room in memory is wrong if the commit fails.
-    pub is_change: bool,
-    /// What else is done then.
-    pub then: Option<Then>,
-}
-
-struct Queued {
-    batch: Batch,
-    bytes: usize,
-    promise: Promise,
-}
-
-#[derive(Default)]
-struct State {
-    queue: VecDeque<Queued>,
-    bytes: usize,
-    is_sending: bool,
-}
-
-/// The queue.
-#[derive(Default)]
-pub struct Outgoing(Mutex<State>);
-
-impl Outgoing {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Bytes that wait.
-    pub fn bytes(&self) -> usize {
-        self.lock().bytes
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        let state = self.lock();
-        !state.is_sending && state.queue.is_empty()
-    }
 }
 
 /// Puts a batch into a room's order. Its rows are queued for their commit now, so they are committed in the same order. The
@@ -104,14 +31,14 @@ pub fn put(registry: &Arc<Registry>, room: &Arc<Room>, mut batch: Batch, cause: 
     let (promise, ticket) = Ticket::promised();
     let bytes = batch.posts.iter().map(Post::bytes).sum();
     let begins = {
-        let mut state = room.outgoing.lock();
-        state.bytes += bytes;
-        state.queue.push_back(Queued {
+        let mut queue = room.outgoing.lock();
+        queue.bytes += bytes;
+        queue.batches.push_back(Queued {
             batch,
             bytes,
             promise,
         });
-        !std::mem::replace(&mut state.is_sending, true)
+        !std::mem::replace(&mut queue.is_sending, true)
     };
     if begins {
         tokio::spawn(SENDING.scope((), send(registry.clone(), room.clone())));
@@ -124,11 +51,11 @@ pub fn put(registry: &Arc<Registry>, room: &Arc<Room>, mut batch: Batch, cause: 
 async fn send(registry: Arc<Registry>, room: Arc<Room>) {
     loop {
         let Some(next) = ({
-            let mut state = room.outgoing.lock();
-            let next = state.queue.pop_front();
+            let mut queue = room.outgoing.lock();
+            let next = queue.batches.pop_front();
             if next.is_none() {
-                state.is_sending = false;
-                state.queue = VecDeque::new();
+                queue.is_sending = false;
+                queue.batches = VecDeque::new();
             }
             next
         }) else {

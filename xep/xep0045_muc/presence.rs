@@ -10,62 +10,18 @@ use kim_core::stanza::{Kind, PresenceType, Stanza};
 use kim_core::wire::{El, Writer};
 use smallvec::SmallVec;
 
-use super::api::{OCCUPANT_ID, OccupantPresence, USER};
+use super::events::OccupantPresence;
 use super::fields::write_text;
-use super::privacy;
+use super::names::{OCCUPANT_ID, USER};
+use super::news::News;
 use super::privileges::{Affiliation, Role};
 use super::room::{Occupant, Shown};
-use super::rooms::{Registry, Turn};
-use super::{forged, listed};
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{forged, listed, privacy};
 
 /// Text of a `<status/>` in rooms, in bytes (§14.6: "using long nicknames to route around lack of voice" holds for it too).
 const STATUS_BYTES_MAX: usize = 1_024;
-
-/// What a presence tells beside who it is from.
-#[derive(Clone, Default)]
-pub struct News<'a> {
-    /// Status codes.
-    pub codes: SmallVec<[u16; 4]>,
-    /// The nickname from now on (§7.6).
-    pub new_nick: Option<&'a str>,
-    /// Who did it, by nickname.
-    pub actor: Option<&'a str>,
-    /// Why.
-    pub reason: &'a str,
-    /// Canonical XML beside the item for those who may see the lists.
-    pub listed: &'a str,
-    /// The session whose request this answers, and the id of the request: clients wait for it ("for tracking purposes",
-    /// §7.2.2).
-    pub asked: Option<(&'a Jid, &'a str)>,
-}
-
-impl<'a> News<'a> {
-    /// Only codes.
-    pub fn codes(codes: &[u16]) -> News<'static> {
-        News {
-            codes: codes.iter().copied().collect(),
-            ..News::default()
-        }
-    }
-
-    /// The same as the answer to a session's presence.
-    pub fn answers(self, session: &'a Jid, stanza: &'a Stanza) -> News<'a> {
-        News {
-            asked: stanza.id.as_deref().map(|id| (session, id)),
-            ..self
-        }
-    }
-
-    fn and(&self, codes: &[u16]) -> Self {
-        let mut news = self.clone();
-        news.codes.extend(codes.iter().copied());
-        // 100 behind 170: where a client shows only the last one, it is that addresses are visible.
-        news.codes
-            .sort_unstable_by_key(|code| if *code == 100 { 175 } else { *code });
-        news.codes.dedup();
-        news
-    }
-}
 
 /// What a client sent, without what only rooms say (§17.3) and what only they need.
 pub fn clean(stanza: &Stanza, bytes_max: usize) -> Result<Stanza, Fault> {
@@ -128,7 +84,7 @@ struct Telling<'a> {
     affiliation: Affiliation,
     /// What the client said.
     said: &'a str,
-    /// What other rooms add.
+    /// What other modules add.
     extra: &'a str,
 }
 
@@ -157,8 +113,8 @@ impl<'a> Telling<'a> {
     }
 }
 
-/// Puts an occupant's presence together anew: what others see, and what other rooms add to it.
-pub async fn dress(turn: &mut Turn, key: &str) -> Result<(), Fault> {
+/// Puts an occupant's presence together anew: what others see, and what other modules add to it.
+pub async fn dress(turn: &mut RoomTurn, key: &str) -> Result<(), Fault> {
     let Some(one) = turn.held.occupants.get(key) else {
         return Ok(());
     };
@@ -195,7 +151,7 @@ pub async fn dress(turn: &mut Turn, key: &str) -> Result<(), Fault> {
 }
 
 /// The presence of an occupant as another one sees it.
-pub fn as_seen_by(turn: &Turn, key: &str, observer: &Occupant) -> Option<Stanza> {
+pub fn as_seen_by(turn: &RoomTurn, key: &str, observer: &Occupant) -> Option<Stanza> {
     let shown = turn.held.occupants.get(key)?.shown.as_ref()?;
     let sees = privacy::sees_addresses(&turn.held.config, observer);
     Some(if sees {
@@ -249,7 +205,7 @@ pub fn own(seen: &Stanza, codes: &[u16], listed: &str) -> Stanza {
 }
 
 /// Sends an occupant's sessions their own presence; the one that asked finds the id of its request in it.
-pub fn send_own(turn: &mut Turn, presence: Stanza, sessions: Arc<[Jid]>, asked: Option<(&Jid, &str)>) {
+pub fn send_own(turn: &mut RoomTurn, presence: Stanza, sessions: Arc<[Jid]>, asked: Option<(&Jid, &str)>) {
     let Some((session, id)) = asked.filter(|(session, _)| sessions.contains(session)) else {
         turn.send_all(presence, sessions);
         return;
@@ -267,7 +223,7 @@ pub fn send_own(turn: &mut Turn, presence: Stanza, sessions: Arc<[Jid]>, asked: 
 
 /// Tells everybody an occupant's presence: others first, then the occupant's own sessions, with 110 and `own` (§7.2.2). A role
 /// that is not told of is seen by its occupant alone; `was` is the role before, so that those who saw it see it go.
-pub fn tell(turn: &mut Turn, key: &str, news: &News<'_>, own: &[u16], was: Option<Role>) {
+pub fn tell(turn: &mut RoomTurn, key: &str, news: &News<'_>, own: &[u16], was: Option<Role>) {
     tell_others(turn, key, news, was);
     let Some(one) = turn.held.occupants.get(key) else {
         return;
@@ -287,7 +243,7 @@ pub fn tell(turn: &mut Turn, key: &str, news: &News<'_>, own: &[u16], was: Optio
 }
 
 /// The same without the occupant's own sessions.
-pub fn tell_others(turn: &mut Turn, key: &str, news: &News<'_>, was: Option<Role>) {
+pub fn tell_others(turn: &mut RoomTurn, key: &str, news: &News<'_>, was: Option<Role>) {
     let config = turn.held.config.clone();
     let Some(one) = turn.held.occupants.get(key) else {
         return;
@@ -307,7 +263,7 @@ pub fn tell_others(turn: &mut Turn, key: &str, news: &News<'_>, was: Option<Role
 }
 
 /// Tells an occupant's presence to the others after a change of who sees whom: those who saw it and may not any more see it go.
-pub fn tell_others_after(turn: &mut Turn, key: &str, was_seen: bool) {
+pub fn tell_others_after(turn: &mut RoomTurn, key: &str, was_seen: bool) {
     let was = turn
         .held
         .occupants
@@ -330,7 +286,7 @@ pub fn tell_others_after(turn: &mut Turn, key: &str, was_seen: bool) {
 }
 
 /// The sessions of all other occupants: those who see real addresses, and those who do not.
-pub fn audience(turn: &Turn, besides: &Jid) -> (Arc<[Jid]>, Arc<[Jid]>) {
+pub fn audience(turn: &RoomTurn, besides: &Jid) -> (Arc<[Jid]>, Arc<[Jid]>) {
     let config = &turn.held.config;
     let (mut full, mut veiled) = (Vec::new(), Vec::new());
     for one in turn.held.occupants.values().filter(|one| one.address != *besides) {
@@ -345,7 +301,7 @@ pub fn audience(turn: &Turn, besides: &Jid) -> (Arc<[Jid]>, Arc<[Jid]>) {
 }
 
 /// An occupant's unavailable presence, with and without the real address (§7.14: the role is none).
-pub fn gone(turn: &Turn, key: &str, said: &str, news: &News<'_>) -> (Stanza, Stanza) {
+pub fn gone(turn: &RoomTurn, key: &str, said: &str, news: &News<'_>) -> (Stanza, Stanza) {
     match turn.held.occupants.get(key) {
         Some(one) => gone_of(turn, one, said, news),
         None => {
@@ -356,7 +312,7 @@ pub fn gone(turn: &Turn, key: &str, said: &str, news: &News<'_>) -> (Stanza, Sta
 }
 
 /// The same for an occupant who is out of the list already.
-pub fn gone_of(turn: &Turn, one: &Occupant, said: &str, news: &News<'_>) -> (Stanza, Stanza) {
+pub fn gone_of(turn: &RoomTurn, one: &Occupant, said: &str, news: &News<'_>) -> (Stanza, Stanza) {
     let telling = Telling::gone(one, turn.held.affiliation(&one.user), said);
     let jid = one.seats.last().map(|seat| seat.jid.clone());
     let unavailable = PresenceType::Unavailable;
@@ -369,11 +325,11 @@ pub fn gone_of(turn: &Turn, one: &Occupant, said: &str, news: &News<'_>) -> (Sta
 /// Tells that an occupant who is out of the list already is gone: to the own sessions first, with 110 (§7.14, §8.2), then to
 /// all others. `between` is what comes between the two.
 pub fn tell_gone(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     one: &Occupant,
     said: &str,
     news: &News<'_>,
-    between: impl FnOnce(&mut Turn),
+    between: impl FnOnce(&mut RoomTurn),
 ) {
     let own: Arc<[Jid]> = one.seats.iter().map(|seat| seat.jid.clone()).collect();
     let sees = privacy::sees_addresses(&turn.held.config, one);
@@ -416,7 +372,7 @@ pub async fn refresh(
     let Some(held) = registry.hold(room, cx.router()).await? else {
         return Ok(());
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     for key in turn.held.keys_of(user) {
         dress(&mut turn, &key).await?;
         tell(&mut turn, &key, &News::default(), &[], None);

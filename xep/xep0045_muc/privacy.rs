@@ -3,11 +3,11 @@
 use kim_core::cx::Cx;
 use kim_core::jid::Jid;
 
-use super::api::Visitor;
 use super::fields::{Field, RoomConfig, Shape};
 use super::privileges::{Affiliation, Right, Role, affiliation_allows, role_on_entering};
-use super::room::{Occupant, State};
-use super::{enter, guests};
+use super::room::{Occupant, RoomState};
+use super::views::Visitor;
+use super::{admission, guests};
 
 /// Non-anonymous or semi-anonymous.
 pub const WHOIS: Field = Field {
@@ -66,7 +66,7 @@ pub fn sees_addresses(config: &RoomConfig, one: &Occupant) -> bool {
 }
 
 /// What somebody finds at a room; guests find nothing at one that was not configured yet.
-pub fn visitor(held: &State, session: &Jid, cx: &Cx) -> Option<Visitor> {
+pub fn visitor(held: &RoomState, session: &Jid, cx: &Cx) -> Option<Visitor> {
     let (user, config) = (session.bare(), &held.config);
     let affiliation = held.affiliation(&user);
     let owns = affiliation_allows(affiliation, Right::Own);
@@ -74,9 +74,9 @@ pub fn visitor(held: &State, session: &Jid, cx: &Cx) -> Option<Visitor> {
         return None;
     }
     let one = held.at(session);
-    let is_moderated = config.is(&super::voice::MODERATED);
-    let is_open = role_on_entering(affiliation, is_moderated, config.is(&enter::MEMBERS_ONLY)).is_some()
-        && (owns || !config.is(&enter::PASSWORD_PROTECTED))
+    let is_moderated = config.is(&super::admission::MODERATED);
+    let is_open = role_on_entering(affiliation, is_moderated, config.is(&admission::MEMBERS_ONLY)).is_some()
+        && (owns || !config.is(&admission::PASSWORD_PROTECTED))
         && (!guests::is_guest(&user, cx.router()) || guests::may_enter(config).is_ok());
     Some(Visitor {
         room: held.view(),

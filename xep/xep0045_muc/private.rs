@@ -1,22 +1,21 @@
 //! Writing to one occupant (§7.5).
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
-use kim_core::jid::{BareJid, Jid};
+use kim_core::jid::Jid;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
-use quick_cache::sync::Cache;
 
-use super::api::USER;
 use super::fields::{Field, Shape};
-use super::post::Post;
+use super::names::USER;
+use super::outgoing::Post;
 use super::privileges::{Privilege, Role, role_allows};
 use super::room::Occupant;
-use super::rooms::{Registry, Turn};
-use super::{ghosts, guests, message, presence};
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{ghosts, guests, presence, speech};
 
 /// Who may.
 pub const MAY_WRITE: Field = Field {
@@ -41,32 +40,6 @@ pub const MAY_WRITE: Field = Field {
     )
 };
 
-/// Private messages that are remembered until they come back.
-const WRITTEN_MAX: usize = 50_000;
-
-/// Private messages written lately. An error that a client sends to an occupant's address belongs to one of them, or to
-/// a message to all, and then it goes no further.
-pub struct Written {
-    messages: Cache<u64, ()>,
-    hasher: RandomState,
-}
-
-impl Default for Written {
-    fn default() -> Written {
-        Written {
-            messages: Cache::new(WRITTEN_MAX),
-            hasher: RandomState::new(),
-        }
-    }
-}
-
-impl Written {
-    fn key(&self, room: &BareJid, author: &BareJid, reader: &BareJid, id: Option<&str>) -> u64 {
-        self.hasher
-            .hash_one((room.as_str(), author.as_str(), reader.as_str(), id))
-    }
-}
-
 /// A message to an occupant's address.
 pub async fn write(
     registry: &Arc<Registry>,
@@ -81,7 +54,7 @@ pub async fn write(
     }
     let nick = to.resource().unwrap_or_default();
     let held = ghosts::without(registry, held, nick, cx).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let Some(sender) = turn.held.at(from) else {
         return Err(Condition::NotAcceptable.into());
     };
@@ -101,19 +74,18 @@ pub async fn write(
     }
     let user = sender.user.clone();
     guests::refuse_invitation(stanza, &user, cx.router())?;
-    message::may_speak(&mut turn, from, &user)?;
+    speech::may_speak(&mut turn, from, &user)?;
     turn.has_room()?;
     let (Some(sender), Some(target)) = (turn.held.at(from), turn.held.named(nick)) else {
         return Ok(());
     };
-    let mut private = message::clean(&turn, stanza).from(sender.address.clone());
+    let mut private = speech::clean(&turn, stanza).from(sender.address.clone());
     let mut xml = Writer::new();
     xml.start("x", USER).end();
     private.append(&xml.finish_string());
     private.append(&presence::occupant_id(&sender.id));
     let written = &registry.written;
-    let key = written.key(&turn.held.jid, &user, &target.user, stanza.id.as_deref());
-    written.messages.insert(key, ());
+    written.note(&turn.held.jid, &user, &target.user, stanza.id.as_deref());
     // §7.2.8: to all of the occupant's sessions; the account's archive has it once.
     let sessions = target.seats.iter().map(|seat| seat.jid.clone()).collect();
     turn.posts.push(Post::Copies(private, sessions));
@@ -135,16 +107,15 @@ pub async fn come_back(
     let Some(held) = registry.hold(&to.bare(), cx.router()).await? else {
         return Ok(());
     };
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let (Some(reader), Some(author)) = (turn.held.at(from), turn.held.named(nick)) else {
         return Ok(());
     };
-    let written = &registry.written;
-    let key = written.key(&turn.held.jid, &author.user, &reader.user, stanza.id.as_deref());
-    if written.messages.remove(&key).is_none() {
+    let (written, id) = (&registry.written, stanza.id.as_deref());
+    if !written.take(&turn.held.jid, &author.user, &reader.user, id) {
         return Ok(());
     }
-    let mut error = message::clean(&turn, stanza).from(reader.address.clone());
+    let mut error = speech::clean(&turn, stanza).from(reader.address.clone());
     error.append(&presence::occupant_id(&reader.id));
     let sessions = author.seats.iter().map(|seat| seat.jid.clone()).collect();
     turn.send_all(error, sessions);
@@ -153,7 +124,7 @@ pub async fn come_back(
 }
 
 /// Nobody is kept from answering a moderator, or from writing to oneself.
-fn may(turn: &Turn, sender: &Occupant, target: &Occupant) -> bool {
+fn may(turn: &RoomTurn, sender: &Occupant, target: &Occupant) -> bool {
     if sender.user == target.user {
         return true;
     }

@@ -138,7 +138,7 @@ pub struct Standing {
 
 /// Why a change is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub enum ChangeDenied {
     /// The asker has no such privilege.
     Forbidden,
     /// The asker has it, but not over this person.
@@ -148,9 +148,9 @@ pub enum Denied {
 }
 
 /// Whether `actor` may give `target` a role (§5.1.3, §8.2–8.5, §9.6–9.8).
-pub fn change_role(actor: Standing, target: Standing, to: Role) -> Result<(), Denied> {
+pub fn change_role(actor: Standing, target: Standing, to: Role) -> Result<(), ChangeDenied> {
     if !role_allows(actor.role, Privilege::Moderate) {
-        return Err(Denied::Forbidden);
+        return Err(ChangeDenied::Forbidden);
     }
     let admin = affiliation_allows(actor.affiliation, Right::Administer);
     if to == target.role {
@@ -161,26 +161,34 @@ pub fn change_role(actor: Standing, target: Standing, to: Role) -> Result<(), De
         let higher = target.affiliation > actor.affiliation;
         let equal = target.role == Role::Moderator && !admin;
         return if higher || equal {
-            Err(Denied::NotAllowed)
+            Err(ChangeDenied::NotAllowed)
         } else {
             Ok(())
         };
     }
     if to == Role::Moderator {
         // §9.6
-        return if admin { Ok(()) } else { Err(Denied::Forbidden) };
+        return if admin {
+            Ok(())
+        } else {
+            Err(ChangeDenied::Forbidden)
+        };
     }
     // Admins and owners are moderators and have voice by what they are (§8.4, §9.7).
     if target.affiliation >= Affiliation::Admin {
-        return Err(Denied::NotAllowed);
+        return Err(ChangeDenied::NotAllowed);
     }
     if target.role == Role::Moderator {
-        return if admin { Ok(()) } else { Err(Denied::Forbidden) };
+        return if admin {
+            Ok(())
+        } else {
+            Err(ChangeDenied::Forbidden)
+        };
     }
     // §8.4: nobody is silenced by their equals; those who have no affiliation have none to stand on.
     let above = target.affiliation > Affiliation::None && target.affiliation >= actor.affiliation;
     if to == Role::Visitor && above {
-        return Err(Denied::NotAllowed);
+        return Err(ChangeDenied::NotAllowed);
     }
     Ok(())
 }
@@ -193,25 +201,25 @@ pub fn change_affiliation(
     to: Affiliation,
     own: bool,
     owners: usize,
-) -> Result<(), Denied> {
+) -> Result<(), ChangeDenied> {
     if !affiliation_allows(actor, Right::Administer) {
-        return Err(Denied::Forbidden);
+        return Err(ChangeDenied::Forbidden);
     }
     if own && to == Affiliation::Outcast {
         // §9.1
-        return Err(Denied::Conflict);
+        return Err(ChangeDenied::Conflict);
     }
     let high = from >= Affiliation::Admin || to >= Affiliation::Admin;
     if high && !affiliation_allows(actor, Right::Own) {
         // §9.1 names the one, §10.5 and §10.8 the other.
         return Err(if to == Affiliation::Outcast {
-            Denied::NotAllowed
+            ChangeDenied::NotAllowed
         } else {
-            Denied::Forbidden
+            ChangeDenied::Forbidden
         });
     }
     if from == Affiliation::Owner && to != Affiliation::Owner && owners <= 1 {
-        return Err(Denied::Conflict);
+        return Err(ChangeDenied::Conflict);
     }
     Ok(())
 }

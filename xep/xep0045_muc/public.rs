@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
+use kim_core::seal::Seals;
 
-use super::fields::RoomConfig;
+use super::fields::{Fields, RoomConfig};
 use super::retention::{Keeping, Retention};
-use super::rooms::Registry;
-use super::{enter, guests, life, privacy, saved};
+use super::store::RoomStore;
+use super::{admission, guests, life, privacy, rows};
 
 /// Rooms that are found; a larger service needs an index of its own.
 const ROOMS_MAX: usize = 10_000;
@@ -51,7 +52,7 @@ impl PublicRoom {
             name: config.text(&life::NAME).into(),
             description: description.get(..end).unwrap_or_default().into(),
             language: config.text(&life::LANGUAGE).into(),
-            is_open: !config.is(&enter::MEMBERS_ONLY) && !config.is(&enter::PASSWORD_PROTECTED),
+            is_open: !config.is(&admission::MEMBERS_ONLY) && !config.is(&admission::PASSWORD_PROTECTED),
             admits_guests: guests::may_enter(config).is_ok(),
             keeping: retention.keeping(config),
             is_non_anonymous: privacy::is_non_anonymous(config),
@@ -59,15 +60,15 @@ impl PublicRoom {
     }
 }
 
-type Change = (BareJid, Option<Arc<PublicRoom>>);
+type PublicChange = (BareJid, Option<Arc<PublicRoom>>);
 
 #[derive(Default)]
-enum State {
+enum Catalogue {
     /// Nobody has looked yet, or what is here may be wrong.
     #[default]
     Unread,
     /// It is being read; what has changed since that began.
-    Reading(Vec<Change>),
+    Reading(Vec<PublicChange>),
     /// All public rooms, or as many as there is room for.
     Read(Read),
 }
@@ -80,7 +81,7 @@ struct Read {
 }
 
 impl Read {
-    fn put(&mut self, (jid, room): Change) {
+    fn put(&mut self, (jid, room): PublicChange) {
         match room {
             Some(room) if self.rooms.len() < ROOMS_MAX || self.rooms.contains_key(&jid) => {
                 self.rooms.insert(jid, room);
@@ -96,12 +97,12 @@ impl Read {
 /// All public rooms.
 #[derive(Default)]
 pub struct PublicRooms {
-    state: Mutex<State>,
+    state: Mutex<Catalogue>,
     reading: tokio::sync::Mutex<()>,
 }
 
 impl PublicRooms {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Catalogue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,14 +111,14 @@ impl PublicRooms {
         let change = (jid.clone(), room.map(Arc::new));
         let mut state = self.lock();
         match &mut *state {
-            State::Unread => {}
-            State::Reading(changes) if changes.len() < ROOMS_MAX => changes.push(change),
-            State::Reading(_) => *state = State::Unread,
-            State::Read(read) => {
+            Catalogue::Unread => {}
+            Catalogue::Reading(changes) if changes.len() < ROOMS_MAX => changes.push(change),
+            Catalogue::Reading(_) => *state = Catalogue::Unread,
+            Catalogue::Read(read) => {
                 let has_place = change.1.is_none() && read.rooms.contains_key(&change.0);
                 if read.is_full && has_place {
                     // For one that had none.
-                    *state = State::Unread;
+                    *state = Catalogue::Unread;
                 } else {
                     read.put(change);
                 }
@@ -127,13 +128,19 @@ impl PublicRooms {
 
     /// What is here may be wrong: the next search reads it again.
     pub fn forget(&self) {
-        *self.lock() = State::Unread;
+        *self.lock() = Catalogue::Unread;
     }
 
     /// All of them, by address.
-    pub async fn all(&self, registry: &Registry) -> Result<Vec<Arc<PublicRoom>>, Fault> {
+    pub async fn all(
+        &self,
+        store: &RoomStore,
+        seals: &Seals,
+        fields: &Fields,
+        retention: &Retention,
+    ) -> Result<Vec<Arc<PublicRoom>>, Fault> {
         let known = || match &*self.lock() {
-            State::Read(read) => Some(read.rooms.values().cloned().collect()),
+            Catalogue::Read(read) => Some(read.rooms.values().cloned().collect()),
             _ => None,
         };
         if let Some(known) = known() {
@@ -143,11 +150,11 @@ impl PublicRooms {
         if let Some(known) = known() {
             return Ok(known);
         }
-        *self.lock() = State::Reading(Vec::new());
-        let read = read(registry).await;
+        *self.lock() = Catalogue::Reading(Vec::new());
+        let read = read(store, seals, fields, retention).await;
         let mut state = self.lock();
         let changes = match std::mem::take(&mut *state) {
-            State::Reading(changes) => Some(changes),
+            Catalogue::Reading(changes) => Some(changes),
             _ => None,
         };
         let mut read = read?;
@@ -155,26 +162,31 @@ impl PublicRooms {
         changes.into_iter().flatten().for_each(|change| read.put(change));
         let all = read.rooms.values().cloned().collect();
         if is_whole {
-            *state = State::Read(read);
+            *state = Catalogue::Read(read);
         }
         Ok(all)
     }
 }
 
-async fn read(registry: &Registry) -> Result<Read, Fault> {
+async fn read(
+    store: &RoomStore,
+    seals: &Seals,
+    fields: &Fields,
+    retention: &Retention,
+) -> Result<Read, Fault> {
     let mut read = Read::default();
     let mut after = String::new();
     while !read.is_full {
-        let page = registry.store.public(&after, PAGE_ROOMS).await?;
+        let page = store.public(&after, PAGE_ROOMS).await?;
         let Some((last, _)) = page.last() else { break };
         after = last.as_str().to_owned();
         for (jid, sealed) in page {
-            match saved::settings(registry, &jid, &sealed).await {
+            match rows::settings(seals, fields, &jid, &sealed).await {
                 Ok(config) => {
-                    let room = PublicRoom::of(&jid, &config, &registry.retention);
+                    let room = PublicRoom::of(&jid, &config, retention);
                     read.put((jid, Some(Arc::new(room))));
                 }
-                Err(fault) if saved::is_damage(&fault) => {
+                Err(fault) if rows::is_damage(&fault) => {
                     tracing::warn!(event = "public_room_damaged", room = %jid, "it is not found by search");
                 }
                 Err(fault) => return Err(fault),

@@ -10,14 +10,15 @@ use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
+use super::admission::MEMBERS_ONLY;
 use super::affiliations::{self, Decided};
-use super::enter::MEMBERS_ONLY;
 use super::errands::Request as Asked;
 use super::fields::{Field, Shape};
 use super::guests;
 use super::privileges::{Affiliation, Right, affiliation_allows};
-use super::room::State;
-use super::rooms::{Held, Registry, Turn};
+use super::room::RoomState;
+use super::rooms::{HeldRoom, Registry};
+use super::turn::RoomTurn;
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
 /// Who may become a member by asking for it.
@@ -43,9 +44,9 @@ pub const REGISTER: &str = "http://jabber.org/protocol/muc#register";
 const NICK: &str = "muc#register_roomnick";
 
 /// Answers `jabber:iq:register`.
-pub struct Register(pub Arc<Registry>);
+pub struct RegisterInRoom(pub Arc<Registry>);
 
-impl HandleIq for Register {
+impl HandleIq for RegisterInRoom {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let held = self.0.open_to(iq.from, iq.account, cx.router()).await?;
         let user = iq.from.bare();
@@ -68,7 +69,7 @@ impl HandleIq for Register {
     }
 }
 
-fn how(room: &State) -> &str {
+fn how(room: &RoomState) -> &str {
     match room.config.text(&REGISTRATION) {
         // Otherwise "members only" would be anybody's choice.
         "open" if room.config.is(&MEMBERS_ONLY) => "approval",
@@ -76,11 +77,11 @@ fn how(room: &State) -> &str {
     }
 }
 
-fn is_registered(room: &State, user: &BareJid) -> bool {
+fn is_registered(room: &RoomState, user: &BareJid) -> bool {
     room.affiliation(user) >= Affiliation::Member && room.reserved_nick(user).is_some()
 }
 
-fn may_ask(room: &State, user: &BareJid) -> Result<(), Fault> {
+fn may_ask(room: &RoomState, user: &BareJid) -> Result<(), Fault> {
     // Who is something here already may always have a nickname.
     if how(room) == "closed" && room.affiliation(user) < Affiliation::Member {
         return Err(Condition::NotAllowed.into());
@@ -88,7 +89,7 @@ fn may_ask(room: &State, user: &BareJid) -> Result<(), Fault> {
     Ok(())
 }
 
-fn get(held: &Held, user: &BareJid) -> Result<Reply, Fault> {
+fn get(held: &HeldRoom, user: &BareJid) -> Result<Reply, Fault> {
     let mut xml = Writer::new();
     xml.start("query", NS);
     if is_registered(held, user) {
@@ -111,7 +112,7 @@ fn get(held: &Held, user: &BareJid) -> Result<Reply, Fault> {
 
 async fn submit(
     registry: &Arc<Registry>,
-    held: Held,
+    held: HeldRoom,
     from: &Jid,
     form: &Form,
     cx: &mut Cx,
@@ -121,7 +122,7 @@ async fn submit(
     let nick = form.value(NICK).filter(|nick| !nick.trim().is_empty());
     let nick =
         nick.ok_or_else(|| StanzaError::new(Condition::NotAcceptable).text("a nickname is required"))?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     affiliations::check_nick(&turn, &user, nick)?;
     // Nobody reserves what somebody else goes by right now.
     super::nick::free(
@@ -156,7 +157,7 @@ async fn submit(
     Ok(Reply::Empty)
 }
 
-async fn register(turn: &mut Turn, user: &BareJid, nick: &str) -> Result<(), Fault> {
+async fn register(turn: &mut RoomTurn, user: &BareJid, nick: &str) -> Result<(), Fault> {
     let to = turn.held.affiliation(user).max(Affiliation::Member);
     let decided = Decided {
         jid: user.clone(),
@@ -168,12 +169,12 @@ async fn register(turn: &mut Turn, user: &BareJid, nick: &str) -> Result<(), Fau
     affiliations::change(turn, decided, |_| ()).await
 }
 
-async fn remove(registry: &Arc<Registry>, held: Held, from: &Jid, cx: &mut Cx) -> Result<Reply, Fault> {
+async fn remove(registry: &Arc<Registry>, held: HeldRoom, from: &Jid, cx: &mut Cx) -> Result<Reply, Fault> {
     let user = from.bare();
     if held.affiliation(&user) < Affiliation::Member {
         return Err(Condition::RegistrationRequired.into());
     }
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     registry.errands.settled(&turn.held.jid, &user);
     let known = turn.held.affiliation(&user);
     let to = if known == Affiliation::Member {
@@ -194,7 +195,7 @@ async fn remove(registry: &Arc<Registry>, held: Held, from: &Jid, cx: &mut Cx) -
 }
 
 /// §9.9: those who may approve are asked, where they are.
-async fn ask_admins(turn: &mut Turn, from: &Jid, nick: &str) -> Result<(), Fault> {
+async fn ask_admins(turn: &mut RoomTurn, from: &Jid, nick: &str) -> Result<(), Fault> {
     let user = from.bare();
     let sheet = Sheet::new(FormKind::Form, REGISTER)
         .title("Registration request")
@@ -249,7 +250,7 @@ pub async fn approve(
     let nick = form.value(NICK).ok_or(Condition::BadRequest)?;
     let user = Jid::parse(jid)?.bare();
     guests::refuse(&user, cx.router())?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     if turn.held.affiliation(&user) == Affiliation::Outcast {
         return Err(Condition::NotAllowed.into());
     }

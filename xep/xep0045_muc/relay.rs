@@ -12,7 +12,8 @@ use kim_core::error::{Condition, Fault};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::stanza::{IqType, Kind, Stanza};
 
-use super::rooms::{Held, Registry, Turn};
+use super::rooms::{HeldRoom, Registry};
+use super::turn::RoomTurn;
 use super::{ghosts, guests};
 
 /// The namespace of pings (XEP-0199).
@@ -83,7 +84,7 @@ pub async fn pass(
             .await?
             .into(),
     );
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     turn.has_room()?;
     turn.send(passed);
     turn.close(cx);
@@ -98,7 +99,13 @@ fn aad<'a>(room: &'a BareJid, asked: &'a str) -> [&'a [u8]; 3] {
     [b"room request", room.as_str().as_bytes(), asked.as_bytes()]
 }
 
-async fn seal(registry: &Registry, held: &Held, from: &Jid, asked: &str, id: &str) -> Result<String, Fault> {
+async fn seal(
+    registry: &Registry,
+    held: &HeldRoom,
+    from: &Jid,
+    asked: &str,
+    id: &str,
+) -> Result<String, Fault> {
     let key = registry.seals.key(held.jid.as_str()).await?;
     // The session's address cannot hold the separator.
     let text = format!("{}\0{asked}\0{id}", from.as_str());
@@ -142,7 +149,7 @@ async fn answer(
     }
     let mut back = stanza.clone().from(asked).to(asker);
     back.id = Some(id.into());
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     turn.send(back);
     turn.close(cx);
     Ok(())

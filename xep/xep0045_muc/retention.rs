@@ -2,20 +2,23 @@
 //! and `[xep0313_mam] retention_days` where those say nothing. The archive deletes by it, newcomers are sent nothing older,
 //! and the pages tell visitors before they enter.
 
-use std::sync::{Arc, Weak};
-
 use kim_core::clock::Timestamp;
 use kim_core::config::Config;
-use kim_core::db::BoxFuture;
-use kim_core::error::Fault;
-use kim_core::jid::BareJid;
 
-use super::api::SERVICE;
-use super::fields::RoomConfig;
-use super::history::ARCHIVE;
-use super::rooms::Registry;
-use super::{guests, saved};
-use crate::xep0313_mam::api::{MessageArchives, OwnRetention};
+use super::fields::{Field, RoomConfig, Shape};
+use super::guests;
+use crate::xep0313_mam::api::MessageArchives;
+
+/// Whether what is said is kept.
+pub const ARCHIVE: Field = Field {
+    aliases: &["muc#roomconfig_mam", "mam"],
+    ..Field::new(
+        "muc#roomconfig_enablearchiving",
+        "Archive messages for members and occupants",
+        Shape::Boolean,
+        &["1"],
+    )
+};
 
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
@@ -33,14 +36,16 @@ pub enum Keeping {
 /// The settings by which rooms forget. 0 days: for ever.
 #[derive(Clone, Debug)]
 pub struct Retention {
-    rooms_days: u32,
-    guests_days: u32,
+    /// Days for which rooms keep messages.
+    pub rooms_days: u32,
+    /// The same for rooms that guests may enter.
+    pub guests_days: u32,
     /// The module of archives is enabled.
     has_archives: bool,
     /// There are guests on this server.
     has_guests: bool,
     /// Rooms are kept otherwise than other archives.
-    is_own: bool,
+    pub is_own: bool,
 }
 
 impl Retention {
@@ -61,7 +66,8 @@ impl Retention {
         }
     }
 
-    fn days(&self, room: &RoomConfig) -> u32 {
+    /// Days for which a room with these settings keeps messages; 0 for ever.
+    pub fn days(&self, room: &RoomConfig) -> u32 {
         let admits_guests = self.has_guests && guests::may_enter(room).is_ok();
         if admits_guests {
             self.guests_days
@@ -83,51 +89,5 @@ impl Retention {
     pub fn horizon(&self, room: &RoomConfig, now: Timestamp) -> Option<Timestamp> {
         let days = self.days(room);
         (days > 0).then(|| Timestamp(now.0.saturating_sub(i64::from(days) * DAY_MICROS)))
-    }
-}
-
-/// Tells the archives how long those of rooms are kept.
-struct OfRooms(Weak<Registry>);
-
-impl OfRooms {
-    async fn days_of(&self, owner: &str) -> Result<Option<u32>, Fault> {
-        let (Some(registry), Ok(room)) = (self.0.upgrade(), BareJid::parse(owner)) else {
-            return Ok(None);
-        };
-        let is_room = room
-            .domain()
-            .strip_prefix(SERVICE)
-            .is_some_and(|rest| rest.starts_with('.'));
-        if !is_room || room.local().is_none() {
-            return Ok(None);
-        }
-        let retention = &registry.retention;
-        if retention.rooms_days == retention.guests_days {
-            return Ok(Some(retention.rooms_days));
-        }
-        let Some(sealed) = registry.store.state(&room).await? else {
-            return Ok(Some(retention.rooms_days));
-        };
-        match saved::settings(&registry, &room, &sealed).await {
-            Ok(config) => Ok(Some(retention.days(&config))),
-            // Nothing is deleted from a room that may be mended from a backup.
-            Err(fault) if saved::is_damage(&fault) => Ok(Some(0)),
-            Err(fault) => Err(fault),
-        }
-    }
-}
-
-impl OwnRetention for OfRooms {
-    fn days<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<Option<u32>, Fault>> {
-        Box::pin(self.days_of(owner))
-    }
-}
-
-/// Lets the archives of rooms be kept as `[rooms]` says, where it does.
-pub fn rule(registry: &Arc<Registry>) {
-    if registry.retention.is_own
-        && let Some(archives) = &registry.archives
-    {
-        archives.keep_some_otherwise(Arc::new(OfRooms(Arc::downgrade(registry))));
     }
 }

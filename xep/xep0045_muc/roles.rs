@@ -3,23 +3,29 @@
 use kim_core::error::{Condition, Fault};
 use smallvec::smallvec;
 
-use super::presence::{self, News};
-use super::privileges::{Denied, Role};
-use super::rooms::Turn;
-use super::{leave, nick, saved};
+use super::news::News;
+use super::privileges::{ChangeDenied, Role};
+use super::turn::RoomTurn;
+use super::{leave, nick, presence, saved};
 
 /// What is refused, as a stanza error.
-pub fn fault(denied: Denied) -> Fault {
+pub fn fault(denied: ChangeDenied) -> Fault {
     match denied {
-        Denied::Forbidden => Condition::Forbidden,
-        Denied::NotAllowed => Condition::NotAllowed,
-        Denied::Conflict => Condition::Conflict,
+        ChangeDenied::Forbidden => Condition::Forbidden,
+        ChangeDenied::NotAllowed => Condition::NotAllowed,
+        ChangeDenied::Conflict => Condition::Conflict,
     }
     .into()
 }
 
 /// Gives an occupant a role that is one.
-pub async fn give(turn: &mut Turn, key: &str, role: Role, actor: &str, reason: &str) -> Result<(), Fault> {
+pub async fn give(
+    turn: &mut RoomTurn,
+    key: &str,
+    role: Role,
+    actor: &str,
+    reason: &str,
+) -> Result<(), Fault> {
     let Some(one) = turn.held.occupants.get_mut(key) else {
         return Ok(());
     };
@@ -41,7 +47,7 @@ pub async fn give(turn: &mut Turn, key: &str, role: Role, actor: &str, reason: &
 }
 
 /// In a semi-anonymous room a new moderator is shown real addresses, of the occupants whose presence the room broadcasts.
-async fn show_addresses(turn: &mut Turn, key: &str) -> Result<(), Fault> {
+async fn show_addresses(turn: &mut RoomTurn, key: &str) -> Result<(), Fault> {
     let config = turn.held.config.clone();
     let Some(observer) = turn.held.occupants.get(key) else {
         return Ok(());
@@ -75,10 +81,10 @@ pub struct Removal<'a> {
 
 /// Puts an occupant out with all sessions: told to them first; `between` comes before the others hear of it (§8.2).
 pub async fn remove(
-    turn: &mut Turn,
+    turn: &mut RoomTurn,
     key: &str,
     removal: &Removal<'_>,
-    between: impl FnOnce(&mut Turn),
+    between: impl FnOnce(&mut RoomTurn),
 ) -> Result<(), Fault> {
     let Some(one) = turn.held.take_out(key) else {
         return Ok(());

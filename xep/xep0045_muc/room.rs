@@ -6,14 +6,15 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use kim_core::clock::Timestamp;
 use kim_core::jid::{BareJid, Jid, nickname_key, skeleton};
+use kim_core::ns;
 use kim_core::seal::Key;
 use kim_core::stanza::Stanza;
 use smallvec::SmallVec;
 
-use super::api::{self, RoomView, Who};
 use super::fields::RoomConfig;
 use super::limits::Bucket;
 use super::privileges::{Affiliation, Role, Standing};
+use super::views::{Affiliated, OccupantView, RoomView};
 
 /// A room that was not configured opens by itself after so long, in seconds (§10.1.1: "assumed to have accepted the default
 /// configuration"): some clients never configure what they make.
@@ -137,6 +138,18 @@ pub struct Subject {
     pub text: Box<str>,
 }
 
+impl Subject {
+    /// Of a message that sets it.
+    pub fn of(stanza: Stanza) -> Subject {
+        let text = stanza.child("subject", ns::CLIENT);
+        let text = text.map(|subject| subject.text().into_owned().into_boxed_str());
+        Subject {
+            text: text.unwrap_or_default(),
+            stanza,
+        }
+    }
+}
+
 /// A message that those who enter are sent (§7.2.13).
 #[derive(Clone)]
 pub struct Past {
@@ -149,7 +162,7 @@ pub struct Past {
 }
 
 /// A room's state.
-pub struct State {
+pub struct RoomState {
     /// Its address.
     pub jid: BareJid,
     /// The life.
@@ -184,13 +197,22 @@ pub struct State {
     pub used: Timestamp,
 }
 
-impl State {
+impl RoomState {
     /// A room that is made now.
-    pub fn new(jid: BareJid, creator: &BareJid, secret: [u8; SECRET_BYTES], now: Timestamp) -> State {
-        State {
-            jid,
+    pub fn new(jid: BareJid, creator: &BareJid, secret: [u8; SECRET_BYTES], now: Timestamp) -> RoomState {
+        RoomState {
             phase: Phase::Locked { since: now },
             creator: creator.as_str().into(),
+            ..RoomState::blank(jid, secret, now)
+        }
+    }
+
+    /// An open room that nobody has made and nobody is in.
+    pub fn blank(jid: BareJid, secret: [u8; SECRET_BYTES], now: Timestamp) -> RoomState {
+        RoomState {
+            jid,
+            phase: Phase::Open,
+            creator: Box::default(),
             created: now.0,
             config: Arc::default(),
             members: Arc::default(),
@@ -250,8 +272,8 @@ impl State {
     }
 
     /// Everybody who has an affiliation.
-    pub fn affiliated(&self) -> Vec<api::Affiliated> {
-        let one = |(jid, member): (&BareJid, &Member)| api::Affiliated {
+    pub fn affiliated(&self) -> Vec<Affiliated> {
+        let one = |(jid, member): (&BareJid, &Member)| Affiliated {
             jid: jid.clone(),
             affiliation: member.affiliation,
             nick: member.nick.clone(),
@@ -339,9 +361,9 @@ impl State {
     }
 
     /// An occupant as events show it; acting by one session, or by the one that shows.
-    pub fn who(&self, one: &Occupant, session: Option<&Jid>) -> Who {
+    pub fn who(&self, one: &Occupant, session: Option<&Jid>) -> OccupantView {
         let shown = one.seats.last().map(|seat| &seat.jid);
-        Who {
+        OccupantView {
             nick: one.nick().into(),
             address: one.address.clone(),
             jid: session

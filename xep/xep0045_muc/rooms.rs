@@ -7,30 +7,28 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use kim_core::clock::Timestamp;
-use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::keyed::Locks;
 use kim_core::random;
 use kim_core::router::{Destination, Router};
 use kim_core::seal::Seals;
-use kim_core::stanza::Stanza;
 use smallvec::SmallVec;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
-use super::api::SERVICE;
+use super::config::MucConfig;
 use super::errands::Errands;
 use super::fields::{Field, Fields, RoomConfig};
-use super::history::ARCHIVE;
 use super::limits::Rate;
+use super::names::SERVICE;
+use super::outgoing::RoomQueue;
 use super::passwords::Guesses;
-use super::post::{self, Batch, Outgoing, Post, Then};
-use super::private::Written;
-use super::public::PublicRooms;
-use super::retention::Retention;
-use super::room::{Phase, SECRET_BYTES, State};
-use super::store::{Change, Store};
-use super::{MucConfig, defaults, guests, saved, settled};
+use super::public::{PublicRoom, PublicRooms};
+use super::retention::{ARCHIVE, Retention};
+use super::room::{Phase, RoomState, SECRET_BYTES};
+use super::store::RoomStore;
+use super::written::WrittenLately;
+use super::{defaults, guests, rows};
 use crate::xep0313_mam::api::MessageArchives;
 
 /// Locks for reading a room from the database once, by its address.
@@ -42,41 +40,41 @@ const GONE_SECONDS_MAX: u64 = 10;
 pub struct Room {
     /// Its address.
     pub jid: BareJid,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<RoomState>>,
     /// What it sends.
-    pub outgoing: Outgoing,
+    pub outgoing: RoomQueue,
     /// Told when a destroyed room is gone.
     gone: Notify,
 }
 
 impl Room {
-    fn new(jid: &BareJid, state: State) -> Arc<Room> {
+    fn new(jid: &BareJid, state: RoomState) -> Arc<Room> {
         Arc::new(Room {
             jid: jid.clone(),
             state: Arc::new(Mutex::new(state)),
-            outgoing: Outgoing::default(),
+            outgoing: RoomQueue::default(),
             gone: Notify::new(),
         })
     }
 }
 
 /// A room, held: nobody else sees or changes it meanwhile.
-pub struct Held {
+pub struct HeldRoom {
     /// Which.
     pub room: Arc<Room>,
-    state: OwnedMutexGuard<State>,
+    state: OwnedMutexGuard<RoomState>,
 }
 
-impl Deref for Held {
-    type Target = State;
+impl Deref for HeldRoom {
+    type Target = RoomState;
 
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &RoomState {
         &self.state
     }
 }
 
-impl DerefMut for Held {
-    fn deref_mut(&mut self) -> &mut State {
+impl DerefMut for HeldRoom {
+    fn deref_mut(&mut self) -> &mut RoomState {
         &mut self.state
     }
 }
@@ -86,7 +84,7 @@ pub struct Registry {
     /// The settings that rooms have.
     pub fields: Fields,
     /// The tables.
-    pub store: Store,
+    pub store: RoomStore,
     /// `[xep0045_muc]`, with the limits in force.
     pub config: MucConfig,
     /// What seals.
@@ -100,11 +98,11 @@ pub struct Registry {
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Private messages that may come back.
-    pub written: Written,
+    pub written: WrittenLately,
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
-    pub defaults: defaults::Defaults,
+    pub defaults: defaults::DefaultRooms,
     /// What public rooms say of themselves.
     pub public: PublicRooms,
     rooms: DashMap<BareJid, Arc<Room>>,
@@ -118,7 +116,7 @@ pub struct Registry {
 /// What a registry is made of.
 pub struct Parts {
     /// The tables.
-    pub store: Store,
+    pub store: RoomStore,
     /// `[xep0045_muc]`.
     pub config: MucConfig,
     /// What seals.
@@ -132,7 +130,7 @@ pub struct Parts {
     /// How much of the rates a guest has, in percent.
     pub guest_rate_percent: u32,
     /// The rooms that are made at the first start.
-    pub defaults: defaults::Defaults,
+    pub defaults: defaults::DefaultRooms,
 }
 
 impl Registry {
@@ -147,7 +145,7 @@ impl Registry {
             retention: parts.retention,
             errands: parts.errands,
             guesses: Guesses::default(),
-            written: Written::default(),
+            written: WrittenLately::default(),
             guest_rate_percent: parts.guest_rate_percent,
             defaults: parts.defaults,
             public: PublicRooms::default(),
@@ -182,7 +180,7 @@ impl Registry {
     }
 
     /// A room that exists, held.
-    pub async fn hold(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<Held>, Fault> {
+    pub async fn hold(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Option<HeldRoom>, Fault> {
         if jid.local().is_none() || router.destination(jid.domain()) != Destination::Service(SERVICE) {
             return Ok(None);
         }
@@ -196,20 +194,20 @@ impl Registry {
                 Phase::Destroyed => return Ok(None),
                 Phase::Locked { .. } | Phase::Open => {
                     state.used = router.clock().now();
-                    return Ok(Some(Held { room, state }));
+                    return Ok(Some(HeldRoom { room, state }));
                 }
             }
         }
     }
 
     /// The same, or `item-not-found`.
-    pub async fn held(&self, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
+    pub async fn held(&self, jid: &BareJid, router: &Arc<Router>) -> Result<HeldRoom, Fault> {
         let held = self.hold(jid, router).await?;
         held.ok_or_else(|| Condition::ItemNotFound.into())
     }
 
     /// The same for somebody's request: for guests, a room that was not configured yet is not there (§7.2.10).
-    pub async fn open_to(&self, asker: &Jid, jid: &BareJid, router: &Arc<Router>) -> Result<Held, Fault> {
+    pub async fn open_to(&self, asker: &Jid, jid: &BareJid, router: &Arc<Router>) -> Result<HeldRoom, Fault> {
         let held = self.held(jid, router).await?;
         if held.is_locked(router.clock().now()) && guests::is_guest(&asker.bare(), router) {
             return Err(Condition::ItemNotFound.into());
@@ -230,11 +228,19 @@ impl Registry {
             return Ok(Some(room));
         }
         let state = match self.store.load(jid).await? {
-            Some(stored) => saved::open(self, jid, stored, router.clock().now()).await?,
-            None => match defaults::make(self, jid, router).await? {
-                Some(state) => state,
-                None => return Ok(None),
-            },
+            Some(stored) => {
+                let now = router.clock().now();
+                rows::open(&self.seals, &self.fields, jid, stored, now).await?
+            }
+            None => {
+                let made = self.defaults.make(jid, &self.store, &self.seals, router).await?;
+                let Some(state) = made else {
+                    return Ok(None);
+                };
+                let shown = PublicRoom::of(jid, &state.config, &self.retention);
+                self.public.put(jid, Some(shown));
+                state
+            }
         };
         for session in state.seats.keys() {
             self.sat_down(session, jid);
@@ -244,24 +250,50 @@ impl Registry {
         Ok(Some(room))
     }
 
+    /// Makes all default rooms of a service that were not made yet.
+    pub async fn make_defaults(&self, service: &str, router: &Arc<Router>) -> Result<(), Fault> {
+        if self.defaults.made.contains(service) {
+            return Ok(());
+        }
+        for name in &self.defaults.names {
+            if let Ok(room) = BareJid::new(Some(name.as_str()), service) {
+                match self.hold(&room, router).await {
+                    Err(fault) if rows::is_damage(&fault) => {
+                        tracing::warn!(event = "default_room_damaged", %room, ?fault);
+                    }
+                    held => drop(held?),
+                }
+            }
+        }
+        self.defaults.made.insert(service.to_owned());
+        Ok(())
+    }
+
+    /// What all public rooms say of themselves, by address.
+    pub async fn public_rooms(&self) -> Result<Vec<Arc<PublicRoom>>, Fault> {
+        self.public
+            .all(&self.store, &self.seals, &self.fields, &self.retention)
+            .await
+    }
+
     /// Makes a room that is in nobody's way, held; `None` if there is one by now.
     pub async fn make(
         &self,
         jid: &BareJid,
         creator: &BareJid,
         now: Timestamp,
-    ) -> Result<Option<Held>, Fault> {
+    ) -> Result<Option<HeldRoom>, Fault> {
         self.wait_until_gone(jid).await?;
         let _door = self.doors.hold(jid).await;
         if self.in_memory(jid).is_some() || self.store.load(jid).await?.is_some() {
             return Ok(None);
         }
         let secret: [u8; SECRET_BYTES] = random::bytes();
-        let room = Room::new(jid, State::new(jid.clone(), creator, secret, now));
+        let room = Room::new(jid, RoomState::new(jid.clone(), creator, secret, now));
         // Held before anybody finds it: until it has an owner it is nobody's to enter.
         let state = room.state.clone().lock_owned().await;
         self.rooms.insert(jid.clone(), room.clone());
-        Ok(Some(Held { room, state }))
+        Ok(Some(HeldRoom { room, state }))
     }
 
     /// Waits for the end of a destroyed room. One that stays is nothing to wait for: somebody has just made it.
@@ -311,7 +343,8 @@ impl Registry {
         room.gone.notify_waiters();
     }
 
-    fn forget(&self, room: &Arc<Room>, state: &State) {
+    /// Forgets a room that somebody holds.
+    pub(super) fn forget(&self, room: &Arc<Room>, state: &RoomState) {
         for session in state.seats.keys() {
             self.stood_up(session, &room.jid);
         }
@@ -386,111 +419,5 @@ impl Registry {
             .get(session)
             .map(|rooms| rooms.clone())
             .unwrap_or_default()
-    }
-}
-
-/// A room that is being changed: what follows from it is collected, and put into its order at the end. Dropped before
-/// that, nothing follows.
-pub struct Turn {
-    /// All rooms.
-    pub registry: Arc<Registry>,
-    /// The room.
-    pub held: Held,
-    /// Collects rows.
-    pub cx: Cx,
-    /// What is sent, in order.
-    pub posts: Vec<Post>,
-    /// Whether the room in memory has changed.
-    pub is_change: bool,
-    /// What other rooms put beside the item that tells of a changed affiliation.
-    pub beside: String,
-    /// The admin whose request this is.
-    pub by: Option<BareJid>,
-    then: Option<Then>,
-    is_closed: bool,
-}
-
-impl Drop for Turn {
-    /// A turn that fails half way has changed the room in memory and stores nothing of it: the room is read again.
-    fn drop(&mut self) {
-        if self.is_closed {
-            return;
-        }
-        if let Some(then) = settled::take(&self.cx, self.then.take()) {
-            then(false);
-        }
-        if self.is_change {
-            self.held.phase = Phase::Unloaded;
-            let room = self.held.room.clone();
-            self.registry.forget(&room, &self.held);
-        }
-    }
-}
-
-impl Turn {
-    /// Begins.
-    pub fn new(registry: &Arc<Registry>, held: Held, cause: &Cx) -> Turn {
-        Turn {
-            registry: registry.clone(),
-            held,
-            cx: cause.fresh(),
-            posts: Vec::new(),
-            is_change: false,
-            beside: String::new(),
-            by: None,
-            then: None,
-            is_closed: false,
-        }
-    }
-
-    /// Sends something to its addressee.
-    pub fn send(&mut self, stanza: Stanza) {
-        self.posts.push(Post::One(stanza));
-    }
-
-    /// Sends something to several.
-    pub fn send_all(&mut self, stanza: Stanza, to: Arc<[Jid]>) {
-        if !to.is_empty() {
-            self.posts.push(Post::All(stanza, to));
-        }
-    }
-
-    /// Stores something.
-    pub fn store(&mut self, change: Change) {
-        if self.held.phase == Phase::Destroyed {
-            // What is left of a room is nothing: its name may be another room's next.
-            return;
-        }
-        self.is_change = true;
-        self.cx.store(&self.registry.store.sink, change);
-    }
-
-    /// Does something once it is committed, or was not.
-    pub fn then(&mut self, then: impl FnOnce(bool) + Send + 'static) {
-        self.then = Some(Box::new(then));
-    }
-
-    /// Puts everything into the room's order and lets the room go.
-    pub fn close(mut self, cause: &mut Cx) {
-        self.is_closed = true;
-        let then = settled::take(&self.cx, self.then.take());
-        let fresh = self.cx.fresh();
-        let batch = Batch {
-            cx: std::mem::replace(&mut self.cx, fresh),
-            posts: std::mem::take(&mut self.posts),
-            is_change: self.is_change,
-            then,
-        };
-        post::put(&self.registry, &self.held.room, batch, cause);
-    }
-
-    /// Refuses what adds to a queue that is full.
-    pub fn has_room(&self) -> Result<(), Fault> {
-        if self.held.room.outgoing.bytes() > self.registry.config.queue_bytes_max {
-            return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("this room is overloaded; try again in a moment")
-                .into());
-        }
-        Ok(())
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use kim_core::cx::Cx;
 
-use super::post::Then;
+/// What is done behind the commit, told whether it worked.
+pub type Then = Box<dyn FnOnce(bool) + Send>;
 
 /// A fact of a turn's context: what is done behind its commit.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! What a room looks like from outside, for those who show it to people: the web pages.
 
-use super::api::RoomView;
+use super::views::RoomView;
 use super::{guests, life};
 
 impl RoomView {

@@ -4,12 +4,12 @@
 use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Tx};
 use kim_core::jid::{BareJid, Jid};
 
-use super::api::Listed;
 use super::privileges::Affiliation;
+use super::views::Listed;
 use crate::xep0313_mam::api as mam;
 
 /// Something to be written.
-pub enum Change {
+pub enum RoomChange {
     /// A room, new or changed; its subject stays.
     Room(Box<RoomRow>),
     /// The subject, sealed.
@@ -68,12 +68,12 @@ pub struct OccupantRow {
     pub state: Vec<u8>,
 }
 
-impl SinkRow for Change {
+impl SinkRow for RoomChange {
     fn row_bytes(&self) -> usize {
         match self {
-            Change::Room(row) => row.state.len() + 300,
-            Change::Subject(_, sealed) => sealed.len() + 100,
-            Change::Occupant(row) => row.state.len() + 200,
+            RoomChange::Room(row) => row.state.len() + 300,
+            RoomChange::Subject(_, sealed) => sealed.len() + 100,
+            RoomChange::Occupant(row) => row.state.len() + 200,
             _ => 200,
         }
     }
@@ -118,7 +118,7 @@ const ERASE: [&str; 3] = [
     "UPDATE muc_rooms SET creator = '' WHERE creator = $1",
 ];
 
-fn apply<'a>(tx: &'a mut Tx, changes: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
+fn apply<'a>(tx: &'a mut Tx, changes: &'a [RoomChange]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         for change in changes {
             write(tx, change).await?;
@@ -127,9 +127,9 @@ fn apply<'a>(tx: &'a mut Tx, changes: &'a [Change]) -> BoxFuture<'a, Result<(), 
     })
 }
 
-async fn write(tx: &mut Tx, change: &Change) -> Result<(), DbError> {
+async fn write(tx: &mut Tx, change: &RoomChange) -> Result<(), DbError> {
     let query = match change {
-        Change::Room(row) => Query::new(SAVE_ROOM)
+        RoomChange::Room(row) => Query::new(SAVE_ROOM)
             .bind(&row.room)
             .bind(row.room.domain())
             .bind(row.listed.as_deref())
@@ -137,22 +137,22 @@ async fn write(tx: &mut Tx, change: &Change) -> Result<(), DbError> {
             .bind(&*row.creator)
             .bind(row.created)
             .bind(row.state.as_slice()),
-        Change::Subject(room, sealed) => Query::new(SAVE_SUBJECT).bind(room).bind(sealed.as_slice()),
-        Change::Member(row) => Query::new(SAVE_MEMBER)
+        RoomChange::Subject(room, sealed) => Query::new(SAVE_SUBJECT).bind(room).bind(sealed.as_slice()),
+        RoomChange::Member(row) => Query::new(SAVE_MEMBER)
             .bind(&row.room)
             .bind(&row.jid)
             .bind(row.affiliation.as_str())
             .bind(row.since)
             .bind(row.note.as_deref()),
-        Change::NoMember(room, jid) => Query::new(DROP_MEMBER).bind(room).bind(jid),
-        Change::Occupant(row) => Query::new(SAVE_OCCUPANT)
+        RoomChange::NoMember(room, jid) => Query::new(DROP_MEMBER).bind(room).bind(jid),
+        RoomChange::Occupant(row) => Query::new(SAVE_OCCUPANT)
             .bind(&row.room)
             .bind(&row.jid)
             .bind(row.jid.bare_str())
             .bind(row.state.as_slice()),
-        Change::NoOccupant(room, jid) => Query::new(DROP_OCCUPANT).bind(room).bind(jid),
-        Change::Default(room) => Query::new(MADE_DEFAULT).bind(room),
-        Change::Gone(room) => {
+        RoomChange::NoOccupant(room, jid) => Query::new(DROP_OCCUPANT).bind(room).bind(jid),
+        RoomChange::Default(room) => Query::new(MADE_DEFAULT).bind(room),
+        RoomChange::Gone(room) => {
             for sql in DROP_ROOM {
                 tx.execute(Query::new(sql).bind(room)).await?;
             }
@@ -181,16 +181,16 @@ pub struct Stored {
 
 /// The tables.
 #[derive(Clone)]
-pub struct Store {
+pub struct RoomStore {
     db: Db,
     /// Where changes go.
-    pub sink: Sink<Change>,
+    pub sink: Sink<RoomChange>,
 }
 
-impl Store {
+impl RoomStore {
     /// The tables in a database.
-    pub fn new(db: Db) -> Store {
-        Store {
+    pub fn new(db: Db) -> RoomStore {
+        RoomStore {
             sink: db.sink(apply),
             db,
         }

@@ -5,12 +5,12 @@ use kim_core::jid::Jid;
 use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 
-use super::api::OCCUPANT_ID;
 use super::fields::{Field, Shape};
+use super::names::OCCUPANT_ID;
 use super::privileges::{Privilege, Role, role_allows};
 use super::room::Subject;
-use super::rooms::Turn;
-use super::{message, saved};
+use super::turn::RoomTurn;
+use super::{saved, speech};
 
 /// Whether occupants may change the subject, and not moderators only.
 pub const MAY_CHANGE: Field = Field {
@@ -39,7 +39,7 @@ pub fn is_change(stanza: &Stanza) -> bool {
 }
 
 /// Somebody changes the subject.
-pub async fn change(turn: &mut Turn, session: &Jid, stanza: Stanza) -> Result<(), Fault> {
+pub async fn change(turn: &mut RoomTurn, session: &Jid, stanza: Stanza) -> Result<(), Fault> {
     let Some(one) = turn.held.at(session) else {
         return Err(Condition::NotAcceptable.into());
     };
@@ -65,7 +65,7 @@ pub async fn change(turn: &mut Turn, session: &Jid, stanza: Stanza) -> Result<()
 }
 
 /// The subject for somebody who has entered; an empty one where there is none, for it ends the entering (§7.2.15).
-pub fn for_newcomer(turn: &Turn) -> Stanza {
+pub fn for_newcomer(turn: &RoomTurn) -> Stanza {
     if let Some(subject) = &turn.held.subject {
         return subject.stanza.clone();
     }
@@ -73,9 +73,9 @@ pub fn for_newcomer(turn: &Turn) -> Stanza {
 }
 
 /// What is left of a message that changes the subject.
-pub fn clean(turn: &Turn, session: &Jid, stanza: &Stanza) -> Option<Stanza> {
+pub fn clean(turn: &RoomTurn, session: &Jid, stanza: &Stanza) -> Option<Stanza> {
     let one = turn.held.at(session)?;
-    let mut change = message::clean(turn, stanza);
+    let mut change = speech::clean(turn, stanza);
     change.remove(|child| child.is("occupant-id", OCCUPANT_ID));
     change.append(&super::presence::occupant_id(&one.id));
     Some(change.from(one.address.clone()))

@@ -8,28 +8,11 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::ns;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
-use super::fields::{Field, Shape};
 use super::privileges::{Role, change_role};
-use super::rooms::{Registry, Turn};
-use super::{message, roles};
+use super::rooms::Registry;
+use super::turn::RoomTurn;
+use super::{roles, speech};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
-
-/// Moderated or unmoderated.
-pub const MODERATED: Field = Field {
-    feature: |values| {
-        Some(if super::life::is(values) {
-            "muc_moderated"
-        } else {
-            "muc_unmoderated"
-        })
-    },
-    ..Field::new(
-        "muc#roomconfig_moderatedroom",
-        "Only occupants with voice can speak",
-        Shape::Boolean,
-        &["0"],
-    )
-};
 
 /// The FORM_TYPE of a request (§15.5.2).
 pub const REQUEST: &str = "http://jabber.org/protocol/muc#request";
@@ -50,7 +33,7 @@ pub async fn handle(
     cx: &mut Cx,
 ) -> Result<(), Fault> {
     let held = registry.held(room, cx.router()).await?;
-    let mut turn = Turn::new(registry, held, cx);
+    let mut turn = RoomTurn::new(registry, held, cx);
     let Some(one) = turn.held.at(from) else {
         return Err(Condition::NotAcceptable.into());
     };
@@ -62,7 +45,7 @@ pub async fn handle(
     Ok(())
 }
 
-async fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
+async fn ask(turn: &mut RoomTurn, from: &Jid, form: &Form) -> Result<(), Fault> {
     let Some(one) = turn.held.at(from) else {
         return Ok(());
     };
@@ -87,7 +70,7 @@ async fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
         .field("muc#jid", "jid-single", "User ID", &[from.as_str()])
         .line("muc#roomnick", "Room nickname", one.nick())
         .boolean("muc#request_allow", "Grant voice to this person?", false);
-    message::may_speak(turn, from, &user)?;
+    speech::may_speak(turn, from, &user)?;
     let registry = turn.registry.clone();
     registry.errands.may_ask(&user, turn.cx.received)?;
     let router = turn.cx.router().clone();
@@ -103,7 +86,7 @@ async fn ask(turn: &mut Turn, from: &Jid, form: &Form) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn approve(turn: &mut Turn, from: &Jid, nick: &str, form: &Form) -> Result<(), Fault> {
+async fn approve(turn: &mut RoomTurn, from: &Jid, nick: &str, form: &Form) -> Result<(), Fault> {
     if form.boolean("muc#request_allow")? != Some(true) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! What other rooms may do: keep an entry of private XML elsewhere, where other clients of the account find it too.
+//! What other modules may do: keep an entry of private XML elsewhere, where other clients of the account find it too.
 
 use kim_core::hook::Event;
 use kim_core::jid::BareJid;

@@ -8,7 +8,7 @@ use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::hook::Flow;
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::ns;
 use kim_core::router::Destination;
 use kim_core::stanza::IqType;
@@ -20,7 +20,7 @@ mod store;
 mod tests;
 
 use api::{Reading, Writing};
-use store::{Entry, Private};
+use store::{PrivateEntry, PrivateStore};
 
 const NS: &str = "jabber:iq:private";
 
@@ -33,12 +33,7 @@ pub struct PrivateXml;
 impl Module for PrivateXml {
     type Config = NoSettings;
     const NAME: &'static str = "xep0049_private";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0049",
-        title: "Private XML Storage",
-        version: "1.2",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0049", "Private XML Storage", "1.2")];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
             room: "xep0049_private",
@@ -55,7 +50,7 @@ impl Module for PrivateXml {
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         for kind in [IqType::Get, IqType::Set] {
-            let handler = Keeper(Private::new(house.db, house.seals, house.limits));
+            let handler = Keeper(PrivateStore::new(house.db, house.seals, house.limits));
             house.iq(&[At::Own], kind, "query", NS, handler);
             // §2.3: "forbidden" is preferred.
             house.refuse_others(kind, "query", NS, Condition::Forbidden);
@@ -67,7 +62,7 @@ impl Module for PrivateXml {
 }
 
 /// Keeps and gives back.
-struct Keeper(Private);
+struct Keeper(PrivateStore);
 
 impl HandleIq for Keeper {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
@@ -140,14 +135,14 @@ fn not_acceptable(why: &'static str) -> Fault {
 
 /// One entry for each name; elements of the same name belong together. One without attributes and content leaves nothing
 /// to keep: asked for later, it is given back just the same.
-fn entries(elements: &[El<'_>]) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn entries(elements: &[El<'_>]) -> Vec<PrivateEntry> {
+    let mut entries: Vec<PrivateEntry> = Vec::new();
     for element in elements {
         let is_empty = element.attrs().next().is_none() && element.xml().ends_with("/>");
         let xml = if is_empty { String::new() } else { element.to_xml() };
         match entries.iter_mut().find(|entry| entry.name == element.name()) {
             Some(entry) => entry.xml.push_str(&xml),
-            None => entries.push(Entry {
+            None => entries.push(PrivateEntry {
                 name: element.name().to_owned(),
                 xml,
             }),

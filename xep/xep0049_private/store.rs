@@ -12,13 +12,13 @@ use kim_core::seal::Seals;
 const ENTRY_BYTES: usize = 100;
 
 /// What a client keeps under one name of a namespace.
-pub(super) struct Entry {
+pub(super) struct PrivateEntry {
     pub name: String,
     /// Elements of that name, one after the other; nothing erases the entry.
     pub xml: String,
 }
 
-impl Entry {
+impl PrivateEntry {
     fn weight_bytes(&self, ns: &str) -> i64 {
         if self.xml.is_empty() {
             return 0;
@@ -28,7 +28,7 @@ impl Entry {
 }
 
 /// All accounts' private XML.
-pub(super) struct Private {
+pub(super) struct PrivateStore {
     db: Db,
     seals: Seals,
     limits: LimitsInForce,
@@ -44,9 +44,9 @@ fn aad<'a>(account: &'a BareJid, ns: &'a str, name: &'a str) -> [&'a [u8]; 4] {
     ]
 }
 
-impl Private {
-    pub fn new(db: &Db, seals: &Seals, limits: &LimitsInForce) -> Private {
-        Private {
+impl PrivateStore {
+    pub fn new(db: &Db, seals: &Seals, limits: &LimitsInForce) -> PrivateStore {
+        PrivateStore {
             db: db.clone(),
             seals: seals.clone(),
             limits: limits.clone(),
@@ -76,9 +76,9 @@ impl Private {
 
     /// Replaces entries of one namespace and returns when that is committed. False: the account would exceed its limit,
     /// and nothing was changed.
-    pub async fn put(&self, account: &BareJid, ns: &str, entries: Vec<Entry>) -> Result<bool, Fault> {
+    pub async fn put(&self, account: &BareJid, ns: &str, entries: Vec<PrivateEntry>) -> Result<bool, Fault> {
         let key = self.seals.key(account.as_str()).await?;
-        let seal = |entry: &Entry| key.seal(&aad(account, ns, &entry.name), entry.xml.as_bytes());
+        let seal = |entry: &PrivateEntry| key.seal(&aad(account, ns, &entry.name), entry.xml.as_bytes());
         let change = Arc::new(Change {
             account: account.clone(),
             ns: ns.to_owned(),
@@ -101,7 +101,7 @@ impl Private {
 struct Change {
     account: BareJid,
     ns: String,
-    entries: Vec<Entry>,
+    entries: Vec<PrivateEntry>,
     /// Their XML.
     sealed: Vec<Vec<u8>>,
     bytes_max: i64,

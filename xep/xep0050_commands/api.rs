@@ -18,7 +18,7 @@ pub const NS: &str = "http://jabber.org/protocol/commands";
 
 /// Who may use a command. Guests and other servers' people never may; at [`At::Own`] it is only the account itself anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum MayUse {
     /// The accounts in `[server] admins`.
     Admins,
     /// Every account of this server.
@@ -26,7 +26,7 @@ pub enum Who {
 }
 
 /// One step of a command: what it is told.
-pub struct Turn<'a> {
+pub struct CommandStep<'a> {
     /// Who uses it.
     pub asker: &'a Jid,
     /// Whose command it is: the domain of the server, or the account.
@@ -45,29 +45,29 @@ pub enum Step {
         last: bool,
     },
     /// It is over.
-    Done(Outcome),
+    Done(CommandOutcome),
 }
 
 /// How a command ended.
 #[derive(Default)]
-pub struct Outcome {
+pub struct CommandOutcome {
     /// What it found out: canonical XML of a form of type `result`.
     pub form: Option<String>,
     /// What a human should know, each with its severity (§4.3).
     pub notes: Vec<(Severity, String)>,
 }
 
-impl Outcome {
+impl CommandOutcome {
     /// It found this out.
-    pub fn form(form: String) -> Outcome {
-        Outcome {
+    pub fn form(form: String) -> CommandOutcome {
+        CommandOutcome {
             form: Some(form),
             notes: Vec::new(),
         }
     }
 
     /// The same with a note.
-    pub fn note(mut self, severity: Severity, text: impl Into<String>) -> Outcome {
+    pub fn note(mut self, severity: Severity, text: impl Into<String>) -> CommandOutcome {
         self.notes.push((severity, text.into()));
         self
     }
@@ -98,15 +98,15 @@ impl Severity {
 /// may be repeated with a better form.
 pub trait Command: Send + Sync + 'static {
     /// The next step.
-    fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> impl Future<Output = Result<Step, Fault>> + Send;
+    fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> impl Future<Output = Result<Step, Fault>> + Send;
 }
 
 pub(super) trait DynCommand: Send + Sync {
-    fn step<'a>(&'a self, turn: &'a Turn<'_>, cx: &'a mut Cx) -> BoxFuture<'a, Result<Step, Fault>>;
+    fn step<'a>(&'a self, turn: &'a CommandStep<'_>, cx: &'a mut Cx) -> BoxFuture<'a, Result<Step, Fault>>;
 }
 
 impl<C: Command> DynCommand for C {
-    fn step<'a>(&'a self, turn: &'a Turn<'_>, cx: &'a mut Cx) -> BoxFuture<'a, Result<Step, Fault>> {
+    fn step<'a>(&'a self, turn: &'a CommandStep<'_>, cx: &'a mut Cx) -> BoxFuture<'a, Result<Step, Fault>> {
         Box::pin(Command::step(self, turn, cx))
     }
 }
@@ -129,11 +129,11 @@ pub fn needed<'a>(form: &'a Form, var: &'static str) -> Result<&'a str, Fault> {
 #[derive(Clone)]
 pub(super) struct Offered {
     pub name: &'static str,
-    pub who: Who,
+    pub who: MayUse,
     pub command: Arc<dyn DynCommand>,
 }
 
-/// The commands of this server. Rooms that have one need this room and add it while the house is put together.
+/// The commands of this server. Modules that have one need this module and add it while the house is put together.
 pub struct Commands {
     admins: Vec<BareJid>,
     offered: RwLock<BTreeMap<(At, &'static str), Offered>>,
@@ -148,7 +148,7 @@ impl Commands {
     }
 
     /// Offers a command at [`At::Server`] or [`At::Own`].
-    pub fn add(&self, at: At, node: &'static str, name: &'static str, who: Who, command: impl Command) {
+    pub fn add(&self, at: At, node: &'static str, name: &'static str, who: MayUse, command: impl Command) {
         let command: Arc<dyn DynCommand> = Arc::new(command);
         self.offered
             .write()
@@ -157,10 +157,10 @@ impl Commands {
     }
 
     /// Whether somebody may use what is for these.
-    pub fn may(&self, router: &Router, asker: &Jid, who: Who) -> bool {
+    pub fn may(&self, router: &Router, asker: &Jid, who: MayUse) -> bool {
         let account = asker.bare();
         let is_ours = account.local().is_some() && router.destination(account.domain()) == Destination::Users;
-        is_ours && (who == Who::Accounts || self.admins.contains(&account))
+        is_ours && (who == MayUse::Accounts || self.admins.contains(&account))
     }
 
     pub(super) fn find(&self, at: At, node: &str) -> Option<(&'static str, Offered)> {

@@ -9,12 +9,12 @@ use kim_core::module::At;
 use kim_core::ns::DATA;
 
 use super::api::{Commands, NS};
-use crate::xep0030_disco::api::{Info, InfoAsked, Item, ItemsAsked};
+use crate::xep0030_disco::api::{DiscoItem, Info, InfoAsked, ItemsAsked};
 
 /// Says what a command is, and what the list of them is.
-pub(super) struct Tell(pub Arc<Commands>);
+pub(super) struct TellCommands(pub Arc<Commands>);
 
-impl On<InfoAsked> for Tell {
+impl On<InfoAsked> for TellCommands {
     async fn on(&self, event: &mut InfoAsked, cx: &mut Cx) -> Result<Flow, Fault> {
         let Some(node) = event.node.as_deref() else {
             return Ok(Flow::Next);
@@ -43,16 +43,16 @@ impl On<InfoAsked> for Tell {
 }
 
 /// Lists the commands.
-pub(super) struct List(pub Arc<Commands>);
+pub(super) struct ListCommands(pub Arc<Commands>);
 
-impl On<ItemsAsked> for List {
+impl On<ItemsAsked> for ListCommands {
     async fn on(&self, event: &mut ItemsAsked, cx: &mut Cx) -> Result<Flow, Fault> {
         if event.node.as_deref() != Some(NS) || !matches!(event.at, At::Server | At::Own) {
             return Ok(Flow::Next);
         }
         let account = event.account.clone();
         let commands = self.0.list(cx.router(), event.at, &event.asker);
-        let items = commands.into_iter().map(|(node, name)| Item {
+        let items = commands.into_iter().map(|(node, name)| DiscoItem {
             jid: account.clone().into(),
             node: Some(node.to_owned()),
             name: Some(name.to_owned()),

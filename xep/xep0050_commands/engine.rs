@@ -10,8 +10,8 @@ use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::ns::DATA;
 use kim_core::wire::{El, Writer};
 
-use super::api::{Commands, NS, Offered, Outcome, Step, Turn, bad_payload};
-use super::sessions::{Open, Owner, Sessions};
+use super::api::{CommandOutcome, CommandStep, Commands, NS, Offered, Step, bad_payload};
+use super::sessions::{Open, SessionOwner, Sessions};
 use crate::xep0004_forms::api::{Form, FormKind};
 
 /// Bytes of forms that one session keeps; those of the commands there are have a few hundred.
@@ -30,12 +30,12 @@ enum Action {
 }
 
 /// Executes commands.
-pub(super) struct Engine {
+pub(super) struct CommandEngine {
     pub commands: Arc<Commands>,
     pub sessions: Arc<Sessions>,
 }
 
-impl HandleIq for Engine {
+impl HandleIq for CommandEngine {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let node = iq.payload.attr("node").filter(|node| !node.is_empty());
         let node = node.ok_or(Condition::BadRequest)?;
@@ -52,7 +52,7 @@ impl HandleIq for Engine {
             Some("complete") => Action::Complete,
             Some(_) => return Err(refused("malformed-action")),
         };
-        let owner = Owner {
+        let owner = SessionOwner {
             asker: iq.from.clone(),
             at: iq.at,
             account: iq.account.clone(),
@@ -66,8 +66,8 @@ impl HandleIq for Engine {
     }
 }
 
-impl Engine {
-    async fn begin(&self, owner: Owner, offered: &Offered, cx: &mut Cx) -> Result<Reply, Fault> {
+impl CommandEngine {
+    async fn begin(&self, owner: SessionOwner, offered: &Offered, cx: &mut Cx) -> Result<Reply, Fault> {
         let id = self.sessions.new_id(&owner);
         let mut session = Open {
             owner,
@@ -86,7 +86,7 @@ impl Engine {
     async fn go_on(
         &self,
         id: &str,
-        owner: Owner,
+        owner: SessionOwner,
         offered: &Offered,
         action: Action,
         command: El<'_>,
@@ -152,7 +152,7 @@ fn advance(session: &mut Open, action: Action, command: El<'_>) -> Result<(), Fa
 
 /// Lets the command take its next step. The answer comes with whether there is another.
 async fn step(id: &str, session: &mut Open, offered: &Offered, cx: &mut Cx) -> Result<(Reply, bool), Fault> {
-    let turn = Turn {
+    let turn = CommandStep {
         asker: &session.owner.asker,
         account: &session.owner.account,
         forms: &session.forms,
@@ -186,7 +186,7 @@ fn opened(node: &str, id: &str, status: &str) -> Writer {
     xml
 }
 
-fn completed(node: &str, id: &str, outcome: &Outcome) -> Reply {
+fn completed(node: &str, id: &str, outcome: &CommandOutcome) -> Reply {
     let mut xml = opened(node, id, "completed");
     for (severity, text) in &outcome.notes {
         xml.start("note", NS)
@@ -207,9 +207,9 @@ fn refused(detail: &'static str) -> Fault {
 }
 
 /// Whoever leaves takes their sessions along.
-pub(super) struct Forget(pub Arc<Sessions>);
+pub(super) struct ForgetSessions(pub Arc<Sessions>);
 
-impl Hear<SessionEnded> for Forget {
+impl Hear<SessionEnded> for ForgetSessions {
     async fn hear(&self, event: &mut SessionEnded, _: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&event.session.jid);
         Ok(())

@@ -1,4 +1,4 @@
-//! XEP-0050 Ad-Hoc Commands 1.3.0: what other rooms offer to be done by hand, with forms, in any client. Rooms offer commands
+//! XEP-0050 Ad-Hoc Commands 1.3.0: what other modules offer to be done by hand, with forms, in any client. Modules offer commands
 //! through [`api::Commands`]; who may use one is asked again at every step.
 //!
 //! A command keeps nothing between steps: it is handed the forms that were filled in so far and says what comes next. So going
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kim_core::error::Fault;
 use kim_core::events::SessionEnded;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
@@ -43,26 +43,21 @@ pub struct AdHocCommands;
 impl Module for AdHocCommands {
     type Config = CommandsConfig;
     const NAME: &'static str = "xep0050_commands";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0050",
-        title: "Ad-Hoc Commands",
-        version: "1.3.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0050", "Ad-Hoc Commands", "1.3.0")];
     const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
 
     fn register(config: CommandsConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let commands = Arc::new(Commands::new(house.config.server.admins.clone()));
         let sessions = Arc::new(Sessions::new(&config));
         house.provide(commands.clone());
-        let engine = engine::Engine {
+        let engine = engine::CommandEngine {
             commands: commands.clone(),
             sessions: sessions.clone(),
         };
         house.iq(&[At::Server, At::Own], IqType::Set, "command", NS, engine);
-        house.on::<InfoAsked>(Stage::Deliver, disco::Tell(commands.clone()));
-        house.on::<ItemsAsked>(Stage::Deliver, disco::List(commands));
-        house.hear::<SessionEnded>(Stage::Deliver, engine::Forget(sessions));
+        house.on::<InfoAsked>(Stage::Deliver, disco::TellCommands(commands.clone()));
+        house.on::<ItemsAsked>(Stage::Deliver, disco::ListCommands(commands));
+        house.hear::<SessionEnded>(Stage::Deliver, engine::ForgetSessions(sessions));
         Ok(())
     }
 }

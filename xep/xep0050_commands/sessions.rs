@@ -22,7 +22,7 @@ const RANDOM_BYTES: usize = 16;
 
 /// Whose a session is and what for. Nobody else's id means anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(super) struct SessionOwner {
     pub asker: Jid,
     pub at: At,
     pub account: BareJid,
@@ -32,7 +32,7 @@ pub(super) struct Owner {
 /// A session between two steps.
 #[derive(Clone)]
 pub(super) struct Open {
-    pub owner: Owner,
+    pub owner: SessionOwner,
     /// The forms that were filled in.
     pub forms: Vec<Form>,
     /// Their bytes as they came.
@@ -64,7 +64,7 @@ impl Sessions {
     }
 
     /// An id for a new session.
-    pub fn new_id(&self, owner: &Owner) -> String {
+    pub fn new_id(&self, owner: &SessionOwner) -> String {
         let mut id = random::bytes::<RANDOM_BYTES>().to_vec();
         let proof = self.proof(&id, owner);
         id.extend_from_slice(&proof);
@@ -73,7 +73,7 @@ impl Sessions {
         text
     }
 
-    fn proof(&self, random: &[u8], owner: &Owner) -> [u8; RANDOM_BYTES] {
+    fn proof(&self, random: &[u8], owner: &SessionOwner) -> [u8; RANDOM_BYTES] {
         let mut proof = [0; RANDOM_BYTES];
         // HMAC takes keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else {
@@ -91,7 +91,7 @@ impl Sessions {
     }
 
     /// Whether this server, since it was started, gave the id to this person for this command.
-    fn was_given(&self, id: &str, owner: &Owner) -> bool {
+    fn was_given(&self, id: &str, owner: &SessionOwner) -> bool {
         let Ok(bytes) = BASE32_NOPAD.decode(id.to_ascii_uppercase().as_bytes()) else {
             return false;
         };
@@ -124,7 +124,7 @@ impl Sessions {
     }
 
     /// Takes a session out for its next step.
-    pub fn take(&self, id: &str, owner: &Owner, now: Timestamp) -> Result<Open, Fault> {
+    pub fn take(&self, id: &str, owner: &SessionOwner, now: Timestamp) -> Result<Open, Fault> {
         let found = {
             let mut open = self.lock();
             match open.get(id) {

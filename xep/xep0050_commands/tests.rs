@@ -7,7 +7,9 @@ use kim_core::module::{At, Entry, Module, Registrar, Spec};
 use kim_core::testing::{Client, House};
 
 use super::AdHocCommands;
-use super::api::{Command, Commands, Outcome, Severity, Step, Turn, Who, bad_payload, needed};
+use super::api::{
+    Command, CommandOutcome, CommandStep, Commands, MayUse, Severity, Step, bad_payload, needed,
+};
 use crate::rfc6121_im::Im;
 use crate::xep0004_forms::DataForms;
 use crate::xep0004_forms::api::{FormKind, Sheet};
@@ -35,9 +37,15 @@ impl Module for Toy {
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let commands = house.needed::<Commands>()?;
-        commands.add(At::Server, "config", "Configure Service", Who::Accounts, Wizard);
-        commands.add(At::Server, "stop", "Stop Service", Who::Admins, Stop);
-        commands.add(At::Own, "mine", "Look at mine", Who::Accounts, Stop);
+        commands.add(
+            At::Server,
+            "config",
+            "Configure Service",
+            MayUse::Accounts,
+            Wizard,
+        );
+        commands.add(At::Server, "stop", "Stop Service", MayUse::Admins, Stop);
+        commands.add(At::Own, "mine", "Look at mine", MayUse::Accounts, Stop);
         Ok(())
     }
 }
@@ -45,7 +53,7 @@ impl Module for Toy {
 struct Wizard;
 
 impl Command for Wizard {
-    async fn step(&self, turn: &Turn<'_>, _: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, _: &mut Cx) -> Result<Step, Fault> {
         let sheet = || Sheet::new(FormKind::Form, "urn:toy");
         match turn.forms {
             [] => Ok(Step::Ask {
@@ -61,7 +69,7 @@ impl Command for Wizard {
             },
             [first, second, ..] => {
                 let what = format!("{} is {}", needed(first, "service")?, needed(second, "state")?);
-                Ok(Step::Done(Outcome::default().note(Severity::Info, what)))
+                Ok(Step::Done(CommandOutcome::default().note(Severity::Info, what)))
             }
         }
     }
@@ -70,12 +78,12 @@ impl Command for Wizard {
 struct Stop;
 
 impl Command for Stop {
-    async fn step(&self, turn: &Turn<'_>, _: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, _: &mut Cx) -> Result<Step, Fault> {
         let text = format!("{} did", turn.asker.bare());
         let form = Sheet::new(FormKind::Result, "urn:toy")
             .line("who", "", &text)
             .xml();
-        Ok(Step::Done(Outcome::form(form)))
+        Ok(Step::Done(CommandOutcome::form(form)))
     }
 }
 

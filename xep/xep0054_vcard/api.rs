@@ -1,4 +1,4 @@
-//! What other rooms may use: the picture in an account's vCard.
+//! What other modules may use: the picture in an account's vCard.
 
 use std::sync::Arc;
 

@@ -27,12 +27,12 @@ impl HandleIq for Show {
 }
 
 /// Replaces one's own vCard (§3.2). The answer leaves when it is stored.
-pub(super) struct Change {
+pub(super) struct CardChange {
     pub cards: Arc<Cards>,
     pub limits: LimitsInForce,
 }
 
-impl HandleIq for Change {
+impl HandleIq for CardChange {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let router = cx.router().clone();
         if router.destination(iq.account.domain()) != Destination::Users {

@@ -9,7 +9,7 @@ use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault};
 use kim_core::events::Departure;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 
 pub mod api;
@@ -29,18 +29,8 @@ impl Module for VCardTemp {
     type Config = NoSettings;
     const NAME: &'static str = "xep0054_vcard";
     const SPECS: &'static [Spec] = &[
-        Spec {
-            id: "XEP-0054",
-            title: "vcard-temp",
-            version: "1.3.0",
-            coverage: Coverage::Complete,
-        },
-        Spec {
-            id: "XEP-0153",
-            title: "vCard-Based Avatars",
-            version: "1.1.1",
-            coverage: Coverage::Complete,
-        },
+        Spec::complete("XEP-0054", "vcard-temp", "1.3.0"),
+        Spec::complete("XEP-0153", "vCard-Based Avatars", "1.1.1"),
     ];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
@@ -71,7 +61,7 @@ impl Module for VCardTemp {
             IqType::Set,
             "vCard",
             NS,
-            card::Change {
+            card::CardChange {
                 cards: cards.clone(),
                 limits: house.limits.clone(),
             },

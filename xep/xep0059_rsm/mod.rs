@@ -1,4 +1,4 @@
-//! XEP-0059 Result Set Management 1.0: pages of long answers. The rooms that have long answers read and write them with
+//! XEP-0059 Result Set Management 1.0: pages of long answers. The modules that have long answers read and write them with
 //! [`api`], which is all there is here.
 
 use kim_core::config::NoSettings;

@@ -9,15 +9,15 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::{Destination, Router};
 
-use super::config::{AccessModel, PublishModel};
+use super::config::{AccessModel, PublishModel, is_account};
 use super::engine::Engine;
 use super::errors;
-use super::home::{Affiliation, Node, State};
-use crate::rfc6121_im::api::Item;
+use super::home::{Affiliation, Node, SubscriptionState};
+use crate::rfc6121_im::api::RosterItem;
 
 /// Why somebody may not see a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub enum NodeDenied {
     /// An owner has shut them out.
     Outcast,
     /// They do not see the owner's presence (§6.5.9.6).
@@ -30,26 +30,21 @@ pub enum Denied {
     NotSubscribed,
 }
 
-impl Denied {
+impl NodeDenied {
     /// The error of the text for this.
     pub fn error(self) -> StanzaError {
         match self {
-            Denied::Outcast => errors::forbidden(),
-            Denied::NoPresence => errors::presence_required(),
-            Denied::NotInGroup => errors::not_in_group(),
-            Denied::NotNamed => errors::closed(),
-            Denied::NotSubscribed => errors::not_subscribed(),
+            NodeDenied::Outcast => errors::forbidden(),
+            NodeDenied::NoPresence => errors::presence_required(),
+            NodeDenied::NotInGroup => errors::not_in_group(),
+            NodeDenied::NotNamed => errors::closed(),
+            NodeDenied::NotSubscribed => errors::not_subscribed(),
         }
     }
 }
 
 /// What an owner's roster says about somebody.
-pub(super) type Contact = Option<Arc<Item>>;
-
-/// Whether an owner is an account rather than the service.
-pub fn is_account(owner: &BareJid) -> bool {
-    owner.local().is_some()
-}
+pub(super) type Contact = Option<Arc<RosterItem>>;
 
 impl Engine {
     /// What somebody is at a node.
@@ -67,7 +62,7 @@ impl Engine {
         owner: &BareJid,
         node: &Node,
         who: &BareJid,
-    ) -> Result<Result<(), Denied>, Fault> {
+    ) -> Result<Result<(), NodeDenied>, Fault> {
         self.may_see_knowing(router, owner, node, who, &mut None).await
     }
 
@@ -79,24 +74,24 @@ impl Engine {
         node: &Node,
         who: &BareJid,
         known: &mut Option<Contact>,
-    ) -> Result<Result<(), Denied>, Fault> {
+    ) -> Result<Result<(), NodeDenied>, Fault> {
         match Engine::affiliation(owner, node, who) {
-            Affiliation::Outcast => return Ok(Err(Denied::Outcast)),
+            Affiliation::Outcast => return Ok(Err(NodeDenied::Outcast)),
             Affiliation::Owner | Affiliation::Publisher | Affiliation::Member => return Ok(Ok(())),
             Affiliation::None | Affiliation::PublishOnly => {}
         }
         let verdict = match node.config.access {
             AccessModel::Open => Ok(()),
-            AccessModel::Whitelist => Err(Denied::NotNamed),
+            AccessModel::Whitelist => Err(NodeDenied::NotNamed),
             AccessModel::Authorize => {
-                let approved = |state| state == State::Subscribed;
+                let approved = |state| state == SubscriptionState::Subscribed;
                 if node
                     .subscriptions_of(who)
                     .any(|subscription| approved(subscription.state))
                 {
                     Ok(())
                 } else {
-                    Err(Denied::NotSubscribed)
+                    Err(NodeDenied::NotSubscribed)
                 }
             }
             AccessModel::Presence | AccessModel::Roster => {
@@ -114,7 +109,7 @@ impl Engine {
         node: &Node,
         who: &BareJid,
         known: &mut Option<Contact>,
-    ) -> Result<Result<(), Denied>, Fault> {
+    ) -> Result<Result<(), NodeDenied>, Fault> {
         let owners: Vec<&BareJid> = if is_account(owner) {
             vec![owner]
         } else {
@@ -125,7 +120,7 @@ impl Engine {
             let here = owners.filter(|(jid, _)| router.destination(jid.domain()) == Destination::Users);
             here.map(|(jid, _)| jid).collect()
         };
-        let mut verdict = Err(Denied::NoPresence);
+        let mut verdict = Err(NodeDenied::NoPresence);
         for roster in owners {
             // What is known is from the account's own roster; at the service each owner has another.
             let item = match known.as_ref().filter(|_| is_account(owner)) {
@@ -149,7 +144,7 @@ impl Engine {
             if node.config.access == AccessModel::Presence || item.listed && in_group() {
                 return Ok(Ok(()));
             }
-            verdict = Err(Denied::NotInGroup);
+            verdict = Err(NodeDenied::NotInGroup);
         }
         Ok(verdict)
     }
@@ -161,7 +156,7 @@ impl Engine {
         router: &Router,
         owner: &BareJid,
         who: &BareJid,
-        denied: Denied,
+        denied: NodeDenied,
     ) -> Result<Fault, Fault> {
         let knows = !is_account(owner) || self.subscriptions.may_see(router, owner, who).await?;
         Ok(if knows { denied.error() } else { errors::no_node() }.into())
@@ -230,7 +225,7 @@ impl Engine {
             PublishModel::Open => self.may_see(router, owner, node, who).await?.is_ok(),
             PublishModel::Subscribers => {
                 node.subscriptions_of(who)
-                    .any(|subscription| subscription.state == State::Subscribed)
+                    .any(|subscription| subscription.state == SubscriptionState::Subscribed)
                     && self.may_see(router, owner, node, who).await?.is_ok()
             }
         })

@@ -10,11 +10,10 @@ use kim_core::ns::DATA;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use std::sync::Arc;
 
-use super::SERVICE;
 use super::engine::Engine;
-use super::errors;
-use super::home::{Node, State, Subscription};
-use super::notify;
+use super::home::{Node, Subscription, SubscriptionState};
+use super::names::SERVICE;
+use super::{errors, notify};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
 /// The form's type.
@@ -70,11 +69,11 @@ impl Engine {
         let node = self.owned(cx.router(), owner, name, from).await?;
         let Some(wanted) = node
             .subscription(&jid)
-            .filter(|wanted| wanted.state == State::Pending)
+            .filter(|wanted| wanted.state == SubscriptionState::Pending)
         else {
             return Err(errors::no_subscriber().into());
         };
-        let state = allow.then_some(State::Subscribed);
+        let state = allow.then_some(SubscriptionState::Subscribed);
         let node = self
             .set_subscriptions(owner, name, &[(wanted.clone(), state)])
             .await?;
@@ -82,7 +81,7 @@ impl Engine {
             owner,
             &node,
             &jid,
-            state.map_or("none", State::as_str),
+            state.map_or("none", SubscriptionState::as_str),
         ));
         Ok(true)
     }

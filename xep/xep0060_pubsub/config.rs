@@ -2,9 +2,10 @@
 //! booleans and numbers are compared as what they mean, not as they were written.
 
 use kim_core::error::{Condition, StanzaError};
+use kim_core::jid::BareJid;
 use kim_core::wire::El;
 
-use super::NODE_CONFIG;
+use super::names::NODE_CONFIG;
 pub use super::words::{AccessModel, ItemReply, Most, NotificationType, PublishModel, SendLast};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 
@@ -95,7 +96,21 @@ pub struct NodeConfig {
     pub max_payload_size: Most,
 }
 
+/// Whether an owner is an account rather than the service.
+pub fn is_account(owner: &BareJid) -> bool {
+    owner.local().is_some()
+}
+
 impl NodeConfig {
+    /// What a node of this owner is unless somebody says otherwise.
+    pub fn of(owner: &BareJid) -> NodeConfig {
+        if is_account(owner) {
+            NodeConfig::of_account()
+        } else {
+            NodeConfig::of_service()
+        }
+    }
+
     /// What a node of an account is unless somebody says otherwise (XEP-0163 §5). One item: clients publish bundles of keys
     /// without an id, and old ones must not pile up.
     pub fn of_account() -> NodeConfig {

@@ -11,15 +11,15 @@ use kim_core::random;
 use kim_core::router::{Destination, Router};
 use kim_core::wire::{El, Writer};
 
-use super::access::is_account;
-use super::api::{Configuring, EVENT, OWNER, PUBSUB};
-use super::config::{AccessModel, NodeConfig, Unknown};
+use super::config::{AccessModel, NodeConfig, Unknown, is_account};
 use super::engine::Engine;
+use super::events::Configuring;
 use super::home::{Affiliation, Node};
+use super::names::{EVENT, NODE_CONFIG, OWNER, PUBLISH_OPTIONS, PUBSUB};
 use super::notify::notification;
 use super::sealed::seal_config;
-use super::store::Change;
-use super::{NODE_CONFIG, NODE_NAME_BYTES_MAX, errors};
+use super::store::NodeChange;
+use super::{NODE_NAME_BYTES_MAX, errors};
 use crate::xep0004_forms::api::{Form, FormKind};
 
 /// Roster groups that a form offers.
@@ -68,7 +68,7 @@ impl Engine {
         let key = self.key(owner).await?;
         let sealed = seal_config(&key, owner, &name, &event.config);
         let first_owner = (!is_account(owner)).then(|| asker.bare());
-        let change = Change {
+        let change = NodeChange {
             owner: owner.clone(),
             node: name.clone(),
             make: Some((sealed, first_owner.as_ref().map(|jid| jid.as_str().to_owned()))),
@@ -178,7 +178,7 @@ impl Engine {
         let home = self.home_held(owner).await?;
         let node = home.node(name).ok_or_else(errors::no_node)?;
         let key = self.key(owner).await?;
-        let change = Change {
+        let change = NodeChange {
             owner: owner.clone(),
             node: name.to_owned(),
             make: None,
@@ -228,7 +228,7 @@ impl Engine {
         let groups = self.groups_of(router, &asker.bare()).await?;
         let mut xml = Writer::new();
         xml.start("pubsub", OWNER).start("default", OWNER);
-        xml.raw(&Engine::base_config(owner).sheet(FormKind::Form, &groups).xml());
+        xml.raw(&NodeConfig::of(owner).sheet(FormKind::Form, &groups).xml());
         Ok(xml.into())
     }
 }
@@ -240,7 +240,7 @@ fn submitted(configure: El<'_>) -> Result<Option<Form>, Fault> {
     };
     let form = Form::read(x)?;
     match form.value("FORM_TYPE") {
-        None | Some(NODE_CONFIG | super::PUBLISH_OPTIONS) => Ok(Some(form)),
+        None | Some(NODE_CONFIG | PUBLISH_OPTIONS) => Ok(Some(form)),
         Some(_) => Err(StanzaError::new(Condition::NotAcceptable)
             .text("the form has the wrong FORM_TYPE")
             .into()),

@@ -9,12 +9,11 @@ use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::At;
 
-use super::SERVICE;
-use super::api::PUBSUB;
 use super::engine::Engine;
 use super::home::{Affiliation, Node};
+use super::names::{PUBSUB, SERVICE};
 use crate::xep0004_forms::api::{FormKind, Sheet};
-use crate::xep0030_disco::api::{Info, InfoAsked, Item, ItemsAsked};
+use crate::xep0030_disco::api::{DiscoItem, Info, InfoAsked, ItemsAsked};
 
 /// The type of the form that describes a node (§16.4.3).
 const META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
@@ -121,7 +120,7 @@ impl On<ItemsAsked> for Nodes {
                         && self.engine.may_see(&router, &owner, &node, &who).await?.is_ok()
                     {
                         let title = Some(node.config.title.clone()).filter(|title| !title.is_empty());
-                        listed.push(Item {
+                        listed.push(DiscoItem {
                             jid: jid.clone(),
                             node: Some(node.name.to_string()),
                             name: title,
@@ -139,7 +138,7 @@ impl On<ItemsAsked> for Nodes {
                 }
                 let items = self.engine.newest_of(&router, &owner, &node, LISTED_MAX).await?;
                 // §5.5: the name of an item is its id.
-                let item = |item: &Arc<super::api::Item>| Item {
+                let item = |item: &Arc<super::events::Item>| DiscoItem {
                     jid: jid.clone(),
                     node: None,
                     name: Some(item.id.to_string()),

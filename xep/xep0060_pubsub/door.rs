@@ -10,13 +10,14 @@ use kim_core::router::Destination;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
 
-use super::api::{Draft, OWNER, PUBSUB};
 use super::configure::check_name;
 use super::engine::Engine;
+use super::events::Draft;
 use super::home::Node;
+use super::names::{OWNER, PUBLISH_OPTIONS, PUBSUB};
 use super::publish::Publication;
 use super::retract::Remover;
-use super::{FEATURES, ITEM_ID_BYTES_MAX, PUBLISH_OPTIONS, errors};
+use super::{FEATURES, ITEM_ID_BYTES_MAX, errors};
 use crate::xep0004_forms::api::Form;
 
 /// What an owner asks of one node (§8).

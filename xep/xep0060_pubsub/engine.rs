@@ -1,4 +1,4 @@
-//! The nodes of accounts and of the service, as everything else in this room sees them: what is about them comes from
+//! The nodes of accounts and of the service, as everything else in this module sees them: what is about them comes from
 //! memory ([`super::home`]), items come from the database and are opened here.
 
 use std::collections::BTreeMap;
@@ -14,12 +14,11 @@ use kim_core::router::Router;
 use kim_core::seal::{Key, Seals};
 
 use super::Settings;
-use super::access::is_account;
-use super::api::Item;
 use super::config::{Most, NodeConfig};
-use super::home::{Affiliation, Home, Homes, Node, State, Subscription};
+use super::events::Item;
+use super::home::{Affiliation, Home, Homes, Node, Subscription, SubscriptionState};
 use super::sealed::{open_config, open_item, tag};
-use super::store::{Found, Loaded, Page, Store};
+use super::store::{FoundItem, Loaded, NodeStore, Page};
 use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0191_blocking::api::Blocks;
 
@@ -49,7 +48,7 @@ fn last_bytes(key: &LastKey, item: &Option<Arc<Item>>) -> u64 {
 
 /// Nodes and items.
 pub struct Engine {
-    pub(super) store: Store,
+    pub(super) store: NodeStore,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) subscriptions: Arc<Subscriptions>,
@@ -76,7 +75,7 @@ impl Engine {
         blocks: Arc<Blocks>,
     ) -> Engine {
         Engine {
-            store: Store::new(db.clone()),
+            store: NodeStore::new(db.clone()),
             clock: clock.clone(),
             subscriptions,
             blocks,
@@ -93,15 +92,6 @@ impl Engine {
             ),
             petitions: Rates::new(RATED_MAX),
             settings,
-        }
-    }
-
-    /// What a node is unless somebody says otherwise.
-    pub fn base_config(owner: &BareJid) -> NodeConfig {
-        if is_account(owner) {
-            NodeConfig::of_account()
-        } else {
-            NodeConfig::of_service()
         }
     }
 
@@ -133,7 +123,7 @@ impl Engine {
             for row in &loaded.nodes {
                 let config = open_config(&key, owner, &row.node, &row.config).unwrap_or_else(|fault| {
                     tracing::error!(event = "pubsub_config_unreadable", account = %owner, node = %row.node, ?fault);
-                    NodeConfig::unreadable(Engine::base_config(owner))
+                    NodeConfig::unreadable(NodeConfig::of(owner))
                 });
                 nodes.insert(row.node.as_str().into(), Node::new(&row.node, config));
             }
@@ -149,7 +139,7 @@ impl Engine {
             let parsed = (
                 nodes.get_mut(row.node.as_str()),
                 Jid::parse(&row.jid),
-                State::named(&row.state),
+                SubscriptionState::named(&row.state),
             );
             if let (Some(node), Ok(jid), Some(state)) = parsed {
                 let subid = row.subid.as_str().into();
@@ -368,7 +358,7 @@ impl Engine {
 }
 
 /// The item in a row. One that cannot be opened is logged and left out: the others of its node are not to go with it.
-fn readable(key: &Key, owner: &BareJid, node: &Node, row: &Found) -> Option<Arc<Item>> {
+fn readable(key: &Key, owner: &BareJid, node: &Node, row: &FoundItem) -> Option<Arc<Item>> {
     match open_item(key, owner, &node.name, row) {
         Ok(item) => Some(item),
         Err(fault) => {

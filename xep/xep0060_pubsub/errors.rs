@@ -3,7 +3,7 @@
 
 use kim_core::error::{Condition, ErrorType, StanzaError};
 
-use super::api::ERRORS;
+use super::names::ERRORS;
 
 fn with(condition: Condition, own: &'static str) -> StanzaError {
     StanzaError::new(condition).detail(own, ERRORS)

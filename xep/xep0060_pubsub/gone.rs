@@ -12,9 +12,9 @@ use super::engine::Engine;
 use super::home::{Affiliation, Subscription};
 
 /// Forgets an account that is being removed.
-pub struct Forget(pub Arc<Engine>);
+pub struct ForgetNodes(pub Arc<Engine>);
 
-impl Hear<AccountRemoved> for Forget {
+impl Hear<AccountRemoved> for ForgetNodes {
     async fn hear(&self, removed: &mut AccountRemoved, cx: &mut Cx) -> Result<(), Fault> {
         let account = &removed.account;
         // What it holds elsewhere goes now, through the front door, so that memory and tables agree.
@@ -28,7 +28,7 @@ impl Hear<AccountRemoved> for Forget {
     }
 }
 
-impl Hear<AccountErased> for Forget {
+impl Hear<AccountErased> for ForgetNodes {
     async fn hear(&self, erased: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.0.homes.forget(&erased.account);
         Ok(())

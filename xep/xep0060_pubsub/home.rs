@@ -59,27 +59,27 @@ impl Affiliation {
 
 /// How far a subscription is (§4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum SubscriptionState {
     /// An owner has to approve.
     Pending,
     /// It holds.
     Subscribed,
 }
 
-impl State {
+impl SubscriptionState {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Pending => "pending",
-            State::Subscribed => "subscribed",
+            SubscriptionState::Pending => "pending",
+            SubscriptionState::Subscribed => "subscribed",
         }
     }
 
     /// The state of that name.
-    pub fn named(text: &str) -> Option<State> {
+    pub fn named(text: &str) -> Option<SubscriptionState> {
         match text {
-            "pending" => Some(State::Pending),
-            "subscribed" => Some(State::Subscribed),
+            "pending" => Some(SubscriptionState::Pending),
+            "subscribed" => Some(SubscriptionState::Subscribed),
             _ => None,
         }
     }
@@ -93,7 +93,7 @@ pub struct Subscription {
     /// Its id.
     pub subid: Box<str>,
     /// How far it is.
-    pub state: State,
+    pub state: SubscriptionState,
 }
 
 /// A node without its items.

@@ -8,10 +8,11 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Reply;
 use kim_core::wire::{El, Writer};
 
-use super::api::{Item, NotThere, PUBSUB};
 use super::engine::Engine;
 use super::errors;
+use super::events::{Item, NotThere};
 use super::home::Node;
+use super::names::PUBSUB;
 use super::store::Page;
 use crate::xep0059_rsm::api::{Asked, Given, number};
 

@@ -1,5 +1,5 @@
 //! XEP-0060 Publish-Subscribe 1.26.0: nodes, and the items that are published there. One engine with two doors: this
-//! room serves the nodes at the `pubsub.` service, `xep0163_pep` those of every account. What other rooms may use is in
+//! module serves the nodes at the `pubsub.` service, `xep0163_pep` those of every account. What other modules may use is in
 //! [`api`].
 //!
 //! All about nodes but their items is kept in memory while it is in use ([`home`]); items are sealed with their owner's key
@@ -15,6 +15,7 @@ use kim_core::events::{AccountErased, AccountRemoved, ServiceArrival};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
 
+use self::names::SERVICE;
 use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};
 use crate::xep0191_blocking::api::Blocks;
 
@@ -27,9 +28,11 @@ mod disco;
 mod door;
 mod engine;
 mod errors;
+mod events;
 mod gone;
 mod home;
 mod items;
+mod names;
 mod notify;
 mod owners;
 mod publish;
@@ -41,12 +44,6 @@ mod subscribe;
 mod tests;
 mod words;
 
-/// The name of the service: `pubsub.` and the domain.
-const SERVICE: &str = "pubsub";
-/// The type of the form that configures a node (§16.4.4).
-const NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_config";
-/// The type of the form that says what a publisher relies on (§7.1.5).
-const PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
 /// Bytes of a node's name.
 const NODE_NAME_BYTES_MAX: usize = 1_023;
 /// Bytes of an item's id.
@@ -159,8 +156,8 @@ impl Module for PublishSubscribe {
         house.provide(Arc::new(api::PubSub {
             engine: engine.clone(),
         }));
-        house.hear::<AccountRemoved>(Stage::Store, gone::Forget(engine.clone()));
-        house.hear::<AccountErased>(Stage::Store, gone::Forget(engine.clone()));
+        house.hear::<AccountRemoved>(Stage::Store, gone::ForgetNodes(engine.clone()));
+        house.hear::<AccountErased>(Stage::Store, gone::ForgetNodes(engine.clone()));
         if !has_service {
             return Ok(());
         }

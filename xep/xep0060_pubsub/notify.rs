@@ -11,10 +11,11 @@ use kim_core::router::{Destination, Router};
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 use kim_core::wire::Writer;
 
-use super::api::{Audience, EVENT, Item, Published};
 use super::config::{NodeConfig, NotificationType, SendLast};
 use super::engine::Engine;
-use super::home::{Affiliation, Node, State};
+use super::events::{Item, NodeAudience, Published};
+use super::home::{Affiliation, Node, SubscriptionState};
+use super::names::EVENT;
 
 /// The beginning of a random token is enough to tell notifications apart.
 const ID_CHARS: usize = 12;
@@ -109,7 +110,7 @@ impl Engine {
     /// Who is told: sessions that want to hear of it, and who subscribed and may still see it. Nobody twice.
     async fn audience(&self, owner: &BareJid, node: &Arc<Node>, cx: &mut Cx) -> Result<Vec<Jid>, Fault> {
         let router = cx.router().clone();
-        let mut audience = Audience {
+        let mut audience = NodeAudience {
             owner: owner.clone(),
             node: node.name.to_string(),
             config: node.config.clone(),
@@ -126,7 +127,7 @@ impl Engine {
         for subscription in &node.subscriptions {
             let jid = &subscription.jid;
             let has_it = known.contains(jid) || jid.is_bare() && known_bare.contains(&jid.bare());
-            if subscription.state != State::Subscribed || has_it {
+            if subscription.state != SubscriptionState::Subscribed || has_it {
                 continue;
             }
             if self.may_see(&router, owner, node, &jid.bare()).await?.is_err()

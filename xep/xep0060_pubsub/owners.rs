@@ -7,13 +7,12 @@ use kim_core::module::Reply;
 use kim_core::random;
 use kim_core::wire::{El, Writer};
 
-use super::access::is_account;
-use super::api::OWNER;
+use super::config::is_account;
 use super::engine::Engine;
-use super::errors;
-use super::home::{Affiliation, Node, State, Subscription};
-use super::notify;
+use super::home::{Affiliation, Node, Subscription, SubscriptionState};
+use super::names::OWNER;
 use super::store::AffiliationRow;
+use super::{errors, notify};
 
 /// Changes in one request.
 const CHANGES_MAX: usize = 1_000;
@@ -43,7 +42,7 @@ impl Engine {
         request: El<'_>,
         cx: &mut Cx,
     ) -> Result<Reply, Fault> {
-        let mut changes: Vec<(Subscription, Option<State>)> = Vec::new();
+        let mut changes: Vec<(Subscription, Option<SubscriptionState>)> = Vec::new();
         for change in request.children().filter(|child| child.is("subscription", OWNER)) {
             let jid = change
                 .attr("jid")
@@ -51,13 +50,13 @@ impl Engine {
                 .ok_or_else(errors::invalid_jid)?;
             let state = match change.attr("subscription").as_deref() {
                 Some("none") => None,
-                Some(word) => Some(State::named(word).ok_or(Condition::BadRequest)?),
+                Some(word) => Some(SubscriptionState::named(word).ok_or(Condition::BadRequest)?),
                 None => return Err(Condition::BadRequest.into()),
             };
             let subscription = node.subscription(&jid).cloned().unwrap_or_else(|| Subscription {
                 jid,
                 subid: random::token().get(..16).unwrap_or_default().into(),
-                state: State::Pending,
+                state: SubscriptionState::Pending,
             });
             changes.push((subscription, state));
         }
@@ -73,7 +72,7 @@ impl Engine {
             let before = node.subscription(&subscription.jid).map(|there| there.state);
             if before != *state {
                 // §8.8.4
-                let word = state.map_or("none", State::as_str);
+                let word = state.map_or("none", SubscriptionState::as_str);
                 cx.send(notify::of_subscription(owner, &now, &subscription.jid, word));
             }
         }

@@ -7,14 +7,13 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 
-use super::access::is_account;
-use super::api::{Draft, Item, NodeDefaults, Published, Publishing};
-use super::config::{AccessModel, NodeConfig};
+use super::config::{AccessModel, NodeConfig, is_account};
 use super::engine::{Engine, is_full};
 use super::errors;
+use super::events::{Draft, Item, NodeDefaults, Published, Publishing};
 use super::home::{Affiliation, Node};
 use super::sealed::{seal_config, seal_item, tag};
-use super::store::{Change, ItemRow, Written};
+use super::store::{ItemRow, NodeChange, Written};
 use crate::xep0004_forms::api::Form;
 
 /// How often a publication is tried anew because the node was made, configured or deleted meanwhile.
@@ -166,7 +165,7 @@ impl Engine {
         let mut defaults = NodeDefaults {
             owner: owner.clone(),
             node: node.to_owned(),
-            config: Engine::base_config(owner),
+            config: NodeConfig::of(owner),
         };
         cx.router().clone().raise(&mut defaults, cx).await?;
         Ok(defaults.config)
@@ -220,7 +219,12 @@ impl Engine {
         event.items.iter().map(|draft| Arc::new(item(draft))).collect()
     }
 
-    async fn change(&self, event: &Publishing, items: &[Arc<Item>], bytes_now: i64) -> Result<Change, Fault> {
+    async fn change(
+        &self,
+        event: &Publishing,
+        items: &[Arc<Item>],
+        bytes_now: i64,
+    ) -> Result<NodeChange, Fault> {
         let (owner, node) = (&event.owner, &event.node);
         let key = self.key(owner).await?;
         let row = |item: &Arc<Item>| {
@@ -242,7 +246,7 @@ impl Engine {
         let room = i64::try_from(bytes_max)
             .unwrap_or(i64::MAX)
             .saturating_sub(bytes_now);
-        Ok(Change {
+        Ok(NodeChange {
             owner: owner.clone(),
             node: node.clone(),
             items: kept.map(row).collect(),
@@ -255,7 +259,7 @@ impl Engine {
         })
     }
 
-    async fn store_change(&self, change: Change) -> Result<Option<Written>, Fault> {
+    async fn store_change(&self, change: NodeChange) -> Result<Option<Written>, Fault> {
         match self.store.publish(change).await {
             Ok(written) => Ok(written),
             Err(error) if is_full(&error) => {

@@ -6,9 +6,10 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 
-use super::api::{EVENT, NodeDeleted, Removing, Retracted};
 use super::engine::Engine;
+use super::events::{NodeDeleted, Removing, Retracted};
 use super::home::Node;
+use super::names::EVENT;
 use super::notify::notification;
 use super::sealed::tag;
 

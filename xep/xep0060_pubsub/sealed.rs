@@ -8,11 +8,10 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::seal::Key;
 use kim_core::wire::{El, Element, Writer};
 
-use super::NODE_CONFIG;
-use super::api::{Item, PUBSUB};
 use super::config::NodeConfig;
-use super::engine::Engine;
-use super::store::Found;
+use super::events::Item;
+use super::names::{NODE_CONFIG, PUBSUB};
+use super::store::FoundItem;
 
 /// The tag under which an item of that id lies.
 pub(super) fn tag(key: &Key, node: &str, id: &str) -> i64 {
@@ -39,7 +38,7 @@ fn item_place<'a>(owner: &'a BareJid, node: &'a str, tag: &'a [u8]) -> [&'a [u8]
     [b"pubsub item", owner.as_str().as_bytes(), node.as_bytes(), tag]
 }
 
-pub(super) fn open_item(key: &Key, owner: &BareJid, node: &str, row: &Found) -> Result<Arc<Item>, Fault> {
+pub(super) fn open_item(key: &Key, owner: &BareJid, node: &str, row: &FoundItem) -> Result<Arc<Item>, Fault> {
     let text = key.open(&item_place(owner, node, &row.item.to_le_bytes()), &row.sealed);
     let text = text.map_err(kim_core::seal::SealError::from)?;
     let element = stored(text)?;
@@ -70,7 +69,7 @@ pub(super) fn open_config(
     let text = key.open(&config_place(owner, node), sealed);
     let element = stored(text.map_err(kim_core::seal::SealError::from)?)?;
     let x: El<'_> = element.el();
-    Ok(NodeConfig::from_stored(x, &Engine::base_config(owner))?)
+    Ok(NodeConfig::from_stored(x, &NodeConfig::of(owner))?)
 }
 
 fn stored(text: Vec<u8>) -> Result<Element, Fault> {

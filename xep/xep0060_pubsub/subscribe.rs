@@ -10,14 +10,13 @@ use kim_core::random;
 use kim_core::router::Destination;
 use kim_core::wire::{El, Writer};
 
-use super::access::{Denied, is_account};
+use super::access::NodeDenied;
 use super::api::PUBSUB;
-use super::config::{AccessModel, SendLast};
+use super::config::{AccessModel, SendLast, is_account};
 use super::engine::{Engine, PETITIONS};
-use super::errors;
-use super::home::{Affiliation, Node, State, Subscription};
-use super::notify;
+use super::home::{Affiliation, Node, Subscription, SubscriptionState};
 use super::store::SubscriptionRow;
+use super::{errors, notify};
 
 impl Engine {
     /// The address that a request is about. If it is not the asker's own the request fails with `foreign`.
@@ -55,16 +54,18 @@ impl Engine {
             .node(&name)
             .ok_or_else(errors::no_node)?;
         let state = match self.may_see(&router, owner, &node, &who).await? {
-            Ok(()) => State::Subscribed,
+            Ok(()) => SubscriptionState::Subscribed,
             // Who may ask has to know that there is somebody to be asked.
-            Err(Denied::NotSubscribed) if self.may_ask(cx, owner, &who).await? => State::Pending,
+            Err(NodeDenied::NotSubscribed) if self.may_ask(cx, owner, &who).await? => {
+                SubscriptionState::Pending
+            }
             Err(denied) => return Err(self.denied(&router, owner, &who, denied).await?),
         };
         if !node.config.subscribe {
             return Err(errors::unsupported("subscribe").into());
         }
         if let Some(there) = node.subscription(&jid) {
-            if there.state == State::Pending {
+            if there.state == SubscriptionState::Pending {
                 return Err(errors::pending().into());
             }
             return Ok(subscribed(&node, there));
@@ -82,15 +83,15 @@ impl Engine {
             return Err(errors::too_many_subscriptions().into());
         }
         let petition = (who.clone(), (owner.clone(), node.name.clone()));
-        if state == State::Pending && !self.petitions.take(&petition, PETITIONS, cx.received) {
+        if state == SubscriptionState::Pending && !self.petitions.take(&petition, PETITIONS, cx.received) {
             return Err(errors::too_many_subscriptions().into());
         }
         let node = self
             .set_subscriptions(owner, &name, &[(subscription.clone(), Some(state))])
             .await?;
         match state {
-            State::Pending => self.ask_owners(owner, &node, &subscription, cx),
-            State::Subscribed => {
+            SubscriptionState::Pending => self.ask_owners(owner, &node, &subscription, cx),
+            SubscriptionState::Subscribed => {
                 if node.config.send_last != SendLast::Never
                     && let Some(item) = self.last(&router, owner, &node).await?
                 {
@@ -152,16 +153,16 @@ impl Engine {
         &self,
         owner: &BareJid,
         name: &str,
-        changes: &[(Subscription, Option<State>)],
+        changes: &[(Subscription, Option<SubscriptionState>)],
     ) -> Result<Arc<Node>, Fault> {
         let _held = self.home_locks.hold((owner, "")).await;
         let home = self.home_held(owner).await?;
         let node = home.node(name).ok_or_else(errors::no_node)?;
-        let row = |(subscription, state): &(Subscription, Option<State>)| SubscriptionRow {
+        let row = |(subscription, state): &(Subscription, Option<SubscriptionState>)| SubscriptionRow {
             node: name.to_owned(),
             jid: subscription.jid.as_str().to_owned(),
             subid: subscription.subid.to_string(),
-            state: state.map_or("none", State::as_str).to_owned(),
+            state: state.map_or("none", SubscriptionState::as_str).to_owned(),
         };
         if !self
             .store

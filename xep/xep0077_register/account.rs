@@ -43,9 +43,9 @@ impl HandleIq for Lookup {
 }
 
 /// Changes the password or removes the account.
-pub(super) struct Change;
+pub(super) struct AccountChange;
 
-impl HandleIq for Change {
+impl HandleIq for AccountChange {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let account = owner(iq, cx)?;
         if iq.payload.child("remove", NS).is_some() {

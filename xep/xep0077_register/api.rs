@@ -21,7 +21,7 @@ pub struct Admission {
     /// The account they want; nothing while they only ask what to fill in.
     pub account: Option<BareJid>,
     /// What lets them in.
-    pub invitation: Option<Arc<dyn Invitation>>,
+    pub invitation: Option<Arc<dyn RegistrationPass>>,
 }
 
 impl Event for Admission {
@@ -29,7 +29,7 @@ impl Event for Admission {
 }
 
 /// What lets somebody in.
-pub trait Invitation: Send + Sync {
+pub trait RegistrationPass: Send + Sync {
     /// The account it is for, if not for any: nobody else's, and one that may be reserved.
     fn account(&self) -> Option<&BareJid>;
 

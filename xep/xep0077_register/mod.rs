@@ -13,7 +13,7 @@ use kim_core::config::NoSettings;
 use kim_core::error::Fault;
 use kim_core::events::BeforeLogin;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
+use kim_core::module::{At, Module, Offer, Registrar, Spec};
 use kim_core::router::Destination;
 use kim_core::stanza::IqType;
 use kim_core::wire::{El, Writer};
@@ -26,16 +26,17 @@ pub struct Register;
 impl Module for Register {
     type Config = NoSettings;
     const NAME: &'static str = "xep0077_register";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0077",
-        title: "In-Band Registration",
-        version: "2.4",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0077", "In-Band Registration", "2.4")];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.iq(&[At::Server, At::Own], IqType::Get, "query", NS, account::Lookup);
-        house.iq(&[At::Server, At::Own], IqType::Set, "query", NS, account::Change);
+        house.iq(
+            &[At::Server, At::Own],
+            IqType::Set,
+            "query",
+            NS,
+            account::AccountChange,
+        );
         let reserved = Arc::new(newcomer::Reserved::new(house.config));
         house.provide(reserved.clone());
         house.on::<BeforeLogin>(

@@ -116,7 +116,7 @@ impl Newcomer {
         Ok(())
     }
 
-    /// Asks the other rooms whether they know this newcomer, and whether the name is to be had.
+    /// Asks the other modules whether they know this newcomer, and whether the name is to be had.
     async fn admission(
         &self,
         event: &BeforeLogin,

@@ -70,7 +70,12 @@ impl Hear<Retracted> for ToCard {
 
 impl Converter {
     /// The picture that the metadata names, if it is there, is what it is said to be, and is for everybody.
-    async fn photo(&self, owner: &BareJid, info: &metadata::Info, cx: &Cx) -> Result<Option<Photo>, Fault> {
+    async fn photo(
+        &self,
+        owner: &BareJid,
+        info: &metadata::PictureInfo,
+        cx: &Cx,
+    ) -> Result<Option<Photo>, Fault> {
         let config = self.pubsub.config(cx.router(), owner, DATA).await?;
         if config.is_none_or(|config| config.access != AccessModel::Open) {
             return Ok(None);

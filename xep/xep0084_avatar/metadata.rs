@@ -13,7 +13,7 @@ use crate::xep0060_pubsub::api::Publishing;
 
 /// A picture of which the metadata speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Info {
+pub struct PictureInfo {
     /// Its id, the hash.
     pub id: String,
     /// Its media type.
@@ -21,10 +21,10 @@ pub struct Info {
 }
 
 /// The picture that lies at the data node: the one whose `<info/>` points nowhere else (XEP-0398 §3.1).
-pub fn stored_here(metadata: El<'_>) -> Option<Info> {
+pub fn stored_here(metadata: El<'_>) -> Option<PictureInfo> {
     let mut infos = metadata.children().filter(|info| info.is("info", METADATA));
     let info = infos.find(|info| info.attr("url").is_none())?;
-    Some(Info {
+    Some(PictureInfo {
         id: info.attr("id")?.to_ascii_lowercase(),
         kind: info.attr("type").unwrap_or_default().into_owned(),
     })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 
 use crate::xep0054_vcard::api::PhotoChanged;
 use crate::xep0060_pubsub::api::{Published, Publishing, Retracted};
@@ -31,8 +31,8 @@ impl Module for Avatars {
     type Config = NoSettings;
     const NAME: &'static str = "xep0084_avatar";
     const SPECS: &'static [Spec] = &[
-        spec("XEP-0084", "User Avatar", "1.1.4"),
-        spec(
+        Spec::complete("XEP-0084", "User Avatar", "1.1.4"),
+        Spec::complete(
             "XEP-0398",
             "User Avatar to vCard-Based Avatars Conversion",
             "1.0.0",
@@ -54,14 +54,5 @@ impl Module for Avatars {
         house.hear::<Retracted>(Stage::Store, convert::ToCard(converter.clone()));
         house.hear::<PhotoChanged>(Stage::Store, convert::FromCard(converter));
         Ok(())
-    }
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
     }
 }

@@ -3,7 +3,7 @@
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::stanza::IqType;
 use kim_core::wire::Writer;
 
@@ -26,12 +26,7 @@ pub struct Version(Settings);
 impl Module for Version {
     type Config = Settings;
     const NAME: &'static str = "xep0092_version";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0092",
-        title: "Software Version",
-        version: "1.1",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0092", "Software Version", "1.1")];
 
     fn register(settings: Settings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.iq(&[At::Server], IqType::Get, "query", NS, Version(settings));

@@ -1,4 +1,4 @@
-//! What other rooms may ask about the clients of this server: above all, which events they want (XEP-0163 §4.2).
+//! What other modules may ask about the clients of this server: above all, which events they want (XEP-0163 §4.2).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -69,12 +69,12 @@ impl Notice {
 }
 
 /// Hears the answers of the sessions that were asked.
-pub(super) struct Listen {
+pub(super) struct ListenForAnswers {
     pub caps: Arc<Caps>,
     pub answer_bytes_max: usize,
 }
 
-impl On<Answer> for Listen {
+impl On<Answer> for ListenForAnswers {
     async fn on(&self, event: &mut Answer, cx: &mut Cx) -> Result<Flow, Fault> {
         let Origin::Session(session) = cx.origin.clone() else {
             return Ok(Flow::Next);
@@ -94,7 +94,7 @@ impl On<Answer> for Listen {
     }
 }
 
-impl Listen {
+impl ListenForAnswers {
     /// What a well-formed answer of bearable size says.
     fn read(&self, answer: &Stanza) -> Option<Said> {
         let query = answer

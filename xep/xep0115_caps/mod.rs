@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kim_core::error::Fault;
 use kim_core::events::{Answer, Departure};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
+use kim_core::module::{At, Module, Offer, Registrar, Spec};
 
 use crate::xep0030_disco::api::InfoAsked;
 
@@ -40,12 +40,7 @@ pub struct EntityCaps;
 impl Module for EntityCaps {
     type Config = Settings;
     const NAME: &'static str = "xep0115_caps";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0115",
-        title: "Entity Capabilities",
-        version: "1.6.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0115", "Entity Capabilities", "1.6.0")];
     const NEEDS: &'static [&'static str] = &["xep0030_disco"];
 
     fn register(settings: Settings, house: &mut Registrar<'_>) -> Result<(), Fault> {
@@ -59,7 +54,7 @@ impl Module for EntityCaps {
         let answer_bytes_max = settings.answer_bytes_max;
         house.on::<Answer>(
             Stage::Deliver,
-            learn::Listen {
+            learn::ListenForAnswers {
                 caps: caps.clone(),
                 answer_bytes_max,
             },

@@ -9,7 +9,7 @@ use super::api::Features;
 use super::verify::Algorithm;
 
 /// Hash function and verification string.
-pub(super) type Key = (Algorithm, Box<str>);
+pub(super) type CapsKey = (Algorithm, Box<str>);
 
 /// The longest attribute of a `<c/>` that is listened to, in bytes.
 const ATTRIBUTE_BYTES_MAX: usize = 1_024;
@@ -39,7 +39,7 @@ impl Announced {
     }
 
     /// What others may share once it is verified.
-    pub fn key(&self) -> Option<Key> {
+    pub fn key(&self) -> Option<CapsKey> {
         self.algorithm.map(|algorithm| (algorithm, self.ver.clone()))
     }
 
@@ -49,7 +49,7 @@ impl Announced {
     }
 }
 
-/// The fact that this room leaves on a session.
+/// The fact that this module leaves on a session.
 #[derive(Default)]
 pub(super) struct SessionCaps(Mutex<State>);
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::api::Features;
-use super::session::Key;
+use super::session::CapsKey;
 
 /// Verified features by hash function and verification string.
 pub(super) struct Shared {
@@ -15,8 +15,8 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Known {
-    features: HashMap<Key, Arc<Features>>,
-    order: VecDeque<Key>,
+    features: HashMap<CapsKey, Arc<Features>>,
+    order: VecDeque<CapsKey>,
     bytes: usize,
 }
 
@@ -28,7 +28,7 @@ impl Shared {
         }
     }
 
-    pub fn get(&self, key: &Key) -> Option<Arc<Features>> {
+    pub fn get(&self, key: &CapsKey) -> Option<Arc<Features>> {
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -38,7 +38,7 @@ impl Shared {
     }
 
     /// Keeps verified features and gives back what everybody shares.
-    pub fn put(&self, key: Key, features: Features) -> Arc<Features> {
+    pub fn put(&self, key: CapsKey, features: Features) -> Arc<Features> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.features.get(&key) {
             return found.clone();
@@ -68,6 +68,6 @@ impl Shared {
     }
 }
 
-fn weight_bytes(key: &Key, features: &Features) -> usize {
+fn weight_bytes(key: &CapsKey, features: &Features) -> usize {
     2 * key.1.len() + features.weight_bytes() + 200
 }

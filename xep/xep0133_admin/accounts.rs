@@ -6,13 +6,13 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 
 use super::forms::{self, ask, sheet};
-use crate::xep0050_commands::api::{Command, Outcome, Step, Turn, bad_payload, needed};
+use crate::xep0050_commands::api::{Command, CommandOutcome, CommandStep, Step, bad_payload, needed};
 
 /// §4.1.
 pub(super) struct Add;
 
 impl Command for Add {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let sheet = sheet("Adding a User", "Fill out this form to add a user.");
             return Ok(ask(sheet
@@ -48,7 +48,7 @@ impl Command for Add {
             Err(error) => return Err(error.into()),
         }
         tracing::info!(event = "account_created", %account, by = %turn.asker.bare());
-        Ok(Step::Done(Outcome::default()))
+        Ok(Step::Done(CommandOutcome::default()))
     }
 }
 
@@ -56,7 +56,7 @@ impl Command for Add {
 pub(super) struct Delete;
 
 impl Command for Delete {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let sheet = sheet("Deleting a User", "Fill out this form to delete a user.");
             return Ok(ask(sheet.required().field(
@@ -88,7 +88,7 @@ impl Command for Delete {
             }
             tracing::info!(event = "account_removed", %account, by = %turn.asker.bare());
         }
-        Ok(Step::Done(Outcome::default()))
+        Ok(Step::Done(CommandOutcome::default()))
     }
 }
 
@@ -96,7 +96,7 @@ impl Command for Delete {
 pub(super) struct EndSessions;
 
 impl Command for EndSessions {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let instructions = "Fill out this form to end the sessions of a user.";
             let sheet = sheet("Ending Sessions of a User", instructions);
@@ -123,7 +123,7 @@ impl Command for EndSessions {
             session.close(error.text("an administrator has ended this session"));
             tracing::info!(event = "session_ended", jid = %session.jid, by = %turn.asker.bare());
         }
-        Ok(Step::Done(Outcome::default()))
+        Ok(Step::Done(CommandOutcome::default()))
     }
 }
 
@@ -131,7 +131,7 @@ impl Command for EndSessions {
 pub(super) struct ChangePassword;
 
 impl Command for ChangePassword {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let instructions = "Fill out this form to change a user's password.";
             let sheet = sheet("Changing a User Password", instructions);
@@ -149,6 +149,6 @@ impl Command for ChangePassword {
             .change_password(&account, &password, Some(turn.asker))
             .await?;
         tracing::info!(event = "password_changed", %account, by = %turn.asker.bare());
-        Ok(Step::Done(Outcome::default()))
+        Ok(Step::Done(CommandOutcome::default()))
     }
 }

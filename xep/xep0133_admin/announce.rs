@@ -10,13 +10,13 @@ use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
 use super::forms::{ask, sheet};
-use crate::xep0050_commands::api::{Command, Outcome, Severity, Step, Turn, bad_payload};
+use crate::xep0050_commands::api::{Command, CommandOutcome, CommandStep, Severity, Step, bad_payload};
 
 /// §4.23.
 pub(super) struct Announce;
 
 impl Command for Announce {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let instructions = "Fill out this form to make an announcement to all users who are online.";
             return Ok(ask(sheet("Making an Announcement", instructions)
@@ -42,6 +42,6 @@ impl Command for Announce {
         }
         tracing::info!(event = "announced", by = %turn.asker.bare(), sessions = told);
         let note = format!("sent to {told} clients");
-        Ok(Step::Done(Outcome::default().note(Severity::Info, note)))
+        Ok(Step::Done(CommandOutcome::default().note(Severity::Info, note)))
     }
 }

@@ -14,7 +14,9 @@ use kim_core::wire::Writer;
 use super::forms::{self, FORM_TYPE, ask, result, sheet, told};
 use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0004_forms::api::Form;
-use crate::xep0050_commands::api::{Command, Outcome, Severity, Step, Turn, bad_payload, needed};
+use crate::xep0050_commands::api::{
+    Command, CommandOutcome, CommandStep, Severity, Step, bad_payload, needed,
+};
 
 /// Addresses in one answer; who wants more reads `kim user list`.
 const LIST_MAX: usize = 1_000;
@@ -25,7 +27,7 @@ const CONTACTS_MAX: usize = 1_000;
 pub(super) struct RosterOf(pub Arc<Subscriptions>);
 
 impl Command for RosterOf {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let instructions = "Fill out this form to get a user's roster.";
             return Ok(ask(sheet("Getting a User's Roster", instructions)
@@ -56,7 +58,7 @@ impl Command for RosterOf {
             item.write(&mut xml);
         }
         xml.end().end();
-        Ok(Step::Done(Outcome::form(xml.finish_string())))
+        Ok(Step::Done(CommandOutcome::form(xml.finish_string())))
     }
 }
 
@@ -64,7 +66,7 @@ impl Command for RosterOf {
 pub(super) struct Statistics(pub Arc<Subscriptions>);
 
 impl Command for Statistics {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let instructions = "Fill out this form to gather user statistics.";
             return Ok(ask(sheet("User Statistics", instructions).required().field(
@@ -100,7 +102,7 @@ impl Command for Statistics {
 pub(super) struct Registered;
 
 impl Command for Registered {
-    async fn step(&self, _: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, _: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let count = cx.router().accounts().count().await?;
         let label = "The number of registered users";
         Ok(told(result().number("registeredusersnum", label, count)))
@@ -111,7 +113,7 @@ impl Command for Registered {
 pub(super) struct Online;
 
 impl Command for Online {
-    async fn step(&self, _: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, _: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let count = online(cx.router()).len();
         Ok(told(result().number(
             "onlineusersnum",
@@ -125,7 +127,7 @@ impl Command for Online {
 pub(super) struct ListRegistered;
 
 impl Command for ListRegistered {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             return Ok(ask(how_many("Requesting List of Registered Users")));
         };
@@ -135,7 +137,7 @@ impl Command for ListRegistered {
         let all = cx.router().accounts().count().await?;
         let jids: Vec<&str> = page.iter().map(|row| row.account.as_str()).collect();
         let sheet = result().field("registereduserjids", "jid-multi", "The list of all users", &jids);
-        Ok(cut(Outcome::form(sheet.xml()), jids.len(), all))
+        Ok(cut(CommandOutcome::form(sheet.xml()), jids.len(), all))
     }
 }
 
@@ -143,7 +145,7 @@ impl Command for ListRegistered {
 pub(super) struct ListOnline;
 
 impl Command for ListOnline {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             return Ok(ask(how_many("Requesting List of Online Users")));
         };
@@ -160,7 +162,7 @@ impl Command for ListOnline {
             &jids,
         );
         let all = u64::try_from(online.len()).unwrap_or(u64::MAX);
-        Ok(cut(Outcome::form(sheet.xml()), jids.len(), all))
+        Ok(cut(CommandOutcome::form(sheet.xml()), jids.len(), all))
     }
 }
 
@@ -195,7 +197,7 @@ fn chosen(form: &Form) -> Result<usize, Fault> {
 }
 
 /// A list that is not whole says so.
-fn cut(outcome: Outcome, shown: usize, all: u64) -> Step {
+fn cut(outcome: CommandOutcome, shown: usize, all: u64) -> Step {
     let shown = u64::try_from(shown).unwrap_or(u64::MAX);
     Step::Done(match shown < all {
         true => outcome.note(Severity::Warn, format!("{shown} of {all}")),

@@ -7,7 +7,7 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Destination;
 
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
-use crate::xep0050_commands::api::{Outcome, Step, bad_payload};
+use crate::xep0050_commands::api::{CommandOutcome, Step, bad_payload};
 
 /// The FORM_TYPE of every form (§4).
 pub(super) const FORM_TYPE: &str = "http://jabber.org/protocol/admin";
@@ -37,7 +37,7 @@ pub(super) fn result() -> Sheet {
 
 /// The command is over and has told this.
 pub(super) fn told(sheet: Sheet) -> Step {
-    Step::Done(Outcome::form(sheet.xml()))
+    Step::Done(CommandOutcome::form(sheet.xml()))
 }
 
 /// The address in a field: of an account of this server, if it exists or not.

@@ -10,7 +10,7 @@ use kim_core::config::NoSettings;
 use kim_core::error::Fault;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 
-use crate::xep0050_commands::api::{Command, Commands, Who};
+use crate::xep0050_commands::api::{Command, Commands, MayUse};
 
 mod accounts;
 mod announce;
@@ -102,6 +102,6 @@ struct Offer<'a>(&'a Commands);
 
 impl Offer<'_> {
     fn add(&self, node: &'static str, name: &'static str, command: impl Command) {
-        self.0.add(At::Server, node, name, Who::Admins, command);
+        self.0.add(At::Server, node, name, MayUse::Admins, command);
     }
 }

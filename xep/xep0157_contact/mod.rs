@@ -3,7 +3,7 @@
 
 use kim_core::config::{Contact, NoSettings};
 use kim_core::error::Fault;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 
 use crate::xep0004_forms::api::{FormKind, Sheet};
 
@@ -16,12 +16,11 @@ pub struct ContactAddresses;
 impl Module for ContactAddresses {
     type Config = NoSettings;
     const NAME: &'static str = "xep0157_contact";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0157",
-        title: "Contact Addresses for XMPP Services",
-        version: "1.1.1",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete(
+        "XEP-0157",
+        "Contact Addresses for XMPP Services",
+        "1.1.1",
+    )];
 
     const NEEDS: &'static [&'static str] = &["xep0004_forms"];
 

@@ -9,13 +9,13 @@ use kim_core::router::Destination;
 use kim_core::session::Resource;
 
 use super::Means;
-use crate::xep0060_pubsub::api::{AccessModel, Audience};
+use crate::xep0060_pubsub::api::{AccessModel, NodeAudience};
 
 /// Adds those who want to hear of it.
-pub(super) struct Interested(pub Means);
+pub(super) struct InterestedSessions(pub Means);
 
-impl On<Audience> for Interested {
-    async fn on(&self, audience: &mut Audience, cx: &mut Cx) -> Result<Flow, Fault> {
+impl On<NodeAudience> for InterestedSessions {
+    async fn on(&self, audience: &mut NodeAudience, cx: &mut Cx) -> Result<Flow, Fault> {
         let router = cx.router().clone();
         let owner = audience.owner.clone();
         if owner.local().is_none() || router.destination(owner.domain()) != Destination::Users {
@@ -61,7 +61,7 @@ impl On<Audience> for Interested {
     }
 }
 
-impl Interested {
+impl InterestedSessions {
     fn add(&self, theirs: &[Resource], wanted: &str, sessions: &mut Vec<Jid>) {
         for session in theirs.iter().filter_map(Resource::here) {
             let wants = || {

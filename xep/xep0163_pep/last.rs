@@ -54,7 +54,7 @@ impl Hear<RosterChanged> for OnRoster {
     async fn hear(&self, changed: &mut RosterChanged, cx: &mut Cx) -> Result<(), Fault> {
         let (owner, contact) = (changed.account.clone(), changed.contact.clone());
         let (before, after) = changed.states();
-        let groups = |item: &Option<Arc<crate::rfc6121_im::api::Item>>| {
+        let groups = |item: &Option<Arc<crate::rfc6121_im::api::RosterItem>>| {
             item.as_ref()
                 .filter(|item| item.listed)
                 .map(|item| item.groups.clone())

@@ -12,7 +12,7 @@ use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
 
 use crate::rfc6121_im::api::{PresenceChanged, RosterChanged, Subscriptions};
-use crate::xep0060_pubsub::api::{Audience, Configuring, NodeDefaults, PubSub, Publishing};
+use crate::xep0060_pubsub::api::{Configuring, NodeAudience, NodeDefaults, PubSub, Publishing};
 use crate::xep0115_caps::api::{Caps, CapsKnown};
 use crate::xep0191_blocking::api::Blocks;
 
@@ -49,13 +49,13 @@ impl Module for PersonalEventing {
     type Config = NoSettings;
     const NAME: &'static str = "xep0163_pep";
     const SPECS: &'static [Spec] = &[
-        spec("XEP-0163", "Personal Eventing Protocol", "1.2.2"),
-        spec(
+        Spec::complete("XEP-0163", "Personal Eventing Protocol", "1.2.2"),
+        Spec::complete(
             "XEP-0222",
             "Persistent Storage of Public Data via PubSub",
             "1.0.1",
         ),
-        spec(
+        Spec::complete(
             "XEP-0223",
             "Persistent Storage of Private Data via PubSub",
             "1.1.1",
@@ -94,10 +94,10 @@ impl Module for PersonalEventing {
         for feature in SEEN_AT_THE_SERVER {
             house.feature(&[At::Server], feature);
         }
-        house.on::<NodeDefaults>(Stage::Stamp, names::Defaults);
+        house.on::<NodeDefaults>(Stage::Stamp, names::PepDefaults);
         house.on::<Publishing>(Stage::Stamp, names::StayPrivate);
         house.on::<Configuring>(Stage::Stamp, names::StayPrivate);
-        house.on::<Audience>(Stage::Deliver, audience::Interested(means.clone()));
+        house.on::<NodeAudience>(Stage::Deliver, audience::InterestedSessions(means.clone()));
         house.hear::<PresenceChanged>(Stage::Notify, last::OnPresence(means.clone()));
         house.hear::<CapsKnown>(Stage::Notify, last::OnCaps(means.clone()));
         house.hear::<RosterChanged>(Stage::Notify, last::OnRoster(means));
@@ -112,14 +112,5 @@ const fn carried(id: &'static str, title: &'static str) -> Spec {
         title,
         version: "",
         coverage: Coverage::Partial("stored and forwarded like any other node"),
-    }
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
     }
 }

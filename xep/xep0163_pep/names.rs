@@ -23,9 +23,9 @@ fn is_private(owner_is_account: bool, node: &str) -> bool {
 }
 
 /// They begin as XEP-0223 wants them.
-pub(super) struct Defaults;
+pub(super) struct PepDefaults;
 
-impl On<NodeDefaults> for Defaults {
+impl On<NodeDefaults> for PepDefaults {
     async fn on(&self, defaults: &mut NodeDefaults, _: &mut Cx) -> Result<Flow, Fault> {
         if is_private(defaults.owner.local().is_some(), &defaults.node) {
             defaults.config.access = AccessModel::Whitelist;

@@ -1,5 +1,5 @@
 //! XEP-0175 Best Practices for Use of SASL ANONYMOUS 1.2: what a guest may do. The door gives guests a random address
-//! on the guest domain; this room keeps them to the services of this server. A guest speaks with no account and no
+//! on the guest domain; this module keeps them to the services of this server. A guest speaks with no account and no
 //! account with a guest: where they meet is a public room.
 
 use kim_core::config::NoSettings;
@@ -8,7 +8,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::{Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::Jid;
-use kim_core::module::{Coverage, Module, Registrar, Spec};
+use kim_core::module::{Module, Registrar, Spec};
 use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind, Stanza};
 
@@ -18,12 +18,11 @@ pub struct Anonymous;
 impl Module for Anonymous {
     type Config = NoSettings;
     const NAME: &'static str = "xep0175_anonymous";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0175",
-        title: "Best Practices for Use of SASL ANONYMOUS",
-        version: "1.2",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete(
+        "XEP-0175",
+        "Best Practices for Use of SASL ANONYMOUS",
+        "1.2",
+    )];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.on::<Departure>(Stage::Admit, KeepGuestsInside);

@@ -1,4 +1,4 @@
-//! What other rooms may ask: whom an account has blocked.
+//! What other modules may ask: whom an account has blocked.
 
 use std::sync::Arc;
 

@@ -14,9 +14,9 @@ use super::list::BlockLists;
 use crate::rfc6121_im::api::Audience;
 
 /// What an account sends to somebody it has blocked comes back; answers to them are dropped.
-pub(super) struct Outgoing(pub Arc<BlockLists>);
+pub(super) struct BlockOutgoing(pub Arc<BlockLists>);
 
-impl On<Departure> for Outgoing {
+impl On<Departure> for BlockOutgoing {
     async fn on(&self, departure: &mut Departure, _: &mut Cx) -> Result<Flow, Fault> {
         let account = &departure.session.account;
         let Some(to) = departure
@@ -72,9 +72,9 @@ impl On<Leaving> for Unheard {
 }
 
 /// What the blocked send does not arrive; neither does what the server sends them in the account's name.
-pub(super) struct Incoming(pub Arc<BlockLists>);
+pub(super) struct BlockIncoming(pub Arc<BlockLists>);
 
-impl On<Arrival> for Incoming {
+impl On<Arrival> for BlockIncoming {
     async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
         let stanza = &arrival.stanza;
         let Some(from) = stanza
@@ -133,9 +133,9 @@ fn settle(arrival: &mut Arrival) -> Result<Flow, Fault> {
 }
 
 /// A removed account's list leaves the memory; its rows go with the account.
-pub(super) struct Forget(pub Arc<BlockLists>);
+pub(super) struct ForgetBlockList(pub Arc<BlockLists>);
 
-impl Hear<AccountErased> for Forget {
+impl Hear<AccountErased> for ForgetBlockList {
     async fn hear(&self, removed: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.0.forget(&removed.account);
         Ok(())

@@ -18,7 +18,7 @@ use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{AccountErased, Arrival, Departure, Leaving};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 
 use crate::rfc6121_im::api::Audience;
@@ -36,12 +36,7 @@ pub struct Blocking;
 impl Module for Blocking {
     type Config = NoSettings;
     const NAME: &'static str = "xep0191_blocking";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0191",
-        title: "Blocking Command",
-        version: "1.3",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0191", "Blocking Command", "1.3")];
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
     const MIGRATIONS: &'static [Migration] = store::MIGRATIONS;
     const ERASERS: &'static [Eraser] = &[store::clear];
@@ -77,11 +72,11 @@ impl Module for Blocking {
         // Clients look for it at the domain (§3.1).
         house.feature(&[At::Server], NS);
 
-        house.on::<Departure>(Stage::Admit, barrier::Outgoing(lists.clone()));
+        house.on::<Departure>(Stage::Admit, barrier::BlockOutgoing(lists.clone()));
         house.on::<Leaving>(Stage::Admit, barrier::Unheard(lists.clone()));
-        house.on::<Arrival>(Stage::Admit, barrier::Incoming(lists.clone()));
+        house.on::<Arrival>(Stage::Admit, barrier::BlockIncoming(lists.clone()));
         house.on::<Audience>(Stage::Filter, barrier::Unseen(lists.clone()));
-        house.hear::<AccountErased>(Stage::Store, barrier::Forget(lists));
+        house.hear::<AccountErased>(Stage::Store, barrier::ForgetBlockList(lists));
         Ok(())
     }
 }

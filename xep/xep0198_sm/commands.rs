@@ -12,18 +12,18 @@ use kim_core::session::{Confirmation, Session, Terms};
 use kim_core::wire::Element;
 
 use super::managed::{Ledger, Managed};
-use super::store::Key;
+use super::store::SessionKey;
 use super::{NS, SmConfig, words};
 
 /// Hears what is no stanza.
-pub(super) struct Commands {
+pub(super) struct SmCommands {
     pub config: Arc<SmConfig>,
     pub ledger: Arc<Ledger>,
     /// Bytes kept for one session, large enough for a stanza.
     pub limits: LimitsInForce,
 }
 
-impl On<Nonza> for Commands {
+impl On<Nonza> for SmCommands {
     async fn on(&self, event: &mut Nonza, cx: &mut Cx) -> Result<Flow, Fault> {
         let (element, session) = (&event.element, &event.session);
         if element.ns() != NS {
@@ -51,7 +51,7 @@ impl On<Nonza> for Commands {
     }
 }
 
-impl Commands {
+impl SmCommands {
     /// Counting begins here for what the client sends, and with `<enabled/>` for what it is sent (§4).
     fn enable(&self, element: &Element, session: &Arc<Session>, cx: &mut Cx) -> Result<(), Fault> {
         if session.begin_tally(self.config.answer_seconds_max).is_err() {
@@ -66,7 +66,7 @@ impl Commands {
         let seconds = self.resumable_seconds(element, session);
         let identity = (seconds > 0).then(|| {
             let id = random::token();
-            let key = Key::of(&id);
+            let key = SessionKey::of(&id);
             cx.await_ticket(self.ledger.store.begin(&key, &session.account, cx.received));
             (id, key)
         });

@@ -11,7 +11,7 @@ use kim_core::db::DbError;
 use kim_core::session::Session;
 use subtle::ConstantTimeEq;
 
-use super::store::{Key, SmStore};
+use super::store::{SessionKey, SmStore};
 use super::words;
 
 /// A session's part in stream management. A fact of the session.
@@ -23,7 +23,7 @@ pub(super) struct Managed {
 
 struct Identity {
     id: Box<str>,
-    key: Key,
+    key: SessionKey,
 }
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ pub(super) struct Ledger {
 
 impl Managed {
     /// From now on the session can be resumed by this id.
-    pub fn identify(&self, id: String, key: Key) {
+    pub fn identify(&self, id: String, key: SessionKey) {
         let _ = self.identity.set(Identity { id: id.into(), key });
     }
 

@@ -1,7 +1,7 @@
 //! XEP-0198 Stream Management 1.6.3: both sides know what the other has, and a session outlives its connection.
 //!
 //! The counting itself is the core's: a session's tally says how many of the client's stanzas were dealt with and committed,
-//! its outbox keeps what was written until the client has it. This room speaks the protocol ([`commands`], [`resume`]),
+//! its outbox keeps what was written until the client has it. This module speaks the protocol ([`commands`], [`resume`]),
 //! makes what it promises durable ([`managed`], [`store`]) and limits what waits. How a connection passes a session on
 //! is in the door (`src/c2s/handover.rs`).
 
@@ -83,7 +83,7 @@ impl Module for StreamManagement {
         });
         house.on::<Nonza>(
             Stage::Deliver,
-            commands::Commands {
+            commands::SmCommands {
                 config: config.clone(),
                 ledger: ledger.clone(),
                 limits: house.limits.clone(),

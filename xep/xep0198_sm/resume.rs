@@ -12,7 +12,7 @@ use kim_core::session::{Confirmation, Session};
 
 use super::commands::number;
 use super::managed::{Ledger, Managed};
-use super::store::Key;
+use super::store::SessionKey;
 use super::{NS, words};
 
 /// Ids are 32 characters; what is longer by far is not even looked up.
@@ -67,7 +67,7 @@ impl Resume {
         }
         // §5: over, or of before a restart; what arrived is known all the same, unless the process was killed before
         // anything was promised.
-        let handled = self.0.store.get(&Key::of(previd), account).await?;
+        let handled = self.0.store.get(&SessionKey::of(previd), account).await?;
         Ok(Early::Answered(words::failed(Condition::ItemNotFound, handled)))
     }
 }

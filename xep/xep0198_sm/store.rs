@@ -22,18 +22,18 @@ const FORGET: &str = "DELETE FROM sm_session WHERE id_hash > $1 AND id_hash <= $
 
 /// How a session is named in the table: the hash of its id, so that reading the table lets nobody resume.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key(String);
+pub(super) struct SessionKey(String);
 
-impl Key {
+impl SessionKey {
     /// The key of a session's id, or of what a client takes for one.
-    pub fn of(id: &str) -> Key {
-        Key(HEXLOWER.encode(&Sha256::digest(id.as_bytes())))
+    pub fn of(id: &str) -> SessionKey {
+        SessionKey(HEXLOWER.encode(&Sha256::digest(id.as_bytes())))
     }
 }
 
 /// So many stanzas of a session are handled.
 struct Handled {
-    key: Key,
+    key: SessionKey,
     account: BareJid,
     handled: u32,
     seen: Timestamp,
@@ -48,7 +48,7 @@ impl SinkRow for Handled {
 fn insert<'a>(tx: &'a mut Tx, rows: &'a [Handled]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         // One statement may change a row once only: of each session, the last number counts.
-        let mut last: HashMap<&Key, &Handled> = HashMap::new();
+        let mut last: HashMap<&SessionKey, &Handled> = HashMap::new();
         for row in rows {
             last.insert(&row.key, row);
         }
@@ -88,7 +88,7 @@ impl SmStore {
     }
 
     /// Queues a new session for the next commit, and forgets old ones of the account.
-    pub fn begin(&self, key: &Key, account: &BareJid, now: Timestamp) -> Ticket {
+    pub fn begin(&self, key: &SessionKey, account: &BareJid, now: Timestamp) -> Ticket {
         let (key, account) = (key.clone(), account.clone());
         let too_old = now.0 - i64::from(self.remember_days) * 86_400 * 1_000_000;
         self.db.write_later(move |tx| {
@@ -115,7 +115,7 @@ impl SmStore {
     }
 
     /// Queues for the next commit how many stanzas of a session are handled.
-    pub fn put(&self, key: &Key, account: &BareJid, handled: u32, seen: Timestamp) -> Ticket {
+    pub fn put(&self, key: &SessionKey, account: &BareJid, handled: u32, seen: Timestamp) -> Ticket {
         self.sink.put(Handled {
             key: key.clone(),
             account: account.clone(),
@@ -126,7 +126,7 @@ impl SmStore {
 
     /// How many stanzas of a session of this account are handled, where that is known. Reads in the order of writing, so that
     /// what was put before is seen.
-    pub async fn get(&self, key: &Key, account: &BareJid) -> Result<Option<u32>, DbError> {
+    pub async fn get(&self, key: &SessionKey, account: &BareJid) -> Result<Option<u32>, DbError> {
         let (key, account) = (key.clone(), account.clone());
         let read = self.db.write(move |tx| {
             let query = Query::new("SELECT handled FROM sm_session WHERE id_hash = $1 AND account = $2");

@@ -4,7 +4,7 @@
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::stanza::IqType;
 
 /// The module.
@@ -13,12 +13,7 @@ pub struct Ping;
 impl Module for Ping {
     type Config = NoSettings;
     const NAME: &'static str = "xep0199_ping";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0199",
-        title: "XMPP Ping",
-        version: "2.0.1",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0199", "XMPP Ping", "2.0.1")];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let places = &[At::Server, At::Own, At::AnyService];

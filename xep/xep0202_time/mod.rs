@@ -4,7 +4,7 @@
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::stanza::IqType;
 use kim_core::wire::Writer;
 
@@ -16,12 +16,7 @@ pub struct Time;
 impl Module for Time {
     type Config = NoSettings;
     const NAME: &'static str = "xep0202_time";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0202",
-        title: "Entity Time",
-        version: "2.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0202", "Entity Time", "2.0")];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.iq(&[At::Server], IqType::Get, "time", NS, Time);

@@ -15,7 +15,7 @@ use kim_core::wire::Writer;
 
 use super::NS;
 use super::eligible::{Eligible, Way, is_private_to_room, judge};
-use super::switch::Wish;
+use super::switch::CarbonsWish;
 use crate::rfc6121_im::api::directed_at;
 use crate::xep0359_ids::api::SentId;
 
@@ -63,8 +63,8 @@ impl On<Departure> for Sent {
 
 /// What a session wants of a message that the rules allow, or left open until now: an error is for those who know its
 /// cause.
-fn wish_for(session: &Session, eligible: Eligible, message: &Stanza) -> Option<Arc<Wish>> {
-    Wish::of(session).filter(|wish| match eligible {
+fn wish_for(session: &Session, eligible: Eligible, message: &Stanza) -> Option<Arc<CarbonsWish>> {
+    CarbonsWish::of(session).filter(|wish| match eligible {
         Eligible::No => false,
         Eligible::Yes => true,
         Eligible::LikeItsCause => wish.known.has_cause(message),
@@ -157,7 +157,7 @@ fn spare(event: &mut Arrival, missed: Missed) {
     if !to_full || judge(&event.stanza, Way::Received) != Eligible::Yes {
         return;
     }
-    let has_copies = |session: &Resource| session.here().is_some_and(|here| Wish::of(here).is_some());
+    let has_copies = |session: &Resource| session.here().is_some_and(|here| CarbonsWish::of(here).is_some());
     chosen.retain(|session| !has_copies(session) || !session.took_at(missed.received));
     if chosen.is_empty() {
         event.verdict = Verdict::Dropped;
@@ -190,8 +190,9 @@ impl On<Arrival> for Once {
         if cx.fact::<Redelivered>().is_some()
             && let Verdict::Chosen(chosen) = &mut event.verdict
         {
-            let had_it =
-                |session: &Session| Wish::of(session).is_some_and(|wish| wish.known.has(&event.stanza));
+            let had_it = |session: &Session| {
+                CarbonsWish::of(session).is_some_and(|wish| wish.known.has(&event.stanza))
+            };
             chosen.retain(|session| !session.here().is_some_and(|here| had_it(here)));
             if chosen.is_empty() {
                 event.verdict = Verdict::Dropped;

@@ -16,7 +16,7 @@ use kim_core::config::NoSettings;
 use kim_core::error::{Condition, Fault};
 use kim_core::events::{Arrival, Bounce, Departure};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::stanza::IqType;
 
 const NS: &str = "urn:xmpp:carbons:2";
@@ -30,12 +30,7 @@ pub struct Carbons;
 impl Module for Carbons {
     type Config = NoSettings;
     const NAME: &'static str = "xep0280_carbons";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0280",
-        title: "Message Carbons",
-        version: "1.0.1",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0280", "Message Carbons", "1.0.1")];
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
     const USES: &'static [&'static str] = &["xep0359_ids"];
 

@@ -13,26 +13,26 @@ use super::known::Known;
 
 /// The session's fact. A session that never asked for copies has none.
 #[derive(Default)]
-pub struct Wish {
+pub struct CarbonsWish {
     on: AtomicBool,
     /// What its client has seen lately.
     pub known: Known,
 }
 
-impl Wish {
+impl CarbonsWish {
     /// What a session wants that gets copies.
-    pub fn of(session: &Session) -> Option<Arc<Wish>> {
+    pub fn of(session: &Session) -> Option<Arc<CarbonsWish>> {
         session
-            .known_fact::<Wish>()
+            .known_fact::<CarbonsWish>()
             .filter(|wish| wish.on.load(Ordering::Relaxed))
     }
 
     /// Switches the copies.
     pub fn set(router: &Router, session: &Arc<Session>, on: bool) {
-        if Wish::of(session).is_some() == on {
+        if CarbonsWish::of(session).is_some() == on {
             return;
         }
-        let wish = session.fact::<Wish>();
+        let wish = session.fact::<CarbonsWish>();
         wish.on.store(on, Ordering::Relaxed);
         wish.known.clear();
         router.announce(session);
@@ -47,7 +47,7 @@ impl HandleIq for Switch {
         let Origin::Session(session) = &cx.origin else {
             return Err(Condition::NotAllowed.into());
         };
-        Wish::set(cx.router(), session, self.0);
+        CarbonsWish::set(cx.router(), session, self.0);
         Ok(Reply::Empty)
     }
 }

@@ -7,7 +7,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Arrival, Delivery, Departure};
 use kim_core::hook::{Flow, On, Stage};
-use kim_core::module::{Coverage, Entry, Module, Registrar, Spec};
+use kim_core::module::{Entry, Module, Registrar, Spec};
 use kim_core::testing::{Client, House};
 
 use super::{Carbons, api};
@@ -195,12 +195,7 @@ impl On<Arrival> for Archive {
 impl Module for Archive {
     type Config = NoSettings;
     const NAME: &'static str = "xep9999_archive";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "TEST",
-        title: "Test",
-        version: "",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("TEST", "Test", "")];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.on::<Departure>(Stage::Store, Archive);

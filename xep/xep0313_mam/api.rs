@@ -1,4 +1,4 @@
-//! What other rooms ask of archives: those of accounts, and those of group chats.
+//! What other modules ask of archives: those of accounts, and those of group chats.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use kim_core::seal;
 use kim_core::stanza::Stanza;
 use kim_core::wire::Writer;
 
-use super::archive::{self, Archives, Entry, Put};
+use super::archive::{self, ArchiveEntry, Archives, Put};
 use super::ids;
 use super::page::Reader;
-use super::store::{Key, Span, With};
+use super::store::{ArchiveKey, Span, With};
 
 pub use super::NS;
 pub use super::archive::Author;
 pub use super::hooks::KeptOnce;
 pub use super::page::Sight;
-pub use super::query::{Query, fields};
+pub use super::query::{ArchiveQuery, fields};
 pub use super::retract::NS as RETRACT;
 pub use super::store::erase;
 pub use super::worth::is_worth_in_room;
@@ -41,7 +41,7 @@ pub struct MessageArchives {
 /// A message in an archive.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    key: Key,
+    key: ArchiveKey,
     /// The message.
     pub stanza: Stanza,
 }
@@ -63,7 +63,7 @@ pub struct Burial {
     archives: Arc<Archives>,
     key: Arc<seal::Key>,
     owner: BareJid,
-    place: Key,
+    place: ArchiveKey,
     tombstone: Stanza,
 }
 
@@ -112,7 +112,7 @@ impl MessageArchives {
         &self,
         owner: &BareJid,
         reader: &Jid,
-        query: &Query,
+        query: &ArchiveQuery,
         sight: Sight,
         cx: &mut Cx,
     ) -> Result<Reply, Fault> {
@@ -129,7 +129,7 @@ impl MessageArchives {
         cx: &mut Cx,
     ) -> Result<InRoom, Fault> {
         let itself = Jid::from(room.clone());
-        let entry = Entry {
+        let entry = ArchiveEntry {
             owner: room,
             peer: &itself,
             stanza,
@@ -187,8 +187,8 @@ impl MessageArchives {
         archives.settled(room).await;
         let key = archives.key(room).await?;
         let mut span = Span {
-            after: Key::START,
-            before: Key::END,
+            after: ArchiveKey::START,
+            before: ArchiveKey::END,
             with: With::Everybody,
         };
         let mut last = Vec::new();

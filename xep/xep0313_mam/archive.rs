@@ -16,7 +16,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use super::api::OwnRetention;
 use super::ids;
-use super::store::{Archived, Found, Key, Peer, Replaced, Store};
+use super::store::{ArchiveKey, ArchiveRow, ArchiveStore, FoundMessage, Peer, Replaced};
 use super::tail::{RESENDS_MAX, Tail};
 
 /// Archives whose end is remembered; up to 4 kB each, while their owners send much.
@@ -29,7 +29,7 @@ const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// All archives.
 pub struct Archives {
     /// The tables.
-    pub store: Store,
+    pub store: ArchiveStore,
     /// Says how long the archives of rooms are kept, if they are kept otherwise than others.
     pub own_retention: OnceLock<Arc<dyn OwnRetention>>,
     seals: Seals,
@@ -58,7 +58,7 @@ pub enum Put {
 }
 
 /// A message on its way into an archive.
-pub struct Entry<'a> {
+pub struct ArchiveEntry<'a> {
     /// Whose archive.
     pub owner: &'a BareJid,
     /// The other side.
@@ -108,7 +108,7 @@ impl Archives {
     /// The archives in a database.
     pub fn new(db: &Db, seals: &Seals, clock: &Clock) -> Archives {
         Archives {
-            store: Store::new(db.clone()),
+            store: ArchiveStore::new(db.clone()),
             own_retention: OnceLock::new(),
             seals: seals.clone(),
             clock: clock.clone(),
@@ -148,8 +148,8 @@ impl Archives {
     }
 
     /// Puts a message into an archive, unless the same is there (same sender, origin-id and content, lately).
-    pub async fn put(&self, entry: Entry<'_>, cx: &mut Cx) -> Result<Put, Fault> {
-        let Entry {
+    pub async fn put(&self, entry: ArchiveEntry<'_>, cx: &mut Cx) -> Result<Put, Fault> {
+        let ArchiveEntry {
             owner,
             peer,
             stanza,
@@ -168,11 +168,11 @@ impl Archives {
             }
         }
         let under_way = tail.next(self.clock.now(), resend);
-        let place = Key {
+        let place = ArchiveKey {
             stamp: under_way.stamp(),
             tie: ids::tie(),
         };
-        let row = Archived {
+        let row = ArchiveRow {
             owner: owner.clone(),
             tie: place.tie,
             peer: peer_tags(&key, author.map_or(peer, |author| &author.jid)),
@@ -193,7 +193,7 @@ impl Archives {
     }
 
     /// Puts something else into a message's place, together with what else the stanza leaves behind.
-    pub fn replace(&self, key: &seal::Key, owner: &BareJid, place: Key, stanza: &Stanza, cx: &mut Cx) {
+    pub fn replace(&self, key: &seal::Key, owner: &BareJid, place: ArchiveKey, stanza: &Stanza, cx: &mut Cx) {
         let row = Replaced {
             owner: owner.clone(),
             key: place,
@@ -204,13 +204,13 @@ impl Archives {
 }
 
 /// Seals a message for its place.
-pub fn seal(key: &seal::Key, owner: &BareJid, place: Key, stanza: &Stanza) -> Vec<u8> {
+pub fn seal(key: &seal::Key, owner: &BareJid, place: ArchiveKey, stanza: &Stanza) -> Vec<u8> {
     let (stamp, tie) = (place.stamp.to_be_bytes(), place.tie.to_be_bytes());
     key.seal(&aad(owner, &stamp, &tie), stanza.to_xml().as_bytes())
 }
 
 /// The message in a row. What cannot be opened is logged and left out; its place stays (§3.2).
-pub fn open(key: &seal::Key, owner: &BareJid, found: &Found) -> Option<Stanza> {
+pub fn open(key: &seal::Key, owner: &BareJid, found: &FoundMessage) -> Option<Stanza> {
     let place = found.key;
     let (stamp, tie) = (place.stamp.to_be_bytes(), place.tie.to_be_bytes());
     let stanza = match key.open(&aad(owner, &stamp, &tie), &found.stanza) {

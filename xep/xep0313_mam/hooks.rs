@@ -11,7 +11,7 @@ use kim_core::jid::Jid;
 use kim_core::router::{Destination, Redelivered};
 use kim_core::stanza::{Kind, MessageType, Stanza};
 
-use super::archive::{Archives, Entry, Put};
+use super::archive::{ArchiveEntry, Archives, Put};
 use super::prefs::Preferences;
 use super::retract::Retractions;
 use super::{NS, worth};
@@ -19,7 +19,7 @@ use crate::rfc6121_im::api::Archived;
 use crate::xep0359_ids::api::{SentAs, SentId};
 
 /// What both ways need.
-pub struct Keeper {
+pub struct ArchiveKeeper {
     /// The archives.
     pub archives: Arc<Archives>,
     /// Who wants what archived.
@@ -29,7 +29,7 @@ pub struct Keeper {
 }
 
 /// Archives what a client sends. What an account sends to itself is archived when it arrives.
-pub struct Departing(pub Arc<Keeper>);
+pub struct Departing(pub Arc<ArchiveKeeper>);
 
 impl On<Departure> for Departing {
     async fn on(&self, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -49,7 +49,7 @@ impl On<Departure> for Departing {
             return Ok(Flow::Next);
         }
         keeper.retractions.apply(account, to, stanza, cx).await?;
-        let entry = Entry {
+        let entry = ArchiveEntry {
             owner: account,
             peer: to,
             stanza,
@@ -82,7 +82,7 @@ impl On<Departure> for Departing {
 pub struct KeptOnce(Arc<OnceLock<SentId>>);
 
 /// Archives what arrives for an account, and tells its clients the id (§3.5).
-pub struct Arriving(pub Arc<Keeper>);
+pub struct Arriving(pub Arc<ArchiveKeeper>);
 
 impl On<Arrival> for Arriving {
     async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -114,7 +114,7 @@ impl On<Arrival> for Arriving {
             .apply(&event.account, &from, &event.stanza, cx)
             .await?;
         let is_sent = from.bare_str() == event.account.as_str();
-        let entry = Entry {
+        let entry = ArchiveEntry {
             owner: &event.account,
             peer: &from,
             stanza: &event.stanza,
@@ -186,9 +186,9 @@ impl On<Arrival> for NoForeignResults {
 }
 
 /// Forgets what is in memory of an archive that goes.
-pub struct Farewell(pub Arc<Keeper>);
+pub struct ForgetArchives(pub Arc<ArchiveKeeper>);
 
-impl Hear<AccountErased> for Farewell {
+impl Hear<AccountErased> for ForgetArchives {
     async fn hear(&self, event: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.0.archives.forget(&event.account);
         self.0.preferences.forget(&event.account);

@@ -7,7 +7,7 @@
 use kim_core::random;
 use kim_core::seal;
 
-use super::store::Key;
+use super::store::ArchiveKey;
 
 /// Bytes of an id, before they are written as text.
 const BYTES: usize = 16;
@@ -25,7 +25,7 @@ fn mask(key: &seal::Key, tie: i64) -> i64 {
 }
 
 /// The id of a place.
-pub fn write(key: &seal::Key, place: Key) -> String {
+pub fn write(key: &seal::Key, place: ArchiveKey) -> String {
     let mut bytes = [0; BYTES];
     let (left, right) = bytes.split_at_mut(BYTES / 2);
     left.copy_from_slice(&place.tie.to_be_bytes());
@@ -36,7 +36,7 @@ pub fn write(key: &seal::Key, place: Key) -> String {
 }
 
 /// The place that an id stands for; whether there is a message is another question. `None` for what is no id.
-pub fn read(key: &seal::Key, id: &str) -> Option<Key> {
+pub fn read(key: &seal::Key, id: &str) -> Option<ArchiveKey> {
     if id.len() != CHARS || id.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
@@ -46,7 +46,7 @@ pub fn read(key: &seal::Key, id: &str) -> Option<Key> {
     let (left, right) = bytes.split_first_chunk::<8>()?;
     let tie = i64::from_be_bytes(*left);
     let masked = i64::from_be_bytes(*right.first_chunk::<8>()?);
-    Some(Key {
+    Some(ArchiveKey {
         stamp: masked ^ mask(key, tie),
         tie,
     })
@@ -60,7 +60,7 @@ mod tests {
     fn an_id_leads_back_to_its_place_and_tells_nothing() {
         let (key, other) = (seal::Key::from_secret([1; 32]), seal::Key::from_secret([2; 32]));
         let stamp = 1_769_860_800_000_000;
-        let place = Key { stamp, tie: tie() };
+        let place = ArchiveKey { stamp, tie: tie() };
         let id = write(&key, place);
         assert_eq!(id.len(), CHARS);
         assert!(id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7')));
@@ -69,7 +69,7 @@ mod tests {
         // Neighbours have nothing in common.
         let next = write(
             &key,
-            Key {
+            ArchiveKey {
                 stamp: stamp + 1,
                 tie: tie(),
             },

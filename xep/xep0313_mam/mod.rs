@@ -12,7 +12,7 @@ use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault};
 use kim_core::events::{AccountErased, Arrival, Departure};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
@@ -57,9 +57,9 @@ impl Module for Mam {
     type Config = MamConfig;
     const NAME: &'static str = "xep0313_mam";
     const SPECS: &'static [Spec] = &[
-        spec("XEP-0313", "Message Archive Management", "1.1.3"),
-        spec("XEP-0424", "Message Retraction", "0.4.2"),
-        spec("XEP-0441", "Message Archive Management Preferences", "0.2.0"),
+        Spec::complete("XEP-0313", "Message Archive Management", "1.1.3"),
+        Spec::complete("XEP-0424", "Message Retraction", "0.4.2"),
+        Spec::complete("XEP-0441", "Message Archive Management Preferences", "0.2.0"),
     ];
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0359_ids", "xep0004_forms", "xep0059_rsm"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
@@ -71,7 +71,7 @@ impl Module for Mam {
 
     fn register(config: MamConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let archives = Arc::new(archive::Archives::new(house.db, house.seals, house.clock));
-        let keeper = Arc::new(hooks::Keeper {
+        let keeper = Arc::new(hooks::ArchiveKeeper {
             preferences: prefs::Preferences::new(
                 house.db.caches(),
                 archives.clone(),
@@ -86,7 +86,7 @@ impl Module for Mam {
         house.on::<Arrival>(Stage::Admit, hooks::NoForeignResults);
         house.on::<Departure>(Stage::Store, hooks::Departing(keeper.clone()));
         house.on::<Arrival>(Stage::Store, hooks::Arriving(keeper.clone()));
-        house.hear::<AccountErased>(Stage::Deliver, hooks::Farewell(keeper.clone()));
+        house.hear::<AccountErased>(Stage::Deliver, hooks::ForgetArchives(keeper.clone()));
 
         let reader = Arc::new(page::Reader {
             archives: archives.clone(),
@@ -118,14 +118,5 @@ impl Module for Mam {
             async move { Ok(purge::tidy(&archives, &clock, config.retention_days).await) }
         });
         Ok(())
-    }
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
     }
 }

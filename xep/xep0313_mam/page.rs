@@ -19,8 +19,8 @@ use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
 use super::archive::{self, Archives, peer_tags};
-use super::query::{self, Query};
-use super::store::{Found, Key, Peer, Span, With};
+use super::query::{self, ArchiveQuery};
+use super::store::{ArchiveKey, FoundMessage, Peer, Span, With};
 use super::{NS, ids};
 use crate::xep0059_rsm::api as rsm;
 
@@ -56,7 +56,7 @@ pub struct QueryIq(pub Arc<Reader>);
 
 /// The messages of a page, oldest first.
 struct Page {
-    rows: Vec<Found>,
+    rows: Vec<FoundMessage>,
     /// There is nothing beyond it in the direction that was asked for.
     complete: bool,
     count: Option<usize>,
@@ -70,7 +70,7 @@ impl HandleIq for QueryIq {
         if !iq.is_set() {
             return Ok(Reply::Payload(query::fields()));
         }
-        let query = Query::parse(iq.payload)?;
+        let query = ArchiveQuery::parse(iq.payload)?;
         self.0
             .answer(iq.account, iq.from, &query, Sight::Everything, cx)
             .await
@@ -83,7 +83,7 @@ impl Reader {
         &self,
         owner: &BareJid,
         reader: &Jid,
-        query: &Query,
+        query: &ArchiveQuery,
         sight: Sight,
         cx: &mut Cx,
     ) -> Result<Reply, Fault> {
@@ -94,13 +94,13 @@ impl Reader {
         let bytes_max = room_for_page(cx, session.as_deref())?;
         let key = self.archives.key(owner).await?;
         let page = self.find(&key, owner, query, bytes_max).await?;
-        let id = |row: &Found| ids::write(&key, row.key);
+        let id = |row: &FoundMessage| ids::write(&key, row.key);
         let ends = page
             .rows
             .first()
             .zip(page.rows.last())
             .map(|(first, last)| (id(first), id(last)));
-        let mut rows: Vec<&Found> = page.rows.iter().collect();
+        let mut rows: Vec<&FoundMessage> = page.rows.iter().collect();
         if query.flip {
             rows.reverse();
         }
@@ -172,7 +172,7 @@ impl Reader {
         &self,
         key: &seal::Key,
         owner: &BareJid,
-        query: &Query,
+        query: &ArchiveQuery,
         bytes_max: usize,
     ) -> Result<Page, Fault> {
         let store = &self.archives.store;
@@ -216,25 +216,25 @@ impl Reader {
     }
 
     /// The stretch that the query's form and page allow.
-    async fn span(&self, key: &seal::Key, owner: &BareJid, query: &Query) -> Result<Span, Fault> {
+    async fn span(&self, key: &seal::Key, owner: &BareJid, query: &ArchiveQuery) -> Result<Span, Fault> {
         let with = match &query.with {
             None => With::Everybody,
             Some(jid) if jid.is_bare() => With::Bare(peer_tags(key, jid).bare),
             Some(jid) => With::Full(peer_tags(key, jid)),
         };
         let mut span = Span {
-            after: Key::START,
-            before: Key::END,
+            after: ArchiveKey::START,
+            before: ArchiveKey::END,
             with,
         };
         if let Some(start) = query.start {
-            span.after = Key {
+            span.after = ArchiveKey {
                 stamp: start.0,
                 tie: i64::MIN,
             };
         }
         if let Some(end) = query.end {
-            span.before = Key {
+            span.before = ArchiveKey {
                 stamp: end.0,
                 tie: i64::MAX,
             };
@@ -253,7 +253,7 @@ impl Reader {
     }
 
     /// The place of a message that must be there (§4.1.3, §4.3.2).
-    async fn place(&self, key: &seal::Key, owner: &BareJid, id: &str) -> Result<(Key, Peer), Fault> {
+    async fn place(&self, key: &seal::Key, owner: &BareJid, id: &str) -> Result<(ArchiveKey, Peer), Fault> {
         let place = ids::read(key, id).ok_or(Condition::ItemNotFound)?;
         let peer = self
             .archives
@@ -269,7 +269,7 @@ impl Reader {
         &self,
         key: &seal::Key,
         owner: &BareJid,
-        query: &Query,
+        query: &ArchiveQuery,
         span: &Span,
         max: usize,
         bytes_max: usize,
@@ -312,7 +312,7 @@ impl Reader {
     }
 }
 
-fn page(mut rows: Vec<Found>, newest_first: bool, complete: bool) -> Page {
+fn page(mut rows: Vec<FoundMessage>, newest_first: bool, complete: bool) -> Page {
     if newest_first {
         rows.reverse();
     }
@@ -340,8 +340,8 @@ pub async fn metadata(archives: &Archives, owner: &BareJid) -> Result<String, Fa
     archives.settled(owner).await;
     let key = archives.key(owner).await?;
     let whole = Span {
-        after: Key::START,
-        before: Key::END,
+        after: ArchiveKey::START,
+        before: ArchiveKey::END,
         with: With::Everybody,
     };
     let mut xml = Writer::new();

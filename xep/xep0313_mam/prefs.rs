@@ -13,7 +13,7 @@ use kim_core::wire::{El, Element, Writer};
 
 use super::NS;
 use super::archive::Archives;
-use super::hooks::Keeper;
+use super::hooks::ArchiveKeeper;
 use crate::rfc6121_im::api::Subscriptions;
 
 /// Addresses in both lists together.
@@ -204,7 +204,7 @@ impl Preferences {
 }
 
 /// Tells and changes them.
-pub struct PrefsIq(pub Arc<Keeper>);
+pub struct PrefsIq(pub Arc<ArchiveKeeper>);
 
 impl HandleIq for PrefsIq {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {

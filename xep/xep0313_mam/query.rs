@@ -16,7 +16,7 @@ const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 
 /// A query as it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
+pub struct ArchiveQuery {
     /// Names the query in its results.
     pub queryid: Option<String>,
     /// Only messages with this JID (§4.1.1).
@@ -37,18 +37,18 @@ pub struct Query {
     pub flip: bool,
 }
 
-impl Query {
+impl ArchiveQuery {
     /// Reads a `<query/>`.
-    pub fn parse(query: El<'_>) -> Result<Query, Fault> {
+    pub fn parse(query: El<'_>) -> Result<ArchiveQuery, Fault> {
         // §6.1.3: nodes are for archives of pubsub.
         if query.attr("node").is_some() {
             return Err(Condition::ItemNotFound.into());
         }
-        let mut parsed = Query {
+        let mut parsed = ArchiveQuery {
             queryid: query.attr("queryid").map(|id| id.into_owned()),
             page: rsm::Asked::parse(query)?,
             flip: query.child("flip-page", NS).is_some(),
-            ..Query::default()
+            ..ArchiveQuery::default()
         };
         if let Some(form) = query.child("x", ns::DATA) {
             parsed.read_form(form)?;

@@ -8,28 +8,28 @@ use super::tail::UnderWay;
 
 /// The place of a message in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+pub struct ArchiveKey {
     /// When it was stored, in microseconds.
     pub stamp: i64,
     /// Tells messages of the same microsecond apart.
     pub tie: i64,
 }
 
-impl Key {
+impl ArchiveKey {
     /// Before every message.
-    pub const START: Key = Key {
+    pub const START: ArchiveKey = ArchiveKey {
         stamp: i64::MIN,
         tie: i64::MIN,
     };
     /// Behind every message.
-    pub const END: Key = Key {
+    pub const END: ArchiveKey = ArchiveKey {
         stamp: i64::MAX,
         tie: i64::MAX,
     };
 }
 
 /// A message in an archive, as it is stored.
-pub struct Archived {
+pub struct ArchiveRow {
     /// Whose archive.
     pub owner: BareJid,
     /// The time of its place. It counts as on its way as long as the row is there.
@@ -70,18 +70,18 @@ pub enum With {
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     /// Behind this.
-    pub after: Key,
+    pub after: ArchiveKey,
     /// Before this.
-    pub before: Key,
+    pub before: ArchiveKey,
     /// Of these.
     pub with: With,
 }
 
 /// A row that was read.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundMessage {
     /// Its place.
-    pub key: Key,
+    pub key: ArchiveKey,
     /// Sealed.
     pub stanza: Vec<u8>,
 }
@@ -90,9 +90,9 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Chunk {
     /// The messages, in the order in which they were asked for.
-    pub rows: Vec<Found>,
+    pub rows: Vec<FoundMessage>,
     /// Where to go on; `None` at the end of the span.
-    pub next: Option<Key>,
+    pub next: Option<ArchiveKey>,
 }
 
 /// What comes into a message's place.
@@ -100,7 +100,7 @@ pub struct Replaced {
     /// Whose archive.
     pub owner: BareJid,
     /// The place.
-    pub key: Key,
+    pub key: ArchiveKey,
     /// Sealed.
     pub stanza: Vec<u8>,
 }
@@ -127,13 +127,13 @@ fn replace<'a>(tx: &'a mut Tx, rows: &'a [Replaced]) -> BoxFuture<'a, Result<(),
     })
 }
 
-impl SinkRow for Archived {
+impl SinkRow for ArchiveRow {
     fn row_bytes(&self) -> usize {
         self.owner.as_str().len() + self.stanza.len() + 64
     }
 }
 
-fn insert<'a>(tx: &'a mut Tx, rows: &'a [Archived]) -> BoxFuture<'a, Result<(), DbError>> {
+fn insert<'a>(tx: &'a mut Tx, rows: &'a [ArchiveRow]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         let rows = rows.iter().map(|row| {
             [
@@ -214,10 +214,10 @@ const SET_PREFS: &str = "INSERT INTO mam_prefs (owner, prefs) VALUES ($1, $2) \
 
 /// The tables of archives.
 #[derive(Clone)]
-pub struct Store {
+pub struct ArchiveStore {
     db: Db,
     /// Where messages go.
-    pub sink: Sink<Archived>,
+    pub sink: Sink<ArchiveRow>,
     /// Where what comes into their places goes.
     pub replacements: Sink<Replaced>,
 }
@@ -255,24 +255,24 @@ pub(super) fn referred_query(peer: i64, reference: i64, looked_at_max: usize) ->
     Query::new(REFERRED).bind(peer).bind(reference).bind(max)
 }
 
-fn key(row: &Row) -> Result<Key, DbError> {
-    Ok(Key {
+fn key(row: &Row) -> Result<ArchiveKey, DbError> {
+    Ok(ArchiveKey {
         stamp: row.i64("stamp")?,
         tie: row.i64("tie")?,
     })
 }
 
-fn found(row: &Row) -> Result<Found, DbError> {
-    Ok(Found {
+fn found(row: &Row) -> Result<FoundMessage, DbError> {
+    Ok(FoundMessage {
         key: key(row)?,
         stanza: row.bytes("stanza")?,
     })
 }
 
-impl Store {
+impl ArchiveStore {
     /// The tables in a database.
-    pub fn new(db: Db) -> Store {
-        Store {
+    pub fn new(db: Db) -> ArchiveStore {
+        ArchiveStore {
             sink: db.sink(insert),
             replacements: db.sink(replace),
             db,
@@ -312,7 +312,7 @@ impl Store {
     }
 
     /// One message.
-    pub async fn find(&self, owner: &BareJid, key: Key) -> Result<Option<Found>, DbError> {
+    pub async fn find(&self, owner: &BareJid, key: ArchiveKey) -> Result<Option<FoundMessage>, DbError> {
         let query = Query::new(FIND).bind(owner).bind(key.stamp).bind(key.tie);
         self.db
             .fetch_optional(query)
@@ -323,7 +323,7 @@ impl Store {
     }
 
     /// With whom a message was, if it is there.
-    pub async fn peer(&self, owner: &BareJid, key: Key) -> Result<Option<Peer>, DbError> {
+    pub async fn peer(&self, owner: &BareJid, key: ArchiveKey) -> Result<Option<Peer>, DbError> {
         let query = Query::new(IS_THERE).bind(owner).bind(key.stamp).bind(key.tie);
         let row = self.db.fetch_optional(query).await?;
         row.map(|row| {
@@ -348,7 +348,12 @@ impl Store {
     }
 
     /// The place of a message of the owner's with this tag, if it is stored.
-    pub async fn was_sent(&self, owner: &BareJid, stamp: i64, resend: i64) -> Result<Option<Key>, DbError> {
+    pub async fn was_sent(
+        &self,
+        owner: &BareJid,
+        stamp: i64,
+        resend: i64,
+    ) -> Result<Option<ArchiveKey>, DbError> {
         let query = Query::new(WAS_SENT).bind(owner).bind(stamp).bind(resend);
         self.db.fetch_optional(query).await?.as_ref().map(key).transpose()
     }
@@ -359,7 +364,7 @@ impl Store {
         peer: i64,
         reference: i64,
         looked_at_max: usize,
-    ) -> Result<Vec<Key>, DbError> {
+    ) -> Result<Vec<ArchiveKey>, DbError> {
         let rows = self
             .db
             .fetch_all(referred_query(peer, reference, looked_at_max))

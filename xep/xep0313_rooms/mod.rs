@@ -14,7 +14,7 @@ use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request
 use kim_core::stanza::IqType;
 
 use crate::xep0045_muc::api::{ARCHIVE, RoomAsked, Rooms, SERVICE, Visitor};
-use crate::xep0313_mam::api::{MessageArchives, NS, Query, Sight, fields};
+use crate::xep0313_mam::api::{ArchiveQuery, MessageArchives, NS, Sight, fields};
 
 #[cfg(test)]
 mod tests;
@@ -98,7 +98,7 @@ impl HandleIq for RoomQuery {
         if !iq.is_set() {
             return Ok(Reply::Payload(fields()));
         }
-        let mut query = Query::parse(iq.payload)?;
+        let mut query = ArchiveQuery::parse(iq.payload)?;
         if let Some(with) = query.with.take() {
             query.with = Some(self.0.author(with, &visitor, iq.account, cx).await?);
         }

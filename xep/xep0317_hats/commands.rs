@@ -43,7 +43,7 @@ pub fn offered(visitor: &Visitor) -> impl Iterator<Item = (String, &'static str)
 }
 
 /// Answers the commands.
-pub struct Command {
+pub struct HatCommand {
     /// The rooms.
     pub rooms: Arc<Rooms>,
     /// Their hats.
@@ -56,7 +56,7 @@ enum Step {
     Done(Option<String>),
 }
 
-impl HandleIq for Command {
+impl HandleIq for HatCommand {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let visitor = self.rooms.visitor(iq.account, iq.from, cx).await?;
         let visitor = visitor.ok_or(Condition::ItemNotFound)?;
@@ -120,7 +120,7 @@ fn value<'a>(form: &'a Form, var: &'static str) -> Result<&'a str, Fault> {
     })
 }
 
-impl Command {
+impl HatCommand {
     async fn step(
         &self,
         action: &str,

@@ -10,7 +10,7 @@ use kim_core::module::At;
 use kim_core::ns::DATA;
 
 use super::commands::{self, COMMANDS};
-use crate::xep0030_disco::api::{Info, InfoAsked, Item, ItemsAsked};
+use crate::xep0030_disco::api::{DiscoItem, Info, InfoAsked, ItemsAsked};
 use crate::xep0045_muc::api::{Rooms, SERVICE};
 
 /// What somebody may do, by nodes and names.
@@ -25,9 +25,9 @@ async fn offered(
 }
 
 /// Says what a command is, and what the list of them is.
-pub struct Tell(pub Arc<Rooms>);
+pub struct TellHatCommands(pub Arc<Rooms>);
 
-impl On<InfoAsked> for Tell {
+impl On<InfoAsked> for TellHatCommands {
     async fn on(&self, event: &mut InfoAsked, cx: &mut Cx) -> Result<Flow, Fault> {
         let Some(node) = event.node.as_deref().filter(|_| event.at == At::Within(SERVICE)) else {
             return Ok(Flow::Next);
@@ -52,16 +52,16 @@ impl On<InfoAsked> for Tell {
 }
 
 /// Lists the commands.
-pub struct List(pub Arc<Rooms>);
+pub struct ListHatCommands(pub Arc<Rooms>);
 
-impl On<ItemsAsked> for List {
+impl On<ItemsAsked> for ListHatCommands {
     async fn on(&self, event: &mut ItemsAsked, cx: &mut Cx) -> Result<Flow, Fault> {
         if event.node.as_deref() != Some(COMMANDS) || event.at != At::Within(SERVICE) {
             return Ok(Flow::Next);
         }
         let offered = offered(&self.0, &event.account, &event.asker, cx).await?;
         if !offered.is_empty() {
-            let items = offered.into_iter().map(|(node, name)| Item {
+            let items = offered.into_iter().map(|(node, name)| DiscoItem {
                 jid: event.account.clone().into(),
                 node: Some(node),
                 name: Some(name.to_owned()),

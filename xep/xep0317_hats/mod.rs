@@ -47,10 +47,10 @@ impl Module for Hats {
     }];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let store = store::Store::new(house.db);
+        let store = store::HatStore::new(house.db);
         let racks = Arc::new(rack::Racks::new(house.db.caches(), store, house.seals.clone()));
         let rooms: Arc<Rooms> = house.needed()?;
-        let command = commands::Command {
+        let command = commands::HatCommand {
             rooms: rooms.clone(),
             racks: racks.clone(),
         };
@@ -61,8 +61,8 @@ impl Module for Hats {
         house.on::<RoomAsked>(Stage::Deliver, Shown(racks.clone()));
         house.hear::<RoomDestroyed>(Stage::Store, Shown(racks.clone()));
         house.hear::<AccountRemoved>(Stage::Notify, Shown(racks));
-        house.on::<InfoAsked>(Stage::Deliver, disco::Tell(rooms.clone()));
-        house.on::<ItemsAsked>(Stage::Deliver, disco::List(rooms));
+        house.on::<InfoAsked>(Stage::Deliver, disco::TellHatCommands(rooms.clone()));
+        house.on::<ItemsAsked>(Stage::Deliver, disco::ListHatCommands(rooms));
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use kim_core::wire::{El, Element, Writer};
 use tokio::sync::Mutex;
 
 use super::NS;
-use super::store::{Change, Store};
+use super::store::{HatChange, HatStore};
 use crate::xep0045_muc::api::once_settled;
 
 /// Rooms whose hats are remembered.
@@ -183,7 +183,7 @@ fn write(xml: &mut Writer, uri: &str, hat: &Hat) {
 
 /// The hats of all rooms.
 pub struct Racks {
-    store: Store,
+    store: HatStore,
     seals: Seals,
     rooms: Shared<BareJid, Arc<Rack>>,
     /// One change at a time.
@@ -196,7 +196,7 @@ fn aad(room: &BareJid) -> [&[u8]; 2] {
 
 impl Racks {
     /// Nothing is in memory yet.
-    pub(super) fn new(caches: &Caches, store: Store, seals: Seals) -> Racks {
+    pub(super) fn new(caches: &Caches, store: HatStore, seals: Seals) -> Racks {
         Racks {
             store,
             seals,
@@ -236,7 +236,7 @@ impl Racks {
         let mut rack = Rack::clone(&*self.of(room).await?);
         let outcome = change(&mut rack)?;
         let key = self.seals.key(room.as_str()).await?;
-        let row = Change {
+        let row = HatChange {
             room: room.clone(),
             state: Some(key.seal(&aad(room), rack.to_xml().as_bytes())),
         };
@@ -269,7 +269,7 @@ impl Racks {
 
     /// A room is gone.
     pub fn forget(&self, room: &BareJid, cx: &mut Cx) {
-        let gone = Change {
+        let gone = HatChange {
             room: room.clone(),
             state: None,
         };

@@ -4,19 +4,19 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
 /// What a room's hats become; `None`: the room is gone.
-pub(super) struct Change {
+pub(super) struct HatChange {
     pub room: BareJid,
     /// Sealed.
     pub state: Option<Vec<u8>>,
 }
 
-impl SinkRow for Change {
+impl SinkRow for HatChange {
     fn row_bytes(&self) -> usize {
         self.room.as_str().len() + self.state.as_ref().map_or(0, Vec::len)
     }
 }
 
-fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
+fn write<'a>(tx: &'a mut Tx, rows: &'a [HatChange]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         for row in rows {
             let query = match &row.state {
@@ -35,15 +35,15 @@ fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbE
 }
 
 /// The table.
-pub(super) struct Store {
+pub(super) struct HatStore {
     db: Db,
     /// Where changes go.
-    pub sink: Sink<Change>,
+    pub sink: Sink<HatChange>,
 }
 
-impl Store {
-    pub fn new(db: &Db) -> Store {
-        Store {
+impl HatStore {
+    pub fn new(db: &Db) -> HatStore {
+        HatStore {
             sink: db.sink(write),
             db: db.clone(),
         }

@@ -1,4 +1,4 @@
-//! What other rooms ask and tell: whether a stanza can wait, and that a client looks again.
+//! What other modules ask and tell: whether a stanza can wait, and that a client looks again.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use kim_core::stanza::Stanza;
 
 use super::state;
 
-/// Whether a stanza is worth waking a device for. Rooms that know their own stanzas set the answer and say `Done`; what
+/// Whether a stanza is worth waking a device for. Modules that know their own stanzas set the answer and say `Done`; what
 /// nobody else answers is answered by rules that read the stanza alone, at the stage `Notify`.
 pub struct IsImportant {
     /// The stanza as the client would get it.

@@ -14,7 +14,7 @@ mod tests;
 use kim_core::error::Fault;
 use kim_core::events::{Delivery, Nonza, SessionEnded, SessionResumed};
 use kim_core::hook::Stage;
-use kim_core::module::{Coverage, Module, Offer, Registrar, Spec};
+use kim_core::module::{Module, Offer, Registrar, Spec};
 use kim_core::section;
 
 const NS: &str = "urn:xmpp:csi:0";
@@ -36,12 +36,7 @@ pub struct ClientStates;
 impl Module for ClientStates {
     type Config = CsiConfig;
     const NAME: &'static str = "xep0352_csi";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0352",
-        title: "Client State Indication",
-        version: "1.0.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0352", "Client State Indication", "1.0.0")];
 
     fn register(config: CsiConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let held = held::HeldLimits {

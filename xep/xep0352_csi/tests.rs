@@ -7,7 +7,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Fault, StreamCondition};
 use kim_core::events::Delivery;
 use kim_core::hook::{Flow, On, Stage};
-use kim_core::module::{Coverage, Entry, Module, Offer, Registrar, Spec};
+use kim_core::module::{Entry, Module, Offer, Registrar, Spec};
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 use kim_core::testing::{Client, House};
@@ -268,9 +268,9 @@ async fn a_resumed_stream_begins_active() {
     }
 }
 
-// ——— what other rooms have to say ———
+// ——— what other modules have to say ———
 
-/// A room that knows what matters, and one that stamps whatever is delivered, with a new stanza each time.
+/// A module that knows what matters, and one that stamps whatever is delivered, with a new stanza each time.
 struct Knowing;
 
 impl On<IsImportant> for Knowing {
@@ -295,12 +295,7 @@ impl On<Delivery> for Knowing {
 impl Module for Knowing {
     type Config = NoSettings;
     const NAME: &'static str = "xep9999_knowing";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "TEST",
-        title: "Test",
-        version: "",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("TEST", "Test", "")];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.on::<IsImportant>(Stage::Deliver, Knowing);

@@ -1,4 +1,4 @@
-//! What rooms that store or copy messages ask and tell one another: how the sender would like that to be, and which id the
+//! What modules that store or copy messages ask and tell one another: how the sender would like that to be, and which id the
 //! sender's own archive gave.
 
 use std::sync::OnceLock;

@@ -8,7 +8,7 @@ use kim_core::error::Fault;
 use kim_core::events::{Arrival, Departure};
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::{BareJid, Jid};
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::ns;
 use kim_core::router::{Redelivered, Router};
 use kim_core::stanza::Kind;
@@ -27,18 +27,8 @@ impl Module for StanzaIds {
     type Config = NoSettings;
     const NAME: &'static str = "xep0359_ids";
     const SPECS: &'static [Spec] = &[
-        Spec {
-            id: "XEP-0359",
-            title: "Unique and Stable Stanza IDs",
-            version: "0.7.0",
-            coverage: Coverage::Complete,
-        },
-        Spec {
-            id: "XEP-0334",
-            title: "Message Processing Hints",
-            version: "1.0.0",
-            coverage: Coverage::Complete,
-        },
+        Spec::complete("XEP-0359", "Unique and Stable Stanza IDs", "0.7.0"),
+        Spec::complete("XEP-0334", "Message Processing Hints", "1.0.0"),
     ];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {

@@ -14,9 +14,9 @@ use kim_core::seal::{Key, SealError, Seals};
 use super::UploadConfig;
 use super::names;
 pub use super::names::{clean as clean_name, encode as encode_name};
-use super::pace::Pace;
+use super::pace::SlotPace;
 pub use super::slot::Slot;
-use super::store::{Row, Store};
+use super::store::{FileRow, UploadStore};
 
 /// Whose data key seals the tokens of slots.
 const SLOT_KEY: &str = "upload slots";
@@ -42,7 +42,7 @@ pub enum Purpose {
 }
 
 /// What somebody wants to upload.
-pub struct Wish<'a> {
+pub struct UploadWish<'a> {
     /// The name they give it.
     pub name: &'a str,
     /// Its size.
@@ -65,7 +65,7 @@ pub struct Offer {
 
 /// Why not.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum UploadRefusal {
     /// It is larger than a file may be.
     TooLarge {
         /// How large one may be.
@@ -95,18 +95,18 @@ pub enum Refusal {
     Failed(Box<Fault>),
 }
 
-impl From<DbError> for Refusal {
-    fn from(error: DbError) -> Refusal {
+impl From<DbError> for UploadRefusal {
+    fn from(error: DbError) -> UploadRefusal {
         match error {
-            DbError::OutcomeUnknown => Refusal::Unknown,
-            error => Refusal::Failed(Box::new(error.into())),
+            DbError::OutcomeUnknown => UploadRefusal::Unknown,
+            error => UploadRefusal::Failed(Box::new(error.into())),
         }
     }
 }
 
-impl From<SealError> for Refusal {
-    fn from(error: SealError) -> Refusal {
-        Refusal::Failed(Box::new(error.into()))
+impl From<SealError> for UploadRefusal {
+    fn from(error: SealError) -> UploadRefusal {
+        UploadRefusal::Failed(Box::new(error.into()))
     }
 }
 
@@ -145,8 +145,8 @@ impl std::fmt::Debug for ContentKey {
 pub struct Uploads {
     config: UploadConfig,
     origin: WebOrigin,
-    pace: Pace,
-    store: Store,
+    pace: SlotPace,
+    store: UploadStore,
     seals: Seals,
     clock: Clock,
     guest_domains: Vec<String>,
@@ -155,10 +155,10 @@ pub struct Uploads {
 impl Uploads {
     pub(super) fn new(config: UploadConfig, origin: WebOrigin, house: &Registrar<'_>) -> Uploads {
         Uploads {
-            pace: Pace::new(config.slots_per_minute),
+            pace: SlotPace::new(config.slots_per_minute),
             config,
             origin,
-            store: Store::new(house.db.clone()),
+            store: UploadStore::new(house.db.clone()),
             seals: house.seals.clone(),
             clock: house.clock.clone(),
             guest_domains: house.config.guest_domains(),
@@ -183,25 +183,27 @@ impl Uploads {
     // ——— slots ———
 
     /// Offers a slot, if the account may have one.
-    pub async fn offer(&self, account: &BareJid, wish: Wish<'_>) -> Result<Offer, Refusal> {
+    pub async fn offer(&self, account: &BareJid, wish: UploadWish<'_>) -> Result<Offer, UploadRefusal> {
         let config = &self.config;
         if wish.is_guest && !config.guests {
-            return Err(Refusal::NotAllowed);
+            return Err(UploadRefusal::NotAllowed);
         }
         let bytes_max = match wish.purpose {
             Purpose::Profile => config.profile_bytes_max.min(config.file_bytes_max),
-            Purpose::Permanent if !config.permanent || wish.is_guest => return Err(Refusal::Unsupported),
+            Purpose::Permanent if !config.permanent || wish.is_guest => {
+                return Err(UploadRefusal::Unsupported);
+            }
             _ => config.file_bytes_max,
         };
         if wish.bytes > bytes_max {
-            return Err(Refusal::TooLarge { bytes_max });
+            return Err(UploadRefusal::TooLarge { bytes_max });
         }
         if wish.bytes == 0 {
-            return Err(Refusal::Impossible("the file must not be empty"));
+            return Err(UploadRefusal::Impossible("the file must not be empty"));
         }
         let media_type = match wish.media_type.map(names::media_type) {
             Some(None) => {
-                return Err(Refusal::Impossible(
+                return Err(UploadRefusal::Impossible(
                     "content-type must be a media type such as image/jpeg",
                 ));
             }
@@ -216,14 +218,14 @@ impl Uploads {
             Purpose::Profile | Purpose::Permanent => None,
             Purpose::Ephemeral(before) => {
                 if before.0 <= now.0 {
-                    return Err(Refusal::Impossible("expire-before must be in the future"));
+                    return Err(UploadRefusal::Impossible("expire-before must be in the future"));
                 }
                 Some(usual.unwrap_or(i64::MAX).min(before.0))
             }
         };
         self.pace
             .take(account, now)
-            .map_err(|retry| Refusal::TooFast { retry })?;
+            .map_err(|retry| UploadRefusal::TooFast { retry })?;
         self.check_quota(account, wish.bytes).await?;
         let slot = Slot {
             id: random::token(),
@@ -249,26 +251,26 @@ impl Uploads {
     }
 
     /// Reads the token of a slot. `None`: it is not ours, not for this file, or too old.
-    pub async fn slot(&self, id: &str, name: &str, token: &str) -> Result<Option<Slot>, Refusal> {
+    pub async fn slot(&self, id: &str, name: &str, token: &str) -> Result<Option<Slot>, UploadRefusal> {
         let slot = Slot::open(&*self.slot_key().await?, id, name, token);
         Ok(slot.filter(|slot| slot.until > self.clock.now().0))
     }
 
-    async fn check_quota(&self, account: &BareJid, bytes: u64) -> Result<(), Refusal> {
+    async fn check_quota(&self, account: &BareJid, bytes: u64) -> Result<(), UploadRefusal> {
         let now = self.clock.now().0;
         let (all, today) = self.store.usage(account, now / DAY_MICROS).await?;
         self.judge(all, today, bytes, now)
     }
 
-    fn judge(&self, all: u64, today: u64, bytes: u64, now: i64) -> Result<(), Refusal> {
+    fn judge(&self, all: u64, today: u64, bytes: u64, now: i64) -> Result<(), UploadRefusal> {
         if all.saturating_add(bytes) > self.config.account_bytes_max {
-            return Err(Refusal::Quota { retry: None });
+            return Err(UploadRefusal::Quota { retry: None });
         }
         if today.saturating_add(bytes) > self.config.day_bytes_max {
             let tomorrow = Timestamp((now / DAY_MICROS + 1) * DAY_MICROS);
             // Tomorrow does not help for what is larger than a day.
             let helps = bytes <= self.config.day_bytes_max;
-            return Err(Refusal::Quota {
+            return Err(UploadRefusal::Quota {
                 retry: helps.then_some(tomorrow),
             });
         }
@@ -279,9 +281,9 @@ impl Uploads {
 
     /// Begins to store the content of a slot, and gives the name of its object. Should it never become a file, the object
     /// is waste.
-    pub async fn begin(&self, slot: &Slot) -> Result<String, Refusal> {
+    pub async fn begin(&self, slot: &Slot) -> Result<String, UploadRefusal> {
         if self.store.find(&slot.id).await?.is_some() {
-            return Err(Refusal::Used);
+            return Err(UploadRefusal::Used);
         }
         self.check_quota(&slot.account, slot.bytes).await?;
         let object = random::token();
@@ -291,7 +293,12 @@ impl Uploads {
     }
 
     /// The content of a slot is stored as a whole: it becomes a file, which is committed when this returns.
-    pub async fn finish(&self, slot: &Slot, object: &str, key: Option<&ContentKey>) -> Result<(), Refusal> {
+    pub async fn finish(
+        &self,
+        slot: &Slot,
+        object: &str,
+        key: Option<&ContentKey>,
+    ) -> Result<(), UploadRefusal> {
         let now = self.clock.now().0;
         let meta = Meta {
             name: slot.name.clone(),
@@ -303,7 +310,7 @@ impl Uploads {
             false => slot.account.as_str(),
         };
         let sealing = self.seals.key(owner).await?;
-        let row = Row {
+        let row = FileRow {
             id: slot.id.clone(),
             account: slot.account.as_str().to_owned(),
             object: object.to_owned(),
@@ -317,14 +324,14 @@ impl Uploads {
             .insert(row, now / DAY_MICROS, limits)
             .await
             .map_err(|error| match error {
-                DbError::Refused("used") => Refusal::Used,
-                DbError::Refused(_) => Refusal::Quota { retry: None },
+                DbError::Refused("used") => UploadRefusal::Used,
+                DbError::Refused(_) => UploadRefusal::Quota { retry: None },
                 other => other.into(),
             })
     }
 
     /// A file by its id, unless it is over.
-    pub async fn find(&self, id: &str) -> Result<Option<File>, Refusal> {
+    pub async fn find(&self, id: &str) -> Result<Option<File>, UploadRefusal> {
         let Some(row) = self.store.find(id).await? else {
             return Ok(None);
         };
@@ -339,7 +346,7 @@ impl Uploads {
         self.guest_domains.iter().any(|domain| domain == account.domain())
     }
 
-    async fn open(&self, row: Row) -> Result<File, Refusal> {
+    async fn open(&self, row: FileRow) -> Result<File, UploadRefusal> {
         let aad: [&[u8]; 2] = [b"upload", row.id.as_bytes()];
         let is_guest = BareJid::parse(&row.account).is_ok_and(|account| self.is_guest(&account));
         // A guest's file from before lies under a key of its own, until it is over.
@@ -348,8 +355,8 @@ impl Uploads {
             false => &row.account,
         };
         let meta = self.seals.open_sealed(owner, &aad, &row.meta).await?;
-        let meta =
-            Meta::read(&meta).ok_or_else(|| Refusal::Failed(Box::new(Fault::Us("odd upload".into()))))?;
+        let meta = Meta::read(&meta)
+            .ok_or_else(|| UploadRefusal::Failed(Box::new(Fault::Us("odd upload".into()))))?;
         Ok(File {
             id: row.id,
             object: row.object,
@@ -368,7 +375,7 @@ impl Uploads {
         account: &BareJid,
         before: Option<i64>,
         files_max: u32,
-    ) -> Result<Vec<File>, Refusal> {
+    ) -> Result<Vec<File>, UploadRefusal> {
         let mut files = Vec::new();
         for row in self
             .store
@@ -378,7 +385,7 @@ impl Uploads {
             let id = row.id.clone();
             match self.open(row).await {
                 Ok(file) => files.push(file),
-                Err(Refusal::Failed(fault)) if !matches!(*fault, Fault::Stanza(_)) => {
+                Err(UploadRefusal::Failed(fault)) if !matches!(*fault, Fault::Stanza(_)) => {
                     // What is sealed of this one is damaged; the others are there.
                     tracing::error!(event = "upload_unreadable", %account, id, ?fault);
                 }
@@ -389,14 +396,14 @@ impl Uploads {
     }
 
     /// Deletes a file of an account; tells whether there was one.
-    pub async fn delete(&self, account: &BareJid, id: &str) -> Result<bool, Refusal> {
+    pub async fn delete(&self, account: &BareJid, id: &str) -> Result<bool, UploadRefusal> {
         Ok(self.store.delete(account, id).await?)
     }
 
     // ——— waste ———
 
     /// Files that are over become waste; tells how many.
-    pub async fn expire(&self) -> Result<u64, Refusal> {
+    pub async fn expire(&self) -> Result<u64, UploadRefusal> {
         let now = self.clock.now().0;
         let expired = self.store.expire(now).await?;
         self.store.forget_days(now / DAY_MICROS - 1).await?;
@@ -404,12 +411,12 @@ impl Uploads {
     }
 
     /// Objects that nobody needs.
-    pub async fn waste(&self, objects_max: u32) -> Result<Vec<String>, Refusal> {
+    pub async fn waste(&self, objects_max: u32) -> Result<Vec<String>, UploadRefusal> {
         Ok(self.store.wasted(self.clock.now().0, objects_max).await?)
     }
 
     /// An object is no longer needed, or no longer there.
-    pub async fn wasted(&self, object: &str, is_gone: bool) -> Result<(), Refusal> {
+    pub async fn wasted(&self, object: &str, is_gone: bool) -> Result<(), UploadRefusal> {
         if is_gone {
             self.store.forget_waste(object).await?;
         } else {

@@ -10,7 +10,7 @@ use kim_core::config::WebOrigin;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
+use kim_core::module::{At, Identity, Module, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
@@ -70,12 +70,7 @@ pub struct Upload;
 impl Module for Upload {
     type Config = UploadConfig;
     const NAME: &'static str = "xep0363_upload";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0363",
-        title: "HTTP File Upload",
-        version: "1.2.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0363", "HTTP File Upload", "1.2.0")];
     const USES: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0363_upload",
@@ -130,7 +125,7 @@ impl Module for Upload {
             IqType::Get,
             "request",
             NS,
-            request::Requests(uploads.clone()),
+            request::UploadRequests(uploads.clone()),
         );
         house.provide(uploads);
         Ok(())

@@ -11,15 +11,15 @@ const MINUTE_MICROS: i64 = 60 * 1_000_000;
 const ACCOUNTS_MAX: usize = 10_000;
 
 /// When accounts have all of their slots again (a leaky bucket of one number each).
-pub(super) struct Pace {
+pub(super) struct SlotPace {
     per_minute: u32,
     due: Mutex<HashMap<BareJid, i64>>,
 }
 
-impl Pace {
+impl SlotPace {
     /// So many in a minute, and as many at once.
-    pub fn new(per_minute: u32) -> Pace {
-        Pace {
+    pub fn new(per_minute: u32) -> SlotPace {
+        SlotPace {
             per_minute: per_minute.max(1),
             due: Mutex::default(),
         }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_minutes_slots_may_come_at_once_and_then_one_by_one() {
-        let pace = Pace::new(3);
+        let pace = SlotPace::new(3);
         let [alice, bob] = ["alice@localhost", "bob@localhost"].map(|jid| BareJid::parse(jid).unwrap());
         let at = |seconds: i64| Timestamp(seconds * 1_000_000);
         for _ in 0..3 {
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn accounts_are_forgotten_when_they_may_ask_as_ever() {
-        let pace = Pace::new(60);
+        let pace = SlotPace::new(60);
         let account = |number: usize| BareJid::parse(&format!("a{number}@localhost")).unwrap();
         for number in 0..ACCOUNTS_MAX {
             assert!(pace.take(&account(number), Timestamp(0)).is_ok());

@@ -10,13 +10,13 @@ use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::router::Destination;
 use kim_core::wire::{El, Writer};
 
-use super::api::{Purpose, Refusal, Uploads, Wish};
+use super::api::{Purpose, UploadRefusal, UploadWish, Uploads};
 use super::{NS, PURPOSES};
 
 /// Answers them.
-pub(super) struct Requests(pub Arc<Uploads>);
+pub(super) struct UploadRequests(pub Arc<Uploads>);
 
-impl HandleIq for Requests {
+impl HandleIq for UploadRequests {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let (filename, size) = (iq.payload.attr("filename"), iq.payload.attr("size"));
         let (Some(filename), Some(Ok(bytes))) = (filename, size.map(|size| size.parse::<u64>())) else {
@@ -31,7 +31,7 @@ impl HandleIq for Requests {
             _ => return Err(Condition::Forbidden.into()),
         };
         let media_type = iq.payload.attr("content-type");
-        let wish = Wish {
+        let wish = UploadWish {
             name: &filename,
             bytes,
             media_type: media_type.as_deref(),
@@ -67,9 +67,9 @@ fn purpose(request: El<'_>) -> Result<Purpose, Fault> {
 }
 
 /// A refusal as clients know it.
-fn fault(refusal: Refusal) -> Fault {
+fn fault(refusal: UploadRefusal) -> Fault {
     match refusal {
-        Refusal::TooLarge { bytes_max } => {
+        UploadRefusal::TooLarge { bytes_max } => {
             let mut xml = Writer::new();
             xml.start("file-too-large", NS)
                 .start("max-file-size", NS)
@@ -81,7 +81,7 @@ fn fault(refusal: Refusal) -> Fault {
                 .payload(xml)
                 .into()
         }
-        Refusal::Quota { retry } => {
+        UploadRefusal::Quota { retry } => {
             let mut error = StanzaError::new(Condition::ResourceConstraint)
                 .kind(ErrorType::Wait)
                 .text("Upload quota reached. Delete some files or try again later.");
@@ -90,20 +90,20 @@ fn fault(refusal: Refusal) -> Fault {
             }
             error.into()
         }
-        Refusal::TooFast { retry } => StanzaError::new(Condition::ResourceConstraint)
+        UploadRefusal::TooFast { retry } => StanzaError::new(Condition::ResourceConstraint)
             .kind(ErrorType::Wait)
             .text("Too many upload slots requested. Try again later.")
             .payload(retry_at(retry))
             .into(),
-        Refusal::NotAllowed => StanzaError::new(Condition::Forbidden)
+        UploadRefusal::NotAllowed => StanzaError::new(Condition::Forbidden)
             .kind(ErrorType::Auth)
             .text("Only accounts of this server can upload files.")
             .into(),
-        Refusal::Impossible(why) => StanzaError::new(Condition::BadRequest).text(why).into(),
-        Refusal::Unsupported => Condition::FeatureNotImplemented.into(),
-        Refusal::Used => Condition::Conflict.into(),
-        Refusal::Unknown => DbError::OutcomeUnknown.into(),
-        Refusal::Failed(fault) => *fault,
+        UploadRefusal::Impossible(why) => StanzaError::new(Condition::BadRequest).text(why).into(),
+        UploadRefusal::Unsupported => Condition::FeatureNotImplemented.into(),
+        UploadRefusal::Used => Condition::Conflict.into(),
+        UploadRefusal::Unknown => DbError::OutcomeUnknown.into(),
+        UploadRefusal::Failed(fault) => *fault,
     }
 }
 

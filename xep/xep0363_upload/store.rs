@@ -11,7 +11,7 @@ const EXPIRED_ROWS_MAX: i64 = 500;
 
 /// A file.
 #[derive(Clone)]
-pub(super) struct Row {
+pub(super) struct FileRow {
     pub id: String,
     pub account: String,
     pub object: String,
@@ -21,9 +21,9 @@ pub(super) struct Row {
     pub expires_at: Option<i64>,
 }
 
-impl Row {
-    fn read(row: &kim_core::db::Row) -> Result<Row, DbError> {
-        Ok(Row {
+impl FileRow {
+    fn read(row: &kim_core::db::Row) -> Result<FileRow, DbError> {
+        Ok(FileRow {
             id: row.text(0)?,
             account: row.text(1)?,
             object: row.text(2)?,
@@ -43,13 +43,13 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-pub(super) struct Store {
+pub(super) struct UploadStore {
     db: Db,
 }
 
-impl Store {
-    pub fn new(db: Db) -> Store {
-        Store { db }
+impl UploadStore {
+    pub fn new(db: Db) -> UploadStore {
+        UploadStore { db }
     }
 
     /// Bytes of all files of an account, and of those it uploaded on a day.
@@ -64,28 +64,33 @@ impl Store {
         Ok((unsigned(all), unsigned(today)))
     }
 
-    pub async fn find(&self, id: &str) -> Result<Option<Row>, DbError> {
+    pub async fn find(&self, id: &str) -> Result<Option<FileRow>, DbError> {
         const FIND: &str =
             "SELECT id, account, object, bytes, meta, created_at, expires_at FROM upload_files WHERE id = $1";
         debug_assert!(FIND.contains(COLUMNS));
         let row = self.db.fetch_optional(Query::new(FIND).bind(id)).await?;
-        row.as_ref().map(Row::read).transpose()
+        row.as_ref().map(FileRow::read).transpose()
     }
 
-    pub async fn list(&self, account: &BareJid, before: i64, rows_max: u32) -> Result<Vec<Row>, DbError> {
+    pub async fn list(&self, account: &BareJid, before: i64, rows_max: u32) -> Result<Vec<FileRow>, DbError> {
         const LIST: &str = "SELECT id, account, object, bytes, meta, created_at, expires_at FROM upload_files \
                             WHERE account = $1 AND created_at < $2 ORDER BY created_at DESC LIMIT $3";
         let query = Query::new(LIST)
             .bind(account.as_str())
             .bind(before)
             .bind(i64::from(rows_max));
-        self.db.fetch_all(query).await?.iter().map(Row::read).collect()
+        self.db
+            .fetch_all(query)
+            .await?
+            .iter()
+            .map(FileRow::read)
+            .collect()
     }
 
     /// Makes a file of an object, if its id is new and the account has room.
     pub async fn insert(
         &self,
-        row: Row,
+        row: FileRow,
         day: i64,
         (account_max, day_max): (u64, u64),
     ) -> Result<(), DbError> {
@@ -202,7 +207,7 @@ async fn number(tx: &mut Tx, query: Query) -> Result<u64, DbError> {
     Ok(unsigned(row.map_or(Ok(0), |row| row.i64(0))?))
 }
 
-async fn insert(tx: &mut Tx, row: &Row, day: i64, account_max: u64, day_max: u64) -> Result<(), DbError> {
+async fn insert(tx: &mut Tx, row: &FileRow, day: i64, account_max: u64, day_max: u64) -> Result<(), DbError> {
     // Refused before anything is written, the commit of others is not disturbed.
     let known = Query::new("SELECT 1 FROM upload_files WHERE id = $1").bind(&row.id);
     if tx.fetch_optional(known).await?.is_some() {

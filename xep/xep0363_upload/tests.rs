@@ -6,7 +6,7 @@ use kim_core::module::Entry;
 use kim_core::testing::House;
 
 use super::Upload;
-use super::api::{ContentKey, Purpose, Refusal, Uploads, Wish};
+use super::api::{ContentKey, Purpose, UploadRefusal, UploadWish, Uploads};
 use crate::rfc6121_im::Im;
 use crate::xep0004_forms::DataForms;
 use crate::xep0030_disco::Disco;
@@ -22,8 +22,8 @@ const MODULES: &[Entry] = &[
     Entry::of::<Upload>(),
 ];
 
-fn wish(bytes: u64) -> Wish<'static> {
-    Wish {
+fn wish(bytes: u64) -> UploadWish<'static> {
+    UploadWish {
         name: "a b.png",
         bytes,
         media_type: Some("image/png"),
@@ -45,7 +45,7 @@ fn parts(put: &str) -> (String, String, String) {
 }
 
 /// Uploads a file as the web's door would.
-async fn store(uploads: &Uploads, account: &BareJid, wish: Wish<'_>) -> Result<String, Refusal> {
+async fn store(uploads: &Uploads, account: &BareJid, wish: UploadWish<'_>) -> Result<String, UploadRefusal> {
     let offer = uploads.offer(account, wish).await?;
     let (id, name, token) = parts(&offer.put);
     let slot = uploads.slot(&id, &name, &token).await?.expect("a slot");
@@ -86,10 +86,10 @@ async fn a_slot_is_good_for_one_file_of_one_name_and_for_a_while() {
     }
     let object = uploads.begin(&slot).await.unwrap();
     uploads.finish(&slot, &object, None).await.unwrap();
-    assert!(matches!(uploads.begin(&slot).await, Err(Refusal::Used)));
+    assert!(matches!(uploads.begin(&slot).await, Err(UploadRefusal::Used)));
     assert!(matches!(
         uploads.finish(&slot, "other", None).await,
-        Err(Refusal::Used)
+        Err(UploadRefusal::Used)
     ));
     let file = uploads.find(&id).await.unwrap().unwrap();
     assert_eq!(
@@ -110,7 +110,7 @@ async fn an_account_has_so_much_in_all_and_so_much_a_day() {
     );
     let uploads = uploads(&house);
     let first = store(&uploads, &alice, wish(1_500)).await.unwrap();
-    let Err(Refusal::Quota {
+    let Err(UploadRefusal::Quota {
         retry: Some(tomorrow),
     }) = store(&uploads, &alice, wish(1_000)).await
     else {
@@ -121,7 +121,7 @@ async fn an_account_has_so_much_in_all_and_so_much_a_day() {
     assert!(uploads.delete(&alice, &first).await.unwrap());
     assert!(matches!(
         store(&uploads, &alice, wish(1_000)).await,
-        Err(Refusal::Quota { .. })
+        Err(UploadRefusal::Quota { .. })
     ));
     house.clock.advance(tomorrow.seconds_since(house.clock.now()) + 1);
     for _ in 0..2 {
@@ -129,7 +129,7 @@ async fn an_account_has_so_much_in_all_and_so_much_a_day() {
     }
     house.clock.advance(86_400);
     store(&uploads, &alice, wish(1_000)).await.unwrap();
-    let Err(Refusal::Quota { retry: None }) = store(&uploads, &alice, wish(1_000)).await else {
+    let Err(UploadRefusal::Quota { retry: None }) = store(&uploads, &alice, wish(1_000)).await else {
         panic!("too much in all");
     };
     // Two slots that were given before either was used do not get past it.
@@ -137,10 +137,13 @@ async fn an_account_has_so_much_in_all_and_so_much_a_day() {
     store(&uploads, &bob, wish(1_500)).await.unwrap();
     let (id, name, token) = parts(&one.put);
     let slot = uploads.slot(&id, &name, &token).await.unwrap().unwrap();
-    assert!(matches!(uploads.begin(&slot).await, Err(Refusal::Quota { .. })));
+    assert!(matches!(
+        uploads.begin(&slot).await,
+        Err(UploadRefusal::Quota { .. })
+    ));
     assert!(matches!(
         uploads.finish(&slot, "x", None).await,
-        Err(Refusal::Quota { .. })
+        Err(UploadRefusal::Quota { .. })
     ));
 }
 
@@ -159,7 +162,7 @@ async fn files_expire_by_their_purpose() {
         Purpose::Permanent,
     ] {
         ids.push(
-            store(&uploads, &alice, Wish { purpose, ..wish(10) })
+            store(&uploads, &alice, UploadWish { purpose, ..wish(10) })
                 .await
                 .unwrap(),
         );
@@ -182,13 +185,13 @@ async fn files_expire_by_their_purpose() {
     let late = uploads
         .offer(
             &alice,
-            Wish {
+            UploadWish {
                 purpose: over,
                 ..wish(10)
             },
         )
         .await;
-    assert!(matches!(late, Err(Refusal::Impossible(_))));
+    assert!(matches!(late, Err(UploadRefusal::Impossible(_))));
 }
 
 #[tokio::test]
@@ -232,7 +235,10 @@ async fn a_file_whose_commit_is_not_known_keeps_its_object() {
     let house = House::new(MODULES).await;
     let alice = house.account("alice@localhost").await;
     let uploads = uploads(&house);
-    assert!(matches!(Refusal::from(DbError::OutcomeUnknown), Refusal::Unknown));
+    assert!(matches!(
+        UploadRefusal::from(DbError::OutcomeUnknown),
+        UploadRefusal::Unknown
+    ));
     let mut objects = Vec::new();
     for is_stored in [true, false] {
         let offer = uploads.offer(&alice, wish(10)).await.unwrap();
@@ -344,7 +350,7 @@ async fn guests_leave_no_keys_behind() {
     let uploads = uploads(&house);
     for guest in ["one@guest.localhost", "two@guest.localhost"] {
         let guest = BareJid::parse(guest).unwrap();
-        let wish = Wish {
+        let wish = UploadWish {
             is_guest: true,
             ..wish(1_000)
         };

@@ -12,7 +12,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::Departure;
 use kim_core::hook::{Flow, On, Stage};
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 
 use crate::xep0004_forms::api::{FormKind, Sheet};
@@ -33,7 +33,7 @@ pub const FORM: &str = "kim:e2ee-policy:0";
 
 /// What is asked of those who write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
+pub enum EncryptionPolicy {
     /// Nothing.
     #[default]
     Off,
@@ -43,14 +43,18 @@ pub enum Policy {
     Require,
 }
 
-impl Choice for Policy {
-    const ALL: &'static [Policy] = &[Policy::Off, Policy::Prefer, Policy::Require];
+impl Choice for EncryptionPolicy {
+    const ALL: &'static [EncryptionPolicy] = &[
+        EncryptionPolicy::Off,
+        EncryptionPolicy::Prefer,
+        EncryptionPolicy::Require,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
-            Policy::Off => "off",
-            Policy::Prefer => "prefer",
-            Policy::Require => "require",
+            EncryptionPolicy::Off => "off",
+            EncryptionPolicy::Prefer => "prefer",
+            EncryptionPolicy::Require => "require",
         }
     }
 }
@@ -60,9 +64,9 @@ section! {
     pub struct EmeConfig {
         /// Messages between people: "off", "prefer" (announce it and count unencrypted messages) or "require" (refuse
         /// unencrypted messages).
-        pub policy: Policy = Policy::Off;
+        pub policy: EncryptionPolicy = EncryptionPolicy::Off;
         /// The same for rooms. Public rooms are exempt, because guests cannot encrypt.
-        pub rooms_policy: Policy = Policy::Off;
+        pub rooms_policy: EncryptionPolicy = EncryptionPolicy::Off;
     }
 }
 
@@ -72,18 +76,13 @@ pub struct MessageEncryption;
 impl Module for MessageEncryption {
     type Config = EmeConfig;
     const NAME: &'static str = "xep0380_eme";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0380",
-        title: "Explicit Message Encryption",
-        version: "0.4.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0380", "Explicit Message Encryption", "0.4.0")];
     const USES: &'static [&'static str] = &["xep0004_forms"];
 
     fn register(config: EmeConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let tally = Arc::new(Tally::default());
         house.provide(tally.clone());
-        if config.policy != Policy::Off || config.rooms_policy != Policy::Off {
+        if config.policy != EncryptionPolicy::Off || config.rooms_policy != EncryptionPolicy::Off {
             house.feature(&[At::Server], NS);
             let form = Sheet::new(FormKind::Result, FORM)
                 .field("policy", "list-single", "", &[config.policy.as_str()])
@@ -121,7 +120,7 @@ impl On<Departure> for Guard {
         };
         match (text, policy) {
             (Text::Encrypted, _) => self.tally.count_encrypted(),
-            (Text::Readable, Policy::Require) => {
+            (Text::Readable, EncryptionPolicy::Require) => {
                 self.tally.count_refused();
                 tracing::info!(event = "plaintext_refused", account = %departure.session.account, ?place);
                 let error = StanzaError::new(Condition::PolicyViolation);

@@ -10,7 +10,7 @@ use kim_core::router::Router;
 
 use super::keyring::KeyRing;
 use super::nodes::Protocol;
-use super::store::Store;
+use super::store::DeviceStore;
 
 /// A device on an account's lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Device {
 /// The devices of accounts. A fact of the house.
 pub struct Devices {
     pub(super) keys: Arc<KeyRing>,
-    pub(super) store: Store,
+    pub(super) store: DeviceStore,
 }
 
 impl Devices {

@@ -7,7 +7,7 @@ use kim_core::wire::El;
 
 use super::flaw::Flaw;
 use super::nodes::{Protocol, is};
-use super::signature::{self, Fingerprint, KEY_BYTES, Key, SIGNATURE_BYTES, TYPE_CURVE25519};
+use super::signature::{self, Fingerprint, KEY_BYTES, PublicKey, SIGNATURE_BYTES, TYPE_CURVE25519};
 
 /// Prekeys below this number run out soon (§4.2); the bundle works all the same.
 pub const PREKEYS_MIN: usize = 25;
@@ -111,7 +111,7 @@ fn part<'a>(payload: El<'a>, name: &'static str, protocol: Protocol) -> Result<E
     }
 }
 
-fn key(protocol: Protocol, element: El<'_>) -> Result<Key, Flaw> {
+fn key(protocol: Protocol, element: El<'_>) -> Result<PublicKey, Flaw> {
     let bytes = signature::decode(element)?;
     match (protocol, bytes.split_first()) {
         (Protocol::Two, _) => bytes.try_into().map_err(|_| Flaw::WrongKeyLength),

@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use super::bundle::{Bundle, PREKEYS_MIN};
 use super::flaw::Flaw;
 use super::nodes::{KeyNode, Protocol};
-use super::{OmemoConfig, Policy, devices};
+use super::{KeyPolicy, OmemoConfig, devices};
 use crate::xep0060_pubsub::api::{
     AccessModel, Configuring, Draft, Most, NodeConfig, NodeDefaults, PublishModel, Publishing, Removing,
 };
@@ -52,13 +52,13 @@ impl On<Publishing> for Inspect {
         let Some(node) = key_node(&publishing.owner, &publishing.node) else {
             return Ok(Flow::Next);
         };
-        if publishing.by_server || self.0.policy == Policy::Off {
+        if publishing.by_server || self.0.policy == KeyPolicy::Off {
             return Ok(Flow::Next);
         }
         let Err(flaw) = self.check(node, publishing) else {
             return Ok(Flow::Next);
         };
-        let is_refused = self.0.policy == Policy::Enforce;
+        let is_refused = self.0.policy == KeyPolicy::Enforce;
         tracing::info!(
             event = "omemo_keys_broken", account = %publishing.owner, node = %publishing.node, reason = flaw.name(), is_refused
         );

@@ -11,7 +11,7 @@ use kim_core::config::Choice;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::hook::Stage;
-use kim_core::module::{Coverage, Module, Registrar, Spec};
+use kim_core::module::{Module, Registrar, Spec};
 use kim_core::section;
 
 use crate::xep0060_pubsub::api::{
@@ -34,7 +34,7 @@ mod tests;
 
 /// What becomes of published keys that are broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum KeyPolicy {
     /// They are not looked at.
     Off,
     /// They are published, and logged.
@@ -43,14 +43,14 @@ pub enum Policy {
     Enforce,
 }
 
-impl Choice for Policy {
-    const ALL: &'static [Policy] = &[Policy::Off, Policy::Warn, Policy::Enforce];
+impl Choice for KeyPolicy {
+    const ALL: &'static [KeyPolicy] = &[KeyPolicy::Off, KeyPolicy::Warn, KeyPolicy::Enforce];
 
     fn as_str(self) -> &'static str {
         match self {
-            Policy::Off => "off",
-            Policy::Warn => "warn",
-            Policy::Enforce => "enforce",
+            KeyPolicy::Off => "off",
+            KeyPolicy::Warn => "warn",
+            KeyPolicy::Enforce => "enforce",
         }
     }
 }
@@ -60,7 +60,7 @@ section! {
     pub struct OmemoConfig {
         /// What to do with keys that are provably broken: "enforce" refuses them and says why, "warn" logs a warning,
         /// "off" does not check.
-        pub policy: Policy = Policy::Enforce;
+        pub policy: KeyPolicy = KeyPolicy::Enforce;
         /// Notify people of each new device of their account, with its fingerprint.
         pub alerts: bool = true;
         /// Prekeys in one bundle.
@@ -76,12 +76,7 @@ pub struct Omemo;
 impl Module for Omemo {
     type Config = OmemoConfig;
     const NAME: &'static str = "xep0384_omemo";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0384",
-        title: "OMEMO Encryption",
-        version: "0.9.1",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0384", "OMEMO Encryption", "0.9.1")];
     const NEEDS: &'static [&'static str] = &["xep0060_pubsub", "xep0163_pep"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0384_omemo",
@@ -91,7 +86,7 @@ impl Module for Omemo {
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(config: OmemoConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let store = store::Store::new(house.db.clone());
+        let store = store::DeviceStore::new(house.db.clone());
         let keys = Arc::new(keyring::KeyRing {
             pubsub: house.needed()?,
             devices_max: config.devices_max,

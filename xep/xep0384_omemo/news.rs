@@ -17,7 +17,7 @@ use super::bundle::Bundle;
 use super::guard::key_node;
 use super::keyring::KeyRing;
 use super::nodes::{KeyNode, Protocol};
-use super::store::Store;
+use super::store::DeviceStore;
 use crate::xep0060_pubsub::api::{NotThere, Published, Publishing};
 
 /// For how long an owner is not told again that a bundle is missing, in microseconds: a day.
@@ -55,7 +55,7 @@ fn tell(owner: &BareJid, whom: &[Jid], text: &str, cx: &mut Cx) -> Result<(), Fa
 /// on the list or not yet, so that nobody slips in by the order of what they publish.
 pub(super) struct NewDevices {
     pub keys: Arc<KeyRing>,
-    pub store: Store,
+    pub store: DeviceStore,
     pub alerts: bool,
 }
 
@@ -74,7 +74,7 @@ fn identities<'a>(
         .collect()
 }
 
-/// Keys that were there before this room looked (it was disabled, or they were imported) are no news: they are learnt in
+/// Keys that were there before this module looked (it was disabled, or they were imported) are no news: they are learnt in
 /// silence when they are published once more.
 impl On<Publishing> for NewDevices {
     async fn on(&self, publishing: &mut Publishing, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -137,7 +137,7 @@ impl Hear<Published> for NewDevices {
 /// whether it must publish one.
 pub(super) struct MissingBundles {
     pub keys: Arc<KeyRing>,
-    pub store: Store,
+    pub store: DeviceStore,
 }
 
 impl On<NotThere> for MissingBundles {

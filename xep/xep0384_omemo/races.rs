@@ -16,7 +16,7 @@ use kim_core::wire::Writer;
 use super::guard::{self, key_node};
 use super::keyring::KeyRing;
 use super::nodes::KeyNode;
-use crate::xep0060_pubsub::api::{Audience, EVENT, Item, NodeConfig, NodeDeleted, Published, Retracted};
+use crate::xep0060_pubsub::api::{EVENT, Item, NodeAudience, NodeConfig, NodeDeleted, Published, Retracted};
 
 /// How often it is looked again after another list was found; each time somebody else has published meanwhile.
 const ROUNDS_MAX: usize = 10;
@@ -104,7 +104,7 @@ impl List {
             guard::open(self.kind, &mut config);
             Arc::new(config)
         });
-        let mut audience = Audience {
+        let mut audience = NodeAudience {
             owner: self.owner.clone(),
             node: self.node.clone(),
             config,

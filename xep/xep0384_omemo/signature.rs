@@ -18,11 +18,11 @@ pub const SIGNATURE_BYTES: usize = 64;
 pub const TYPE_CURVE25519: u8 = 5;
 
 /// A public key, 32 bytes of either form.
-pub type Key = [u8; KEY_BYTES];
+pub type PublicKey = [u8; KEY_BYTES];
 
 /// An identity key in the form that both versions of the protocol have in common, as people compare it (§8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub Key);
+pub struct Fingerprint(pub PublicKey);
 
 impl std::fmt::Display for Fingerprint {
     /// Eight groups of eight hexadecimal digits (§8).
@@ -40,9 +40,9 @@ impl std::fmt::Display for Fingerprint {
 /// Checks the signature of a signed prekey of version 0.3: `key` is the identity key, Montgomery form without the byte for
 /// its type; what was signed is the prekey with that byte.
 pub fn verify_legacy(
-    key: &Key,
+    key: &PublicKey,
     signature: &[u8; SIGNATURE_BYTES],
-    signed_prekey: &Key,
+    signed_prekey: &PublicKey,
 ) -> Result<Fingerprint, Flaw> {
     let mut signature = *signature;
     let sign = signature.last_mut().map_or(0, |last| {
@@ -63,9 +63,9 @@ pub fn verify_legacy(
 
 /// The same for `urn:xmpp:omemo:2`: the identity key in its Ed25519 form, and the bare prekey is what was signed.
 pub fn verify_two(
-    key: &Key,
+    key: &PublicKey,
     signature: &[u8; SIGNATURE_BYTES],
-    signed_prekey: &Key,
+    signed_prekey: &PublicKey,
 ) -> Result<Fingerprint, Flaw> {
     let key = VerifyingKey::from_bytes(key).map_err(|_| Flaw::NoPoint)?;
     key.verify_strict(signed_prekey, &Signature::from_bytes(signature))
@@ -75,7 +75,7 @@ pub fn verify_two(
 
 /// The u-coordinates of small order; the highest bit does not count (RFC 7748 §5, §6.1). Whatever is agreed with one of them
 /// is zero.
-pub const SMALL_ORDER: [Key; 7] = [
+pub const SMALL_ORDER: [PublicKey; 7] = [
     [0; 32],
     hex(b"0100000000000000000000000000000000000000000000000000000000000000"),
     hex(b"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
@@ -85,7 +85,7 @@ pub const SMALL_ORDER: [Key; 7] = [
     hex(b"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
 ];
 
-const fn hex(text: &[u8; 64]) -> Key {
+const fn hex(text: &[u8; 64]) -> PublicKey {
     const fn digit(byte: u8) -> u8 {
         if byte <= b'9' {
             byte - b'0'
@@ -103,7 +103,7 @@ const fn hex(text: &[u8; 64]) -> Key {
 }
 
 /// Whether a prekey gives away what is agreed with it.
-pub fn is_weak(key: &Key) -> bool {
+pub fn is_weak(key: &PublicKey) -> bool {
     let mut key = *key;
     if let Some(last) = key.last_mut() {
         *last &= 0x7f;

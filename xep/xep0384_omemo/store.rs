@@ -11,13 +11,13 @@ const DEVICES_KEPT_MAX: i64 = 500;
 
 /// The tables.
 #[derive(Clone)]
-pub(super) struct Store {
+pub(super) struct DeviceStore {
     db: Db,
 }
 
-impl Store {
-    pub fn new(db: Db) -> Store {
-        Store { db }
+impl DeviceStore {
+    pub fn new(db: Db) -> DeviceStore {
+        DeviceStore { db }
     }
 
     /// Whether a device of an account was seen with this identity before.

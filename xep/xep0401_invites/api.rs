@@ -1,4 +1,4 @@
-//! Invitations for other rooms, the web page, REST and the command line: make one, look at one, redeem one.
+//! Invitations for other modules, the web page, REST and the command line: make one, look at one, redeem one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
 
 pub use super::links::Links;
-use super::store::{Refusal, Store};
+use super::store::{InviteRefusal, InviteStore};
 use super::token::{self, Hash};
 use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0077_register::api::Reserved;
@@ -22,7 +22,7 @@ pub const USES_MAX: u32 = 10_000;
 
 /// What an invitation is to be.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedInvitation {
     /// The domain on which it makes an account.
     pub domain: String,
     /// Who invites; nobody is the operator.
@@ -46,10 +46,10 @@ pub struct Wanted {
     pub seconds: Option<u64>,
 }
 
-impl Wanted {
+impl WantedInvitation {
     /// One of the operator's: an account of any name, once.
-    pub fn by_operator(domain: &str) -> Wanted {
-        Wanted {
+    pub fn by_operator(domain: &str) -> WantedInvitation {
+        WantedInvitation {
             domain: domain.to_owned(),
             inviter: None,
             contact: false,
@@ -64,12 +64,12 @@ impl Wanted {
     }
 
     /// An account's own: become my contact (XEP-0401 §5.1), once.
-    pub fn by_account(inviter: &BareJid) -> Wanted {
-        Wanted {
+    pub fn by_account(inviter: &BareJid) -> WantedInvitation {
+        WantedInvitation {
             inviter: Some(inviter.clone()),
             contact: true,
             befriends: true,
-            ..Wanted::by_operator(inviter.domain())
+            ..WantedInvitation::by_operator(inviter.domain())
         }
     }
 }
@@ -173,7 +173,7 @@ impl InviteError {
 
 /// The invitations of this server.
 pub struct Invites {
-    pub(super) store: Store,
+    pub(super) store: InviteStore,
     pub(super) subscriptions: Arc<Subscriptions>,
     pub(super) reserved: Arc<Reserved>,
     pub(super) public_url: Option<String>,
@@ -189,7 +189,7 @@ impl Invites {
     }
 
     /// Makes an invitation; when it returns, it is stored.
-    pub async fn create(&self, router: &Router, wanted: Wanted) -> Result<Made, InviteError> {
+    pub async fn create(&self, router: &Router, wanted: WantedInvitation) -> Result<Made, InviteError> {
         if router.destination(&wanted.domain) != Destination::Users {
             return Err(InviteError::Wrong("this server does not serve this domain"));
         }
@@ -244,8 +244,8 @@ impl Invites {
         let per_day_max = self.per_day_max.filter(|_| is_limited);
         let added = self.store.add(hash, &invitation, now, per_day_max).await?;
         added.map_err(|refusal| match refusal {
-            Refusal::TooMany => InviteError::TooMany,
-            Refusal::Held => InviteError::Taken,
+            InviteRefusal::TooMany => InviteError::TooMany,
+            InviteRefusal::Held => InviteError::Taken,
         })?;
         tracing::info!(
             event = "invitation_made",
@@ -332,7 +332,7 @@ impl Invites {
         account: &BareJid,
         password: &Password,
     ) -> Result<(), InviteError> {
-        let proviso = Some(Store::proviso(hash));
+        let proviso = Some(InviteStore::proviso(hash));
         let accounts = router.accounts();
         // The operator has named this account, and was told if its name was held back. A removal erases such invitations.
         let is_named_by_operator = invitation.inviter.is_none() && invitation.account.is_some();

@@ -6,9 +6,11 @@ use kim_core::accounts::names;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 
-use super::api::{InviteError, Invites, Made, Wanted};
+use super::api::{InviteError, Invites, Made, WantedInvitation};
 use crate::xep0004_forms::api::{FormKind, Sheet};
-use crate::xep0050_commands::api::{Command, Commands, Outcome, Step, Turn, Who, bad_payload};
+use crate::xep0050_commands::api::{
+    Command, CommandOutcome, CommandStep, Commands, MayUse, Step, bad_payload,
+};
 
 /// §3: a user invites.
 pub(super) const INVITE: &str = "urn:xmpp:invite#invite";
@@ -25,12 +27,12 @@ pub(super) struct Invite {
 }
 
 impl Command for Invite {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let inviter = turn.asker.bare();
         let router = cx.router().clone();
-        let wanted = Wanted {
-            registers: self.accounts_invite || self.commands.may(&router, turn.asker, Who::Admins),
-            ..Wanted::by_account(&inviter)
+        let wanted = WantedInvitation {
+            registers: self.accounts_invite || self.commands.may(&router, turn.asker, MayUse::Admins),
+            ..WantedInvitation::by_account(&inviter)
         };
         let made = self.invites.create(&router, wanted).await;
         Ok(told(&made.map_err(InviteError::into_fault)?))
@@ -41,7 +43,7 @@ impl Command for Invite {
 pub(super) struct CreateAccount(pub Arc<Invites>);
 
 impl Command for CreateAccount {
-    async fn step(&self, turn: &Turn<'_>, cx: &mut Cx) -> Result<Step, Fault> {
+    async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             return Ok(Step::Ask {
                 form: Sheet::new(FormKind::Form, CREATE)
@@ -64,11 +66,11 @@ impl Command for CreateAccount {
         let befriends = form
             .boolean("roster-subscription")
             .map_err(|_| bad_payload("roster-subscription must be 1 or 0"))?;
-        let wanted = Wanted {
+        let wanted = WantedInvitation {
             inviter: Some(turn.asker.bare()),
             account,
             befriends: befriends.unwrap_or(false),
-            ..Wanted::by_operator(turn.account.domain())
+            ..WantedInvitation::by_operator(turn.account.domain())
         };
         let made = self.0.create(cx.router(), wanted).await;
         Ok(told(&made.map_err(InviteError::into_fault)?))
@@ -81,5 +83,7 @@ fn told(made: &Made) -> Step {
         sheet = sheet.line("landing-url", "Link for browsers", landing);
     }
     let expires = made.invitation.expires();
-    Step::Done(Outcome::form(sheet.line("expire", "Good until", &expires).xml()))
+    Step::Done(CommandOutcome::form(
+        sheet.line("expire", "Good until", &expires).xml(),
+    ))
 }

@@ -12,12 +12,12 @@ use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{Arrival, BeforeLogin};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Offer, Registrar, Spec};
+use kim_core::module::{At, Module, Offer, Registrar, Spec};
 use kim_core::router::Destination;
 use kim_core::section;
 use kim_core::wire::Writer;
 
-use crate::xep0050_commands::api::{Commands, Who};
+use crate::xep0050_commands::api::{Commands, MayUse};
 use crate::xep0077_register::api::Admission;
 
 pub mod api;
@@ -56,9 +56,9 @@ impl Module for Invitations {
     type Config = InvitesConfig;
     const NAME: &'static str = "xep0401_invites";
     const SPECS: &'static [Spec] = &[
-        spec("XEP-0401", "Ad-hoc Account Invitation Generation", "0.6.0"),
-        spec("XEP-0379", "Pre-Authenticated Roster Subscription", "0.3.3"),
-        spec("XEP-0445", "Pre-Authenticated In-Band Registration", "0.2.0"),
+        Spec::complete("XEP-0401", "Ad-hoc Account Invitation Generation", "0.6.0"),
+        Spec::complete("XEP-0379", "Pre-Authenticated Roster Subscription", "0.3.3"),
+        Spec::complete("XEP-0445", "Pre-Authenticated In-Band Registration", "0.2.0"),
     ];
     const NEEDS: &'static [&'static str] = &[
         "rfc6121_im",
@@ -78,7 +78,7 @@ impl Module for Invitations {
         let public_url = house.config.public_url();
         let registers = house.config.registration.invites;
         let invites = Arc::new(api::Invites {
-            store: store::Store::new(house.db.clone()),
+            store: store::InviteStore::new(house.db.clone()),
             subscriptions: house.needed()?,
             reserved: house.needed()?,
             public_url: public_url.map(|url| url.as_str().to_owned()),
@@ -103,7 +103,7 @@ impl Module for Invitations {
             At::Server,
             commands::INVITE,
             "Invite somebody",
-            Who::Accounts,
+            MayUse::Accounts,
             invite,
         );
         house.on::<Arrival>(Stage::Store, contact::Redeem(invites.clone()));
@@ -116,7 +116,7 @@ impl Module for Invitations {
             At::Server,
             commands::CREATE,
             "Invite somebody to create an account",
-            Who::Admins,
+            MayUse::Admins,
             create,
         );
         let tries = is_limited.then_some(config.tries_per_address_per_minute);
@@ -143,13 +143,4 @@ fn stream_features(is_open: bool) -> String {
         features.push_str(&xml.finish_string());
     }
     features
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
-    }
 }

@@ -99,7 +99,7 @@ struct Pass {
     invites: Arc<Invites>,
 }
 
-impl api::Invitation for Pass {
+impl api::RegistrationPass for Pass {
     fn account(&self) -> Option<&BareJid> {
         self.invitation.account.as_ref()
     }

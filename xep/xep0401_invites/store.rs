@@ -36,20 +36,20 @@ const USE_AS_CONTACT: &str = "UPDATE invites SET uses_left = uses_left - 1 WHERE
 
 /// Why an invitation was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum InviteRefusal {
     TooMany,
     Held,
 }
 
 /// All invitations.
 #[derive(Clone)]
-pub(super) struct Store {
+pub(super) struct InviteStore {
     db: Db,
 }
 
-impl Store {
-    pub fn new(db: Db) -> Store {
-        Store { db }
+impl InviteStore {
+    pub fn new(db: Db) -> InviteStore {
+        InviteStore { db }
     }
 
     /// Makes an invitation, if the inviter may make another today and nobody else holds the name back.
@@ -59,7 +59,7 @@ impl Store {
         invitation: &Invitation,
         now: Timestamp,
         per_day_max: Option<u32>,
-    ) -> Result<Result<(), Refusal>, DbError> {
+    ) -> Result<Result<(), InviteRefusal>, DbError> {
         let invitation = Arc::new(invitation.clone());
         self.db
             .write(move |tx| {
@@ -160,7 +160,7 @@ impl Store {
     }
 }
 
-impl Store {
+impl InviteStore {
     /// Deletes invitations that are over.
     pub async fn tidy(&self, now: Timestamp) -> Result<u64, DbError> {
         self.db.clear_away(TIDY, now.0 - DAY_MICROSECONDS).await
@@ -177,7 +177,7 @@ async fn add(
     invitation: &Invitation,
     now: Timestamp,
     per_day_max: Option<u32>,
-) -> Result<Result<(), Refusal>, DbError> {
+) -> Result<Result<(), InviteRefusal>, DbError> {
     let day_ago = now.0 - DAY_MICROSECONDS;
     let inviter = text(invitation.inviter.as_ref());
     let account = text(invitation.account.as_ref());
@@ -185,7 +185,7 @@ async fn add(
         let query = Query::new(RECENT).bind(inviter).bind(day_ago);
         let recent = tx.fetch_optional(query).await?.map_or(Ok(0), |row| row.i64(0))?;
         if recent >= i64::from(max) {
-            return Ok(Err(Refusal::TooMany));
+            return Ok(Err(InviteRefusal::TooMany));
         }
     }
     if !account.is_empty() {
@@ -194,7 +194,7 @@ async fn add(
             .await?;
         let query = Query::new(HOLDERS).bind(account).bind(judged(now));
         if tx.fetch_optional(query).await?.is_some() {
-            return Ok(Err(Refusal::Held));
+            return Ok(Err(InviteRefusal::Held));
         }
     }
     let row = [

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 
 use crate::xep0049_private::api::{Reading, Writing};
 use crate::xep0060_pubsub::api::{NodeDeleted, Published, Publishing, Retracted};
@@ -42,15 +42,15 @@ impl Module for Bookmarks {
     type Config = NoSettings;
     const NAME: &'static str = "xep0402_bookmarks";
     const SPECS: &'static [Spec] = &[
-        spec("XEP-0402", "PEP Native Bookmarks", "1.2.0"),
-        spec("XEP-0048", "Bookmarks", "1.2"),
-        spec("XEP-0411", "Bookmarks Conversion", "1.1.0"),
+        Spec::complete("XEP-0402", "PEP Native Bookmarks", "1.2.0"),
+        Spec::complete("XEP-0048", "Bookmarks", "1.2"),
+        Spec::complete("XEP-0411", "Bookmarks Conversion", "1.1.0"),
     ];
     const NEEDS: &'static [&'static str] = &["xep0060_pubsub", "xep0163_pep"];
     const USES: &'static [&'static str] = &["xep0049_private"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let keeper = Arc::new(step::Keeper::new(house.needed()?));
+        let keeper = Arc::new(step::BookmarkKeeper::new(house.needed()?));
         for feature in FEATURES {
             house.feature(&[At::Own], feature);
         }
@@ -58,17 +58,8 @@ impl Module for Bookmarks {
         house.hear::<Published>(Stage::Store, step::InStep(keeper.clone()));
         house.hear::<Retracted>(Stage::Store, step::InStep(keeper.clone()));
         house.hear::<NodeDeleted>(Stage::Store, step::InStep(keeper.clone()));
-        house.on::<Reading>(Stage::Store, private::Private(keeper.clone()));
-        house.on::<Writing>(Stage::Store, private::Private(keeper));
+        house.on::<Reading>(Stage::Store, private::PrivateBookmarks(keeper.clone()));
+        house.on::<Writing>(Stage::Store, private::PrivateBookmarks(keeper));
         Ok(())
-    }
-}
-
-const fn spec(id: &'static str, title: &'static str, version: &'static str) -> Spec {
-    Spec {
-        id,
-        title,
-        version,
-        coverage: Coverage::Complete,
     }
 }

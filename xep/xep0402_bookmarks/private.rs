@@ -8,15 +8,15 @@ use kim_core::hook::{Flow, On};
 use kim_core::wire::Element;
 
 use super::bookmark::storage;
-use super::step::Keeper;
+use super::step::BookmarkKeeper;
 use super::{CURRENT, STORAGE};
 use crate::xep0049_private::api::{Reading, Writing};
 use crate::xep0060_pubsub::api::Draft;
 
 /// Answers for private XML.
-pub struct Private(pub Arc<Keeper>);
+pub struct PrivateBookmarks(pub Arc<BookmarkKeeper>);
 
-impl On<Reading> for Private {
+impl On<Reading> for PrivateBookmarks {
     async fn on(&self, reading: &mut Reading, cx: &mut Cx) -> Result<Flow, Fault> {
         if reading.ns != STORAGE || reading.name != "storage" {
             return Ok(Flow::Next);
@@ -32,7 +32,7 @@ impl On<Reading> for Private {
     }
 }
 
-impl On<Writing> for Private {
+impl On<Writing> for PrivateBookmarks {
     async fn on(&self, writing: &mut Writing, cx: &mut Cx) -> Result<Flow, Fault> {
         if writing.ns != STORAGE || writing.name != "storage" {
             return Ok(Flow::Next);

@@ -19,16 +19,16 @@ use crate::xep0060_pubsub::api::{Draft, Item, NodeDeleted, PubSub, Published, Re
 const LOCKS: usize = 64;
 
 /// Knows both nodes.
-pub struct Keeper {
+pub struct BookmarkKeeper {
     pub(super) pubsub: Arc<PubSub>,
     /// One change of an account at a time: each reads all of one node to write the other.
     locks: Locks,
 }
 
-impl Keeper {
+impl BookmarkKeeper {
     /// With these nodes.
-    pub fn new(pubsub: Arc<PubSub>) -> Keeper {
-        Keeper {
+    pub fn new(pubsub: Arc<PubSub>) -> BookmarkKeeper {
+        BookmarkKeeper {
             pubsub,
             locks: Locks::new(LOCKS),
         }
@@ -110,7 +110,7 @@ fn of_item(item: &Arc<Item>) -> Option<Bookmark> {
 }
 
 /// Hears what clients do to either node.
-pub struct InStep(pub Arc<Keeper>);
+pub struct InStep(pub Arc<BookmarkKeeper>);
 
 impl Hear<Published> for InStep {
     async fn hear(&self, published: &mut Published, cx: &mut Cx) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use kim_core::hook::Notice;
 use kim_core::jid::BareJid;
 use kim_core::stanza::Stanza;
 
-use crate::xep0045_muc::api::{RoomView, Who};
+use crate::xep0045_muc::api::{OccupantView, RoomView};
 
 /// A member of a room all of whose devices are away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct SaidWhileAway {
     /// Where.
     pub room: RoomView,
     /// Who said it.
-    pub from: Who,
+    pub from: OccupantView,
     /// The message as the others got it, with the room's id for it (XEP-0359): to nobody.
     pub stanza: Stanza,
     /// Who did not get it. Those who want to hear nothing of this room are not among them.

@@ -13,8 +13,8 @@ use kim_core::stanza::Stanza;
 
 use super::STICKY;
 use super::api::{Absent, SaidWhileAway};
-use super::wish::{Wish, Wishes};
-use crate::xep0045_muc::api::{RoomMessage, RoomView, Who};
+use super::wish::{BookmarkWish, Wishes};
+use crate::xep0045_muc::api::{OccupantView, RoomMessage, RoomView};
 
 /// XEP-0372
 const REFERENCE: &str = "urn:xmpp:reference:0";
@@ -22,9 +22,9 @@ const REFERENCE: &str = "urn:xmpp:reference:0";
 const REFERENCES_MAX: usize = 50;
 
 /// Hears every message of every room.
-pub struct Listen(pub Arc<Wishes>);
+pub struct ListenToRooms(pub Arc<Wishes>);
 
-impl On<RoomMessage> for Listen {
+impl On<RoomMessage> for ListenToRooms {
     async fn on(&self, event: &mut RoomMessage, cx: &mut Cx) -> Result<Flow, Fault> {
         if !event.room.config.is(&STICKY) || !is_said(&event.stanza) {
             return Ok(Flow::Next);
@@ -57,7 +57,7 @@ impl On<RoomMessage> for Listen {
 
 struct Said {
     room: RoomView,
-    from: Who,
+    from: OccupantView,
     stanza: Stanza,
     away: Vec<BareJid>,
 }
@@ -101,9 +101,9 @@ async fn tell(said: Said, wishes: Arc<Wishes>, router: Weak<Router>) {
             }
         };
         let is_mentioned = mentioned.contains(&member);
-        if wish != Wish::Never {
+        if wish != BookmarkWish::Never {
             absent.push(Absent {
-                wants: wish == Wish::Always || is_mentioned,
+                wants: wish == BookmarkWish::Always || is_mentioned,
                 is_mentioned,
                 jid: member,
             });

@@ -55,10 +55,10 @@ impl Module for StickyMembers {
         house.needed::<Rooms>()?.add_field(STICKY);
         let (caches, remembered_max) = (house.db.caches(), config.wishes_remembered_max);
         let wishes = Arc::new(wish::Wishes::new(caches, house.needed()?, remembered_max));
-        house.on::<RoomMessage>(Stage::Notify, away::Listen(wishes.clone()));
-        house.hear::<Published>(Stage::Notify, wish::Changed(wishes.clone()));
-        house.hear::<Retracted>(Stage::Notify, wish::Changed(wishes.clone()));
-        house.hear::<NodeDeleted>(Stage::Notify, wish::Changed(wishes));
+        house.on::<RoomMessage>(Stage::Notify, away::ListenToRooms(wishes.clone()));
+        house.hear::<Published>(Stage::Notify, wish::BookmarksChanged(wishes.clone()));
+        house.hear::<Retracted>(Stage::Notify, wish::BookmarksChanged(wishes.clone()));
+        house.hear::<NodeDeleted>(Stage::Notify, wish::BookmarksChanged(wishes));
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ const SETTINGS: &[&str] = &[
 
 /// What a member wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum BookmarkWish {
     /// To hear of everything.
     Always,
     /// To hear of what mentions them.
@@ -35,22 +35,22 @@ pub enum Wish {
     Unsaid,
 }
 
-impl Wish {
+impl BookmarkWish {
     /// XEP-0492 §3: "'always' SHOULD be assumed for direct chats and private group chats, and 'on-mention' for public group
     /// chats".
-    pub fn or_default(self, room: &RoomView) -> Wish {
+    pub fn or_default(self, room: &RoomView) -> BookmarkWish {
         match self {
-            Wish::Unsaid if is_non_anonymous(&room.config) => Wish::Always,
-            Wish::Unsaid => Wish::OnMention,
+            BookmarkWish::Unsaid if is_non_anonymous(&room.config) => BookmarkWish::Always,
+            BookmarkWish::Unsaid => BookmarkWish::OnMention,
             said => said,
         }
     }
 
     /// What a bookmark says.
-    fn of_bookmark(bookmark: El<'_>) -> Wish {
+    fn of_bookmark(bookmark: El<'_>) -> BookmarkWish {
         if !matches!(bookmark.attr("autojoin").as_deref(), Some("1" | "true")) {
             // "the client SHOULD leave the room": so it is not wanted.
-            return Wish::Never;
+            return BookmarkWish::Never;
         }
         let extensions = bookmark.child("extensions", BOOKMARKS);
         let notify = extensions.and_then(|extensions| {
@@ -58,17 +58,17 @@ impl Wish {
                 .children()
                 .find(|child| child.name() == "notify" && SETTINGS.contains(&child.ns()))
         });
-        notify.map_or(Wish::Unsaid, Wish::of_settings)
+        notify.map_or(BookmarkWish::Unsaid, BookmarkWish::of_settings)
     }
 
     /// XEP-0492 §3: the most specific setting counts; the device that sleeps is a phone.
-    fn of_settings(notify: El<'_>) -> Wish {
-        let mut best = (0, Wish::Unsaid);
+    fn of_settings(notify: El<'_>) -> BookmarkWish {
+        let mut best = (0, BookmarkWish::Unsaid);
         for setting in notify.children() {
             let wish = match setting.name() {
-                "always" => Wish::Always,
-                "on-mention" => Wish::OnMention,
-                "never" => Wish::Never,
+                "always" => BookmarkWish::Always,
+                "on-mention" => BookmarkWish::OnMention,
+                "never" => BookmarkWish::Never,
                 _ => continue,
             };
             let (category, kind) = (setting.attr("identity-category"), setting.attr("identity-type"));
@@ -87,7 +87,7 @@ impl Wish {
 }
 
 /// What one member wants of each room that they have bookmarked.
-type OfMember = Arc<HashMap<BareJid, Wish>>;
+type OfMember = Arc<HashMap<BareJid, BookmarkWish>>;
 
 /// Rooms that a member has bookmarked, on average: a guess by which the cache is laid out.
 const ROOMS_EXPECTED: usize = 10;
@@ -110,16 +110,16 @@ impl Wishes {
     }
 
     /// What somebody wants to hear of a room.
-    pub async fn of(&self, member: &BareJid, room: &BareJid, router: &Router) -> Result<Wish, Fault> {
+    pub async fn of(&self, member: &BareJid, room: &BareJid, router: &Router) -> Result<BookmarkWish, Fault> {
         let wishes = self.remembered.read(member, self.load(member, router)).await?;
-        Ok(wishes.get(room).copied().unwrap_or(Wish::Unsaid))
+        Ok(wishes.get(room).copied().unwrap_or(BookmarkWish::Unsaid))
     }
 
     async fn load(&self, member: &BareJid, router: &Router) -> Result<OfMember, Fault> {
         let items = self.pubsub.items(router, member, BOOKMARKS, None).await?;
         let wish = |item: &Arc<Item>| {
             let room = Jid::parse(&item.id).ok()?.bare();
-            Some((room, Wish::of_bookmark(item.payload.as_ref()?.el())))
+            Some((room, BookmarkWish::of_bookmark(item.payload.as_ref()?.el())))
         };
         Ok(Arc::new(items.iter().filter_map(wish).collect()))
     }
@@ -130,9 +130,9 @@ impl Wishes {
 }
 
 /// Bookmarks have changed.
-pub struct Changed(pub Arc<Wishes>);
+pub struct BookmarksChanged(pub Arc<Wishes>);
 
-impl Hear<Published> for Changed {
+impl Hear<Published> for BookmarksChanged {
     async fn hear(&self, event: &mut Published, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
             self.0.forget(&event.owner);
@@ -141,7 +141,7 @@ impl Hear<Published> for Changed {
     }
 }
 
-impl Hear<Retracted> for Changed {
+impl Hear<Retracted> for BookmarksChanged {
     async fn hear(&self, event: &mut Retracted, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
             self.0.forget(&event.owner);
@@ -150,7 +150,7 @@ impl Hear<Retracted> for Changed {
     }
 }
 
-impl Hear<NodeDeleted> for Changed {
+impl Hear<NodeDeleted> for BookmarksChanged {
     async fn hear(&self, event: &mut NodeDeleted, _: &mut Cx) -> Result<(), Fault> {
         if event.node == BOOKMARKS {
             self.0.forget(&event.owner);

@@ -7,7 +7,7 @@ use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::hook::{Flow, On, Stage};
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::wire::Writer;
 
 use crate::xep0045_muc::api::{ARCHIVE, HistoryChanged, OCCUPANT_ID, RoomAsked, RoomMessage, SERVICE};
@@ -21,12 +21,11 @@ pub struct Retraction;
 impl Module for Retraction {
     type Config = NoSettings;
     const NAME: &'static str = "xep0424_retraction";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0424",
-        title: "Message Retraction (in rooms)",
-        version: "0.4.2",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete(
+        "XEP-0424",
+        "Message Retraction (in rooms)",
+        "0.4.2",
+    )];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const USES: &'static [&'static str] = &["xep0313_mam"];
 

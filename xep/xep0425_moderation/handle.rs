@@ -11,7 +11,7 @@ use kim_core::wire::El;
 
 use super::words::{self, Deed};
 use super::{NS, OLD};
-use crate::xep0045_muc::api::{HistoryChanged, Role, Rooms, Who};
+use crate::xep0045_muc::api::{HistoryChanged, OccupantView, Role, Rooms};
 use crate::xep0313_mam::api::{MessageArchives, RETRACT};
 
 /// The namespace of retractions that goes with version 0.2.
@@ -56,7 +56,7 @@ impl HandleIq for Old {
 }
 
 impl Moderate {
-    async fn moderator(&self, iq: &Request<'_>, cx: &Cx) -> Result<Who, Fault> {
+    async fn moderator(&self, iq: &Request<'_>, cx: &Cx) -> Result<OccupantView, Fault> {
         let visitor = self.rooms.visitor(iq.account, iq.from, cx).await?;
         let visitor = visitor.ok_or(Condition::ItemNotFound)?;
         let who = visitor.occupant.ok_or(Condition::NotAcceptable)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On, Stage};
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 use kim_core::stanza::IqType;
 
@@ -39,12 +39,11 @@ pub struct Moderation;
 impl Module for Moderation {
     type Config = ModerationConfig;
     const NAME: &'static str = "xep0425_moderation";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0425",
-        title: "Moderated Message Retraction",
-        version: "0.3.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete(
+        "XEP-0425",
+        "Moderated Message Retraction",
+        "0.3.0",
+    )];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const USES: &'static [&'static str] = &["xep0313_mam"];
 

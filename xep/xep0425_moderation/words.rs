@@ -5,7 +5,7 @@ use kim_core::wire::Writer;
 
 use super::handle::OLD_RETRACT;
 use super::{FASTEN, NS, OLD};
-use crate::xep0045_muc::api::{OCCUPANT_ID, Who};
+use crate::xep0045_muc::api::{OCCUPANT_ID, OccupantView};
 use crate::xep0313_mam::api::RETRACT;
 
 /// One retraction by a moderator.
@@ -15,7 +15,7 @@ pub struct Deed<'a> {
     /// The id of the room's message about it.
     pub retraction: &'a str,
     /// Who did it.
-    pub moderator: &'a Who,
+    pub moderator: &'a OccupantView,
     /// Why; may be empty.
     pub reason: &'a str,
     /// When.

@@ -116,7 +116,7 @@ struct Search(Arc<Answer>);
 
 impl HandleIq for Search {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
-        let Some(query) = query::Query::read(iq.payload, &self.0.config)? else {
+        let Some(query) = query::SearchQuery::read(iq.payload, &self.0.config)? else {
             return Ok(Reply::Payload(query::form()));
         };
         self.0.may_search(iq.from.bare(), cx)?;

@@ -20,7 +20,7 @@ const WORD_CHARS_MIN: usize = 2;
 
 /// A query.
 #[derive(Debug)]
-pub struct Query {
+pub struct SearchQuery {
     /// What a room must have, in lower case; nothing finds all.
     pub words: Vec<String>,
     /// Where it is looked for.
@@ -49,9 +49,9 @@ fn refused(condition: Condition, kind: ErrorType, detail: &'static str, text: &'
         .into()
 }
 
-impl Query {
+impl SearchQuery {
     /// Reads a `<search/>`; `None` if it asks for the form (§4.2.1).
-    pub fn read(search: El<'_>, config: &ChannelSearchConfig) -> Result<Option<Query>, Fault> {
+    pub fn read(search: El<'_>, config: &ChannelSearchConfig) -> Result<Option<SearchQuery>, Fault> {
         let Some(form) = Form::submitted(search, PARAMS)? else {
             return Ok(None);
         };
@@ -110,7 +110,7 @@ impl Query {
         };
         let types = form.values("types");
         let page = Asked::parse(search)?;
-        Ok(Some(Query {
+        Ok(Some(SearchQuery {
             words,
             in_name: switch("sinname")?,
             in_description: switch("sindescription")?,

@@ -11,7 +11,7 @@ use kim_core::module::Reply;
 use kim_core::wire::Writer;
 
 use super::NS;
-use super::query::Query;
+use super::query::SearchQuery;
 use crate::xep0045_muc::api::{PublicRoom, Rooms};
 use crate::xep0059_rsm::api::Given;
 
@@ -25,7 +25,7 @@ struct Hit {
 }
 
 /// Answers with a page of what was found.
-pub async fn answer(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &Cx) -> Result<Reply, Fault> {
+pub async fn answer(rooms: &Arc<Rooms>, service: &str, query: &SearchQuery, cx: &Cx) -> Result<Reply, Fault> {
     let mut hits = if query.wants_rooms {
         find(rooms, service, query, cx).await?
     } else {
@@ -71,7 +71,7 @@ pub async fn answer(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &Cx) -
     Ok(xml.into())
 }
 
-async fn find(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &Cx) -> Result<Vec<Hit>, Fault> {
+async fn find(rooms: &Arc<Rooms>, service: &str, query: &SearchQuery, cx: &Cx) -> Result<Vec<Hit>, Fault> {
     let occupied: HashMap<BareJid, usize> = rooms.occupied(service);
     let all = rooms.public(service, cx.router()).await?;
     let mut hits = Vec::new();
@@ -87,7 +87,7 @@ async fn find(rooms: &Arc<Rooms>, service: &str, query: &Query, cx: &Cx) -> Resu
     Ok(hits)
 }
 
-fn is_found(room: &PublicRoom, query: &Query) -> bool {
+fn is_found(room: &PublicRoom, query: &SearchQuery) -> bool {
     let mut text = String::new();
     for (is_meant, part) in [
         (query.in_name, &*room.name),

@@ -11,7 +11,7 @@ use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{ServiceArrival, SessionEnded};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 
 use crate::xep0045_muc::api::{AffiliationsChanged, OccupantsChanged, RoomDestroyed, RoomMessage, SERVICE};
@@ -38,12 +38,7 @@ pub struct RoomActivity;
 impl Module for RoomActivity {
     type Config = ActivityConfig;
     const NAME: &'static str = "xep0437_activity";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0437",
-        title: "Room Activity Indicators",
-        version: "0.2.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0437", "Room Activity Indicators", "0.2.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const USES: &'static [&'static str] = &["xep0313_mam"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
@@ -57,7 +52,7 @@ impl Module for RoomActivity {
         let watchers = Arc::new(watch::Watchers {
             rooms: house.needed()?,
             archives: house.wanted(),
-            store: store::Store::new(house.db),
+            store: store::ActivityStore::new(house.db),
             rooms_max: config.rooms_max,
             waiting: dashmap::DashMap::new(),
             asked: dashmap::DashMap::new(),

@@ -8,7 +8,7 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
 /// What is stored.
-pub(super) enum Change {
+pub(super) enum ActivityChange {
     /// Somebody has left a room.
     Left {
         account: BareJid,
@@ -19,27 +19,27 @@ pub(super) enum Change {
     Gone(BareJid),
 }
 
-impl SinkRow for Change {
+impl SinkRow for ActivityChange {
     fn row_bytes(&self) -> usize {
         match self {
-            Change::Left { account, room, .. } => account.as_str().len() + room.as_str().len() + 16,
-            Change::Gone(room) => room.as_str().len(),
+            ActivityChange::Left { account, room, .. } => account.as_str().len() + room.as_str().len() + 16,
+            ActivityChange::Gone(room) => room.as_str().len(),
         }
     }
 }
 
-fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
+fn write<'a>(tx: &'a mut Tx, rows: &'a [ActivityChange]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         for row in rows {
             let query = match row {
-                Change::Left { account, room, stamp } => Query::new(
+                ActivityChange::Left { account, room, stamp } => Query::new(
                     "INSERT INTO room_left (account, room, stamp) VALUES ($1, $2, $3) \
                      ON CONFLICT (account, room) DO UPDATE SET stamp = excluded.stamp",
                 )
                 .bind(account)
                 .bind(room)
                 .bind(stamp.0),
-                Change::Gone(room) => Query::new("DELETE FROM room_left WHERE room = $1").bind(room),
+                ActivityChange::Gone(room) => Query::new("DELETE FROM room_left WHERE room = $1").bind(room),
             };
             tx.execute(query).await?;
         }
@@ -48,15 +48,15 @@ fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbE
 }
 
 /// The table.
-pub(super) struct Store {
+pub(super) struct ActivityStore {
     db: Db,
     /// Where changes go.
-    pub sink: Sink<Change>,
+    pub sink: Sink<ActivityChange>,
 }
 
-impl Store {
-    pub fn new(db: &Db) -> Store {
-        Store {
+impl ActivityStore {
+    pub fn new(db: &Db) -> ActivityStore {
+        ActivityStore {
             sink: db.sink(write),
             db: db.clone(),
         }

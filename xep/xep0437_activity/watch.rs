@@ -15,7 +15,7 @@ use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
 
 use super::NS;
-use super::store::{Change, Store};
+use super::store::{ActivityChange, ActivityStore};
 use crate::xep0045_muc::api::{
     Affiliation, AffiliationsChanged, OccupantsChanged, RoomDestroyed, RoomMessage, Rooms, SERVICE,
 };
@@ -28,7 +28,7 @@ pub struct Watchers {
     /// Their archives. Without them nobody is told what was said before their client asked.
     pub archives: Option<Arc<MessageArchives>>,
     /// When who was last where.
-    pub(super) store: Store,
+    pub(super) store: ActivityStore,
     /// `rooms_max`
     pub rooms_max: usize,
     /// The sessions that wait for a sign of a room.
@@ -197,7 +197,7 @@ impl Hear<OccupantsChanged> for Leaving {
         {
             return Ok(());
         }
-        let left = Change::Left {
+        let left = ActivityChange::Left {
             account: account.clone(),
             room: room.clone(),
             stamp: cx.received,
@@ -231,7 +231,7 @@ pub struct Destroyed(pub Arc<Watchers>);
 impl Hear<RoomDestroyed> for Destroyed {
     async fn hear(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<(), Fault> {
         self.0.waiting.remove(&event.room);
-        cx.store(&self.0.store.sink, Change::Gone(event.room.clone()));
+        cx.store(&self.0.store.sink, ActivityChange::Gone(event.room.clone()));
         Ok(())
     }
 }

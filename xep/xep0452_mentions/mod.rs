@@ -8,7 +8,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Hear, Stage};
 use kim_core::jid::BareJid;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 use kim_core::wire::Writer;
 
@@ -28,12 +28,7 @@ pub struct Mentions;
 impl Module for Mentions {
     type Config = NoSettings;
     const NAME: &'static str = "xep0452_mentions";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0452",
-        title: "MUC Mention Notifications",
-        version: "0.2.1",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0452", "MUC Mention Notifications", "0.2.1")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc", "xep0402_sticky"];
     const USES: &'static [&'static str] = &["xep0191_blocking"];
 

@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use kim_core::random;
 use quick_cache::sync::Cache;
 
-use super::store::{Change, Store};
+use super::store::{VersionChange, VersionStore};
 use crate::xep0045_muc::api::{Affiliation, AffiliationChange, once_settled};
 
 /// Versions of one room that are kept; who knows an older one gets the full list.
@@ -19,7 +19,7 @@ const ROOMS_MAX: usize = 10_000;
 
 /// A version.
 #[derive(Clone)]
-pub struct Entry {
+pub struct VersionEntry {
     /// Its place among the room's versions.
     pub place: i64,
     /// What clients know it by.
@@ -32,11 +32,11 @@ pub struct Entry {
 
 /// The versions of a room, the oldest first.
 #[derive(Clone, Default)]
-pub struct Log(VecDeque<Entry>);
+pub struct Log(VecDeque<VersionEntry>);
 
 impl Log {
     /// The version in force.
-    pub fn last(&self) -> Option<&Entry> {
+    pub fn last(&self) -> Option<&VersionEntry> {
         self.0.back()
     }
 
@@ -50,7 +50,7 @@ impl Log {
         Some(was)
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, entry: VersionEntry) {
         self.0.push_back(entry);
         if self.0.len() > ENTRIES_MAX {
             self.0.pop_front();
@@ -61,13 +61,13 @@ impl Log {
 /// The logs of all rooms. A room is held by whoever raises its events, so nobody else changes its log meanwhile. They are
 /// ahead of the database until a turn is committed, so nobody outside may drop one: this is no [`kim_core::keyed::Shared`].
 pub struct Logs {
-    store: Store,
+    store: VersionStore,
     rooms: Arc<Cache<BareJid, Arc<Log>>>,
 }
 
 impl Logs {
     /// Nothing is in memory yet.
-    pub fn new(store: Store) -> Logs {
+    pub fn new(store: VersionStore) -> Logs {
         Logs {
             store,
             rooms: Arc::new(Cache::new(ROOMS_MAX)),
@@ -92,7 +92,7 @@ impl Logs {
         cx: &mut Cx,
     ) -> Box<str> {
         let version = random::token().into_boxed_str();
-        let entry = Entry {
+        let entry = VersionEntry {
             place: log.last().map_or(0, |last| last.place.saturating_add(1)),
             version: version.clone(),
             jid: change
@@ -100,7 +100,10 @@ impl Logs {
                 .unwrap_or_default(),
             was: change.map_or(Affiliation::None, |change| change.from),
         };
-        cx.store(&self.store.sink, Change::Entry(room.clone(), entry.clone()));
+        cx.store(
+            &self.store.sink,
+            VersionChange::Entry(room.clone(), entry.clone()),
+        );
         // Out of memory for a moment, so that it is changed where it is.
         self.rooms.remove(room);
         Arc::make_mut(&mut log).push(entry);
@@ -117,7 +120,7 @@ impl Logs {
 
     /// A room is gone.
     pub fn forget(&self, room: &BareJid, cx: &mut Cx) {
-        cx.store(&self.store.sink, Change::Gone(room.clone()));
+        cx.store(&self.store.sink, VersionChange::Gone(room.clone()));
         let (rooms, room) = (self.rooms.clone(), room.clone());
         once_settled(cx, move |_| {
             rooms.remove(&room);

@@ -12,7 +12,7 @@ use kim_core::cx::Cx;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, Hear, On, Stage};
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::wire::Writer;
 
 use crate::xep0045_muc::api::{AffiliationsChanged, MUC, RoomDestroyed, SERVICE, Welcoming};
@@ -34,12 +34,7 @@ pub struct Mav;
 impl Module for Mav {
     type Config = NoSettings;
     const NAME: &'static str = "xep0463_mav";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0463",
-        title: "MUC Affiliations Versioning",
-        version: "0.2.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0463", "MUC Affiliations Versioning", "0.2.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
@@ -56,7 +51,7 @@ impl Module for Mav {
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let logs = Arc::new(Logs::new(store::Store::new(house.db.clone())));
+        let logs = Arc::new(Logs::new(store::VersionStore::new(house.db.clone())));
         house.feature(&[At::Within(SERVICE)], NS);
         house.on::<Welcoming>(Stage::Deliver, Versions(logs.clone()));
         house.hear::<AffiliationsChanged>(Stage::Store, Versions(logs.clone()));

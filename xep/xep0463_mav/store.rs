@@ -3,22 +3,22 @@
 use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
-use super::log::{ENTRIES_MAX, Entry};
+use super::log::{ENTRIES_MAX, VersionEntry};
 use crate::xep0045_muc::api::Affiliation;
 
 /// Something to be written.
-pub enum Change {
+pub enum VersionChange {
     /// A new version.
-    Entry(BareJid, Entry),
+    Entry(BareJid, VersionEntry),
     /// The room is gone.
     Gone(BareJid),
 }
 
-impl SinkRow for Change {
+impl SinkRow for VersionChange {
     fn row_bytes(&self) -> usize {
         match self {
-            Change::Entry(room, entry) => room.as_str().len() + entry.jid.len() + entry.version.len(),
-            Change::Gone(room) => room.as_str().len(),
+            VersionChange::Entry(room, entry) => room.as_str().len() + entry.jid.len() + entry.version.len(),
+            VersionChange::Gone(room) => room.as_str().len(),
         }
     }
 }
@@ -36,18 +36,18 @@ const ERASE: [&str; 2] = [
     "UPDATE mav_versions SET jid = '' WHERE jid = $1",
 ];
 
-fn apply<'a>(tx: &'a mut Tx, changes: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
+fn apply<'a>(tx: &'a mut Tx, changes: &'a [VersionChange]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         for change in changes {
             match change {
-                Change::Entry(room, entry) => {
+                VersionChange::Entry(room, entry) => {
                     let query = Query::new(SAVE).bind(room).bind(entry.place);
                     let query = query.bind(&*entry.version).bind(&*entry.jid);
                     tx.execute(query.bind(entry.was.as_str())).await?;
                     let oldest = entry.place.saturating_sub(ENTRIES_MAX as i64);
                     tx.execute(Query::new(TRIM).bind(room).bind(oldest)).await?;
                 }
-                Change::Gone(room) => {
+                VersionChange::Gone(room) => {
                     tx.execute(Query::new(DROP).bind(room)).await?;
                 }
             }
@@ -67,26 +67,26 @@ pub fn erase<'a>(tx: &'a mut Tx, account: &'a BareJid) -> BoxFuture<'a, Result<(
 }
 
 /// The table.
-pub struct Store {
+pub struct VersionStore {
     db: Db,
     /// Where changes go.
-    pub sink: Sink<Change>,
+    pub sink: Sink<VersionChange>,
 }
 
-impl Store {
+impl VersionStore {
     /// The table in a database.
-    pub fn new(db: Db) -> Store {
-        Store {
+    pub fn new(db: Db) -> VersionStore {
+        VersionStore {
             sink: db.sink(apply),
             db,
         }
     }
 
     /// The versions of a room, the oldest first.
-    pub async fn load(&self, room: &BareJid) -> Result<Vec<Entry>, DbError> {
+    pub async fn load(&self, room: &BareJid) -> Result<Vec<VersionEntry>, DbError> {
         let mut entries = Vec::new();
         for row in self.db.fetch_all(Query::new(LOAD).bind(room)).await? {
-            entries.push(Entry {
+            entries.push(VersionEntry {
                 place: row.i64(0)?,
                 version: row.text(1)?.into(),
                 jid: row.text(2)?.into(),

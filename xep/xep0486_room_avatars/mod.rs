@@ -11,7 +11,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::jid::BareJid;
 use kim_core::keyed::Shared;
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::seal::Seals;
 use kim_core::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use kim_core::wire::Writer;
@@ -34,12 +34,7 @@ pub struct RoomAvatars;
 impl Module for RoomAvatars {
     type Config = NoSettings;
     const NAME: &'static str = "xep0486_room_avatars";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0486",
-        title: "MUC Avatars",
-        version: "0.1.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0486", "MUC Avatars", "0.1.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const USES: &'static [&'static str] = &["xep0054_vcard"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
@@ -51,14 +46,14 @@ impl Module for RoomAvatars {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let cards = Arc::new(Cards {
             rooms: house.needed()?,
-            store: store::Store::new(house.db),
+            store: store::RoomAvatarStore::new(house.db),
             seals: house.seals.clone(),
             hashes: Shared::new(house.db.caches(), "room_avatars.hashes", HASHES_MAX),
             limits: house.limits.clone(),
         });
         let within = [At::Within(SERVICE)];
         house.iq(&within, IqType::Get, "vCard", NS, Show(cards.clone()));
-        house.iq(&within, IqType::Set, "vCard", NS, Change(cards.clone()));
+        house.iq(&within, IqType::Set, "vCard", NS, RoomAvatarChange(cards.clone()));
         // §3.1
         house.feature(&[At::Service(SERVICE)], NS);
         house.on::<RoomAsked>(Stage::Deliver, Told(cards.clone()));
@@ -70,7 +65,7 @@ impl Module for RoomAvatars {
 
 struct Cards {
     rooms: Arc<Rooms>,
-    store: store::Store,
+    store: store::RoomAvatarStore,
     seals: Seals,
     hashes: Shared<BareJid, Option<Arc<str>>>,
     limits: LimitsInForce,
@@ -122,9 +117,9 @@ impl HandleIq for Show {
 }
 
 /// Only owners change it (§3.2).
-struct Change(Arc<Cards>);
+struct RoomAvatarChange(Arc<Cards>);
 
-impl HandleIq for Change {
+impl HandleIq for RoomAvatarChange {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let (cards, room) = (&self.0, iq.account);
         let visitor = cards.rooms.visitor(room, iq.from, cx).await?;
@@ -158,7 +153,7 @@ impl HandleIq for Change {
             .end()
             .end();
         let news = Stanza::new(Kind::Message(MessageType::Groupchat), &news.finish_string());
-        let change = store::Change {
+        let change = store::RoomAvatarChange {
             room: room.clone(),
             card,
         };
@@ -214,7 +209,7 @@ impl Hear<OccupantsChanged> for Told {
 
 impl Hear<RoomDestroyed> for Told {
     async fn hear(&self, event: &mut RoomDestroyed, cx: &mut Cx) -> Result<(), Fault> {
-        let gone = store::Change {
+        let gone = store::RoomAvatarChange {
             room: event.room.clone(),
             card: None,
         };

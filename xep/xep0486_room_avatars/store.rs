@@ -4,19 +4,19 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
 /// What a room's vCard becomes.
-pub(super) struct Change {
+pub(super) struct RoomAvatarChange {
     pub room: BareJid,
     /// Sealed, with the hash of the picture; `None` takes it away.
     pub card: Option<(Vec<u8>, Option<String>)>,
 }
 
-impl SinkRow for Change {
+impl SinkRow for RoomAvatarChange {
     fn row_bytes(&self) -> usize {
         self.room.as_str().len() + self.card.as_ref().map_or(0, |(card, _)| card.len() + 40)
     }
 }
 
-fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
+fn write<'a>(tx: &'a mut Tx, rows: &'a [RoomAvatarChange]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         for row in rows {
             let query = match &row.card {
@@ -36,15 +36,15 @@ fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbE
 }
 
 /// The table.
-pub(super) struct Store {
+pub(super) struct RoomAvatarStore {
     db: Db,
     /// Where changes go.
-    pub sink: Sink<Change>,
+    pub sink: Sink<RoomAvatarChange>,
 }
 
-impl Store {
-    pub fn new(db: &Db) -> Store {
-        Store {
+impl RoomAvatarStore {
+    pub fn new(db: &Db) -> RoomAvatarStore {
+        RoomAvatarStore {
             sink: db.sink(write),
             db: db.clone(),
         }

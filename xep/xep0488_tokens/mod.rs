@@ -10,7 +10,7 @@ use kim_core::db::Migration;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::events::AccountRemoved;
 use kim_core::hook::{Flow, Hear, On, Stage};
-use kim_core::module::{At, Coverage, HandleIq, Module, Registrar, Reply, Request, Spec};
+use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
 use kim_core::random;
 use kim_core::section;
 use kim_core::stanza::IqType;
@@ -50,12 +50,7 @@ pub struct TokenInvites;
 impl Module for TokenInvites {
     type Config = TokensConfig;
     const NAME: &'static str = "xep0488_tokens";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0488",
-        title: "MUC Token Invite",
-        version: "0.1.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0488", "MUC Token Invite", "0.1.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0488_tokens",
@@ -65,7 +60,7 @@ impl Module for TokenInvites {
     const ERASERS: &'static [Eraser] = &[store::ERASE];
 
     fn register(config: TokensConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let tokens = Arc::new(Tokens::new(store::Store::new(house.db), house.seals.clone()));
+        let tokens = Arc::new(Tokens::new(store::TokenStore::new(house.db), house.seals.clone()));
         let desk = Arc::new(Desk {
             rooms: house.needed()?,
             tokens: tokens.clone(),

@@ -5,7 +5,7 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
 /// A token as it is stored.
-pub(super) struct Row {
+pub(super) struct TokenRow {
     pub room: BareJid,
     pub tie: i64,
     pub maker: String,
@@ -16,9 +16,9 @@ pub(super) struct Row {
 }
 
 /// What is stored.
-pub(super) enum Change {
+pub(super) enum TokenChange {
     /// A new token.
-    New(Row),
+    New(TokenRow),
     /// Somebody used it.
     Used(BareJid, i64),
     /// It does not hold any more.
@@ -27,20 +27,22 @@ pub(super) enum Change {
     RoomGone(BareJid),
 }
 
-impl SinkRow for Change {
+impl SinkRow for TokenChange {
     fn row_bytes(&self) -> usize {
         match self {
-            Change::New(row) => row.room.as_str().len() + row.maker.len() + row.token.len() + 24,
-            Change::Used(room, _) | Change::Gone(room, _) | Change::RoomGone(room) => room.as_str().len() + 8,
+            TokenChange::New(row) => row.room.as_str().len() + row.maker.len() + row.token.len() + 24,
+            TokenChange::Used(room, _) | TokenChange::Gone(room, _) | TokenChange::RoomGone(room) => {
+                room.as_str().len() + 8
+            }
         }
     }
 }
 
-fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbError>> {
+fn write<'a>(tx: &'a mut Tx, rows: &'a [TokenChange]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         for row in rows {
             let query = match row {
-                Change::New(row) => Query::new(
+                TokenChange::New(row) => Query::new(
                     "INSERT INTO room_token (room, tie, maker, token, uses, expires) \
                      VALUES ($1, $2, $3, $4, $5, $6)",
                 )
@@ -50,15 +52,19 @@ fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbE
                 .bind(row.token.as_slice())
                 .bind(row.uses)
                 .bind(row.expires),
-                Change::Used(room, tie) => {
+                TokenChange::Used(room, tie) => {
                     Query::new("UPDATE room_token SET uses = uses - 1 WHERE room = $1 AND tie = $2")
                         .bind(room)
                         .bind(*tie)
                 }
-                Change::Gone(room, tie) => Query::new("DELETE FROM room_token WHERE room = $1 AND tie = $2")
-                    .bind(room)
-                    .bind(*tie),
-                Change::RoomGone(room) => Query::new("DELETE FROM room_token WHERE room = $1").bind(room),
+                TokenChange::Gone(room, tie) => {
+                    Query::new("DELETE FROM room_token WHERE room = $1 AND tie = $2")
+                        .bind(room)
+                        .bind(*tie)
+                }
+                TokenChange::RoomGone(room) => {
+                    Query::new("DELETE FROM room_token WHERE room = $1").bind(room)
+                }
             };
             tx.execute(query).await?;
         }
@@ -67,22 +73,22 @@ fn write<'a>(tx: &'a mut Tx, rows: &'a [Change]) -> BoxFuture<'a, Result<(), DbE
 }
 
 /// The table.
-pub(super) struct Store {
+pub(super) struct TokenStore {
     db: Db,
     /// Where changes go.
-    pub sink: Sink<Change>,
+    pub sink: Sink<TokenChange>,
 }
 
-impl Store {
-    pub fn new(db: &Db) -> Store {
-        Store {
+impl TokenStore {
+    pub fn new(db: &Db) -> TokenStore {
+        TokenStore {
             sink: db.sink(write),
             db: db.clone(),
         }
     }
 
     /// The tokens of a room.
-    pub async fn of(&self, room: &BareJid) -> Result<Vec<Row>, DbError> {
+    pub async fn of(&self, room: &BareJid) -> Result<Vec<TokenRow>, DbError> {
         let query = Query::new(
             "SELECT tie, maker, token, uses, expires FROM room_token WHERE room = $1 ORDER BY tie",
         )
@@ -90,7 +96,7 @@ impl Store {
         let rows = self.db.fetch_all(query).await?;
         rows.iter()
             .map(|row| {
-                Ok(Row {
+                Ok(TokenRow {
                     room: room.clone(),
                     tie: row.i64(0)?,
                     maker: row.text(1)?,

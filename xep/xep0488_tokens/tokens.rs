@@ -10,7 +10,7 @@ use kim_core::seal::Seals;
 use quick_cache::sync::Cache;
 use subtle::ConstantTimeEq;
 
-use super::store::{Change, Row, Store};
+use super::store::{TokenChange, TokenRow, TokenStore};
 use crate::xep0045_muc::api::once_settled;
 
 /// Rooms whose tokens are remembered.
@@ -72,7 +72,7 @@ impl OfRoom {
 /// All rooms'. Uses are counted ahead of their commit, so nobody outside may drop a room's tokens: this is no
 /// [`kim_core::keyed::Shared`].
 pub struct Tokens {
-    store: Store,
+    store: TokenStore,
     seals: Seals,
     rooms: Arc<Cache<BareJid, Arc<OfRoom>>>,
 }
@@ -83,7 +83,7 @@ fn aad(room: &BareJid) -> [&[u8]; 2] {
 
 impl Tokens {
     /// Nothing is in memory yet.
-    pub(super) fn new(store: Store, seals: Seals) -> Tokens {
+    pub(super) fn new(store: TokenStore, seals: Seals) -> Tokens {
         Tokens {
             store,
             seals,
@@ -137,7 +137,7 @@ impl Tokens {
             return Ok(false);
         }
         let key = self.seals.key(room.as_str()).await?;
-        let row = Row {
+        let row = TokenRow {
             room: room.clone(),
             tie: token.tie,
             maker: token.maker.to_string(),
@@ -145,7 +145,7 @@ impl Tokens {
             uses: token.uses,
             expires: token.expires,
         };
-        cx.store(&self.store.sink, Change::New(row));
+        cx.store(&self.store.sink, TokenChange::New(row));
         cx.committed().await?;
         of_room.lock().push(token);
         Ok(true)
@@ -178,7 +178,7 @@ impl Tokens {
             return Ok(());
         }
         for tie in &gone {
-            cx.store(&self.store.sink, Change::Gone(room.clone(), *tie));
+            cx.store(&self.store.sink, TokenChange::Gone(room.clone(), *tie));
         }
         cx.committed().await?;
         of_room.lock().retain(|token| !gone.contains(&token.tie));
@@ -191,7 +191,7 @@ impl Tokens {
         if !of_room.count(tie, -1) {
             return Ok(());
         }
-        cx.store(&self.store.sink, Change::Used(room.clone(), tie));
+        cx.store(&self.store.sink, TokenChange::Used(room.clone(), tie));
         once_settled(cx, move |is_stored| {
             if !is_stored {
                 of_room.count(tie, 1);
@@ -212,7 +212,7 @@ impl Tokens {
             return Ok(());
         }
         for tie in &gone {
-            cx.store(&self.store.sink, Change::Gone(room.clone(), *tie));
+            cx.store(&self.store.sink, TokenChange::Gone(room.clone(), *tie));
         }
         once_settled(cx, move |is_stored| {
             if is_stored {
@@ -224,7 +224,7 @@ impl Tokens {
 
     /// A room is gone.
     pub fn forget(&self, room: &BareJid, cx: &mut Cx) {
-        cx.store(&self.store.sink, Change::RoomGone(room.clone()));
+        cx.store(&self.store.sink, TokenChange::RoomGone(room.clone()));
         let (rooms, room) = (self.rooms.clone(), room.clone());
         once_settled(cx, move |_| {
             rooms.remove(&room);

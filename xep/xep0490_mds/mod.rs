@@ -10,7 +10,7 @@ use kim_core::error::Fault;
 use kim_core::events::Departure;
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::BareJid;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::stanza::Kind;
 use kim_core::wire::Element;
 
@@ -34,12 +34,11 @@ pub struct DisplayedSync;
 impl Module for DisplayedSync {
     type Config = NoSettings;
     const NAME: &'static str = "xep0490_mds";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0490",
-        title: "Message Displayed Synchronization",
-        version: "1.0.1",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete(
+        "XEP-0490",
+        "Message Displayed Synchronization",
+        "1.0.1",
+    )];
     const NEEDS: &'static [&'static str] = &["xep0060_pubsub", "xep0163_pep"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {

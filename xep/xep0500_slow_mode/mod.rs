@@ -9,7 +9,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::BareJid;
-use kim_core::module::{Coverage, Module, Registrar, Spec};
+use kim_core::module::{Module, Registrar, Spec};
 use kim_core::ns;
 
 use crate::xep0045_muc::api::{Affiliation, Field, RoomAsked, RoomMessage, Rooms, Shape};
@@ -35,12 +35,7 @@ pub struct SlowMode;
 impl Module for SlowMode {
     type Config = NoSettings;
     const NAME: &'static str = "xep0500_slow_mode";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0500",
-        title: "MUC Slow Mode",
-        version: "0.1.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0500", "MUC Slow Mode", "0.1.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {

@@ -12,7 +12,7 @@ use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::jid::BareJid;
-use kim_core::module::{Coverage, Module, Registrar, Spec};
+use kim_core::module::{Module, Registrar, Spec};
 use kim_core::ns;
 
 use crate::xep0045_muc::api::{
@@ -34,12 +34,7 @@ pub struct MucActivity;
 impl Module for MucActivity {
     type Config = NoSettings;
     const NAME: &'static str = "xep0502_muc_activity";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0502",
-        title: "MUC Activity Indicator",
-        version: "0.1.0",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0502", "MUC Activity Indicator", "0.1.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {

@@ -23,7 +23,7 @@ use kim_core::wire::{self, Element, Frame, Header, Reader};
 use self::bosh::Bosh;
 pub(crate) use self::tcp::Tcp;
 use self::websocket::WebSocket;
-use super::stream::End;
+use super::end::End;
 
 /// A connection with a client, or what stands for one.
 #[expect(clippy::large_enum_variant)] // nearly all are TCP's

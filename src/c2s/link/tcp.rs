@@ -11,8 +11,8 @@ use kim_core::session::Parcel;
 use kim_core::wire::{self, Frame, Reader, escape_value};
 
 use super::{Greeting, Incoming, Opening};
+use crate::c2s::end::End;
 use crate::c2s::socket::Socket;
-use crate::c2s::stream::End;
 
 /// A socket and the reader of what comes from it.
 pub(crate) struct Tcp {

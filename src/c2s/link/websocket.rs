@@ -20,8 +20,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::frames::{self, Parser, Piece};
 use super::{Greeting, Incoming, Opening, declaration, elements};
+use crate::c2s::end::End;
 use crate::c2s::socket::Socket;
-use crate::c2s::stream::End;
 
 /// RFC 7395 §3.3.2.
 const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";

@@ -6,7 +6,6 @@
 //! message can be fed to an exchange that is over.
 
 mod anonymous;
-mod channel_binding;
 mod plain;
 mod scram;
 #[cfg(test)]
@@ -20,7 +19,7 @@ use kim_core::accounts::scram::{Hash, ScramKeys};
 use kim_core::jid::BareJid;
 use zeroize::Zeroizing;
 
-pub use channel_binding::{ChannelBindingType, ChannelBindings, EXPORTER_LABEL, server_end_point_hash};
+pub use crate::tls::{ChannelBindingType, ChannelBindings, EXPORTER_LABEL, server_end_point_hash};
 
 /// The most bytes one message of a client may have, decoded. The longest honest one, a login name and a password or nonce,
 /// is far below.

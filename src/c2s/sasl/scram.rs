@@ -11,7 +11,7 @@ use kim_core::accounts::scram::{Hash, ScramKeys};
 use kim_core::jid::BareJid;
 use subtle::ConstantTimeEq;
 
-use super::channel_binding::ChannelBindingType;
+use super::ChannelBindingType;
 use super::{Identity, Lookup, Offer, Pending, SaslFailure, Step, Waiting, With, account};
 
 use SaslFailure::{MalformedRequest, NotAuthorized};

@@ -12,9 +12,9 @@ use kim_core::config::{Config, ConfigErrors};
 use kim_core::db::{BoxFuture, Migration};
 
 use super::App;
-use super::failure::Failure;
 use super::terminal::Terminal;
 use crate::control::Remote;
+use crate::failure::Failure;
 use crate::house::migrations;
 
 /// One check: looks, and tells what it found.

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
-use super::super::failure::Failure;
 use super::{CheckContext, Finding};
+use crate::failure::Failure;
 
 /// Whether each address of `[listen]` can be listened on.
 pub(super) fn ports(context: &CheckContext) -> Vec<Finding> {

@@ -206,7 +206,7 @@ fn a_running_server_is_asked() {
     // 250 links are three pages.
     runtime.block_on(async {
         for _ in 0..249 {
-            let wanted = kim_xep::xep0401_invites::api::Wanted::by_operator("localhost");
+            let wanted = kim_xep::xep0401_invites::api::WantedInvitation::by_operator("localhost");
             invites.create(&router, wanted).await.unwrap();
         }
     });

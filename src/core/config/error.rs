@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// A line of a file, counted from one.
     File {
         /// The file's path, as the operator gave it.
@@ -21,13 +21,13 @@ pub enum Origin {
     Flag(&'static str),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::File { path, line } => write!(f, "{path}:{line}"),
-            Origin::WholeFile(path) => f.write_str(path),
-            Origin::Environment(name) => f.write_str(name),
-            Origin::Flag(name) => f.write_str(name),
+            SettingOrigin::File { path, line } => write!(f, "{path}:{line}"),
+            SettingOrigin::WholeFile(path) => f.write_str(path),
+            SettingOrigin::Environment(name) => f.write_str(name),
+            SettingOrigin::Flag(name) => f.write_str(name),
         }
     }
 }
@@ -37,14 +37,14 @@ impl fmt::Display for Origin {
 #[error("{origin}: {problem}")]
 pub struct ConfigError {
     /// Where it is.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
     /// What it is, and what to write instead.
     pub problem: String,
 }
 
 impl ConfigError {
     /// A mistake at a place.
-    pub fn new(origin: Origin, problem: impl Into<String>) -> ConfigError {
+    pub fn new(origin: SettingOrigin, problem: impl Into<String>) -> ConfigError {
         ConfigError {
             origin,
             problem: problem.into(),

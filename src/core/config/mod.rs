@@ -25,7 +25,7 @@ mod web;
 use std::path::PathBuf;
 
 pub use components::{ComponentSection, ComponentSettings, Secret};
-pub use error::{ConfigError, ConfigErrors, Origin, nearest};
+pub use error::{ConfigError, ConfigErrors, SettingOrigin, nearest};
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use modules::ModuleSections;
@@ -131,7 +131,7 @@ impl Config {
         config.check_together(&raw, &mut errors);
         if !errors.is_empty() {
             errors.sort_by_key(|error| match &error.origin {
-                Origin::File { line, .. } => *line,
+                SettingOrigin::File { line, .. } => *line,
                 _ => usize::MAX,
             });
             return Err(ConfigErrors(errors));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Origin};
+use super::error::{ConfigError, SettingOrigin};
 
 /// Syntax errors told at most; one wrong quote can make a hundred more.
 const SYNTAX_ERRORS_MAX: usize = 10;
@@ -35,12 +35,12 @@ pub struct Located {
     /// The value.
     pub raw: Raw,
     /// The place.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 impl Located {
     /// A value from the environment or a flag.
-    pub fn untyped(text: impl Into<String>, origin: Origin) -> Located {
+    pub fn untyped(text: impl Into<String>, origin: SettingOrigin) -> Located {
         Located {
             raw: Raw::Untyped(text.into()),
             origin,
@@ -54,7 +54,7 @@ pub struct RawSection {
     /// Its keys. Where a key was written twice in different sources, the last source won.
     pub keys: BTreeMap<String, Located>,
     /// Where its heading (or first key) was.
-    pub origin: Option<Origin>,
+    pub origin: Option<SettingOrigin>,
 }
 
 /// Everything that was written, by section.
@@ -156,18 +156,18 @@ impl Places<'_> {
         1 + before.iter().filter(|byte| **byte == b'\n').count()
     }
 
-    fn origin(&self, line: usize) -> Origin {
-        Origin::File {
+    fn origin(&self, line: usize) -> SettingOrigin {
+        SettingOrigin::File {
             path: self.path.clone(),
             line,
         }
     }
 
-    fn at<T>(&self, spanned: &Spanned<T>) -> Origin {
+    fn at<T>(&self, spanned: &Spanned<T>) -> SettingOrigin {
         self.origin(self.line(spanned.span().start))
     }
 
-    fn section(&self, table: DeTable<'_>, origin: Origin) -> RawSection {
+    fn section(&self, table: DeTable<'_>, origin: SettingOrigin) -> RawSection {
         let keys = table.into_iter();
         RawSection {
             keys: keys
@@ -212,7 +212,7 @@ impl Places<'_> {
 }
 
 /// The items of a list written in an environment variable: TOML's `["a", "b"]`, or `a, b`.
-pub(super) fn untyped_list(text: &str, origin: &Origin) -> Option<Vec<Located>> {
+pub(super) fn untyped_list(text: &str, origin: &SettingOrigin) -> Option<Vec<Located>> {
     let text = text.trim();
     if text.starts_with('[') && text.ends_with(']') {
         let path: Arc<str> = Arc::from("");

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::error::{ConfigError, Origin, nearest};
+use super::error::{ConfigError, SettingOrigin, nearest};
 use super::later;
 use super::raw::{Located, RawSection};
 use super::value::{Value, Wrong};
@@ -170,7 +170,7 @@ fn enabled_field() -> Field {
 }
 
 fn unknown_key(section: &Schema, key: &str, value: &Located, others: &[Schema]) -> ConfigError {
-    let in_environment = matches!(value.origin, Origin::Environment(_));
+    let in_environment = matches!(value.origin, SettingOrigin::Environment(_));
     let name = |section: &str, key: &str| {
         if in_environment {
             super::sources::variable(section, key)

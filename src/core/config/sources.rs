@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{ConfigError, Origin};
+use super::error::{ConfigError, SettingOrigin};
 use super::raw::{Located, RawConfig};
 
 /// Environment variables with this beginning are settings: `KIM__STORAGE__URL`.
@@ -112,14 +112,14 @@ impl Sources {
             let shown: Arc<str> = Arc::from(path.to_string_lossy());
             match read_file(path) {
                 Ok(text) => config = RawConfig::parse(&text, &shown, errors),
-                Err(problem) => errors.push(ConfigError::new(Origin::WholeFile(shown), problem)),
+                Err(problem) => errors.push(ConfigError::new(SettingOrigin::WholeFile(shown), problem)),
             }
         }
         if let Some((name, text)) = &self.text {
             config = RawConfig::parse(text, name, errors);
         }
         for (name, value) in &self.environment {
-            let origin = Origin::Environment(Arc::from(name.as_str()));
+            let origin = SettingOrigin::Environment(Arc::from(name.as_str()));
             let path = name.get(PREFIX.len()..).unwrap_or_default().to_lowercase();
             match path.split_once("__") {
                 Some((section, key)) if !section.is_empty() && !key.is_empty() => {
@@ -135,7 +135,7 @@ impl Sources {
             config.set(
                 flag.section,
                 flag.key,
-                Located::untyped(&flag.value, Origin::Flag(flag.name)),
+                Located::untyped(&flag.value, SettingOrigin::Flag(flag.name)),
             );
         }
         config

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::error::Origin;
+use super::error::SettingOrigin;
 use super::raw::{Located, Raw, untyped_list};
 
 /// What was found in place of the expected value.
@@ -12,7 +12,7 @@ pub struct Wrong {
     /// What was found, as the end of a sentence: `a string`, `"foo"`.
     pub found: String,
     /// Where, if not where the key stands (an item of a list over several lines).
-    pub origin: Option<Origin>,
+    pub origin: Option<SettingOrigin>,
 }
 
 impl Wrong {

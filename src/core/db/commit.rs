@@ -3,7 +3,7 @@
 use super::connect::Target;
 use super::error::{DbError, Remedy};
 use super::query::Query;
-use super::queue::{Entry, Queue, run_caught};
+use super::queue::{Queue, QueueEntry, run_caught};
 use super::scrub::{Scrubber, Traces};
 use super::tx::{Conn, Tx};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct Counters {
 
 /// One entry of a batch; `refusal` is set when it gave up by itself, before it wrote anything.
 struct Item {
-    entry: Box<dyn Entry>,
+    entry: Box<dyn QueueEntry>,
     refusal: Option<DbError>,
 }
 
@@ -103,7 +103,7 @@ impl Committer {
 
     /// Brings every item of a batch to its end. A batch that fails is halved until the guilty item stands alone,
     /// always the earlier half first, so that the order is kept.
-    async fn settle(&mut self, batch: Vec<Box<dyn Entry>>) {
+    async fn settle(&mut self, batch: Vec<Box<dyn QueueEntry>>) {
         let whole = batch
             .into_iter()
             .map(|entry| Item { entry, refusal: None })

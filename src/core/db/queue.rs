@@ -29,14 +29,14 @@ pub trait SinkRow: Send + Sync + 'static {
 pub type InsertFn<R> = for<'a> fn(&'a mut Tx, &'a [R]) -> BoxFuture<'a, Result<(), DbError>>;
 
 /// Something queued that is committed or refused as a whole, unless it can be split.
-pub(super) trait Entry: Send {
+pub(super) trait QueueEntry: Send {
     fn rows(&self) -> usize;
     fn bytes(&self) -> usize;
     fn as_any(&mut self) -> &mut dyn Any;
     fn taken(&mut self);
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), DbError>>;
     /// The second half, if there is more than one row.
-    fn split(&mut self) -> Option<Box<dyn Entry>>;
+    fn split(&mut self) -> Option<Box<dyn QueueEntry>>;
     fn resolve(self: Box<Self>, result: Result<(), DbError>);
 }
 
@@ -49,7 +49,7 @@ struct Run<R> {
     bytes: usize,
 }
 
-impl<R: SinkRow> Entry for Run<R> {
+impl<R: SinkRow> QueueEntry for Run<R> {
     fn rows(&self) -> usize {
         self.rows.len()
     }
@@ -70,7 +70,7 @@ impl<R: SinkRow> Entry for Run<R> {
         (self.insert)(tx, &self.rows)
     }
 
-    fn split(&mut self) -> Option<Box<dyn Entry>> {
+    fn split(&mut self) -> Option<Box<dyn QueueEntry>> {
         if self.rows.len() < 2 {
             return None;
         }
@@ -102,7 +102,7 @@ struct Job<T, F> {
     end: TicketEnd,
 }
 
-impl<T, F> Entry for Job<T, F>
+impl<T, F> QueueEntry for Job<T, F>
 where
     T: Send + 'static,
     F: for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<T, DbError>> + Send + 'static,
@@ -134,7 +134,7 @@ where
         })
     }
 
-    fn split(&mut self) -> Option<Box<dyn Entry>> {
+    fn split(&mut self) -> Option<Box<dyn QueueEntry>> {
         None
     }
 
@@ -150,8 +150,8 @@ where
     }
 }
 
-/// Runs an entry; a panic becomes an error, because one module's mistake must not end the committer.
-pub(super) async fn run_caught(entry: &mut dyn Entry, tx: &mut Tx) -> Result<(), DbError> {
+/// Runs an entry; a panic becomes an error, because one room's mistake must not end the committer.
+pub(super) async fn run_caught(entry: &mut dyn QueueEntry, tx: &mut Tx) -> Result<(), DbError> {
     AssertUnwindSafe(async { entry.run(tx).await })
         .catch_unwind()
         .await
@@ -168,7 +168,7 @@ pub(super) struct QueueLimits {
 }
 
 struct State {
-    entries: VecDeque<Box<dyn Entry>>,
+    entries: VecDeque<Box<dyn QueueEntry>>,
     /// Rows and bytes waiting or being committed.
     rows: usize,
     bytes: usize,
@@ -324,7 +324,7 @@ impl Queue {
     }
 
     /// Waits until somebody wants a commit and takes what one transaction may hold. `None`: closed and drained.
-    pub(super) async fn take(&self) -> Option<Vec<Box<dyn Entry>>> {
+    pub(super) async fn take(&self) -> Option<Vec<Box<dyn QueueEntry>>> {
         loop {
             {
                 let mut state = self.lock();
@@ -339,7 +339,7 @@ impl Queue {
         }
     }
 
-    fn take_batch(&self, state: &mut State) -> Vec<Box<dyn Entry>> {
+    fn take_batch(&self, state: &mut State) -> Vec<Box<dyn QueueEntry>> {
         let (mut rows, mut bytes) = (0, 0);
         let mut batch = Vec::new();
         while let Some(next) = state.entries.front() {

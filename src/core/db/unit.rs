@@ -5,7 +5,7 @@
 //! follow each other still share multi-row statements, so they cost no more than single rows.
 
 use super::error::DbError;
-use super::queue::{Entry, InsertFn, Queue, Sink, SinkRow};
+use super::queue::{InsertFn, Queue, QueueEntry, Sink, SinkRow};
 use super::ticket::{Ticket, TicketEnd};
 use super::tx::{STATEMENT_ROWS_MAX, Tx};
 use futures_util::future::BoxFuture;
@@ -170,7 +170,7 @@ impl Bundle {
     }
 }
 
-impl Entry for Bundle {
+impl QueueEntry for Bundle {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -196,7 +196,7 @@ impl Entry for Bundle {
         })
     }
 
-    fn split(&mut self) -> Option<Box<dyn Entry>> {
+    fn split(&mut self) -> Option<Box<dyn QueueEntry>> {
         if self.units.len() < 2 {
             return None;
         }

@@ -57,24 +57,24 @@ pub(super) struct Login {
     /// For how many seconds the token is to be valid.
     expires_in: Option<u32>,
     /// What the token is to be valid for; not set, everything.
-    scopes: Option<Vec<Wanted>>,
+    scopes: Option<Vec<WantedAccount>>,
 }
 
 /// A scope by its name.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Wanted {
+pub(super) enum WantedAccount {
     Read,
     Send,
     Manage,
 }
 
-impl Wanted {
+impl WantedAccount {
     fn scope(self) -> Scope {
         match self {
-            Wanted::Read => Scope::Read,
-            Wanted::Send => Scope::Send,
-            Wanted::Manage => Scope::Manage,
+            WantedAccount::Read => Scope::Read,
+            WantedAccount::Send => Scope::Send,
+            WantedAccount::Manage => Scope::Manage,
         }
     }
 }

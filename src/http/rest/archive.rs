@@ -28,7 +28,7 @@ const ID_BYTES_MAX: usize = 64;
 
 /// Which page. Without `before` and `after` it is the newest; after nothing (an empty `after`), the first.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Which {
+pub(super) struct WhichMessages {
     pub limit: Option<u32>,
     pub before: Option<String>,
     pub after: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Kept {
 }
 
 /// A page, oldest first.
-pub(super) struct Page {
+pub(super) struct MessagePage {
     pub messages: Vec<Kept>,
     /// There is nothing beyond it in the direction that was asked for.
     pub is_complete: bool,
@@ -61,8 +61,8 @@ pub(super) async fn page(
     caller: &Caller,
     room: Option<Jid>,
     with: Option<&Jid>,
-    which: &Which,
-) -> Result<Page, Problem> {
+    which: &WhichMessages,
+) -> Result<MessagePage, Problem> {
     let payload = query(with, which)?;
     let mut stanza = Stanza::new(Kind::Iq(IqType::Set), &payload).id(random::token());
     let about = room.as_ref().map(|room| room.bare());
@@ -80,11 +80,11 @@ pub(super) async fn page(
             (id, _) => format!("there is no message with the id \"{id}\" in this history"),
         })
     })?;
-    Ok(Page::of(&heard))
+    Ok(MessagePage::of(&heard))
 }
 
 /// The query (XEP-0313 §4).
-fn query(with: Option<&Jid>, which: &Which) -> Result<String, Problem> {
+fn query(with: Option<&Jid>, which: &WhichMessages) -> Result<String, Problem> {
     let limit = which.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::bad(format!("\"limit\" must be from 1 to {LIMIT_MAX}")));
@@ -122,15 +122,15 @@ fn query(with: Option<&Jid>, which: &Which) -> Result<String, Problem> {
     Ok(xml.finish_string())
 }
 
-impl Page {
-    fn of(heard: &[Arc<Stanza>]) -> Page {
+impl MessagePage {
+    fn of(heard: &[Arc<Stanza>]) -> MessagePage {
         let results = heard.iter().filter_map(|stanza| stanza.child("result", MAM));
         let fin = heard.iter().find_map(|stanza| stanza.child("fin", MAM));
         let end = |name| {
             let set = fin?.child("set", RSM)?;
             Some(set.child(name, RSM)?.text().into_owned())
         };
-        Page {
+        MessagePage {
             messages: results.filter_map(Kept::of).collect(),
             is_complete: fin
                 .and_then(|fin| fin.attr("complete"))

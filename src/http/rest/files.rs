@@ -10,7 +10,7 @@ use kim_core::error::Fault;
 use kim_core::jid::Jid;
 use kim_core::stanza::IqType;
 use kim_core::wire::Writer;
-use kim_xep::xep0363_upload::api::{File, Refusal, Uploads};
+use kim_xep::xep0363_upload::api::{File, UploadRefusal, Uploads};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ const FILES_MAX: u32 = 100;
 
 /// A file to be uploaded.
 #[derive(Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct WantedFiles {
     filename: String,
     size: u64,
     content_type: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Wanted {
 
 /// A page of the list, the newest first.
 #[derive(Deserialize)]
-pub(super) struct Page {
+pub(super) struct FilePage {
     limit: Option<u32>,
     before: Option<String>,
 }
@@ -44,10 +44,10 @@ fn uploads(web: &Web) -> Result<Arc<Uploads>, Problem> {
     uploads.ok_or_else(|| Problem::off("uploads"))
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Problem {
+impl From<UploadRefusal> for Problem {
+    fn from(refusal: UploadRefusal) -> Problem {
         match refusal {
-            Refusal::Failed(fault) => Problem::from(*fault),
+            UploadRefusal::Failed(fault) => Problem::from(*fault),
             other => Problem::from(Fault::Us(format!("{other:?}").into())),
         }
     }
@@ -57,7 +57,7 @@ impl From<Refusal> for Problem {
 pub(super) async fn slot(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Send>,
-    Given(wanted): Given<Wanted>,
+    Given(wanted): Given<WantedFiles>,
 ) -> Result<Response, Problem> {
     uploads(&web)?;
     let service = Jid::new(None, &format!("upload.{}", caller.account.domain()), None);
@@ -99,7 +99,7 @@ pub(super) async fn slot(
 pub(super) async fn list(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Read>,
-    Asked(page): Asked<Page>,
+    Asked(page): Asked<FilePage>,
 ) -> Result<Response, Problem> {
     let uploads = uploads(&web)?;
     let limit = page.limit.unwrap_or(FILES_MAX);

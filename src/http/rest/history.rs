@@ -8,7 +8,7 @@ use axum::response::Response;
 use kim_core::jid::Jid;
 use serde::Deserialize;
 
-use super::archive::{self, Which};
+use super::archive::{self, WhichMessages};
 use super::body::Asked;
 use super::guard::{May, Read};
 use super::problem::{Problem, written};
@@ -26,7 +26,7 @@ pub(super) async fn history(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Read>,
     Asked(with): Asked<With>,
-    Asked(which): Asked<Which>,
+    Asked(which): Asked<WhichMessages>,
 ) -> Result<Response, Problem> {
     let with = Jid::from(address(&with.user, &caller.account)?);
     let page = archive::page(&web, &caller, None, Some(&with), &which).await?;

@@ -12,7 +12,7 @@ use kim_xep::xep0363_upload::api::File;
 
 use super::range::{self, Part};
 use super::sealed::Opener;
-use super::{Problem, Upload, headers};
+use super::{Upload, UploadProblem, headers};
 
 /// Gives a file to whoever knows its address.
 pub(super) async fn get(
@@ -21,10 +21,13 @@ pub(super) async fn get(
     name: &str,
     method: &Method,
     asked: &HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, UploadProblem> {
     let file = upload.uploads.find(id).await?.filter(|file| file.name == name);
     let Some(file) = file else {
-        return Err(Problem::Refused(StatusCode::NOT_FOUND, "there is no such file"));
+        return Err(UploadProblem::Refused(
+            StatusCode::NOT_FOUND,
+            "there is no such file",
+        ));
     };
     let etag = headers::etag(&file);
     let mut response = Response::new(Body::empty());
@@ -43,7 +46,7 @@ pub(super) async fn get(
     };
     let (first, last) = match part {
         Part::Whole => (0, file.bytes.saturating_sub(1)),
-        Part::Nothing => return Err(Problem::NoSuchRange(file.bytes)),
+        Part::Nothing => return Err(UploadProblem::NoSuchRange(file.bytes)),
         Part::Bytes(first, last) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let range = format!("bytes {first}-{last}/{}", file.bytes);
@@ -64,13 +67,13 @@ pub(super) async fn get(
 type Content = BoxStream<'static, io::Result<Bytes>>;
 
 /// The bytes `first` to `last` of a file. Should one of them be wrong, the connection breaks: what came then is not whole.
-async fn content(upload: &Upload, file: &File, first: u64, last: u64) -> Result<Content, Problem> {
+async fn content(upload: &Upload, file: &File, first: u64, last: u64) -> Result<Content, UploadProblem> {
     let Some(key) = &file.key else {
         let stream = upload.objects.read(&file.object, first..last + 1).await?;
         return Ok(stream.map(|piece| piece.map_err(io::Error::other)).boxed());
     };
     let (opener, range) = Opener::new(key, file.bytes, first, last)
-        .map_err(|_| Problem::Failed("a key that is none".into()))?;
+        .map_err(|_| UploadProblem::Failed("a key that is none".into()))?;
     let sealed = upload.objects.read(&file.object, range).await?;
     let object = file.object.clone();
     let opened = stream::try_unfold(

@@ -27,7 +27,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use kim_core::config::Config;
 use kim_core::router::{Destination, Router};
-use kim_xep::xep0363_upload::api::{Refusal, Slot, Uploads};
+use kim_xep::xep0363_upload::api::{Slot, UploadRefusal, Uploads};
 
 /// Where files are.
 pub(super) const PATH: &str = "/upload/{id}/{name}";
@@ -76,12 +76,12 @@ impl Upload {
     }
 
     /// Whether whoever got a slot is still there.
-    async fn is_known(&self, slot: &Slot) -> Result<bool, Problem> {
+    async fn is_known(&self, slot: &Slot) -> Result<bool, UploadProblem> {
         if self.is_guest(slot) {
             return Ok(true);
         }
         let known = self.router.accounts().exists(&slot.account).await;
-        known.map_err(|error| Problem::Failed(error.to_string()))
+        known.map_err(|error| UploadProblem::Failed(error.to_string()))
     }
 
     /// Clears away now and then what is over and what nobody needs. A store that cannot be used is told at once, and nobody
@@ -99,7 +99,7 @@ impl Upload {
     }
 
     /// Clears it away now; tells how many objects were deleted.
-    pub async fn clear(&self) -> Result<usize, Problem> {
+    pub async fn clear(&self) -> Result<usize, UploadProblem> {
         self.uploads.expire().await?;
         let mut cleared = 0;
         loop {
@@ -123,7 +123,7 @@ pub async fn try_out(config: &Config) -> Result<(), StoreError> {
 
 /// Why a file is not taken or not given.
 #[derive(Debug)]
-pub enum Problem {
+pub enum UploadProblem {
     /// The client's doing; it is told.
     Refused(StatusCode, &'static str),
     /// A range that is not there, of so many bytes.
@@ -132,46 +132,50 @@ pub enum Problem {
     Failed(String),
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Problem {
+impl From<UploadRefusal> for UploadProblem {
+    fn from(refusal: UploadRefusal) -> UploadProblem {
         match refusal {
-            Refusal::Used => Problem::Refused(StatusCode::CONFLICT, "this slot was used"),
+            UploadRefusal::Used => UploadProblem::Refused(StatusCode::CONFLICT, "this slot was used"),
             // The slot is there, so this can only be about slots to come.
-            Refusal::TooFast { .. } => Problem::Refused(StatusCode::TOO_MANY_REQUESTS, "too many slots"),
-            Refusal::Quota { .. } => {
-                Problem::Refused(StatusCode::INSUFFICIENT_STORAGE, "your quota is reached")
+            UploadRefusal::TooFast { .. } => {
+                UploadProblem::Refused(StatusCode::TOO_MANY_REQUESTS, "too many slots")
             }
-            Refusal::TooLarge { .. } => {
-                Problem::Refused(StatusCode::PAYLOAD_TOO_LARGE, "the file is too large")
+            UploadRefusal::Quota { .. } => {
+                UploadProblem::Refused(StatusCode::INSUFFICIENT_STORAGE, "your quota is reached")
             }
-            Refusal::NotAllowed | Refusal::Unsupported => {
-                Problem::Refused(StatusCode::FORBIDDEN, "not allowed")
+            UploadRefusal::TooLarge { .. } => {
+                UploadProblem::Refused(StatusCode::PAYLOAD_TOO_LARGE, "the file is too large")
             }
-            Refusal::Impossible(why) => Problem::Refused(StatusCode::BAD_REQUEST, why),
-            Refusal::Unknown => Problem::Failed("it is not known whether the file was stored".into()),
-            Refusal::Failed(fault) => Problem::Failed(format!("{fault:?}")),
+            UploadRefusal::NotAllowed | UploadRefusal::Unsupported => {
+                UploadProblem::Refused(StatusCode::FORBIDDEN, "not allowed")
+            }
+            UploadRefusal::Impossible(why) => UploadProblem::Refused(StatusCode::BAD_REQUEST, why),
+            UploadRefusal::Unknown => {
+                UploadProblem::Failed("it is not known whether the file was stored".into())
+            }
+            UploadRefusal::Failed(fault) => UploadProblem::Failed(format!("{fault:?}")),
         }
     }
 }
 
-impl From<object_store::Error> for Problem {
-    fn from(error: object_store::Error) -> Problem {
-        Problem::Failed(error.to_string())
+impl From<object_store::Error> for UploadProblem {
+    fn from(error: object_store::Error) -> UploadProblem {
+        UploadProblem::Failed(error.to_string())
     }
 }
 
-impl Problem {
+impl UploadProblem {
     fn answer(self) -> Response {
         match self {
-            Problem::Refused(status, text) => answer::text(status, text),
-            Problem::NoSuchRange(bytes) => {
+            UploadProblem::Refused(status, text) => answer::text(status, text),
+            UploadProblem::NoSuchRange(bytes) => {
                 let mut response = answer::text(StatusCode::RANGE_NOT_SATISFIABLE, "there is no such part");
                 if let Ok(range) = HeaderValue::try_from(format!("bytes */{bytes}")) {
                     response.headers_mut().insert(header::CONTENT_RANGE, range);
                 }
                 response
             }
-            Problem::Failed(why) => {
+            UploadProblem::Failed(why) => {
                 tracing::error!(event = "upload_failed", why);
                 answer::text(StatusCode::INTERNAL_SERVER_ERROR, "this did not work; try again")
             }
@@ -199,10 +203,10 @@ pub(super) async fn serve(
             "OPTIONS, HEAD, GET, PUT",
             "Authorization, Content-Type, Range",
         )),
-        _ => Err(Problem::Refused(
+        _ => Err(UploadProblem::Refused(
             StatusCode::METHOD_NOT_ALLOWED,
             "PUT, GET and HEAD only",
         )),
     };
-    headers::for_files(served.unwrap_or_else(Problem::answer))
+    headers::for_files(served.unwrap_or_else(UploadProblem::answer))
 }

@@ -10,13 +10,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use kim_xep::xep0363_upload::api::{ContentKey, Refusal, Slot};
+use kim_xep::xep0363_upload::api::{ContentKey, Slot, UploadRefusal};
 use tokio::time::Instant;
 
 use super::objects::Writer;
 use super::sealed::{self, CHUNK_BYTES, Sealer};
-use super::turns::{NoTurn, Turn};
-use super::{Problem, Upload, plain};
+use super::turns::{NoTurn, UploadTurn};
+use super::{Upload, UploadProblem, plain};
 use crate::http::client::Client;
 use crate::http::{answer, body};
 
@@ -30,20 +30,23 @@ pub(super) async fn put(
     id: String,
     name: String,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, UploadProblem> {
     let query = request.uri().query().unwrap_or_default();
     let token = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("slot="))
         .unwrap_or_default();
     let Some(slot) = upload.uploads.slot(&id, &name, token).await? else {
-        return Err(Problem::Refused(
+        return Err(UploadProblem::Refused(
             StatusCode::FORBIDDEN,
             "there is no such slot, or it is too old",
         ));
     };
     if !upload.is_known(&slot).await? {
-        return Err(Problem::Refused(StatusCode::FORBIDDEN, "the account is gone"));
+        return Err(UploadProblem::Refused(
+            StatusCode::FORBIDDEN,
+            "the account is gone",
+        ));
     }
     judge(&slot, request.headers())?;
     let turn = match upload.turns.take(upload.holder(&slot, &client)) {
@@ -63,13 +66,13 @@ pub(super) async fn put(
     let taking = tokio::spawn(async move { take(&upload, &slot, &turn, request.into_body()).await });
     taking
         .await
-        .unwrap_or_else(|_| Err(Problem::Failed("a panic".into())))?;
+        .unwrap_or_else(|_| Err(UploadProblem::Failed("a panic".into())))?;
     Ok(answer::text(StatusCode::CREATED, "stored"))
 }
 
 /// XEP-0363 §7: the size must match, the type too if one was said.
-fn judge(slot: &Slot, headers: &HeaderMap) -> Result<(), Problem> {
-    let refused = |status, why| Err(Problem::Refused(status, why));
+fn judge(slot: &Slot, headers: &HeaderMap) -> Result<(), UploadProblem> {
+    let refused = |status, why| Err(UploadProblem::Refused(status, why));
     let Some(length) = headers.get(header::CONTENT_LENGTH) else {
         return refused(StatusCode::LENGTH_REQUIRED, "the size is needed (Content-Length)");
     };
@@ -89,7 +92,7 @@ fn judge(slot: &Slot, headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn take(upload: &Upload, slot: &Slot, turn: &Turn, body: Body) -> Result<(), Problem> {
+async fn take(upload: &Upload, slot: &Slot, turn: &UploadTurn, body: Body) -> Result<(), UploadProblem> {
     let object = upload.uploads.begin(slot).await?;
     let taken = receive(upload, slot, turn, &object, body).await;
     let problem = match taken {
@@ -105,7 +108,7 @@ async fn take(upload: &Upload, slot: &Slot, turn: &Turn, body: Body) -> Result<(
                 return Ok(());
             }
             // There may be a file now, which needs its object. If there is none, the object is waste in a day: `begin` said so.
-            Err(Refusal::Unknown) => return Err(Refusal::Unknown.into()),
+            Err(UploadRefusal::Unknown) => return Err(UploadRefusal::Unknown.into()),
             Err(refusal) => refusal.into(),
         },
         Err(problem) => problem,
@@ -119,10 +122,10 @@ async fn take(upload: &Upload, slot: &Slot, turn: &Turn, body: Body) -> Result<(
 async fn receive(
     upload: &Upload,
     slot: &Slot,
-    turn: &Turn,
+    turn: &UploadTurn,
     object: &str,
     content: Body,
-) -> Result<Option<ContentKey>, Problem> {
+) -> Result<Option<ContentKey>, UploadProblem> {
     let mut incoming = Incoming {
         body: content,
         left: slot.bytes,
@@ -137,7 +140,7 @@ async fn receive(
     let is_plain = needs_look && plain::is_plain(&first);
     if policy.ciphertext_only && is_plain {
         let why = "only encrypted files are taken here: use OMEMO";
-        return Err(Problem::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        return Err(UploadProblem::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     let key = (policy.seal_encrypted || is_plain).then(sealed::new_key);
     let mut writer = upload.objects.create(object, slot.bytes);
@@ -155,8 +158,8 @@ async fn copy(
     key: Option<&ContentKey>,
     bytes: u64,
     writer: &mut Writer,
-) -> Result<(), Problem> {
-    let failed = |_| Problem::Failed("sealing failed".into());
+) -> Result<(), UploadProblem> {
+    let failed = |_| UploadProblem::Failed("sealing failed".into());
     let mut sealer = key
         .map(|key| Sealer::new(key, bytes))
         .transpose()
@@ -181,7 +184,7 @@ struct Incoming<'a> {
     left: u64,
     /// Came with the last piece and belongs to the next chunk.
     rest: Bytes,
-    turn: &'a Turn,
+    turn: &'a UploadTurn,
     begun: Instant,
     /// Bytes that have come.
     come: u64,
@@ -189,7 +192,7 @@ struct Incoming<'a> {
 
 impl Incoming<'_> {
     /// The next chunk: full, but for the last.
-    async fn chunk(&mut self) -> Result<BytesMut, Problem> {
+    async fn chunk(&mut self) -> Result<BytesMut, UploadProblem> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         // Room for the tag too, so that it is not moved for that.
         let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + 16);
@@ -204,9 +207,9 @@ impl Incoming<'_> {
         Ok(chunk)
     }
 
-    async fn piece(&mut self) -> Result<Bytes, Problem> {
-        let torn = || Problem::Refused(StatusCode::BAD_REQUEST, "the file did not come as a whole");
-        let slow = || Problem::Refused(StatusCode::REQUEST_TIMEOUT, "the file came too slowly");
+    async fn piece(&mut self) -> Result<Bytes, UploadProblem> {
+        let torn = || UploadProblem::Refused(StatusCode::BAD_REQUEST, "the file did not come as a whole");
+        let slow = || UploadProblem::Refused(StatusCode::REQUEST_TIMEOUT, "the file came too slowly");
         loop {
             // How fast it must be depends on how many others there are, so it is asked again now and then.
             let due = self.begun + self.turn.pace().allowed(self.come);

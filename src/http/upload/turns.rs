@@ -35,14 +35,14 @@ pub(super) enum NoTurn {
 }
 
 /// One turn; free again when dropped.
-pub(super) struct Turn {
+pub(super) struct UploadTurn {
     turns: Arc<Turns>,
     holder: Holder,
 }
 
 impl Turns {
     /// Takes a turn.
-    pub fn take(self: &Arc<Turns>, holder: Holder) -> Result<Turn, NoTurn> {
+    pub fn take(self: &Arc<Turns>, holder: Holder) -> Result<UploadTurn, NoTurn> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = taken.values().sum();
         let own = taken.get(&holder).copied().unwrap_or_default();
@@ -51,7 +51,7 @@ impl Turns {
             (_, TURNS_MAX..) => Err(NoTurn::OfAll),
             _ => {
                 taken.insert(holder.clone(), own + 1);
-                Ok(Turn {
+                Ok(UploadTurn {
                     turns: self.clone(),
                     holder,
                 })
@@ -65,14 +65,14 @@ impl Turns {
     }
 }
 
-impl Turn {
+impl UploadTurn {
     /// How slow an upload may be now.
     pub fn pace(&self) -> Pace {
         Pace::at(self.turns.taken())
     }
 }
 
-impl Drop for Turn {
+impl Drop for UploadTurn {
     fn drop(&mut self) {
         let mut taken = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = taken.get_mut(&self.holder) {

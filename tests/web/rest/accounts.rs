@@ -17,7 +17,7 @@ async fn registering_has_the_rules_of_every_door() {
     let invites = router
         .fact::<kim_xep::xep0401_invites::api::Invites>()
         .expect("invitations");
-    let wanted = kim_xep::xep0401_invites::api::Wanted::by_operator("localhost");
+    let wanted = kim_xep::xep0401_invites::api::WantedInvitation::by_operator("localhost");
     let uri = invites
         .create(router, wanted)
         .await

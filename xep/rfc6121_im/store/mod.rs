@@ -1,4 +1,4 @@
-//! Every statement of this room: rosters with their requests and versions ([`roster`], [`roster_change`]), and
+//! Every statement of this module: rosters with their requests and versions ([`roster`], [`roster_change`]), and
 //! messages that wait for their recipient ([`offline`]).
 
 pub mod offline;

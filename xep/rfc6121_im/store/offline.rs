@@ -11,24 +11,24 @@ pub const BATCH_MESSAGES_MAX: usize = 64;
 /// A message that waits.
 pub struct Waiting {
     account: BareJid,
-    key: Key,
+    key: OfflineKey,
     /// Sealed.
     stanza: Vec<u8>,
 }
 
 /// Names one waiting message of an account. Keys are in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct OfflineKey {
     /// When it was received, in microseconds.
     pub received_at: i64,
     /// Tells messages of the same microsecond apart, which different nodes may receive.
     pub id: i64,
 }
 
-impl Key {
+impl OfflineKey {
     /// A new key for a message of that time.
-    pub fn new(received: Timestamp) -> Key {
-        Key {
+    pub fn new(received: Timestamp) -> OfflineKey {
+        OfflineKey {
             received_at: received.0,
             id: i64::from_le_bytes(random::bytes()) & i64::MAX,
         }
@@ -37,7 +37,7 @@ impl Key {
 
 impl Waiting {
     /// A message that is to wait.
-    pub fn new(account: &BareJid, key: Key, stanza: Vec<u8>) -> Waiting {
+    pub fn new(account: &BareJid, key: OfflineKey, stanza: Vec<u8>) -> Waiting {
         Waiting {
             account: account.clone(),
             key,
@@ -122,7 +122,7 @@ impl OfflineStore {
 
     /// The first messages that wait, oldest first. It reads in the order of writing, so everything that was put before is
     /// seen, committed or not.
-    pub async fn first(&self, account: &BareJid) -> Result<Vec<(Key, Vec<u8>)>, DbError> {
+    pub async fn first(&self, account: &BareJid) -> Result<Vec<(OfflineKey, Vec<u8>)>, DbError> {
         let account = account.clone();
         let limit = i64::try_from(BATCH_MESSAGES_MAX).unwrap_or(i64::MAX);
         self.db
@@ -136,7 +136,7 @@ impl OfflineStore {
                     let mut found = Vec::new();
                     for row in tx.fetch_all(query).await? {
                         found.push((
-                            Key {
+                            OfflineKey {
                                 received_at: row.i64(0)?,
                                 id: row.i64(1)?,
                             },
@@ -150,7 +150,7 @@ impl OfflineStore {
     }
 
     /// Forgets messages.
-    pub async fn delete(&self, account: &BareJid, keys: Vec<Key>) -> Result<(), DbError> {
+    pub async fn delete(&self, account: &BareJid, keys: Vec<OfflineKey>) -> Result<(), DbError> {
         let account = account.clone();
         self.db
             .write(move |tx| {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Tx};
 use kim_core::jid::BareJid;
 
-use crate::rfc6121_im::item::{Item, Roster};
-use crate::rfc6121_im::store::roster_change::{Changed, Refusal, Wanted, make};
-use crate::rfc6121_im::subscription::{Half, State};
+use crate::rfc6121_im::item::{Roster, RosterItem};
+use crate::rfc6121_im::store::roster_change::{RosterRefusal, StoredChange, WantedChange, make};
+use crate::rfc6121_im::subscription::{ContactState, Half};
 
 /// Separates the names of groups; XML cannot carry it.
 pub(super) const GROUP_SEPARATOR: char = '\u{1f}';
@@ -53,7 +53,7 @@ impl RosterStore {
     }
 
     /// One contact.
-    pub async fn item(&self, account: &BareJid, contact: &BareJid) -> Result<Option<Item>, DbError> {
+    pub async fn item(&self, account: &BareJid, contact: &BareJid) -> Result<Option<RosterItem>, DbError> {
         self.db
             .fetch_optional(select_item(account, contact))
             .await?
@@ -62,7 +62,7 @@ impl RosterStore {
     }
 
     /// The contacts removed since a version, with the version in which they were.
-    pub async fn removed_since(&self, account: &BareJid, version: i64) -> Result<Vec<Item>, DbError> {
+    pub async fn removed_since(&self, account: &BareJid, version: i64) -> Result<Vec<RosterItem>, DbError> {
         let query =
             Query::new("SELECT contact, version FROM im_roster_removed WHERE account = $1 AND version > $2")
                 .bind(account.as_str())
@@ -71,9 +71,9 @@ impl RosterStore {
         for row in self.db.fetch_all(query).await? {
             let version = row.i64(1)?;
             let removed = intact(account, stored_jid(&row.text(0)?));
-            items.extend(removed.map(|contact| Item {
+            items.extend(removed.map(|contact| RosterItem {
                 version,
-                ..Item::new(contact)
+                ..RosterItem::new(contact)
             }));
         }
         Ok(items)
@@ -96,7 +96,10 @@ impl RosterStore {
 
     /// Makes a change and gives it back once it is committed. Contact and roster are read in the same transaction, so
     /// changes never build on something old, whoever else writes.
-    pub async fn change(&self, wanted: Arc<Wanted>) -> Result<Result<Changed, Refusal>, DbError> {
+    pub async fn change(
+        &self,
+        wanted: Arc<WantedChange>,
+    ) -> Result<Result<StoredChange, RosterRefusal>, DbError> {
         self.db.write(move |tx| Box::pin(make(tx, wanted.clone()))).await
     }
 }
@@ -111,12 +114,12 @@ pub(super) fn select_item(account: &BareJid, contact: &BareJid) -> Query {
 }
 
 /// Reads the columns of [`select_item`].
-pub(super) fn read_item(row: &Row) -> Result<Item, DbError> {
+pub(super) fn read_item(row: &Row) -> Result<RosterItem, DbError> {
     let groups = row.text(6)?;
-    Ok(Item {
+    Ok(RosterItem {
         contact: stored_jid(&row.text(0)?)?,
         listed: row.i64(1)? != 0,
-        state: State {
+        state: ContactState {
             outgoing: half(row.i64(2)?),
             incoming: half(row.i64(3)?),
             approved: row.i64(4)? != 0,

@@ -7,7 +7,7 @@ use kim_core::jid::BareJid;
 
 use super::roster::{GROUP_SEPARATOR, half_number, read_item, select_item};
 use crate::rfc6121_im::change::{self, Edit, Follow};
-use crate::rfc6121_im::item::Item;
+use crate::rfc6121_im::item::RosterItem;
 use crate::rfc6121_im::subscription::Half;
 
 /// Removed contacts that are remembered for each account; clients that missed more get the whole roster.
@@ -25,7 +25,7 @@ pub struct RosterLimits {
 }
 
 /// A change that is to be stored.
-pub struct Wanted {
+pub struct WantedChange {
     /// Whose roster.
     pub account: BareJid,
     /// Which contact.
@@ -40,11 +40,11 @@ pub struct Wanted {
 
 /// A change as it was stored.
 #[derive(Clone, Debug)]
-pub struct Changed {
+pub struct StoredChange {
     /// The contact before; `None` if nothing was known about it.
-    pub before: Option<Arc<Item>>,
+    pub before: Option<Arc<RosterItem>>,
     /// The contact now; `None` if nothing is known about it any more.
-    pub after: Option<Arc<Item>>,
+    pub after: Option<Arc<RosterItem>>,
     /// Whether clients see a difference.
     pub visible: bool,
     /// What follows.
@@ -57,10 +57,10 @@ pub struct Changed {
     pub revision: i64,
 }
 
-impl Changed {
+impl StoredChange {
     /// What follows from something that changes nothing.
-    pub fn nothing(item: Option<Arc<Item>>, follow: Follow) -> Changed {
-        Changed {
+    pub fn nothing(item: Option<Arc<RosterItem>>, follow: Follow) -> StoredChange {
+        StoredChange {
             before: item.clone(),
             after: item,
             visible: false,
@@ -74,7 +74,7 @@ impl Changed {
 
 /// Why a change was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RosterRefusal {
     /// The roster is full.
     RosterFull,
     /// Too many requests wait for the account's answer.
@@ -84,8 +84,11 @@ pub enum Refusal {
 }
 
 /// Makes a change. Contact and roster are read in the same transaction.
-pub(super) async fn make(tx: &mut Tx, wanted: Arc<Wanted>) -> Result<Result<Changed, Refusal>, DbError> {
-    let Wanted {
+pub(super) async fn make(
+    tx: &mut Tx,
+    wanted: Arc<WantedChange>,
+) -> Result<Result<StoredChange, RosterRefusal>, DbError> {
+    let WantedChange {
         account,
         contact,
         edit,
@@ -98,17 +101,19 @@ pub(super) async fn make(tx: &mut Tx, wanted: Arc<Wanted>) -> Result<Result<Chan
         .await?
         .map(|row| read_item(&row))
         .transpose()?;
-    let Some(change::Outcome { mut item, follow }) = change::apply(before.as_ref(), contact, edit) else {
-        return Ok(Err(Refusal::NoSuchItem));
+    let Some(change::SubscriptionOutcome { mut item, follow }) =
+        change::apply(before.as_ref(), contact, edit)
+    else {
+        return Ok(Err(RosterRefusal::NoSuchItem));
     };
-    let blank = Item::new(contact.clone());
+    let blank = RosterItem::new(contact.clone());
     let was = before.as_ref().unwrap_or(&blank);
     if let Some(refusal) = over_limit(tx, was, &item, &wanted).await? {
         return Ok(Err(refusal));
     }
     let visible = !item.looks_like(was);
     if item == *was {
-        return Ok(Ok(Changed::nothing(before.map(Arc::new), follow)));
+        return Ok(Ok(StoredChange::nothing(before.map(Arc::new), follow)));
     }
     let new_version = if visible {
         now.max(&(version + 1)).to_owned()
@@ -138,7 +143,7 @@ pub(super) async fn make(tx: &mut Tx, wanted: Arc<Wanted>) -> Result<Result<Chan
             .bind(revision + 1),
     )
     .await?;
-    Ok(Ok(Changed {
+    Ok(Ok(StoredChange {
         before: before.map(Arc::new),
         after: (!item.is_empty()).then(|| Arc::new(item)),
         visible,
@@ -164,11 +169,11 @@ async fn lock(tx: &mut Tx, account: &BareJid) -> Result<(i64, i64, i64), DbError
 
 async fn over_limit(
     tx: &mut Tx,
-    was: &Item,
-    now: &Item,
-    wanted: &Wanted,
-) -> Result<Option<Refusal>, DbError> {
-    let Wanted {
+    was: &RosterItem,
+    now: &RosterItem,
+    wanted: &WantedChange,
+) -> Result<Option<RosterRefusal>, DbError> {
+    let WantedChange {
         account,
         contact,
         limits,
@@ -181,13 +186,13 @@ async fn over_limit(
         );
         let (others, chars) = counts(tx, query.bind(account.as_str()).bind(contact.as_str())).await?;
         if others >= limits.items_max || chars + now.text_chars() > limits.text_chars_max {
-            return Ok(Some(Refusal::RosterFull));
+            return Ok(Some(RosterRefusal::RosterFull));
         }
     }
     if now.state.incoming == Half::Asked && was.state.incoming != Half::Asked {
         let query = Query::new("SELECT COUNT(*), 0 FROM im_roster WHERE account = $1 AND sub_in = 1");
         if counts(tx, query.bind(account.as_str())).await?.0 >= limits.requests_max {
-            return Ok(Some(Refusal::TooManyRequests));
+            return Ok(Some(RosterRefusal::TooManyRequests));
         }
     }
     Ok(None)
@@ -209,7 +214,7 @@ async fn delete_item(tx: &mut Tx, account: &BareJid, contact: &BareJid) -> Resul
     tx.execute(query).await.map(drop)
 }
 
-async fn write_item(tx: &mut Tx, account: &BareJid, item: &Item, edit: &Edit) -> Result<(), DbError> {
+async fn write_item(tx: &mut Tx, account: &BareJid, item: &RosterItem, edit: &Edit) -> Result<(), DbError> {
     let request = match edit {
         Edit::Inbound(_, request) => request.as_deref(),
         _ => None,

@@ -7,8 +7,8 @@ use kim_core::keyed::Caches;
 
 use crate::rfc6121_im::cache::Cache;
 use crate::rfc6121_im::change::{Edit, apply};
-use crate::rfc6121_im::item::{Item, Roster};
-use crate::rfc6121_im::store::roster_change::Changed;
+use crate::rfc6121_im::item::{Roster, RosterItem};
+use crate::rfc6121_im::store::roster_change::StoredChange;
 
 fn jid(text: &str) -> BareJid {
     BareJid::parse(text).unwrap()
@@ -16,9 +16,9 @@ fn jid(text: &str) -> BareJid {
 
 fn roster(revision: i64, contacts: &[&str]) -> Arc<Roster> {
     let listed = |name: &&str| {
-        Arc::new(Item {
+        Arc::new(RosterItem {
             listed: true,
-            ..Item::new(jid(name))
+            ..RosterItem::new(jid(name))
         })
     };
     Arc::new(Roster::new(
@@ -30,13 +30,13 @@ fn roster(revision: i64, contacts: &[&str]) -> Arc<Roster> {
 }
 
 /// The change that adds a contact and leads to a revision.
-fn added(contact: &BareJid, revision: i64) -> Changed {
+fn added(contact: &BareJid, revision: i64) -> StoredChange {
     let set = Edit::Set {
         name: None,
         groups: Box::default(),
     };
     let done = apply(None, contact, &set).unwrap();
-    Changed {
+    StoredChange {
         before: None,
         after: Some(Arc::new(done.item)),
         visible: true,

@@ -1,4 +1,4 @@
-//! Stories of this room, told in memory; each names its section. Those about what is stored are told on every kind of
+//! Stories of this module, told in memory; each names its section. Those about what is stored are told on every kind of
 //! database at hand.
 
 use kim_core::module::Entry;
@@ -22,7 +22,7 @@ mod subscription;
 
 const MODULES: &[Entry] = &[Entry::of::<StanzaIds>(), Entry::of::<Im>()];
 
-/// A house with this room and the one it needs.
+/// A house with this module and the one it needs.
 async fn configured(toml: &str) -> House {
     House::configured(MODULES, toml).await
 }

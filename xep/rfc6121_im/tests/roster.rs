@@ -353,7 +353,7 @@ async fn a_roster_outlives_the_house() {
     }
 }
 
-/// The facts for other rooms.
+/// The facts for other modules.
 #[tokio::test]
 async fn other_rooms_may_ask() {
     let house = configured("").await;

@@ -1,4 +1,4 @@
-//! What a chat message between two who are online costs this room. Not a benchmark: it prints a figure, and asserts only
+//! What a chat message between two who are online costs this module. Not a benchmark: it prints a figure, and asserts only
 //! that no database and no roster is touched.
 
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! Every row of RFC 6121 appendix A, then the same through whole rosters.
 
 use crate::rfc6121_im::change::{Edit, apply};
-use crate::rfc6121_im::item::Item;
-use crate::rfc6121_im::subscription::{Act, Half, State, Tell, inbound, outbound};
+use crate::rfc6121_im::item::RosterItem;
+use crate::rfc6121_im::subscription::{Act, ContactState, Half, Tell, inbound, outbound};
 use kim_core::jid::BareJid;
 
 /// The names of the states in appendix A.1, in its order.
@@ -18,7 +18,7 @@ const STATES: [&str; 9] = [
     "Both",
 ];
 
-fn state(name: &str) -> State {
+fn state(name: &str) -> ContactState {
     let (outgoing, incoming) = match name {
         "None" => (Half::No, Half::No),
         "None+Out" => (Half::Asked, Half::No),
@@ -31,7 +31,7 @@ fn state(name: &str) -> State {
         "Both" => (Half::Yes, Half::Yes),
         _ => panic!("{name}"),
     };
-    State {
+    ContactState {
         outgoing,
         incoming,
         approved: false,
@@ -180,7 +180,7 @@ fn outbound_stanzas_follow_the_tables() {
             let approved = act == Act::Subscribed && was.incoming == Half::No;
             assert_eq!(
                 result.state,
-                State {
+                ContactState {
                     approved,
                     ..state(new)
                 },
@@ -228,7 +228,7 @@ fn inbound_stanzas_follow_the_tables() {
 #[test]
 fn a_pre_approval_answers_and_lasts_until_it_is_taken_back() {
     for name in STATES {
-        let was = State {
+        let was = ContactState {
             approved: true,
             ..state(name)
         };
@@ -239,7 +239,7 @@ fn a_pre_approval_answers_and_lasts_until_it_is_taken_back() {
             Half::No | Half::Yes => {
                 assert_eq!(
                     result.state,
-                    State {
+                    ContactState {
                         incoming: Half::Yes,
                         ..was
                     },
@@ -257,7 +257,7 @@ fn a_pre_approval_answers_and_lasts_until_it_is_taken_back() {
             let (with, without) = (inbound(was, act), inbound(state(name), act));
             assert_eq!(
                 with.state,
-                State {
+                ContactState {
                     approved: true,
                     ..without.state
                 },
@@ -281,7 +281,7 @@ fn stanzas_can_be_repeated() {
             Act::Unsubscribed,
         ] {
             for approved in [false, true] {
-                let was = State {
+                let was = ContactState {
                     approved,
                     ..state(name)
                 };
@@ -298,11 +298,11 @@ fn contact() -> BareJid {
     BareJid::parse("bob@localhost").unwrap()
 }
 
-fn item(name: &str, listed: bool) -> Item {
-    Item {
+fn item(name: &str, listed: bool) -> RosterItem {
+    RosterItem {
         listed,
         state: state(name),
-        ..Item::new(contact())
+        ..RosterItem::new(contact())
     }
 }
 

@@ -89,10 +89,10 @@ fn the_role_after_a_change_of_affiliation() {
     }
 }
 
-const OK: Result<(), Denied> = Ok(());
-const FORBIDDEN: Result<(), Denied> = Err(Denied::Forbidden);
-const NOT_ALLOWED: Result<(), Denied> = Err(Denied::NotAllowed);
-const CONFLICT: Result<(), Denied> = Err(Denied::Conflict);
+const OK: Result<(), ChangeDenied> = Ok(());
+const FORBIDDEN: Result<(), ChangeDenied> = Err(ChangeDenied::Forbidden);
+const NOT_ALLOWED: Result<(), ChangeDenied> = Err(ChangeDenied::NotAllowed);
+const CONFLICT: Result<(), ChangeDenied> = Err(ChangeDenied::Conflict);
 
 fn stands(role: Role, affiliation: Affiliation) -> Standing {
     Standing { role, affiliation }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::db::{DbError, Query, Row, Tx};
 use kim_core::jid::BareJid;
 
-use super::Store;
+use super::NodeStore;
 
 const MAKE_NODE: &str =
     "INSERT INTO pubsub_node (owner, node, config) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -42,7 +42,7 @@ pub struct ItemRow {
 }
 
 /// What a publication writes.
-pub struct Change {
+pub struct NodeChange {
     /// Whose node.
     pub owner: BareJid,
     /// Its name.
@@ -73,7 +73,7 @@ pub struct Written {
 }
 
 /// An item that was read.
-pub struct Found {
+pub struct FoundItem {
     /// The tag of its id.
     pub item: i64,
     /// When it was published.
@@ -91,7 +91,7 @@ pub enum Page {
     Oldest(i64),
 }
 
-impl Change {
+impl NodeChange {
     async fn write(&self, tx: &mut Tx) -> Result<Option<Written>, DbError> {
         let (owner, node) = (&self.owner, &self.node);
         let is_there = Query::new(IS_THERE).bind(owner).bind(node);
@@ -158,10 +158,10 @@ impl Change {
     }
 }
 
-impl Store {
+impl NodeStore {
     /// Stores a publication; `None`: the node was made or deleted meanwhile, and nothing was stored. An owner who would
     /// have too many bytes is [`DbError::Refused`].
-    pub async fn publish(&self, change: Change) -> Result<Option<Written>, DbError> {
+    pub async fn publish(&self, change: NodeChange) -> Result<Option<Written>, DbError> {
         let change = Arc::new(change);
         self.db
             .write(move |tx| {
@@ -215,7 +215,7 @@ impl Store {
         node: &str,
         item: i64,
         not_before: i64,
-    ) -> Result<Option<Found>, DbError> {
+    ) -> Result<Option<FoundItem>, DbError> {
         let query = Query::new(FIND)
             .bind(owner)
             .bind(node)
@@ -237,7 +237,7 @@ impl Store {
         page: Page,
         not_before: i64,
         rows_max: usize,
-    ) -> Result<Vec<Found>, DbError> {
+    ) -> Result<Vec<FoundItem>, DbError> {
         let max = i64::try_from(rows_max).unwrap_or(i64::MAX);
         let query = match page {
             Page::Newest(before) => Query::new(NEWEST)
@@ -268,8 +268,8 @@ impl Store {
     }
 }
 
-fn found(row: &Row) -> Result<Found, DbError> {
-    Ok(Found {
+fn found(row: &Row) -> Result<FoundItem, DbError> {
+    Ok(FoundItem {
         item: row.i64(0)?,
         place: row.i64(1)?,
         sealed: row.bytes(2)?,

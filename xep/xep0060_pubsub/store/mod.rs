@@ -8,18 +8,18 @@ mod nodes;
 use kim_core::db::Db;
 
 pub use erase::erase;
-pub use items::{Change, Found, ItemRow, Page, Written};
+pub use items::{FoundItem, ItemRow, NodeChange, Page, Written};
 pub use nodes::{AffiliationRow, Loaded, SubscriptionRow};
 
-/// Every statement of this room.
+/// Every statement of this module.
 #[derive(Clone)]
-pub struct Store {
+pub struct NodeStore {
     db: Db,
 }
 
-impl Store {
+impl NodeStore {
     /// The tables in a database.
-    pub fn new(db: Db) -> Store {
-        Store { db }
+    pub fn new(db: Db) -> NodeStore {
+        NodeStore { db }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::db::{DbError, Query};
 use kim_core::jid::BareJid;
 
-use super::Store;
+use super::NodeStore;
 
 const NODES: &str = "SELECT node, config FROM pubsub_node WHERE owner = $1 ORDER BY node";
 const AMOUNTS: &str = "SELECT node, CAST(COUNT(*) AS BIGINT), CAST(SUM(bytes) AS BIGINT) FROM pubsub_item \
@@ -73,7 +73,7 @@ pub struct Loaded {
     pub affiliations: Vec<AffiliationRow>,
 }
 
-impl Store {
+impl NodeStore {
     /// Reads all about an owner's nodes.
     pub async fn load(&self, owner: &BareJid) -> Result<Loaded, DbError> {
         let mut loaded = Loaded {

@@ -243,7 +243,7 @@ async fn what_is_shared_is_bounded() {
     );
 }
 
-/// A room that writes down what becomes known.
+/// A module that writes down what becomes known.
 struct Diary;
 
 static HEARD: Mutex<Vec<(bool, bool)>> = Mutex::new(Vec::new());

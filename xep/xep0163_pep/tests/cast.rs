@@ -5,7 +5,7 @@ use kim_core::wire::Element;
 
 use crate::MODULES;
 
-/// A house with every room. What stands in for keys in these tests is none, so nobody looks at them.
+/// A house with every module. What stands in for keys in these tests is none, so nobody looks at them.
 pub async fn house() -> House {
     House::configured(MODULES, "[xep0384_omemo]\npolicy = \"off\"\n").await
 }

@@ -12,7 +12,7 @@ use kim_core::testing::{TestDb, migrated_databases};
 use super::*;
 use crate::xep0313_mam::archive::Archives;
 use crate::xep0313_mam::purge::purge;
-use crate::xep0313_mam::store::{Key, Peer, Span, With, page_query, referred_query};
+use crate::xep0313_mam::store::{ArchiveKey, Peer, Span, With, page_query, referred_query};
 
 const SENTENCE: &str = "The sentence that nobody but Bob may read";
 
@@ -198,8 +198,8 @@ async fn every_query_walks_an_index() {
         let peer = Peer { bare: 1, full: 2 };
         for with in [With::Everybody, With::Bare(1), With::Full(peer)] {
             let span = Span {
-                after: Key { stamp: 5, tie: 1 },
-                before: Key { stamp: 9, tie: 1 },
+                after: ArchiveKey { stamp: 5, tie: 1 },
+                before: ArchiveKey { stamp: 9, tie: 1 },
                 with,
             };
             for newest_first in [false, true] {

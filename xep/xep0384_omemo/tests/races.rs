@@ -8,12 +8,12 @@ use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::{Flow, On, Stage};
-use kim_core::module::{Coverage, Entry, Module, Registrar, Spec};
+use kim_core::module::{Entry, Module, Registrar, Spec};
 use kim_core::wire::Element;
 use sha1::{Digest, Sha1};
 
 use super::*;
-use crate::xep0060_pubsub::api::{Audience, Draft, PubSub};
+use crate::xep0060_pubsub::api::{Draft, NodeAudience, PubSub};
 
 /// While one list is being told of, another is committed and told of before it, or the list is deleted: as two requests on two
 /// nodes.
@@ -22,8 +22,8 @@ struct Overtaker<const DELETES: bool> {
     left: AtomicUsize,
 }
 
-impl<const DELETES: bool> On<Audience> for Overtaker<DELETES> {
-    async fn on(&self, audience: &mut Audience, cx: &mut Cx) -> Result<Flow, Fault> {
+impl<const DELETES: bool> On<NodeAudience> for Overtaker<DELETES> {
+    async fn on(&self, audience: &mut NodeAudience, cx: &mut Cx) -> Result<Flow, Fault> {
         if self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
@@ -53,19 +53,14 @@ struct Race<const DELETES: bool>;
 impl<const DELETES: bool> Module for Race<DELETES> {
     type Config = NoSettings;
     const NAME: &'static str = "race";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0384",
-        title: "",
-        version: "",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0384", "", "")];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let overtaker = Overtaker::<DELETES> {
             pubsub: house.needed()?,
             left: AtomicUsize::new(1),
         };
-        house.on::<Audience>(Stage::Notify, overtaker);
+        house.on::<NodeAudience>(Stage::Notify, overtaker);
         Ok(())
     }
 }

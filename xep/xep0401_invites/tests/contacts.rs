@@ -7,7 +7,7 @@ async fn somebody_with_an_account_becomes_a_contact() {
     // XEP-0379 §3.4, §3.5: the inviter is offline, the server answers.
     let house = House::new(MODULES).await;
     house.account("romeo@localhost").await;
-    let invitation = made(&house, Wanted::by_account(&jid("romeo@localhost"))).await;
+    let invitation = made(&house, WantedInvitation::by_account(&jid("romeo@localhost"))).await;
     let token = token(&invitation.links.uri);
     let mut juliet = house.online("juliet@localhost/phone").await;
     let ask = |token: &str| {
@@ -48,7 +48,7 @@ async fn a_token_is_its_inviters_only() {
     let house = House::new(MODULES).await;
     house.account("romeo@localhost").await;
     house.account("paris@localhost").await;
-    let invitation = made(&house, Wanted::by_account(&jid("romeo@localhost"))).await;
+    let invitation = made(&house, WantedInvitation::by_account(&jid("romeo@localhost"))).await;
     let mut mallory = house.online("mallory@localhost/web").await;
     mallory
         .send(&format!(

@@ -33,7 +33,12 @@ async fn an_administrator_has_an_account_made_for_a_name_that_is_held() {
 
     let stranger = Stream::new(&house);
     assert!(stranger.register("juliet").await.contains("<conflict"));
-    let other = super::token(&made(&house, Wanted::by_operator("localhost")).await.links.uri);
+    let other = super::token(
+        &made(&house, WantedInvitation::by_operator("localhost"))
+            .await
+            .links
+            .uri,
+    );
     assert!(is_done(&stranger.show(&other).await));
     assert!(stranger.register("juliet").await.contains("<conflict"));
 
@@ -57,9 +62,9 @@ async fn an_administrator_has_an_account_made_for_a_name_that_is_held() {
 #[tokio::test]
 async fn a_link_that_was_lost_is_made_anew_and_the_old_one_is_void() {
     let house = House::new(MODULES).await;
-    let wanted = || Wanted {
+    let wanted = || WantedInvitation {
         account: Some(jid("admin@localhost")),
-        ..Wanted::by_operator("localhost")
+        ..WantedInvitation::by_operator("localhost")
     };
     let first = made(&house, wanted()).await;
     let second = made(&house, wanted()).await;
@@ -122,7 +127,7 @@ async fn where_invitations_make_no_accounts_they_make_contacts() {
             .contains("<item-not-found")
     );
     let none = invites(&house)
-        .create(&house.router, Wanted::by_operator("localhost"))
+        .create(&house.router, WantedInvitation::by_operator("localhost"))
         .await;
     assert!(matches!(none, Err(InviteError::Wrong(_))));
     let token = token(&link).split('<').next().unwrap().to_owned();
@@ -139,10 +144,10 @@ async fn where_invitations_make_no_accounts_they_make_contacts() {
 #[tokio::test]
 async fn a_web_page_redeems_a_link_to_a_room() {
     let house = House::configured(MODULES, SITE).await;
-    let wanted = Wanted {
+    let wanted = WantedInvitation {
         room: Some(jid("lobby@conference.localhost")),
         uses: 2,
-        ..Wanted::by_operator("localhost")
+        ..WantedInvitation::by_operator("localhost")
     };
     let made = made(&house, wanted).await;
     let invites = invites(&house);
@@ -179,41 +184,41 @@ async fn a_web_page_redeems_a_link_to_a_room() {
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let house = House::new(MODULES).await;
-    let operator = || Wanted::by_operator("localhost");
+    let operator = || WantedInvitation::by_operator("localhost");
     for wanted in [
-        Wanted {
+        WantedInvitation {
             domain: "elsewhere.example".into(),
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             domain: "guest.localhost".into(),
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             uses: 0,
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             uses: u32::MAX,
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             seconds: Some(0),
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             seconds: Some(u64::MAX),
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             account: Some(jid("a@elsewhere.example")),
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             account: Some(jid("localhost")),
             ..operator()
         },
-        Wanted {
+        WantedInvitation {
             account: Some(jid("a@localhost")),
             uses: 2,
             ..operator()
@@ -230,8 +235,8 @@ async fn nothing_stays_of_an_account_that_goes() {
     let house = House::new(MODULES).await;
     house.account("romeo@localhost").await;
     house.account("benvolio@localhost").await;
-    let invitation = made(&house, Wanted::by_account(&jid("romeo@localhost"))).await;
-    made(&house, Wanted::by_account(&jid("benvolio@localhost"))).await;
+    let invitation = made(&house, WantedInvitation::by_account(&jid("romeo@localhost"))).await;
+    made(&house, WantedInvitation::by_account(&jid("benvolio@localhost"))).await;
     house.router.erase_account(&jid("romeo@localhost")).await.unwrap();
     assert_eq!(rows(&house).await, 1);
     assert!(
@@ -245,7 +250,7 @@ async fn nothing_stays_of_an_account_that_goes() {
 #[tokio::test]
 async fn the_table_holds_no_token_and_no_log_would() {
     let house = House::new(MODULES).await;
-    let made = made(&house, Wanted::by_operator("localhost")).await;
+    let made = made(&house, WantedInvitation::by_operator("localhost")).await;
     let token = token(&made.links.uri);
     let row = house
         .db
@@ -265,7 +270,10 @@ async fn odd_names_stay_whole_in_links() {
     // RFC 5122 §2.2.
     let house = House::new(MODULES).await;
     let inviter = jid("o?;=#ü@localhost");
-    let link = made(&house, Wanted::by_account(&inviter)).await.links.uri;
+    let link = made(&house, WantedInvitation::by_account(&inviter))
+        .await
+        .links
+        .uri;
     assert!(
         link.starts_with("xmpp:o%3F%3B%3D%23%C3%BC@localhost?roster;preauth="),
         "{link}"
@@ -277,11 +285,11 @@ async fn a_name_that_is_held_back_is_given_away_by_the_operator_alone() {
     let house = House::new(MODULES).await;
     house.account("romeo@localhost").await;
     house.router.erase_account(&jid("romeo@localhost")).await.unwrap();
-    let wanted = |inviter: Option<&str>, reuse_name| Wanted {
+    let wanted = |inviter: Option<&str>, reuse_name| WantedInvitation {
         account: Some(jid("romeo@localhost")),
         inviter: inviter.map(jid),
         reuse_name,
-        ..Wanted::by_operator("localhost")
+        ..WantedInvitation::by_operator("localhost")
     };
     let admin = Some("admin@localhost");
     for (inviter, reuse_name) in [(None, false), (admin, false), (admin, true)] {
@@ -312,9 +320,9 @@ async fn invitations_are_listed_page_by_page_and_revoked() {
     let house = House::new(MODULES).await;
     let mut links = Vec::new();
     for hours in [3, 1, 2, 1] {
-        let wanted = Wanted {
+        let wanted = WantedInvitation {
             seconds: Some(hours * 3_600),
-            ..Wanted::by_operator("localhost")
+            ..WantedInvitation::by_operator("localhost")
         };
         links.push(made(&house, wanted).await.links.uri);
     }

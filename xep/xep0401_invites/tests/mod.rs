@@ -15,7 +15,7 @@ use kim_core::module::{Module, Offer};
 use kim_core::stanza::Stanza;
 use kim_core::testing::{Client, House};
 
-use super::api::{InviteError, Invites, Listed, Made, Wanted};
+use super::api::{InviteError, Invites, Listed, Made, WantedInvitation};
 use super::store;
 use crate::MODULES;
 
@@ -31,7 +31,7 @@ fn invites(house: &House) -> Arc<Invites> {
     house.router.fact().unwrap()
 }
 
-async fn made(house: &House, wanted: Wanted) -> Made {
+async fn made(house: &House, wanted: WantedInvitation) -> Made {
     invites(house).create(&house.router, wanted).await.unwrap()
 }
 
@@ -159,8 +159,18 @@ async fn romeo_invites_juliet_who_has_no_account() {
 #[tokio::test]
 async fn a_token_lets_in_once_and_tells_nobody_why_not() {
     let house = House::new(MODULES).await;
-    let once = token(&made(&house, Wanted::by_operator("localhost")).await.links.uri);
-    let late = token(&made(&house, Wanted::by_operator("localhost")).await.links.uri);
+    let once = token(
+        &made(&house, WantedInvitation::by_operator("localhost"))
+            .await
+            .links
+            .uri,
+    );
+    let late = token(
+        &made(&house, WantedInvitation::by_operator("localhost"))
+            .await
+            .links
+            .uri,
+    );
     assert!(!is_done(&Stream::new(&house).register("early").await));
 
     let (first, second) = (Stream::new(&house), Stream::new(&house));
@@ -207,7 +217,12 @@ async fn a_token_lets_in_once_and_tells_nobody_why_not() {
 async fn the_time_of_a_token_is_judged_once() {
     // XEP-0445 §4: "Subsequent actions … MUST NOT be rejected due to token expiry".
     let house = House::new(MODULES).await;
-    let token = token(&made(&house, Wanted::by_operator("localhost")).await.links.uri);
+    let token = token(
+        &made(&house, WantedInvitation::by_operator("localhost"))
+            .await
+            .links
+            .uri,
+    );
     let stream = Stream::new(&house);
     assert!(is_done(&stream.show(&token).await));
     house.clock.advance(8 * 86_400);
@@ -218,7 +233,12 @@ async fn the_time_of_a_token_is_judged_once() {
 async fn a_registration_that_fails_uses_nothing_up() {
     let house = House::new(MODULES).await;
     house.account("taken@localhost").await;
-    let token = token(&made(&house, Wanted::by_operator("localhost")).await.links.uri);
+    let token = token(
+        &made(&house, WantedInvitation::by_operator("localhost"))
+            .await
+            .links
+            .uri,
+    );
     let stream = Stream::new(&house);
     assert!(is_done(&stream.show(&token).await));
     for name in ["taken", "admin", "postmaster", "a b", ""] {
@@ -231,9 +251,9 @@ async fn a_registration_that_fails_uses_nothing_up() {
 #[tokio::test]
 async fn several_may_come_with_one_link() {
     let house = House::new(MODULES).await;
-    let wanted = Wanted {
+    let wanted = WantedInvitation {
         uses: 3,
-        ..Wanted::by_operator("localhost")
+        ..WantedInvitation::by_operator("localhost")
     };
     let token = token(&made(&house, wanted).await.links.uri);
     for (n, lets_in) in [(1, true), (2, true), (3, true), (4, false)] {
@@ -246,7 +266,12 @@ async fn several_may_come_with_one_link() {
 #[tokio::test]
 async fn of_many_who_race_one_gets_in() {
     let house = House::new(MODULES).await;
-    let token = token(&made(&house, Wanted::by_operator("localhost")).await.links.uri);
+    let token = token(
+        &made(&house, WantedInvitation::by_operator("localhost"))
+            .await
+            .links
+            .uri,
+    );
     let mut streams = Vec::new();
     for n in 0..20 {
         let stream = Stream::new(&house);
@@ -295,7 +320,12 @@ async fn so_many_tokens_may_be_tried_from_one_network() {
 #[tokio::test]
 async fn a_token_is_for_its_domain() {
     let house = House::configured(MODULES, "[server]\ndomains = [\"localhost\", \"example.org\"]\n").await;
-    let token = token(&made(&house, Wanted::by_operator("example.org")).await.links.uri);
+    let token = token(
+        &made(&house, WantedInvitation::by_operator("example.org"))
+            .await
+            .links
+            .uri,
+    );
     let mut stream = Stream::new(&house);
     assert!(stream.show(&token).await.contains(VOID));
     stream.domain = "example.org";

@@ -23,7 +23,7 @@ pub use self::body::BadRequest;
 pub(crate) use self::body::{CONTENT_TYPE, terminal};
 pub use self::shared::{Answer, Shared, Terms};
 use super::{Greeting, Incoming, declaration, elements};
-use crate::c2s::stream::End;
+use crate::c2s::end::End;
 
 /// The sessions that requests can name. A session id is 160 random bits and bound to nothing else: whoever has it has the
 /// session, as with a connection.

@@ -4,8 +4,8 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use x509_parser::der_parser::asn1_rs::oid;
 
-use super::super::channel_binding::{SignatureHash, hash_by_name, hash_of_signature};
 use super::*;
+use crate::tls::channel_binding::{SignatureHash, hash_by_name, hash_of_signature};
 
 fn bound(gs2: &str, channel: &[u8]) -> Client {
     Client {

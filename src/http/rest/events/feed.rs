@@ -12,7 +12,7 @@ use kim_core::wire::El;
 use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::super::archive::{self, LIMIT_MAX, Page, Which};
+use super::super::archive::{self, LIMIT_MAX, MessagePage, WhichMessages};
 use super::super::guard::Caller;
 use super::super::problem::Problem;
 use super::super::rooms::archive_id;
@@ -73,9 +73,9 @@ impl Feed {
             }
         } else {
             for archive in 0..archives {
-                let newest = Which {
+                let newest = WhichMessages {
                     limit: Some(1),
-                    ..Which::default()
+                    ..WhichMessages::default()
                 };
                 if let Some(last) = feed.page(archive, &newest).await?.last {
                     feed.position.advance(archive, last);
@@ -148,7 +148,7 @@ impl Feed {
 
     // ——— what is archived ———
 
-    async fn page(&mut self, archive: usize, which: &Which) -> Result<Page, Problem> {
+    async fn page(&mut self, archive: usize, which: &WhichMessages) -> Result<MessagePage, Problem> {
         let room = archive.checked_sub(1).and_then(|at| self.rooms.get(at));
         let room = room.map(|room| Jid::from(room.clone()));
         archive::page(&self.web, &self.caller, room, None, which).await
@@ -157,10 +157,10 @@ impl Feed {
     /// Reads on where an archive was left.
     async fn read(&mut self, archive: usize) -> Result<(), Problem> {
         self.set_unread(archive, false);
-        let behind = Which {
+        let behind = WhichMessages {
             limit: Some(LIMIT_MAX),
             after: Some(self.position.at(archive).unwrap_or_default().to_owned()),
-            ..Which::default()
+            ..WhichMessages::default()
         };
         let page = self.page(archive, &behind).await?;
         for kept in &page.messages {

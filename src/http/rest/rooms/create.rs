@@ -39,7 +39,7 @@ enum Template {
 
 /// A room to be made.
 #[derive(Deserialize)]
-pub(in super::super) struct Wanted {
+pub(in super::super) struct WantedRoom {
     /// Its address or its name there; a private group needs none.
     room: Option<String>,
     template: Template,
@@ -54,7 +54,7 @@ pub(in super::super) struct Wanted {
 pub(in super::super) async fn create(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Manage>,
-    Given(wanted): Given<Wanted>,
+    Given(wanted): Given<WantedRoom>,
 ) -> Result<Response, Problem> {
     let room = match (&wanted.room, wanted.template) {
         (Some(room), _) => address(&web, &caller, room)?,
@@ -99,7 +99,7 @@ async fn furnish(
     web: &Arc<Web>,
     caller: &Caller,
     room: &BareJid,
-    wanted: &Wanted,
+    wanted: &WantedRoom,
     members: &[BareJid],
 ) -> Result<(), Problem> {
     let configured = visit::iq(web, caller, IqType::Set, Some(jid(room)), form(wanted)).await;
@@ -119,7 +119,7 @@ fn jid(room: &BareJid) -> Jid {
     room.clone().into()
 }
 
-fn form(wanted: &Wanted) -> Writer {
+fn form(wanted: &WantedRoom) -> Writer {
     let (public, members_only) = match wanted.template {
         Template::Public => ("1", "0"),
         Template::Private => ("0", "1"),

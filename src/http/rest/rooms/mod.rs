@@ -20,7 +20,7 @@ use kim_xep::xep0045_muc::api::{OWNER, Rooms, SERVICE};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::archive::{self, Which};
+use super::archive::{self, WhichMessages};
 use super::body::Asked;
 use super::guard::{Caller, Manage, May, Read};
 use super::nodes;
@@ -246,7 +246,7 @@ pub(super) async fn history(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Read>,
     Asked(of): Asked<InRoom>,
-    Asked(which): Asked<Which>,
+    Asked(which): Asked<WhichMessages>,
 ) -> Result<Response, Problem> {
     let room = address(&web, &caller, &of.room)?;
     let page = archive::page(&web, &caller, Some(room.into()), None, &which).await?;

@@ -94,7 +94,7 @@ pub fn server_end_point_hash(leaf_der: &[u8]) -> Option<Vec<u8>> {
 
 /// The hash functions a signature may use, as far as they differ here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SignatureHash {
+pub(crate) enum SignatureHash {
     Sha224,
     Sha256OrOlder,
     Sha384,
@@ -102,7 +102,7 @@ pub(super) enum SignatureHash {
 }
 
 /// Signature algorithms with a hash in their name (RFC 3279 §2.2, RFC 4055 §5, RFC 5758 §3).
-pub(super) fn hash_of_signature(algorithm: &Oid<'_>) -> Option<SignatureHash> {
+pub(crate) fn hash_of_signature(algorithm: &Oid<'_>) -> Option<SignatureHash> {
     let known = [
         (oid!(1.2.840.113549.1.1.4), SignatureHash::Sha256OrOlder), // MD5 with RSA
         (oid!(1.2.840.113549.1.1.5), SignatureHash::Sha256OrOlder), // SHA-1 with RSA
@@ -123,7 +123,7 @@ pub(super) fn hash_of_signature(algorithm: &Oid<'_>) -> Option<SignatureHash> {
 }
 
 /// The hash named in the parameters of RSASSA-PSS (RFC 4055 §2.1).
-pub(super) fn hash_by_name(hash: &Oid<'_>) -> Option<SignatureHash> {
+pub(crate) fn hash_by_name(hash: &Oid<'_>) -> Option<SignatureHash> {
     let known = [
         (oid!(1.3.14.3.2.26), SignatureHash::Sha256OrOlder), // SHA-1
         (oid!(2.16.840.1.101.3.4.2.4), SignatureHash::Sha224),

@@ -122,7 +122,7 @@ impl Failure {
 }
 
 /// Why a file cannot be read, in words.
-pub(super) fn unreadable(error: &io::Error) -> String {
+pub(crate) fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied for this user".to_owned(),
