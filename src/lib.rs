@@ -11,5 +11,6 @@ pub mod control;
 pub mod house;
 pub mod http;
 mod probe;
+pub mod s2s;
 pub mod server;
 pub mod tls;

@@ -8,6 +8,7 @@ mod key;
 mod modules;
 mod password;
 mod qr;
+mod s2s;
 mod serve;
 mod storage;
 mod terminal;
@@ -94,6 +95,11 @@ enum Command {
         #[command(subcommand)]
         command: StorageCommand,
     },
+    /// Other servers: the streams there are, and how a domain answers
+    S2s {
+        #[command(subcommand)]
+        command: S2sCommand,
+    },
     /// Look at the configuration, the data directory, the certificate, the ports and the database
     Check,
     /// Show the modules and who listens to what, in which order
@@ -110,6 +116,18 @@ enum KeyCommand {
 enum StorageCommand {
     /// Give the space that deleted messages left back to the disk; nothing is stored until it is done
     Compact,
+}
+
+#[derive(Debug, Subcommand)]
+enum S2sCommand {
+    /// List the streams to and from other servers, and what waits for them
+    List,
+    /// Look at a domain: DNS, its certificate, what its server offers, and a ping
+    Check {
+        /// The domain, such as example.org
+        #[arg(value_name = "DOMAIN")]
+        domain: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -206,6 +224,7 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
         Command::Invite(arguments) => runtime()?.block_on(invite::run(app, loaded?, arguments, terminal)),
         Command::Key { command } => runtime()?.block_on(key::run(app, loaded?, command, terminal)),
         Command::Storage { command } => runtime()?.block_on(storage::run(app, loaded?, command, terminal)),
+        Command::S2s { command } => runtime()?.block_on(s2s::run(loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {
             let text = runtime()?.block_on(modules::show(app, loaded?))?;

@@ -9,6 +9,8 @@ use kim_core::jid::BareJid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
+use crate::s2s::status::{FederationFacts, Looked};
+
 use super::{Compacted, ControlError, Invite, InviteWanted, KeyRotated, User, UserFacts};
 
 /// The longest request, in bytes with its line end.
@@ -59,6 +61,13 @@ pub enum Request {
     KeyRotate {},
     /// Write the database anew.
     StorageCompact {},
+    /// List the streams to and from other servers.
+    S2sList {},
+    /// Look at another domain.
+    S2sCheck {
+        /// Which.
+        domain: String,
+    },
 }
 
 /// What is answered.
@@ -77,6 +86,10 @@ pub enum Response {
     KeyRotated(KeyRotated),
     /// The database was written anew.
     Compacted(Compacted),
+    /// The streams to and from other servers.
+    Federation(FederationFacts),
+    /// What was seen of another domain.
+    Looked(Vec<Looked>),
     /// It was not done.
     Error(ControlError),
 }

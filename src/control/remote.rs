@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
+use crate::s2s::status::{FederationFacts, Looked};
+
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
 use super::{Compacted, Control, ControlError, Invite, InviteWanted, KeyRotated, Secret, User, UserFacts};
 
@@ -18,6 +20,8 @@ use super::{Compacted, Control, ControlError, Invite, InviteWanted, KeyRotated, 
 const ANSWER_SECONDS_MAX: u64 = 120;
 /// The same where it writes the whole database anew.
 const COMPACT_SECONDS_MAX: u64 = 3_600;
+/// Looking at another domain may try several servers.
+const CHECK_SECONDS_MAX: u64 = 600;
 
 /// Asks the server that listens on a control socket.
 #[derive(Debug)]
@@ -179,6 +183,27 @@ impl Control for Remote {
         Box::pin(async move {
             match self.ask(&request).await? {
                 Response::Invite(invite) => Ok(invite),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn s2s_list(&self) -> BoxFuture<'_, Result<FederationFacts, ControlError>> {
+        Box::pin(async move {
+            match self.ask(&Request::S2sList {}).await? {
+                Response::Federation(facts) => Ok(facts),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn s2s_check<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Vec<Looked>, ControlError>> {
+        let request = Request::S2sCheck {
+            domain: domain.to_owned(),
+        };
+        Box::pin(async move {
+            match self.ask_within(&request, CHECK_SECONDS_MAX).await? {
+                Response::Looked(looked) => Ok(looked),
                 other => Err(unexpected(other)),
             }
         })

@@ -213,6 +213,8 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
         Request::UserDelete { account } => done(control.user_delete(&account).await),
         Request::Invite(wanted) => control.invite(&wanted).await.map(Response::Invite),
         Request::StorageCompact {} => control.storage_compact().await.map(Response::Compacted),
+        Request::S2sList {} => control.s2s_list().await.map(Response::Federation),
+        Request::S2sCheck { domain } => control.s2s_check(&domain).await.map(Response::Looked),
         Request::KeyRotate {} => control.key_rotate().await.map(Response::KeyRotated),
     };
     result.unwrap_or_else(Response::Error)

@@ -33,7 +33,7 @@ impl Home {
         let path = std::env::temp_dir().join(format!("kim-{}", kim_core::random::token()));
         std::fs::create_dir(&path).unwrap();
         let home = Home { path };
-        home.configure("[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n");
+        home.configure("[listen]\nc2s = []\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n");
         home
     }
 

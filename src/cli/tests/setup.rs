@@ -85,7 +85,7 @@ fn a_database_that_cannot_be_used_is_told_without_its_password() {
     let home = Home::new();
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     home.configure(&format!(
-        "[storage]\nurl = \"postgres://kim:hunter2@{unused}/kim\"\n[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n"
+        "[storage]\nurl = \"postgres://kim:hunter2@{unused}/kim\"\n[listen]\nc2s = []\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n"
     ));
     let (code, message) = home.refused("user list", "");
     assert_eq!(code, 6, "{message}");

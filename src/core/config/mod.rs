@@ -6,6 +6,7 @@
 
 mod components;
 mod error;
+mod federation;
 mod in_force;
 mod later;
 mod limits;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 
 pub use components::{ComponentSection, ComponentSettings, Secret};
 pub use error::{ConfigError, ConfigErrors, Origin};
+pub use federation::{Proof, S2s};
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use modules::ModuleSections;
@@ -57,6 +59,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// `[c2s]`
     pub c2s: C2s,
+    /// `[s2s]`
+    pub s2s: S2s,
     /// `[http]`
     pub http: Http,
     /// `[contact]`
@@ -81,6 +85,7 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<Registration>("registration"),
         Schema::core::<Rooms>("rooms"),
         Schema::core::<C2s>("c2s"),
+        Schema::core::<S2s>("s2s"),
         Schema::core::<Http>("http"),
         Schema::core::<Contact>("contact"),
         Schema::repeated::<ComponentSection>("component"),
@@ -106,6 +111,7 @@ impl Config {
             registration: take(&raw, "registration", &empty),
             rooms: take(&raw, "rooms", &empty),
             c2s: take(&raw, "c2s", &empty),
+            s2s: take(&raw, "s2s", &empty),
             http: take(&raw, "http", &empty),
             contact: take(&raw, "contact", &empty),
             components: raw

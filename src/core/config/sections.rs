@@ -27,6 +27,10 @@ section! {
         pub c2s: Vec<SocketAddr> = vec![any_address(5222)];
         /// For clients, TLS from the first byte (XEP-0368).
         pub c2s_tls: Vec<SocketAddr> = vec![any_address(5223)];
+        /// For other servers, which ask for TLS after connecting (RFC 6120 section 5).
+        pub s2s: Vec<SocketAddr> = vec![any_address(5269)];
+        /// For other servers, TLS from the first byte (XEP-0368).
+        pub s2s_tls: Vec<SocketAddr> = vec![any_address(5270)];
         /// For browsers, and clients that get nothing else through: HTTPS with WebSocket, BOSH and uploads. An address that
         /// "c2s_tls" has too serves both, told apart by ALPN: port 443 is enough for everything.
         pub https: Vec<SocketAddr> = vec![any_address(5443)];
