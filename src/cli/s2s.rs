@@ -98,3 +98,43 @@ fn queue(queue: &QueueFacts) -> String {
     line.push('\n');
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stream_and_each_queue_is_a_line() {
+        let facts = FederationFacts {
+            streams: vec![StreamFacts {
+                is_incoming: true,
+                local: Some("a.example".to_owned()),
+                remote: Some("b.example".to_owned()),
+                proved: vec![("b.example".to_owned(), "certificate".to_owned())],
+                address: Some("192.0.2.1:5269".to_owned()),
+                since: 0,
+                received: 7,
+                sent: 2,
+                is_bidi: true,
+                unconfirmed: Some(1),
+            }],
+            queues: vec![QueueFacts {
+                local: "a.example".to_owned(),
+                remote: "c.example".to_owned(),
+                stanzas: 3,
+                bytes: 900,
+                failing: Some("remote-server-timeout".to_owned()),
+            }],
+        };
+        assert_eq!(
+            listed(&facts),
+            "in   b.example -> a.example  proved b.example by certificate  192.0.2.1:5269  since 1970-01-01T00:00:00.000000Z  \
+             received 7, sent 2  both directions  1 unconfirmed\n\
+             wait a.example -> c.example  3 stanzas, 900 bytes  last attempt: remote-server-timeout\n"
+        );
+        assert_eq!(
+            listed(&FederationFacts::default()),
+            "no streams, and nothing waits\n"
+        );
+    }
+}

@@ -220,13 +220,16 @@ where
             let mut counting = Counting::new(Some(suspended.id));
             counting.handled = suspended.handled;
             counting.confirmed = h.unwrap_or(suspended.confirmed);
-            let mut again: String = suspended.unconfirmed.iter().map(|o| o.stanza.to_xml()).collect();
-            counting.asked = !again.is_empty();
-            if counting.asked {
-                again.push_str(&format!("<r xmlns='{SM}'/>"));
-            }
+            let mut again: String = suspended
+                .unconfirmed
+                .iter()
+                .map(|outbound| outbound.stanza.to_xml())
+                .collect();
             let kept = suspended.unconfirmed.into_iter();
             counting.unconfirmed = kept.map(|outbound| (pair.clone(), outbound)).collect();
+            if counting.must_ask() {
+                again.push_str(&format!("<r xmlns='{SM}'/>"));
+            }
             return Ok((Some(counting), again, confirmed));
         }
         pair.put_back(suspended.unconfirmed.into_iter());

@@ -2,12 +2,12 @@
 //! addresses; and what DANE says about their certificates (RFC 7673). The resolver keeps answers, also those that there is
 //! nothing, for as long as DNS says.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::dnssec::Proof;
@@ -270,20 +270,21 @@ impl Dns {
 }
 
 fn build(settings: &S2s, validate: bool, trust_anchor: Option<PathBuf>) -> Result<TokioResolver, NetError> {
-    let provider = TokioRuntimeProvider::default();
-    let mut builder = match settings.resolver {
-        Some(server) => {
-            let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
-            name_server
-                .connections
-                .iter_mut()
-                .for_each(|connection: &mut ConnectionConfig| connection.port = server.port());
-            Resolver::builder_with_config(
-                ResolverConfig::from_parts(None, Vec::new(), vec![name_server]),
-                provider,
-            )
+    let by_server = |server: SocketAddr| {
+        let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
+        for connection in &mut name_server.connections {
+            connection.port = server.port();
         }
-        None => Resolver::builder(provider)?,
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![name_server]);
+        Resolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let mut builder = match settings.resolver {
+        Some(server) => by_server(server),
+        None => Resolver::builder(TokioRuntimeProvider::default()).unwrap_or_else(|error| {
+            // As the C library does where nothing is configured (resolv.conf(5)).
+            tracing::warn!(event = "dns_unconfigured", %error, "asking the DNS server on this machine");
+            by_server(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)))
+        }),
     };
     let options: &mut ResolverOpts = builder.options_mut();
     options.cache_size = CACHE_ENTRIES;

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::dialback::{self, Dialback, Malformed, Verdict};
 use super::incoming::Incoming;
-use super::life::{End, Life};
+use super::life::{Counting, End, Life};
 use super::pair::Pair;
 use super::talk::{BIDI, SM, their_error};
 use super::{Federation, Phase};
@@ -456,13 +456,20 @@ async fn write<S: AsyncWrite>(
         let Some(end) = end else {
             bytes = Vec::new();
             if timeout(KEEPALIVE, life.ready.notified()).await.is_err() {
-                let blank = timeout(patience, async {
-                    writing.write_all(b" ").await?;
-                    writing.flush().await
-                });
-                if !blank.await.is_ok_and(|written| written.is_ok()) {
-                    return Err(End::Lost);
+                let waits = match &mut life.state().counting {
+                    Some(counting) if !counting.unconfirmed.is_empty() => {
+                        counting.ask_again();
+                        true
+                    }
+                    _ => false,
+                };
+                if !waits {
+                    life.say(" ");
                 }
+            }
+            let is_dead = |counting: &Counting| counting.is_overdue(2 * KEEPALIVE);
+            if life.state().counting.as_ref().is_some_and(is_dead) {
+                return Err(End::Lost);
             }
             continue;
         };
@@ -523,10 +530,8 @@ fn keep(life: &Life, batch: Vec<(Arc<Pair>, Outbound)>, bytes: &mut Vec<u8>) -> 
     let Some(counting) = &mut state.counting else {
         return batch;
     };
-    let is_news = !batch.is_empty();
     counting.unconfirmed.extend(batch);
-    if is_news && !counting.asked {
-        counting.asked = true;
+    if counting.must_ask() {
         bytes.extend_from_slice(format!("<r xmlns='{SM}'/>").as_bytes());
     }
     Vec::new()

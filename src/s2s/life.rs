@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use kim_core::clock::Timestamp;
 use kim_core::error::{StreamCondition, StreamError};
@@ -146,8 +147,10 @@ pub struct Counting {
     pub confirmed: u32,
     /// Those that it has not, in order.
     pub unconfirmed: VecDeque<(Arc<Pair>, Outbound)>,
-    /// It owes an answer.
-    pub asked: bool,
+    /// Since when it owes an answer.
+    asked: Option<Instant>,
+    /// How many stanzas had been sent when it was asked last.
+    asked_of: u32,
 }
 
 impl Counting {
@@ -158,8 +161,32 @@ impl Counting {
             handled: 0,
             confirmed: 0,
             unconfirmed: VecDeque::new(),
-            asked: false,
+            asked: None,
+            asked_of: 0,
         }
+    }
+
+    /// Whether the other side is to be asked how much it has; whoever gets a yes must ask. Not twice about the same.
+    pub fn must_ask(&mut self) -> bool {
+        let sent = self
+            .confirmed
+            .wrapping_add(u32::try_from(self.unconfirmed.len()).unwrap_or(u32::MAX));
+        let is_due = self.asked.is_none() && !self.unconfirmed.is_empty() && self.asked_of != sent;
+        if is_due {
+            self.asked = Some(Instant::now());
+            self.asked_of = sent;
+        }
+        is_due
+    }
+
+    /// From now on it may be asked again about the same.
+    pub fn ask_again(&mut self) {
+        self.asked_of = self.confirmed;
+    }
+
+    /// Whether it has owed an answer for so long that it must be dead.
+    pub fn is_overdue(&self, patience: Duration) -> bool {
+        self.asked.is_some_and(|since| since.elapsed() > patience)
     }
 
     /// Takes a confirmation, and gives what is delivered by it. More than was sent ends the stream (XEP-0198 §4).
@@ -176,7 +203,7 @@ impl Counting {
             return Err(StreamError::new(StreamCondition::UndefinedCondition).detail(detail));
         }
         self.confirmed = h;
-        self.asked = false;
+        self.asked = None;
         let count = usize::try_from(news).unwrap_or(0).min(self.unconfirmed.len());
         Ok(self.unconfirmed.drain(..count).collect())
     }
@@ -296,6 +323,20 @@ mod tests {
             Err(StreamCondition::UndefinedCondition)
         );
         assert_eq!(delivered(counting.confirm(3)), Ok(1));
+    }
+
+    #[test]
+    fn nobody_is_asked_twice_about_the_same() {
+        let mut counting = counting(3);
+        assert!(counting.must_ask());
+        assert!(!counting.must_ask(), "an answer is due");
+        assert_eq!(counting.confirm(1).map(|all| all.len()), Ok(1));
+        assert!(!counting.must_ask(), "nothing new has been sent");
+        counting.ask_again();
+        assert!(counting.must_ask());
+        assert!(counting.is_overdue(Duration::ZERO));
+        assert_eq!(counting.confirm(3).map(|all| all.len()), Ok(2));
+        assert!(!counting.must_ask() && !counting.is_overdue(Duration::ZERO));
     }
 
     #[test]

@@ -154,8 +154,8 @@ impl Federation {
                 .iter()
                 .map(|(_, outbound)| outbound.stanza.to_xml()),
         );
-        counting.asked = !counting.unconfirmed.is_empty();
-        if counting.asked {
+        counting.ask_again();
+        if counting.must_ask() {
             words.push_str(&format!("<r xmlns='{SM}'/>"));
         }
         {

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kim_core::config::Domain;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -216,9 +216,13 @@ fn chain<S>(io: &TlsStream<S>) -> Vec<CertificateDer<'static>> {
 
 /// The authorities to trust: the system's, and those in a file.
 pub fn roots(extra: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(native.certs);
+    static SYSTEM: OnceLock<RootCertStore> = OnceLock::new();
+    let system = SYSTEM.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    });
+    let mut roots = system.clone();
     if let Some(path) = extra {
         let unreadable = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;

@@ -123,7 +123,7 @@ fn a_port_that_is_in_use_is_told() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap();
     home.configure(&format!(
-        "[listen]\nc2s = [\"{address}\"]\nc2s_tls = [\"192.0.2.1:5223\"]\n"
+        "[listen]\nc2s = [\"{address}\"]\nc2s_tls = [\"192.0.2.1:5223\"]\ns2s = []\ns2s_tls = []\n"
     ));
     let checked = home.kim("check", "");
     assert_eq!(checked.code, 1);
