@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kim_core::config::Proof;
-use kim_core::error::Condition;
+use kim_core::error::{Condition, StreamCondition};
 use kim_core::ns;
 use kim_core::random;
 use kim_core::remote::Outbound;
-use kim_core::wire::escape_value;
+use kim_core::wire::{Element, escape_value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ use super::dns;
 use super::exchange::{Chain, Side, live};
 use super::hub::{Federation, Phase};
 use super::life::{Counting, End, How};
-use super::pair::{Carrier, Pair, Suspended};
+use super::pair::{Carrier, Pair};
 use super::reach::{ATTEMPT, Failed, Greeted, HEAD_START, Secured, greet, secure};
 use super::talk::{BIDI, Broken, SM, Talk};
 
@@ -50,10 +50,10 @@ pub async fn run(hub: Arc<Federation>, pair: Arc<Pair>) {
     let mut short = 0_u32;
     while hub.phase() == Phase::Open && !pair.is_done() {
         let begun = Instant::now();
-        let attempt = tokio::select! {
-            attempt = stream(&hub, &pair) => attempt,
-            () = hub.reached(Phase::Closing) => return,
-        };
+        let attempt = stream(&hub, &pair).await;
+        if hub.phase() == Phase::Closing {
+            return;
+        }
         let failed = match attempt {
             Ok(sent) if sent > 0 || begun.elapsed() >= SHORT => {
                 (failures, short) = (0, 0);
@@ -115,7 +115,11 @@ fn pause_after(failures: u32) -> Duration {
 
 /// Opens a stream for a pair and lives it to its end. Tells how many stanzas went.
 async fn stream(hub: &Arc<Federation>, pair: &Arc<Pair>) -> Result<u64, Failed> {
-    let (proven, secured_at, chain, certified) = open(hub, pair).await?;
+    // Once there is a stream, it ends by itself when the server stops, and in order.
+    let (proven, secured_at, chain, certified) = tokio::select! {
+        opened = open(hub, pair) => opened?,
+        () = hub.reached(Phase::Closing) => return Err(Failed::soon("this server stops")),
+    };
     let life = hub.begin(false, Some(secured_at));
     let Proven { opened, bidi, how } = proven;
     let Greeted {
@@ -130,17 +134,15 @@ async fn stream(hub: &Arc<Federation>, pair: &Arc<Pair>) -> Result<u64, Failed> 
         state.local = Some(pair.local.clone());
         state.remote = Some(pair.remote.clone());
     }
-    let managed = timeout(ATTEMPT, manage(&mut talk, pair, features.sm)).await;
-    let managed = managed.unwrap_or(Err(Broken::Closed));
-    let managed = match managed {
+    let mut early = Vec::new();
+    let managed = manage(hub, &mut talk, pair, features.sm, &mut early).await;
+    let (counting, again) = match managed {
         Ok(managed) => managed,
         Err(broken) => {
             hub.bury(&life);
             return Err(Failed::from(broken));
         }
     };
-    let (counting, again, confirmed) = managed;
-    confirmed.iter().for_each(|outbound| hub.delivered(outbound));
     {
         let mut state = life.state();
         state.words.push_str(&again);
@@ -180,17 +182,25 @@ async fn stream(hub: &Arc<Federation>, pair: &Arc<Pair>) -> Result<u64, Failed> 
     let side = Side {
         incoming: None,
         chain,
+        early,
         max_bytes: features.max_bytes,
     };
     live(hub, &life, io, reader, input, side).await;
     Ok(life.sent.load(Ordering::Relaxed))
 }
 
-type Managed = (Option<Counting>, String, Vec<Outbound>);
+/// Elements that may come before stream management is agreed on.
+const EARLY_MAX: usize = 1_000;
 
-/// Agrees on stream management, and resumes a stream that was cut (XEP-0198 §3, §5). Gives what must be sent again, and what
-/// need not.
-async fn manage<S>(talk: &mut Talk<S>, pair: &Arc<Pair>, offered: bool) -> Result<Managed, Broken>
+/// Agrees on stream management, and resumes a stream that was cut (XEP-0198 §3, §5). Gives what must be sent again. What else
+/// comes meanwhile is put into `early`.
+async fn manage<S>(
+    hub: &Federation,
+    talk: &mut Talk<S>,
+    pair: &Arc<Pair>,
+    offered: bool,
+    early: &mut Vec<Element>,
+) -> Result<(Option<Counting>, String), Broken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -199,75 +209,64 @@ where
         if let Some(suspended) = suspended {
             pair.put_back(suspended.unconfirmed.into_iter());
         }
-        return Ok((None, String::new(), Vec::new()));
+        return Ok((None, String::new()));
     }
-    let mut confirmed = Vec::new();
     if let Some(mut suspended) = suspended {
-        let resumed = resume(talk, &suspended).await;
-        let (is_resumed, h) = match resumed {
-            Ok(resumed) => resumed,
-            Err(broken) => {
+        let mut words = format!("<resume xmlns='{SM}' h='{}' previd='", suspended.handled);
+        escape_value(&mut words, &suspended.id);
+        words.push_str("'/>");
+        let answer = match timeout(ATTEMPT, ask(talk, &words, early)).await {
+            Ok(Ok(answer)) => answer,
+            failed => {
                 pair.suspend(suspended);
-                return Err(broken);
+                return Err(failed.map_or(Broken::Closed, |failed| failed.err().unwrap_or(Broken::Closed)));
             }
         };
+        let h: Option<u32> = answer.attr("h").and_then(|h| h.parse().ok());
         let news = h.map_or(0, |h| h.wrapping_sub(suspended.confirmed));
         let news = usize::try_from(news).unwrap_or(usize::MAX);
         if news <= suspended.unconfirmed.len() {
-            confirmed.extend(suspended.unconfirmed.drain(..news));
+            let confirmed = suspended.unconfirmed.drain(..news);
+            confirmed.for_each(|outbound| hub.delivered(&outbound));
         }
-        if is_resumed {
+        if answer.name() == "resumed" {
             let mut counting = Counting::new(Some(suspended.id));
             counting.handled = suspended.handled;
             counting.confirmed = h.unwrap_or(suspended.confirmed);
-            let mut again: String = suspended
-                .unconfirmed
-                .iter()
-                .map(|outbound| outbound.stanza.to_xml())
-                .collect();
+            let again = suspended.unconfirmed.iter();
+            let mut again: String = again.map(|outbound| outbound.stanza.to_xml()).collect();
             let kept = suspended.unconfirmed.into_iter();
             counting.unconfirmed = kept.map(|outbound| (pair.clone(), outbound)).collect();
             if counting.must_ask() {
                 again.push_str(&format!("<r xmlns='{SM}'/>"));
             }
-            return Ok((Some(counting), again, confirmed));
+            return Ok((Some(counting), again));
         }
         pair.put_back(suspended.unconfirmed.into_iter());
     }
-    talk.say(&format!("<enable xmlns='{SM}' resume='true'/>")).await?;
-    loop {
-        let element = talk.element().await?;
-        if element.ns() != SM {
-            continue;
-        }
-        return Ok(match element.name() {
-            "enabled" => {
-                let resumable = matches!(element.attr("resume").as_deref(), Some("true" | "1"));
-                let id = element.attr("id").filter(|_| resumable).map(|id| id.into_owned());
-                (Some(Counting::new(id)), String::new(), confirmed)
-            }
-            "failed" => (None, String::new(), confirmed),
-            _ => continue,
-        });
-    }
+    let words = format!("<enable xmlns='{SM}' resume='true'/>");
+    let answer = timeout(ATTEMPT, ask(talk, &words, early)).await;
+    let answer = answer.unwrap_or(Err(Broken::Closed))?;
+    let counting = (answer.name() == "enabled").then(|| {
+        let is_resumable = matches!(answer.attr("resume").as_deref(), Some("true" | "1"));
+        let id = answer.attr("id").filter(|_| is_resumable);
+        Counting::new(id.map(|id| id.into_owned()))
+    });
+    Ok((counting, String::new()))
 }
 
-/// Whether the other side goes on with a stream, and how much of ours it has.
-async fn resume<S>(talk: &mut Talk<S>, suspended: &Suspended) -> Result<(bool, Option<u32>), Broken>
+/// Asks something of stream management, and gives the answer.
+async fn ask<S>(talk: &mut Talk<S>, words: &str, early: &mut Vec<Element>) -> Result<Element, Broken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut words = format!("<resume xmlns='{SM}' h='{}' previd='", suspended.handled);
-    escape_value(&mut words, &suspended.id);
-    words.push_str("'/>");
-    talk.say(&words).await?;
+    talk.say(words).await?;
     loop {
         let element = talk.element().await?;
-        let h = || element.attr("h").and_then(|h| h.parse().ok());
         match (element.ns(), element.name()) {
-            (SM, "resumed") => return Ok((true, h())),
-            (SM, "failed") => return Ok((false, h())),
-            _ => {}
+            (SM, "enabled" | "resumed" | "failed") => return Ok(element),
+            _ if early.len() >= EARLY_MAX => return Err(StreamCondition::PolicyViolation.into()),
+            _ => early.push(element),
         }
     }
 }

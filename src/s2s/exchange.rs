@@ -54,6 +54,8 @@ pub struct Side {
     pub incoming: Option<Incoming>,
     /// The certificates that the other side has shown.
     pub chain: Chain,
+    /// Elements that came while stream management was agreed on; they do not count.
+    pub early: Vec<Element>,
     /// The largest stanza that the other side takes.
     pub max_bytes: Option<usize>,
 }
@@ -82,6 +84,7 @@ pub async fn live<S>(
         side,
         work,
         is_wide: false,
+        counts: true,
     };
     let read_and_perform = async {
         let read = async {
@@ -135,12 +138,24 @@ struct Ears<'a, S> {
     work: mpsc::Sender<Work>,
     /// A domain has been proved, and the limits are those of stanzas.
     is_wide: bool,
+    /// Stanzas count, once stream management is on.
+    counts: bool,
 }
 
 impl<S: AsyncRead> Ears<'_, S> {
     /// Reads until the stream ends.
     async fn run(&mut self) -> End {
-        match self.listen().await {
+        let listened = async {
+            for element in std::mem::take(&mut self.side.early) {
+                self.counts = false;
+                if !self.take(Frame::Element(element)).await? {
+                    return Ok(());
+                }
+            }
+            self.counts = true;
+            self.listen().await
+        };
+        match listened.await {
             Ok(()) => End::Closed,
             Err(end) => end,
         }
@@ -296,7 +311,7 @@ impl<S: AsyncRead> Ears<'_, S> {
                 false => StreamCondition::NotAuthorized.into(),
             });
         };
-        let counts = self.life.state().counting.is_some();
+        let counts = self.counts && self.life.state().counting.is_some();
         let router = self.hub.router();
         self.life.touch(router.clock().now());
         self.life.received.fetch_add(1, Ordering::Relaxed);

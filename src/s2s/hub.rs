@@ -20,6 +20,7 @@ use super::dns::{self, Dns, SharedLookup};
 use super::exchange::{Chain, is_fatal, put_back};
 use super::identity::{self, Unproven};
 use super::key::Secret;
+use super::ledger::{Ledger, Returning};
 use super::life::{Counting, End, How, Life};
 use super::management::Parked;
 use super::pair::{Carrier, Pair, Pushed, Room, Suspended};
@@ -37,27 +38,6 @@ pub const RESUMABLE: Duration = Duration::from_secs(300);
 const CLOSING: Duration = Duration::from_secs(5);
 /// Servers of a domain whose TLSA records are asked for when one connects without a trusted certificate.
 const DANE_TARGETS_MAX: usize = 4;
-
-/// Where stanzas for other servers are accounted for. Each one ends in exactly one of the two, unless the server stops first.
-pub trait Ledger: Send + Sync + 'static {
-    /// The other server has confirmed it, or, where it confirms nothing, it was taken off the socket.
-    fn delivered(&self, outbound: &Outbound);
-    /// It cannot be delivered; its sender gets the condition.
-    fn returned(&self, outbound: Outbound, condition: Condition);
-}
-
-/// Keeps nothing: what cannot be delivered goes back to its sender at once.
-struct Returning(Weak<Router>);
-
-impl Ledger for Returning {
-    fn delivered(&self, _: &Outbound) {}
-
-    fn returned(&self, outbound: Outbound, condition: Condition) {
-        if let Some(router) = self.0.upgrade() {
-            tokio::spawn(async move { router.bounce(&outbound.stanza, condition).await });
-        }
-    }
-}
 
 /// How far the end of the server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,7 +111,7 @@ impl Federation {
         let settings = router.config().s2s.clone();
         let roots = tls::roots(settings.ca.as_deref())?;
         let limits = router.limits();
-        let ledger: Arc<dyn Ledger> = Arc::new(Returning(Arc::downgrade(&router)));
+        let ledger: Arc<dyn Ledger> = Arc::new(Returning::to(&router));
         Ok(Arc::new_cyclic(|own| Federation {
             settings,
             certificates,
@@ -261,8 +241,8 @@ impl Federation {
             return refuse(Condition::PolicyViolation);
         }
         if self.judge_chain(&addresses.from, chain).await.is_ok() {
-            self.proved(life, &addresses.to, &addresses.from, How::Certificate);
-            life.say(&dialback::result(&addresses.swapped(), &Verdict::Valid));
+            let answer = dialback::result(&addresses.swapped(), &Verdict::Valid);
+            self.proved(life, &addresses.to, &addresses.from, How::Certificate, &answer);
             return Ok(());
         }
         // A name that is the sum of a key can be asked back, and cannot have a certificate.
@@ -310,8 +290,7 @@ impl Federation {
         let answer = dialback::result(&addresses.swapped(), &verdict);
         match verdict {
             Verdict::Valid => {
-                self.proved(life, &addresses.to, &addresses.from, How::Dialback);
-                life.say(&answer);
+                self.proved(life, &addresses.to, &addresses.from, How::Dialback, &answer);
             }
             Verdict::Invalid => {
                 tracing::warn!(event = "s2s_forged", claimed = addresses.from, to = addresses.to);
@@ -327,8 +306,9 @@ impl Federation {
         }
     }
 
-    /// A domain has been proved on a stream. With XEP-0288 the stream then also carries what goes there.
-    pub(super) fn proved(&self, life: &Life, local: &str, remote: &str, how: How) {
+    /// A domain has been proved on a stream, and the other side is told. With XEP-0288 the stream then also carries what goes
+    /// there.
+    pub(super) fn proved(&self, life: &Life, local: &str, remote: &str, how: How, answer: &str) {
         if life.prove(remote, how) {
             tracing::info!(
                 event = "s2s_proved",
@@ -338,6 +318,7 @@ impl Federation {
                 proof = how.as_str()
             );
         }
+        life.say(answer);
         if !life.bidi.load(Ordering::Acquire) {
             return;
         }

@@ -114,9 +114,9 @@ impl Incoming {
             }
             .to_xml(),
         );
-        life.say(&words);
-        if let (Some(from), Some(to)) = (&self.authenticated, &said.to) {
-            hub.proved(life, to, from, How::Certificate);
+        match (&self.authenticated, &said.to) {
+            (Some(from), Some(to)) => hub.proved(life, to, from, How::Certificate, &words),
+            _ => life.say(&words),
         }
         self.said = Some(said);
         Ok(())
@@ -242,6 +242,7 @@ pub async fn serve(
             let side = Side {
                 incoming: Some(Incoming::new()),
                 chain: Arc::new(encrypted.chain),
+                early: Vec::new(),
                 max_bytes: None,
             };
             live(&hub, &life, io, reader, input, side).await;

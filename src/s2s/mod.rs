@@ -13,6 +13,7 @@ mod hub;
 pub mod identity;
 mod incoming;
 pub mod key;
+mod ledger;
 mod life;
 mod listener;
 mod management;
@@ -24,5 +25,6 @@ mod talk;
 mod tests;
 pub mod tls;
 
-pub use self::hub::{Federation, Ledger, Phase};
+pub use self::hub::{Federation, Phase};
+pub use self::ledger::Ledger;
 pub use self::listener::Listener;
