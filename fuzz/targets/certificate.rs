@@ -12,13 +12,7 @@ pub fn check(data: &[u8]) {
                     assert!(is_for(data, name), "a name stands for itself");
                 }
             }
-            Identity::Dns(name) | Identity::Srv(name) => {
-                assert_eq!(*name, name.to_ascii_lowercase());
-                assert!(
-                    !is_for(data, &format!("a.b.c.d.e.f.g.{}.invalid", all.len())),
-                    "nobody has this name"
-                );
-            }
+            Identity::Dns(name) | Identity::Srv(name) => assert_eq!(*name, name.to_ascii_lowercase()),
         }
     }
     if all.is_empty() {
