@@ -40,7 +40,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What is done in order behind the commits.
 enum Work {
     /// A stanza; whether it counts.
-    Outcome(Outcome, bool),
+    Outcome(Box<Outcome>, bool),
     /// The other side asks how much has been dealt with.
     Asked,
 }
@@ -113,7 +113,7 @@ pub async fn live<S>(
 async fn perform(hub: &Federation, life: &Life, work: Work) {
     match work {
         Work::Outcome(outcome, counts) => {
-            hub.router().perform(outcome).await;
+            hub.router().perform(*outcome).await;
             if let (true, Some(counting)) = (counts, &mut life.state().counting) {
                 counting.handled = counting.handled.wrapping_add(1);
             }
@@ -317,13 +317,13 @@ impl<S: AsyncRead> Ears<'_, S> {
         self.life.received.fetch_add(1, Ordering::Relaxed);
         self.hub.counters.received.fetch_add(1, Ordering::Relaxed);
         if self.hub.probes.hear(&speaker, &element) {
-            let _ = self.work.send(Work::Outcome(Outcome::default(), counts)).await;
+            let _ = self.work.send(Work::Outcome(Box::default(), counts)).await;
             return Ok(());
         }
         let mut outcome = router.receive_element(&Outside::Remote(speaker), element).await?;
         let closing = outcome.closing.take();
         // The receiver lives as long as this does.
-        let _ = self.work.send(Work::Outcome(outcome, counts)).await;
+        let _ = self.work.send(Work::Outcome(Box::new(outcome), counts)).await;
         match closing {
             Some(error) => Err(error.into()),
             None => Ok(()),

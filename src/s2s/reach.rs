@@ -211,7 +211,8 @@ pub async fn offers(secured: Secured, local: &str, remote: &str) -> Result<Strin
     ];
     let mut words: Vec<String> = offered
         .into_iter()
-        .filter_map(|(is_offered, name)| is_offered.then(|| name.to_owned()))
+        .filter(|(is_offered, _)| *is_offered)
+        .map(|(_, name)| name.to_owned())
         .collect();
     words.extend(
         features
