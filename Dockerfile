@@ -25,7 +25,7 @@ USER 5222:5222
 WORKDIR /var/lib/kim
 # The database, keys, and in certs/ the certificate that is made on the first start.
 VOLUME ["/var/lib/kim/data"]
-EXPOSE 5222 5223 5443
+EXPOSE 5222 5223 5269 5270 5443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["kim"]
 CMD ["serve"]

@@ -63,6 +63,13 @@ fn facts(server: &Server) -> String {
         };
         line("web", format_args!("{address} ({how})"));
     }
+    for (security, address) in server.s2s_addresses() {
+        let how = match security {
+            Security::StartTls => "STARTTLS",
+            Security::DirectTls => "TLS",
+        };
+        line("servers", format_args!("{address} ({how})"));
+    }
     for address in server.component_addresses() {
         line("components", format_args!("{address}"));
     }

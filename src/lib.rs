@@ -14,5 +14,6 @@ pub mod house;
 pub mod http;
 mod panics;
 mod probe;
+pub mod s2s;
 pub mod server;
 pub mod tls;

@@ -27,6 +27,7 @@ use crate::http::listener::{HttpListener, Speaks};
 use crate::http::upload::{StoreError, Upload};
 use crate::panics;
 use crate::probe;
+use crate::s2s::{Federation, Listener as S2sListener};
 use crate::tls::{Certificates, TlsError};
 
 /// The program as its commands see it.
@@ -46,6 +47,8 @@ pub struct Server {
     addresses: Vec<(Security, SocketAddr)>,
     web_addresses: Vec<(Speaks, SocketAddr)>,
     component_addresses: Vec<SocketAddr>,
+    federation: Option<Arc<Federation>>,
+    s2s_addresses: Vec<(Security, SocketAddr)>,
     upload: Option<Arc<Upload>>,
     web: Arc<Web>,
     tasks: Vec<JoinHandle<()>>,
@@ -85,6 +88,16 @@ impl Server {
                 web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
             }
         }
+        let mut s2s_listeners = Vec::new();
+        for (key, addresses, security) in [
+            ("s2s", &config.listen.s2s, Security::StartTls),
+            ("s2s_tls", &config.listen.s2s_tls, Security::DirectTls),
+        ] {
+            for address in addresses.iter().filter(|_| config.s2s.enabled) {
+                let bound = S2sListener::bind(*address, addresses, security);
+                s2s_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
+            }
+        }
         let mut component_listeners = Vec::new();
         if !config.components.is_empty() {
             let addresses = &config.listen.component;
@@ -122,18 +135,37 @@ impl Server {
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
+        let federation = match house.router.config().s2s.enabled {
+            true => Some(federate(&door, &certificates).await?),
+            false => None,
+        };
+        let s2s_addresses = s2s_listeners
+            .iter()
+            .map(|listener| (listener.security(), listener.address()))
+            .collect();
+        if let Some(federation) = &federation {
+            house.router.connect_remotes(federation.clone());
+            let tidied = federation.clone();
+            tasks.push(tokio::spawn(async move { tidied.keep_tidy().await }));
+            tasks.extend(
+                s2s_listeners
+                    .into_iter()
+                    .map(|listener| tokio::spawn(listener.serve(federation.clone()))),
+            );
+        }
         let upload = Upload::open(&house.router, house.router.config())?;
         if let Some(upload) = &upload {
             let upload = upload.clone();
             tasks.push(tokio::spawn(async move { upload.keep_clear().await }));
         }
-        let web = Web::new(door.clone(), house.db.clone(), upload.clone());
+        let web = Web::new(door.clone(), house.db.clone(), upload.clone(), federation.clone());
         tasks.extend(
             web_listeners
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(web.clone()))),
         );
-        let controlled = Arc::new(Direct::serving(house.router.clone()));
+        let controlled = Direct::serving(house.router.clone()).federated(federation.clone());
+        let controlled = Arc::new(controlled);
         tasks.push(tokio::spawn(control.serve(controlled)));
         Ok(Server {
             house,
@@ -142,6 +174,8 @@ impl Server {
             addresses,
             web_addresses,
             component_addresses,
+            federation,
+            s2s_addresses,
             upload,
             web,
             tasks,
@@ -161,6 +195,16 @@ impl Server {
     /// Where external components can connect.
     pub fn component_addresses(&self) -> &[SocketAddr] {
         &self.component_addresses
+    }
+
+    /// Where other servers can connect.
+    pub fn s2s_addresses(&self) -> &[(Security, SocketAddr)] {
+        &self.s2s_addresses
+    }
+
+    /// The streams to and from other servers, if there may be any.
+    pub fn federation(&self) -> Option<&Arc<Federation>> {
+        self.federation.as_ref()
     }
 
     /// The house behind the doors.
@@ -243,7 +287,17 @@ impl Server {
     pub async fn stop(self) {
         let seconds = self.house.router.limits().drain_seconds_max;
         tracing::info!(event = "stopping", connections = self.door.connections());
-        if tokio::time::timeout(Duration::from_secs(seconds), self.door.close())
+        let closed = async {
+            if let Some(federation) = &self.federation {
+                federation.hush();
+            }
+            self.door.close().await;
+            // What clients sent last still goes out.
+            if let Some(federation) = &self.federation {
+                federation.close().await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(seconds), closed)
             .await
             .is_err()
         {
@@ -255,6 +309,14 @@ impl Server {
         self.house.db.close().await;
         tracing::info!(event = "stopped");
     }
+}
+
+/// Opens the way to other servers. Reads the authorities of the system, which takes a moment.
+async fn federate(door: &Arc<Door>, certificates: &Arc<Certificates>) -> Result<Arc<Federation>, Failure> {
+    let (door, certificates) = (door.clone(), certificates.clone());
+    let opened = tokio::task::spawn_blocking(move || Federation::open(door, certificates)).await;
+    let opened = opened.map_err(|error| Failure::Other(error.to_string()))?;
+    opened.map_err(|problem| Failure::Other(format!("[s2s] {problem}")))
 }
 
 /// Whether an address serves XMPP and HTTPS, told apart by ALPN. Port 0 is any free one, so two of them do not meet.

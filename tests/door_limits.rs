@@ -403,7 +403,7 @@ async fn what_keeps_a_server_from_starting_is_said_in_one_line() {
         (failure.exit_code(), failure.to_string())
     };
     let (code, line) = failure(format!(
-        "[listen]\nc2s = [\"{}\"]\nc2s_tls = []\nhttps = []\nhttp = []\n",
+        "[listen]\nc2s = [\"{}\"]\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n",
         running.tcp
     ))
     .await;
@@ -412,8 +412,11 @@ async fn what_keeps_a_server_from_starting_is_said_in_one_line() {
         line.contains("another program uses this port") && !line.contains('\n'),
         "{line}"
     );
-    let (code, line) =
-        failure("[listen]\nc2s = [\"192.0.2.1:5222\"]\nc2s_tls = []\nhttps = []\nhttp = []\n".into()).await;
+    let (code, line) = failure(
+        "[listen]\nc2s = [\"192.0.2.1:5222\"]\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n"
+            .into(),
+    )
+    .await;
     assert_eq!(code, 4);
     assert!(line.contains("does not have this address"), "{line}");
 
@@ -427,7 +430,7 @@ async fn what_keeps_a_server_from_starting_is_said_in_one_line() {
         (cert.clone(), cert.clone()),
     ] {
         let (code, line) = failure(format!(
-            "[listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = []\nhttps = []\nhttp = []\n[tls]\ncert = \"{}\"\nkey = \"{}\"\n",
+            "[listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n[tls]\ncert = \"{}\"\nkey = \"{}\"\n",
             cert.display(),
             key.display()
         ))

@@ -4,6 +4,8 @@
 //! A new target is a file here, a line in [`TARGETS`] and a folder in `corpus/`.
 
 mod bosh;
+mod certificate;
+mod dialback;
 mod forms;
 mod jid;
 mod mam;
@@ -24,6 +26,8 @@ pub type Check = fn(&[u8]);
 /// Every target by its name, which is also that of its corpus.
 pub const TARGETS: &[(&str, Check)] = &[
     ("bosh", bosh::check),
+    ("certificate", certificate::check),
+    ("dialback", dialback::check),
     ("forms", forms::check),
     ("jid", jid::check),
     ("mam", mam::check),

@@ -8,6 +8,7 @@ mod log;
 mod modules;
 mod password;
 mod qr;
+mod s2s;
 mod serve;
 mod storage;
 mod terminal;
@@ -97,6 +98,11 @@ enum Command {
         #[command(subcommand)]
         command: StorageCommand,
     },
+    /// List the streams to other servers, or check a domain
+    S2s {
+        #[command(subcommand)]
+        command: S2sCommand,
+    },
     /// Check the configuration, data directory, certificates, ports, database and a login
     Check,
     /// Show the modules and the order in which they handle events
@@ -113,6 +119,18 @@ enum KeyCommand {
 enum StorageCommand {
     /// Return the space of deleted messages to the disk; the server stores nothing until it is done
     Compact,
+}
+
+#[derive(Debug, Subcommand)]
+enum S2sCommand {
+    /// List the streams to and from other servers, and what waits for them
+    List,
+    /// Look at a domain: DNS, its certificate, what its server offers, and a ping
+    Check {
+        /// The domain, such as example.org
+        #[arg(value_name = "DOMAIN")]
+        domain: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,6 +229,7 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
         Command::Invite(arguments) => runtime()?.block_on(invite::run(app, loaded?, arguments, terminal)),
         Command::Key { command } => runtime()?.block_on(key::run(app, loaded?, command, terminal)),
         Command::Storage { command } => runtime()?.block_on(storage::run(app, loaded?, command, terminal)),
+        Command::S2s { command } => runtime()?.block_on(s2s::run(loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {
             let text = runtime()?.block_on(modules::show(app, loaded?))?;

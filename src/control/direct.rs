@@ -15,6 +15,9 @@ use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
 use kim_xep::xep0384_omemo::api::Devices;
 use kim_xep::xep0401_invites::api::{InviteError, Invites, Listed, WantedInvitation};
 
+use crate::s2s::Federation;
+use crate::s2s::status::{FederationFacts, Looked};
+
 use super::{
     Compacted, Control, ControlError, INVITES_ROWS_MAX, Invite, InviteRow, InviteWanted, KeyDevice,
     KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts,
@@ -24,12 +27,29 @@ use super::{
 pub struct Direct {
     router: Arc<Router>,
     serves: bool,
+    federation: Option<Arc<Federation>>,
 }
 
 impl Direct {
     /// For a house that serves clients.
     pub fn serving(router: Arc<Router>) -> Direct {
-        Direct { router, serves: true }
+        Direct {
+            router,
+            serves: true,
+            federation: None,
+        }
+    }
+
+    /// The same for a house that other servers are reached from.
+    pub fn federated(mut self, federation: Option<Arc<Federation>>) -> Direct {
+        self.federation = federation;
+        self
+    }
+
+    fn federation(&self) -> Result<&Arc<Federation>, ControlError> {
+        let problem = "this server talks to no other ([s2s] enabled)";
+        let federation = self.federation.as_ref();
+        federation.ok_or_else(|| ControlError::Failed(problem.to_owned()))
     }
 
     /// For a house without doors, which does not know who is online.
@@ -37,6 +57,7 @@ impl Direct {
         Direct {
             router,
             serves: false,
+            federation: None,
         }
     }
 
@@ -154,6 +175,14 @@ impl Direct {
 }
 
 impl Control for Direct {
+    fn s2s_list(&self) -> BoxFuture<'_, Result<FederationFacts, ControlError>> {
+        Box::pin(async move { Ok(self.federation()?.facts()) })
+    }
+
+    fn s2s_check<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Vec<Looked>, ControlError>> {
+        Box::pin(async move { Ok(self.federation()?.look_at(domain).await) })
+    }
+
     fn user_add<'a>(
         &'a self,
         account: &'a BareJid,

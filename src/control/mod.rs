@@ -23,6 +23,8 @@ use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
 use serde::{Deserialize, Serialize};
 
+use crate::s2s::status::{FederationFacts, Looked};
+
 /// The control socket's name in the data directory.
 pub const SOCKET_NAME: &str = "kim.sock";
 
@@ -72,6 +74,12 @@ pub trait Control: Send + Sync {
 
     /// Replaces the sealing key; what is sealed stays as it is.
     fn key_rotate(&self) -> BoxFuture<'_, Result<KeyRotated, ControlError>>;
+
+    /// The streams to and from other servers, and what waits for them.
+    fn s2s_list(&self) -> BoxFuture<'_, Result<FederationFacts, ControlError>>;
+
+    /// Looks at another domain: DNS, its certificate, what it offers, and a ping.
+    fn s2s_check<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Vec<Looked>, ControlError>>;
 
     /// Rewrites the database without the space of deleted rows.
     fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>>;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
 use super::{Compacted, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, User, UserFacts};
+use crate::s2s::status::{FederationFacts, Looked};
 
 /// The longest request, in bytes with its line end.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -69,6 +70,13 @@ pub enum Request {
     KeyRotate {},
     /// Rewrite the database.
     StorageCompact {},
+    /// List the streams to and from other servers.
+    S2sList {},
+    /// Look at another domain.
+    S2sCheck {
+        /// Which.
+        domain: String,
+    },
 }
 
 /// What is answered.
@@ -89,6 +97,10 @@ pub enum Response {
     KeyRotated(KeyRotated),
     /// The database was rewritten.
     Compacted(Compacted),
+    /// The streams to and from other servers.
+    Federation(FederationFacts),
+    /// What was seen of another domain.
+    Looked(Vec<Looked>),
     /// It was not done.
     Error(ControlError),
 }

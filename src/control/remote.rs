@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
+use crate::s2s::status::{FederationFacts, Looked};
+
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
 use super::{
     Compacted, Control, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, Secret, User, UserFacts,
@@ -20,6 +22,8 @@ use super::{
 const ANSWER_SECONDS_MAX: u64 = 120;
 /// The same while it rewrites the whole database.
 const COMPACT_SECONDS_MAX: u64 = 3_600;
+/// Looking at another domain may try several servers.
+const CHECK_SECONDS_MAX: u64 = 600;
 
 /// Asks the server that listens on a control socket.
 #[derive(Debug)]
@@ -205,11 +209,32 @@ impl Control for Remote {
         })
     }
 
+    fn s2s_list(&self) -> BoxFuture<'_, Result<FederationFacts, ControlError>> {
+        Box::pin(async move {
+            match self.ask(&Request::S2sList {}).await? {
+                Response::Federation(facts) => Ok(facts),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
     fn invite_revoke<'a>(&'a self, which: &'a str) -> BoxFuture<'a, Result<(), ControlError>> {
         let request = Request::InviteRevoke {
             which: which.to_owned(),
         };
         Box::pin(async move { self.ask_done(&request).await })
+    }
+
+    fn s2s_check<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Vec<Looked>, ControlError>> {
+        let request = Request::S2sCheck {
+            domain: domain.to_owned(),
+        };
+        Box::pin(async move {
+            match self.ask_within(&request, CHECK_SECONDS_MAX).await? {
+                Response::Looked(looked) => Ok(looked),
+                other => Err(unexpected(other)),
+            }
+        })
     }
 
     fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>> {

@@ -11,6 +11,7 @@ use axum::response::Response;
 use kim_xep::xep0380_eme::api::Tally;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -79,6 +80,37 @@ impl Collector for Figures {
             "1 while the database answers",
             usize::from(db.reachable),
         )?;
+        if let Some(federation) = &web.federation {
+            let streams = federation.streams();
+            let incoming = streams.iter().filter(|life| life.is_incoming).count();
+            let (stanzas, bytes) = federation.waiting();
+            gauge(
+                "kim_s2s_streams_incoming",
+                "Streams that other servers opened",
+                incoming,
+            )?;
+            gauge(
+                "kim_s2s_streams_outgoing",
+                "Streams to other servers",
+                streams.len() - incoming,
+            )?;
+            gauge(
+                "kim_s2s_queued_stanzas",
+                "Stanzas that wait for other servers",
+                stanzas,
+            )?;
+            gauge("kim_s2s_queued_bytes", "Bytes of them", bytes)?;
+            let mut failures = to.encode_descriptor(
+                "kim_s2s_failures",
+                "Failed attempts to reach a server, by what the senders were told",
+                None,
+                MetricType::Counter,
+            )?;
+            for (reason, count) in federation.failures() {
+                let labels = [("reason", reason)];
+                ConstCounter::new(count as f64).encode(failures.encode_family(&labels)?)?;
+            }
+        }
         let mut counter = |name: &str, help: &str, value: f64| {
             let counter = ConstCounter::new(value);
             let metric = to.encode_descriptor(name, help, None, counter.metric_type())?;
@@ -141,6 +173,30 @@ impl Collector for Figures {
                 "kim_messages_readable_refused",
                 "Readable messages that the policy sent back",
                 tally.refused() as f64,
+            )?;
+        }
+        if let Some(federation) = &web.federation {
+            let read = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed) as f64;
+            let counters = &federation.counters;
+            counter(
+                "kim_s2s_stanzas_received",
+                "Stanzas from other servers",
+                read(&counters.received),
+            )?;
+            counter(
+                "kim_s2s_stanzas_sent",
+                "Stanzas to other servers",
+                read(&counters.sent),
+            )?;
+            counter(
+                "kim_s2s_stanzas_returned",
+                "Stanzas for other servers that came back to their senders",
+                read(&counters.returned),
+            )?;
+            counter(
+                "kim_s2s_connections_refused",
+                "Connections of other servers closed because there were too many",
+                read(&counters.refused),
             )?;
         }
         if let Some(upload) = &web.upload {

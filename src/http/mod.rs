@@ -33,6 +33,7 @@ use kim_core::router::Router;
 use self::host::Hosts;
 use self::upload::Upload;
 use crate::c2s::{Door, Place, Places, bosh as link};
+use crate::s2s::Federation;
 
 /// What all HTTP connections share.
 pub struct Web {
@@ -45,6 +46,8 @@ pub struct Web {
     bosh: Arc<link::Sessions>,
     /// Files, if they are switched on.
     upload: Option<Arc<Upload>>,
+    /// Other servers, if they are reached.
+    federation: Option<Arc<Federation>>,
     /// How fast accounts ask the API.
     paces: rest::Paces,
     /// HTTP connections there are.
@@ -53,7 +56,12 @@ pub struct Web {
 
 impl Web {
     /// The web's door to the house that `door` leads to.
-    pub fn new(door: Arc<Door>, db: Db, upload: Option<Arc<Upload>>) -> Arc<Web> {
+    pub fn new(
+        door: Arc<Door>,
+        db: Db,
+        upload: Option<Arc<Upload>>,
+        federation: Option<Arc<Federation>>,
+    ) -> Arc<Web> {
         let connections_max = door.router().limits().http_connections_per_address_max;
         Arc::new(Web {
             hosts: Hosts::of(door.router()),
@@ -62,6 +70,7 @@ impl Web {
             paces: rest::Paces::new(door.router().limits_in_force().clone()),
             connections: AtomicUsize::new(0),
             upload,
+            federation,
             door,
             db,
         })

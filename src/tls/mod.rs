@@ -216,6 +216,11 @@ impl Loaded {
             .unwrap_or(0)
     }
 
+    /// The certificate and key for a host, or the first ones.
+    pub fn key_for(&self, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        self.pairs.get(self.choose(host)).map(|pair| pair.key.clone())
+    }
+
     /// What one connection needs: a configuration of its own, and the witness that is in it.
     pub fn for_connection(self: &Arc<Loaded>, protocols: &[&str]) -> (Arc<ServerConfig>, Arc<Witness>) {
         let witness = Arc::new(Witness {
@@ -257,6 +262,14 @@ impl Witness {
     pub fn is_certified(&self) -> bool {
         let pair = self.chosen.get().and_then(|at| self.loaded.pairs.get(*at));
         pair.is_some_and(|pair| !pair.is_self_signed)
+    }
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.pairs.iter().map(|pair| &pair.path))
+            .finish()
     }
 }
 

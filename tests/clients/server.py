@@ -57,6 +57,8 @@ class Server:
             "KIM__LISTEN__C2S_TLS": f"127.0.0.1:{self.port_tls}",
             "KIM__LISTEN__HTTPS": f"127.0.0.1:{self.port_https}",
             "KIM__LISTEN__HTTP": f"127.0.0.1:{self.port_http}",
+            "KIM__LISTEN__S2S": "[]",
+            "KIM__LISTEN__S2S_TLS": "[]",
             "KIM__STORAGE__URL": self.storage_url,
             "KIM__REGISTRATION__OPEN": "true",
             # All tests come from one address and sign in wrongly on purpose more often than one person would.

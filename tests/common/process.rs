@@ -98,6 +98,8 @@ impl Process {
             .env("KIM__LISTEN__C2S_TLS", "127.0.0.1:0")
             .env("KIM__LISTEN__HTTPS", "127.0.0.1:0")
             .env("KIM__LISTEN__HTTP", "127.0.0.1:0")
+            .env("KIM__LISTEN__S2S", "[]")
+            .env("KIM__LISTEN__S2S_TLS", "[]")
             .env("KIM_LOG", "warn")
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())

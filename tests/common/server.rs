@@ -85,6 +85,8 @@ impl TestServer {
             ("https", "--https"),
             ("http", "--http"),
             ("component", "--component"),
+            ("s2s", "--s2s"),
+            ("s2s_tls", "--s2s-tls"),
         ] {
             if !toml.contains(&format!("{key} =")) {
                 sources = sources.flag(flag, "listen", key, "127.0.0.1:0");

@@ -77,7 +77,7 @@ impl Kim {
         fs::create_dir_all(&folder).expect("a folder");
         let config = format!(
             "[server]\ndomains = [\"localhost\"]\ndata_dir = {data:?}\n\
-             [listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = [\"127.0.0.1:0\"]\n\
+             [listen]\nc2s = [\"127.0.0.1:0\"]\nc2s_tls = [\"127.0.0.1:0\"]\ns2s = []\ns2s_tls = []\n\
              https = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\n\
              [storage]\nurl = {url:?}\n{settings}",
             data = folder.join("data"),

@@ -1,6 +1,7 @@
 //! `kim check`: one line for each thing that a server needs, with what to do where something is wrong.
 
 mod database;
+mod federation;
 mod files;
 mod ports;
 mod store;
@@ -99,6 +100,7 @@ fn own_checks() -> Vec<Check> {
         Box::new(|context| Box::pin(async { files::data_dir(&context.config) })),
         Box::new(|context| Box::pin(async { files::certificates(&context.config) })),
         Box::new(|context| Box::pin(async { ports::ports(context) })),
+        Box::new(|context| Box::pin(federation::federation(context))),
         Box::new(|context| Box::pin(database::database(context))),
         Box::new(|context| Box::pin(uploads::uploads(context))),
         Box::new(|context| Box::pin(async { limits(&context.config) })),

@@ -29,7 +29,18 @@ pub(super) fn ports(context: &CheckContext) -> Vec<Finding> {
                 .iter()
                 .map(|address| port("http", *address, context.running)),
         );
-    let findings: Vec<_> = c2s.chain(c2s_tls).chain(web).collect();
+    let federates = context.config.s2s.enabled;
+    let s2s = listen
+        .s2s
+        .iter()
+        .filter(|_| federates)
+        .map(|address| port("s2s", *address, context.running));
+    let s2s_tls = listen
+        .s2s_tls
+        .iter()
+        .filter(|_| federates)
+        .map(|address| port("s2s_tls", *address, context.running));
+    let findings: Vec<_> = c2s.chain(c2s_tls).chain(s2s).chain(s2s_tls).chain(web).collect();
     if findings.is_empty() {
         return vec![Finding::warn(
             "ports",

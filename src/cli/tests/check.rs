@@ -20,7 +20,7 @@ fn certificate(home: &Home, name: &str, domains: &[&str]) -> (PathBuf, PathBuf) 
 fn check_certificate(home: &Home, cert: &Path, key: &Path) -> String {
     let (cert, key) = (cert.display(), key.display());
     home.configure(&format!(
-        "[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n"
+        "[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n[listen]\nc2s = []\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n"
     ));
     let answer = home.kim("check", "");
     answer
@@ -77,7 +77,7 @@ fn a_certificate_that_cannot_be_used_is_told() {
 
     // Without [tls] those in the data directory count, and for a missing one the server makes one.
     home.configure(
-        "[server]\ndomains = [\"localhost\", \"example.org\"]\n[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n",
+        "[server]\ndomains = [\"localhost\", \"example.org\"]\n[listen]\nc2s = []\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n",
     );
     std::fs::create_dir_all(home.data().join("certs")).unwrap();
     for (from, to) in [(&cert, "localhost.crt"), (&key, "localhost.key")] {
@@ -130,7 +130,7 @@ fn a_fresh_machine_passes_the_check_and_nothing_is_made_by_it() {
 #[test]
 fn it_is_told_whether_old_clients_can_log_in() {
     let home = Home::new();
-    let doors = "[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n";
+    let doors = "[listen]\nc2s = []\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n";
     for (plain, told) in [
         ("", "SASL PLAIN is off"),
         ("[c2s]\nplain = true\n", "SASL PLAIN is on"),

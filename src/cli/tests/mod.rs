@@ -21,7 +21,7 @@ struct Home {
 }
 
 /// Settings with which no test depends on ports that another server on this machine may use.
-const NO_PORTS: &str = "[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n";
+const NO_PORTS: &str = "[listen]\nc2s = []\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n";
 
 /// What a command answered.
 #[derive(Debug)]

@@ -85,7 +85,7 @@ fn a_database_that_cannot_be_used_is_told_without_its_password() {
     let home = Home::new();
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     home.configure(&format!(
-        "[storage]\nurl = \"postgres://kim:hunter2@{unused}/kim\"\n[listen]\nc2s = []\nc2s_tls = []\nhttps = []\nhttp = []\n"
+        "[storage]\nurl = \"postgres://kim:hunter2@{unused}/kim\"\n[listen]\nc2s = []\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n"
     ));
     let (code, message) = home.refused("user list", "");
     assert_eq!(code, 6, "{message}");
@@ -123,7 +123,7 @@ fn a_port_that_is_in_use_is_told() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap();
     home.configure(&format!(
-        "[listen]\nc2s = [\"{address}\"]\nc2s_tls = [\"192.0.2.1:5223\"]\nhttps = []\nhttp = []\n"
+        "[listen]\nc2s = [\"{address}\"]\nc2s_tls = [\"192.0.2.1:5223\"]\ns2s = []\ns2s_tls = []\nhttps = []\nhttp = []\n"
     ));
     let checked = home.kim("check", "");
     assert_eq!(checked.code, 1);

@@ -89,6 +89,31 @@ section! {
         /// (row 29)
         pub pending_commits_per_stream_max: usize = 64, in 1..=10_000;
 
+        /// Streams from other servers.
+        pub s2s_streams_max: usize = 10_000, in 1..=1_000_000;
+        /// Streams from other servers that have proved no domain yet.
+        pub s2s_streams_unverified_max: usize = 2_000, in 1..=1_000_000;
+        /// Domains that one stream from another server may speak for.
+        pub s2s_domains_per_stream_max: usize = 100, in 1..=100_000;
+        /// Dialback requests of one stream that may wait for an answer.
+        pub s2s_dialbacks_per_stream_max: usize = 20, in 1..=10_000;
+        /// Dialback requests that are checked at the same time; further ones are refused.
+        pub s2s_dialbacks_concurrent_max: usize = 200, in 1..=100_000;
+        /// Pairs of a domain here and a domain elsewhere that stanzas wait for or streams exist for.
+        pub s2s_pairs_max: usize = 10_000, in 1..=1_000_000;
+        /// Bytes waiting for one domain elsewhere.
+        pub s2s_queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
+        /// Bytes waiting for all domains elsewhere together.
+        pub s2s_queues_bytes_max: usize = 268_435_456, in 1_048_576..=68_719_476_736;
+        /// Stanzas another server may send per second on one stream in the long run; a faster one is read more slowly.
+        pub s2s_stanzas_per_second: u32 = 1_000, in 1..=1_000_000;
+        /// Stanzas it may send at once after a pause.
+        pub s2s_stanzas_burst: u32 = 10_000, in 1..=1_000_000;
+        /// Bytes another server may send per second on one stream in the long run.
+        pub s2s_bytes_per_second: u32 = 1_048_576, in 1_024..=1_073_741_824;
+        /// Bytes it may send at once after a pause.
+        pub s2s_bytes_burst: u32 = 8_388_608, in 10_000..=1_073_741_824;
+
         /// Contacts in one roster. (row 30)
         pub roster_items_max: usize = 5_000, in 1..=1_000_000;
         /// Unanswered subscription requests to one account. (row 30)
@@ -134,6 +159,15 @@ impl Limits {
             component_outbox_bytes_max: 1_073_741_824,
             slow_reader_seconds_max: 3_600,
             pending_commits_per_stream_max: 10_000,
+            s2s_streams_max: MANY,
+            s2s_streams_unverified_max: MANY,
+            s2s_dialbacks_concurrent_max: 100_000,
+            s2s_pairs_max: MANY,
+            s2s_queue_bytes_max: 1_073_741_824,
+            s2s_stanzas_per_second: FAST,
+            s2s_stanzas_burst: FAST,
+            s2s_bytes_per_second: FAST,
+            s2s_bytes_burst: FAST,
             roster_items_max: MANY,
             pending_subscriptions_max: MANY,
             directed_presences_max: MANY,

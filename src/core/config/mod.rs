@@ -7,6 +7,7 @@
 mod changes;
 mod components;
 mod error;
+mod federation;
 mod in_force;
 mod later;
 mod limits;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 pub use components::{ComponentSection, ComponentSettings, Secret};
 pub use error::{ConfigError, ConfigErrors, SettingOrigin, nearest};
+pub use federation::{Proof, S2s};
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use modules::ModuleSections;
@@ -57,6 +59,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// `[c2s]`
     pub c2s: C2s,
+    /// `[s2s]`
+    pub s2s: S2s,
     /// `[http]`
     pub http: Http,
     /// `[contact]`
@@ -82,6 +86,7 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<Registration>("registration"),
         Schema::core::<Rooms>("rooms"),
         Schema::core::<C2s>("c2s"),
+        Schema::core::<S2s>("s2s"),
         Schema::core::<Http>("http"),
         Schema::core::<Contact>("contact"),
         Schema::repeated::<ComponentSection>("component"),
@@ -114,6 +119,7 @@ impl Config {
             registration: take(&raw, "registration", &empty),
             rooms: take(&raw, "rooms", &empty),
             c2s: take(&raw, "c2s", &empty),
+            s2s: take(&raw, "s2s", &empty),
             http: take(&raw, "http", &empty),
             contact: take(&raw, "contact", &empty),
             components: raw

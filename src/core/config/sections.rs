@@ -29,6 +29,10 @@ section! {
         pub c2s: Vec<SocketAddr> = vec![any_address(5222)];
         /// Client connections with TLS from the first byte (direct TLS, XEP-0368).
         pub c2s_tls: Vec<SocketAddr> = vec![any_address(5223)];
+        /// Other servers that start in the clear and switch to TLS (RFC 6120 section 5).
+        pub s2s: Vec<SocketAddr> = vec![any_address(5269)];
+        /// Other servers with TLS from the first byte (XEP-0368).
+        pub s2s_tls: Vec<SocketAddr> = vec![any_address(5270)];
         /// HTTPS for browsers and for clients behind restrictive firewalls: pages, WebSocket, BOSH and uploads. An
         /// address that is also in "c2s_tls" serves both, told apart by ALPN, so port 443 is enough for everything.
         pub https: Vec<SocketAddr> = vec![any_address(5443)];

@@ -302,8 +302,8 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
             r#"kim.toml:2: unknown key "url" in [server]; it belongs in [storage]"#,
         ),
         (
-            "[listen]\ns2s = []\n",
-            r#"kim.toml:2: unknown key "s2s" in [listen]; this version does not have it yet"#,
+            "[tls]\nacme = []\n",
+            r#"kim.toml:2: unknown key "acme" in [tls]; this version does not have it yet"#,
         ),
         (
             "[cluster]\nredis = \"\"\n",

@@ -1,0 +1,393 @@
+//! What waits for a domain elsewhere: one bounded queue for each pair of a domain here and a domain there, and which stream
+//! takes from it.
+//!
+//! A pair is idle until something waits for it. Then a task of its own looks for a way (`courier`), and afterwards a stream
+//! carries the pair; with XEP-0288 that may be one which the other server opened. When the stream ends, what it has not
+//! delivered is back at the front of the queue.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use kim_core::error::Condition;
+use kim_core::remote::Outbound;
+use tokio::sync::Notify;
+
+/// What a stanza takes in a queue beside its own bytes.
+const OVERHEAD_BYTES: usize = 256;
+
+/// A domain here that speaks to a domain elsewhere.
+pub struct Pair {
+    /// The domain here.
+    pub local: Arc<str>,
+    /// The domain elsewhere.
+    pub remote: Arc<str>,
+    queue: Mutex<Queue>,
+    /// Bytes that wait for all pairs together.
+    total: Arc<AtomicUsize>,
+    /// Wakes the courier before its pause is over.
+    pub hurry: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Outbound>,
+    bytes: usize,
+    /// The stream that takes from the queue.
+    carrier: Option<Carrier>,
+    /// A task is looking for a way.
+    courier: bool,
+    /// After a failed attempt: until when nothing is tried for what could not wait, and what its senders are told.
+    closed: Option<(Instant, Condition)>,
+    /// A stream that was cut and can be resumed.
+    suspended: Option<Suspended>,
+}
+
+/// The stream that carries a pair.
+#[derive(Clone)]
+pub struct Carrier {
+    /// Its number.
+    pub id: u64,
+    /// Wakes it.
+    pub ready: Arc<Notify>,
+}
+
+/// What is left of a stream of ours that was cut, and that the other side may still know (XEP-0198 §5).
+pub struct Suspended {
+    /// Its name there.
+    pub id: String,
+    /// How many stanzas it has confirmed.
+    pub confirmed: u32,
+    /// Those that it has not, in order.
+    pub unconfirmed: VecDeque<Outbound>,
+    /// How many of its stanzas were dealt with here.
+    pub handled: u32,
+    /// When it is too late.
+    pub until: Instant,
+}
+
+/// What a push leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits, and somebody will take it.
+    Waits,
+    /// It waits, and a courier is needed.
+    NeedsCourier,
+}
+
+/// How much may wait.
+#[derive(Clone, Copy)]
+pub struct Room {
+    /// For one pair.
+    pub bytes_max: usize,
+    /// For all of them.
+    pub total_bytes_max: usize,
+}
+
+fn weight(outbound: &Outbound) -> usize {
+    outbound.stanza.weight_bytes() + OVERHEAD_BYTES
+}
+
+impl Pair {
+    /// A pair for which nothing waits.
+    pub fn new(local: &str, remote: &str, total: Arc<AtomicUsize>) -> Arc<Pair> {
+        Arc::new(Pair {
+            local: local.into(),
+            remote: remote.into(),
+            queue: Mutex::default(),
+            total,
+            hurry: Notify::new(),
+        })
+    }
+
+    /// A poisoned lock only means that another task panicked between plain assignments; the data is whole.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a stanza wait.
+    pub fn push(&self, outbound: Outbound, room: Room, now: Instant) -> Result<Pushed, Condition> {
+        let weight = weight(&outbound);
+        let mut queue = self.lock();
+        if let Some((until, condition)) = queue.closed
+            && outbound.row.is_none()
+        {
+            if now < until {
+                return Err(condition);
+            }
+            queue.closed = None;
+            self.hurry.notify_one();
+        }
+        let total = self.total.load(Ordering::Relaxed);
+        if queue.bytes + weight > room.bytes_max || total + weight > room.total_bytes_max {
+            return Err(Condition::ResourceConstraint);
+        }
+        queue.bytes += weight;
+        self.total.fetch_add(weight, Ordering::Relaxed);
+        queue.items.push_back(outbound);
+        if let Some(carrier) = &queue.carrier {
+            carrier.ready.notify_one();
+            return Ok(Pushed::Waits);
+        }
+        match std::mem::replace(&mut queue.courier, true) {
+            true => Ok(Pushed::Waits),
+            false => Ok(Pushed::NeedsCourier),
+        }
+    }
+
+    /// Takes what waits, as much as fits in so many bytes but at least one. Nothing for a stream that does not carry the pair.
+    pub fn take(&self, carrier: u64, bytes_max: usize, stanzas_max: usize) -> Vec<Outbound> {
+        let mut queue = self.lock();
+        let mut taken = Vec::new();
+        if queue.carrier.as_ref().is_none_or(|own| own.id != carrier) {
+            return taken;
+        }
+        let mut bytes = 0;
+        while let Some(front) = queue.items.front() {
+            let weight = weight(front);
+            if taken.len() >= stanzas_max || (!taken.is_empty() && bytes + weight > bytes_max) {
+                break;
+            }
+            bytes += weight;
+            taken.extend(queue.items.pop_front());
+        }
+        self.let_go(&mut queue, bytes);
+        if queue.items.is_empty() {
+            queue.items = VecDeque::new();
+        }
+        taken
+    }
+
+    fn let_go(&self, queue: &mut Queue, bytes: usize) {
+        queue.bytes = queue.bytes.saturating_sub(bytes);
+        self.total
+            .fetch_sub(bytes.min(self.total.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
+    /// What a stream could not deliver waits again, before all else.
+    pub fn put_back(&self, undelivered: impl DoubleEndedIterator<Item = Outbound>) {
+        let mut queue = self.lock();
+        for outbound in undelivered.rev() {
+            let weight = weight(&outbound);
+            queue.bytes += weight;
+            self.total.fetch_add(weight, Ordering::Relaxed);
+            queue.items.push_front(outbound);
+        }
+    }
+
+    /// Takes out what `gives_up` says.
+    pub fn give_up(&self, gives_up: impl Fn(&Outbound) -> bool) -> Vec<Outbound> {
+        let mut queue = self.lock();
+        let all = std::mem::take(&mut queue.items);
+        let (given, kept): (Vec<_>, VecDeque<_>) = {
+            let mut given = Vec::new();
+            let mut kept = VecDeque::new();
+            for outbound in all {
+                match gives_up(&outbound) {
+                    true => given.push(outbound),
+                    false => kept.push_back(outbound),
+                }
+            }
+            (given, kept)
+        };
+        queue.items = kept;
+        let bytes = given.iter().map(weight).sum();
+        self.let_go(&mut queue, bytes);
+        given
+    }
+
+    /// From now on a stream takes from the queue, unless another one does.
+    pub fn attach(&self, carrier: Carrier) -> bool {
+        let mut queue = self.lock();
+        if queue.carrier.is_some() {
+            return false;
+        }
+        queue.closed = None;
+        carrier.ready.notify_one();
+        queue.carrier = Some(carrier);
+        true
+    }
+
+    /// A stream takes no more. Tells whether a courier is needed.
+    pub fn detach(&self, carrier: u64) -> bool {
+        let mut queue = self.lock();
+        if queue.carrier.as_ref().is_none_or(|own| own.id != carrier) {
+            return false;
+        }
+        queue.carrier = None;
+        let waits = !queue.items.is_empty() || queue.suspended.is_some();
+        waits && !std::mem::replace(&mut queue.courier, true)
+    }
+
+    /// Whether something waits and nobody looks after it; whoever asks must then send a courier.
+    pub fn needs_courier(&self) -> bool {
+        let mut queue = self.lock();
+        let waits = !queue.items.is_empty() && queue.carrier.is_none();
+        waits && !std::mem::replace(&mut queue.courier, true)
+    }
+
+    /// The courier's work is done if nothing waits. It must not go on then.
+    pub fn is_done(&self) -> bool {
+        let mut queue = self.lock();
+        let done = queue.carrier.is_some() || (queue.items.is_empty() && queue.suspended.is_none());
+        if done {
+            queue.courier = false;
+        }
+        done
+    }
+
+    /// The courier has failed: until then, only what can wait is taken.
+    pub fn close_until(&self, until: Instant, condition: Condition) {
+        self.lock().closed = Some((until, condition));
+    }
+
+    /// Whether something waits that is kept in the database.
+    pub fn is_patient(&self) -> bool {
+        self.lock().items.iter().any(|outbound| outbound.row.is_some())
+    }
+
+    /// Keeps what is left of a stream.
+    pub fn suspend(&self, suspended: Suspended) {
+        self.lock().suspended = Some(suspended);
+    }
+
+    /// What is left of a stream that was cut.
+    pub fn take_suspended(&self) -> Option<Suspended> {
+        self.lock().suspended.take()
+    }
+
+    /// Whether the pair can be forgotten.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        let queue = self.lock();
+        let is_closed = queue.closed.is_some_and(|(until, _)| now < until);
+        queue.items.is_empty()
+            && queue.carrier.is_none()
+            && !queue.courier
+            && queue.suspended.is_none()
+            && !is_closed
+    }
+
+    /// Stanzas and bytes that wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        let queue = self.lock();
+        (queue.items.len(), queue.bytes)
+    }
+
+    /// Why nothing that cannot wait is taken, if so.
+    pub fn failing(&self, now: Instant) -> Option<Condition> {
+        let closed = self.lock().closed;
+        closed
+            .filter(|(until, _)| now < *until)
+            .map(|(_, condition)| condition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kim_core::clock::Timestamp;
+    use kim_core::remote::RowId;
+    use kim_core::stanza::{Kind, MessageType, Stanza};
+
+    use super::*;
+
+    const ROOM: Room = Room {
+        bytes_max: 100_000,
+        total_bytes_max: 100_000,
+    };
+
+    fn outbound(id: &str, row: Option<i64>) -> Outbound {
+        let stanza = Stanza::new(Kind::Message(MessageType::Chat), "<body>x</body>").id(id);
+        Outbound {
+            stanza: Arc::new(stanza),
+            received: Timestamp(0),
+            row: row.map(RowId),
+        }
+    }
+
+    fn pair() -> Arc<Pair> {
+        Pair::new("a.example", "b.example", Arc::default())
+    }
+
+    fn ids(taken: &[Outbound]) -> Vec<&str> {
+        taken
+            .iter()
+            .filter_map(|outbound| outbound.stanza.id.as_deref())
+            .collect()
+    }
+
+    fn carrier(id: u64) -> Carrier {
+        Carrier {
+            id,
+            ready: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn what_waits_is_taken_in_order_by_the_stream_that_carries_the_pair() {
+        let (pair, now) = (pair(), Instant::now());
+        assert_eq!(
+            pair.push(outbound("1", None), ROOM, now),
+            Ok(Pushed::NeedsCourier)
+        );
+        assert_eq!(pair.push(outbound("2", None), ROOM, now), Ok(Pushed::Waits));
+        assert!(pair.attach(carrier(7)));
+        assert!(!pair.attach(carrier(8)), "one at a time");
+        assert!(pair.take(8, 100_000, 10).is_empty());
+        let taken = pair.take(7, 100_000, 10);
+        assert_eq!(ids(&taken), ["1", "2"]);
+        assert_eq!(pair.push(outbound("3", None), ROOM, now), Ok(Pushed::Waits));
+        pair.put_back(taken.into_iter());
+        assert!(pair.is_done(), "somebody carries it");
+        assert!(pair.detach(7), "three wait");
+        assert!(pair.attach(carrier(9)));
+        assert_eq!(ids(&pair.take(9, 1, 10)), ["1"], "at least one");
+        assert_eq!(ids(&pair.take(9, 100_000, 1)), ["2"]);
+        assert_eq!(ids(&pair.take(9, 100_000, 9)), ["3"]);
+        assert_eq!((pair.waiting(), pair.total.load(Ordering::Relaxed)), ((0, 0), 0));
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_and_counts_for_all_pairs_together() {
+        let total = Arc::new(AtomicUsize::new(0));
+        let (one, other) = (
+            Pair::new("a.example", "b.example", total.clone()),
+            Pair::new("a.example", "c.example", total),
+        );
+        let room = Room {
+            bytes_max: 1_200,
+            total_bytes_max: 1_700,
+        };
+        let now = Instant::now();
+        let full = Err(Condition::ResourceConstraint);
+        assert!(one.push(outbound("1", None), room, now).is_ok());
+        assert!(one.push(outbound("2", None), room, now).is_ok());
+        assert_eq!(one.push(outbound("3", None), room, now), full);
+        assert!(other.push(outbound("4", None), room, now).is_ok());
+        assert_eq!(other.push(outbound("5", None), room, now), full);
+        assert_eq!(one.give_up(|_| true).len(), 2);
+        assert!(other.push(outbound("6", None), room, now).is_ok());
+    }
+
+    #[test]
+    fn after_a_failure_only_what_is_kept_waits() {
+        let (pair, now) = (pair(), Instant::now());
+        pair.close_until(now + Duration::from_secs(10), Condition::RemoteServerTimeout);
+        assert_eq!(
+            pair.push(outbound("1", None), ROOM, now),
+            Err(Condition::RemoteServerTimeout)
+        );
+        assert_eq!(
+            pair.push(outbound("2", Some(2)), ROOM, now),
+            Ok(Pushed::NeedsCourier)
+        );
+        assert!(pair.is_patient());
+        let later = now + Duration::from_secs(11);
+        assert_eq!(pair.push(outbound("3", None), ROOM, later), Ok(Pushed::Waits));
+        let given = pair.give_up(|outbound| outbound.row.is_none());
+        assert_eq!(ids(&given), ["3"]);
+        assert!(!pair.is_done());
+    }
+}

@@ -1,0 +1,8 @@
+//! Federation without and with sockets: certificates, names, and servers of this process that talk to one another.
+
+mod dane;
+mod dns;
+mod hostile;
+mod identity;
+mod neighbours;
+mod stories;
