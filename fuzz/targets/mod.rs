@@ -5,6 +5,7 @@
 
 mod bosh;
 mod certificate;
+mod component;
 mod dialback;
 mod forms;
 mod jid;
@@ -27,6 +28,7 @@ pub type Check = fn(&[u8]);
 pub const TARGETS: &[(&str, Check)] = &[
     ("bosh", bosh::check),
     ("certificate", certificate::check),
+    ("component", component::check),
     ("dialback", dialback::check),
     ("forms", forms::check),
     ("jid", jid::check),

@@ -55,10 +55,6 @@ room!(Im, "xep0001_im", |house| {
     house.on::<Arrival>(Stage::Deliver, ToAll);
 });
 
-async fn house(modules: &[Entry]) -> House {
-    House::new(modules).await
-}
-
 // ——— hooks ———
 
 #[derive(Default)]
@@ -89,7 +85,7 @@ room!(Second, "xep0002_second", |house| {
 
 #[tokio::test]
 async fn hooks_run_by_stage_then_by_module_until_one_is_done() {
-    let house = house(&[Entry::of::<First>(), Entry::of::<Second>()]).await;
+    let house = House::new(&[Entry::of::<First>(), Entry::of::<Second>()]).await;
     let mut roll = Roll::default();
     let mut cx = house.router.cx().unwrap();
     assert_eq!(house.router.raise(&mut roll, &mut cx).await.unwrap(), Flow::Done);
@@ -152,7 +148,7 @@ room!(Hush, "xep0001_hush", |house| {
 
 #[tokio::test]
 async fn an_element_that_is_no_stanza_is_understood_by_a_room_or_ends_the_stream() {
-    let house = house(&[Entry::of::<Hush>()]).await;
+    let house = House::new(&[Entry::of::<Hush>()]).await;
     for (sent, condition) in [
         ("<hush/>", StreamCondition::UnsupportedStanzaType),
         ("<hush xmlns='urn:y'/>", StreamCondition::UnsupportedStanzaType),
@@ -176,7 +172,7 @@ async fn an_element_that_is_no_stanza_is_understood_by_a_room_or_ends_the_stream
 
 #[tokio::test]
 async fn a_stanza_carries_the_full_jid_of_its_sender_whatever_it_claims() {
-    let house = house(&[Entry::of::<Im>()]).await;
+    let house = House::new(&[Entry::of::<Im>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let mut bob = house.connect("bob@localhost/laptop").await;
     for honest in [
@@ -204,7 +200,7 @@ async fn a_stanza_carries_the_full_jid_of_its_sender_whatever_it_claims() {
 
 #[tokio::test]
 async fn a_stanza_for_another_domain_or_nobody_comes_back() {
-    let house = house(&[Entry::of::<Im>()]).await;
+    let house = House::new(&[Entry::of::<Im>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let error = |condition: &str, from: &str| {
         format!(
@@ -238,7 +234,7 @@ async fn a_stanza_for_another_domain_or_nobody_comes_back() {
 
 #[tokio::test]
 async fn malformed_stanzas_come_back_as_errors_and_harm_nobody() {
-    let house = house(&[Entry::of::<Im>()]).await;
+    let house = House::new(&[Entry::of::<Im>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     for (xml, condition) in [
         ("<iq type='get'><a xmlns='x'/></iq>", "bad-request"),
@@ -291,7 +287,7 @@ room!(Echoes, "xep0004_echo", |house| {
 
 #[tokio::test]
 async fn a_request_finds_its_handler_or_is_refused_at_once() {
-    let house = house(&[Entry::of::<Echoes>()]).await;
+    let house = House::new(&[Entry::of::<Echoes>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     house.account("bob@localhost").await;
     let echo = "<echo xmlns='urn:test:echo'>x</echo>";
@@ -364,7 +360,7 @@ async fn a_second_session_of_the_same_name_ends_the_first_once() {
     room!(Noting, "xep0005_noting", |house| {
         house.hear::<SessionEnded>(Stage::Notify, Note);
     });
-    let house = house(&[Entry::of::<Im>(), Entry::of::<Noting>()]).await;
+    let house = House::new(&[Entry::of::<Im>(), Entry::of::<Noting>()]).await;
     let first = house.connect("alice@localhost/phone").await;
     let mut second = house.connect("alice@localhost/phone").await;
     assert_eq!(
@@ -513,7 +509,7 @@ async fn rooms_that_answer_each_other_for_ever_are_stopped() {
     room!(Parrots, "xep0008_parrots", |house| {
         house.on::<Arrival>(Stage::Deliver, Parrot);
     });
-    let house = house(&[Entry::of::<Parrots>()]).await;
+    let house = House::new(&[Entry::of::<Parrots>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     alice.send("<message to='alice@localhost'/>").await;
     alice.expect_nothing();
@@ -532,7 +528,7 @@ async fn a_delivery_can_be_held_back() {
     room!(Muting, "xep0009_muting", |house| {
         house.on::<Delivery>(Stage::Filter, Mute);
     });
-    let house = house(&[Entry::of::<Im>(), Entry::of::<Muting>()]).await;
+    let house = House::new(&[Entry::of::<Im>(), Entry::of::<Muting>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     alice.send("<message to='alice@localhost'/>").await;
     alice.expect_nothing();
@@ -564,7 +560,7 @@ async fn what_one_hook_learns_the_next_may_know() {
         house.on::<Departure>(Stage::Stamp, Learn);
         house.on::<Arrival>(Stage::Stamp, Know);
     });
-    let house = house(&[Entry::of::<Facts>(), Entry::of::<Im>()]).await;
+    let house = House::new(&[Entry::of::<Facts>(), Entry::of::<Im>()]).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     alice
         .send("<message to='alice@localhost'><body>x</body></message>")

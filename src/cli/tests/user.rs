@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kim_core::accounts::Tombstone;
 use kim_core::cluster::Solo;
 use kim_core::jid::Jid;
-use kim_core::session::Session;
+use kim_core::session::{Session, Terms};
 
 use super::*;
 use crate::control::{ControlSocket, Direct};
@@ -249,7 +249,14 @@ fn the_running_server_is_asked_first() {
         "{shown}"
     );
     assert_eq!(home.refused("user add alice@localhost", "").0, 10);
+    let terms = Terms {
+        request: "<r/>".into(),
+        stanzas_max: 10,
+        bytes_max: 10_000,
+    };
     phone.begin_tally(60).unwrap();
+    phone.outbox.keep("<enabled/>".into(), terms);
+    assert_eq!(phone.outbox.take_some(usize::MAX).parcels.len(), 1);
     phone.tally().unwrap().make_resumable(600);
     assert!(server.block_on(house.router.park(&phone)));
     let shown = home.done("user show alice@localhost", "");
