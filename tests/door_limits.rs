@@ -409,7 +409,7 @@ async fn what_keeps_a_server_from_starting_is_said_in_one_line() {
     .await;
     assert_eq!(code, 4);
     assert!(
-        line.contains("another program uses this port") && !line.contains('\n'),
+        line.contains("the port is in use") && !line.contains('\n'),
         "{line}"
     );
     let (code, line) = failure(

@@ -141,7 +141,10 @@ async fn check_logs_in_and_talks_encrypted_for_real_and_leaves_nothing_behind() 
     };
     for _ in 0..2 {
         let told = run(&["check"]);
-        assert!(told.contains("kim-check@localhost logged in at"), "{told}");
+        assert!(
+            told.contains("kim-check@localhost/") && told.contains(" logged in at "),
+            "{told}"
+        );
         assert!(
             told.contains("wrote to each other encrypted, as strangers, in"),
             "{told}"

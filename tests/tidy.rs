@@ -485,7 +485,7 @@ fn every_decision_and_page_that_is_named_is_there() {
 
 #[test]
 fn the_readme_lists_every_exit_code() {
-    let failures = fs::read_to_string(root().join("src/cli/failure.rs")).unwrap();
+    let failures = fs::read_to_string(root().join("src/failure.rs")).unwrap();
     let mut codes: BTreeSet<u32> = failures
         .lines()
         .filter(|line| line.trim_start().starts_with("Failure::"))

@@ -17,8 +17,7 @@ mod tests;
 mod user;
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -248,11 +247,6 @@ fn sources(arguments: &Arguments, terminal: &Terminal<'_>) -> Sources {
         sources = sources.flag("--domain", "server", "domains", arguments.domain.join(","));
     }
     sources
-}
-
-/// Whether users other than the owner can read a file or enter a directory.
-pub(crate) fn open_to_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -8,7 +8,8 @@ use std::path::Path;
 use kim_core::config::{Config, Sources};
 use tokio::runtime::Runtime;
 
-use super::{App, log, open_to_others};
+use super::{App, log};
+use crate::exposed::open_to_others;
 use crate::failure::Failure;
 
 /// Runs the server until it ends.

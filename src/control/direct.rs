@@ -13,7 +13,7 @@ use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
 use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
 use kim_xep::xep0384_omemo::api::Devices;
-use kim_xep::xep0401_invites::api::{InviteError, Invites, Listed, WantedInvitation};
+use kim_xep::xep0401_invites::api::{InviteError, Invites, ListedInvitation, WantedInvitation};
 
 use crate::s2s::Federation;
 use crate::s2s::status::{FederationFacts, Looked};
@@ -317,7 +317,7 @@ impl Control for Direct {
                 .invites()?
                 .list(&self.router, after, INVITES_ROWS_MAX)
                 .await?;
-            let row = |listed: Listed| InviteRow {
+            let row = |listed: ListedInvitation| InviteRow {
                 id: listed.id,
                 expires_at: listed.invitation.expires_at.0,
                 uses: listed.invitation.uses_left,

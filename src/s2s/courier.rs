@@ -23,10 +23,10 @@ use super::dialback::{self, Addresses, Dialback, Verdict};
 use super::dns;
 use super::exchange::{Chain, Side, live};
 use super::hub::{Federation, Phase};
-use super::life::{Counting, End, How};
-use super::pair::{Carrier, Pair};
-use super::reach::{ATTEMPT, Failed, Greeted, HEAD_START, Secured, greet, secure};
-use super::talk::{BIDI, Broken, SM, Talk};
+use super::life::{Counting, How, PeerEnd};
+use super::pair::{Carrier, DomainPair};
+use super::reach::{ATTEMPT, Failed, HEAD_START, PeerGreeted, SecuredPeer, greet, secure};
+use super::talk::{BIDI, SM, ServerTalk, TalkBroken};
 
 /// Pauses after failures: the first, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(5);
@@ -39,13 +39,13 @@ const SHORT_MAX: u32 = 10;
 
 /// A stream on which stanzas may be sent.
 struct Proven {
-    opened: Greeted<TlsStream<TcpStream>>,
+    opened: PeerGreeted<TlsStream<TcpStream>>,
     bidi: bool,
     how: How,
 }
 
 /// Looks after a pair until nothing waits for it.
-pub async fn run(hub: Arc<Federation>, pair: Arc<Pair>) {
+pub async fn run(hub: Arc<Federation>, pair: Arc<DomainPair>) {
     let mut failures = 0_u32;
     let mut short = 0_u32;
     while hub.phase() == Phase::Open && !pair.is_done() {
@@ -114,7 +114,7 @@ fn pause_after(failures: u32) -> Duration {
 }
 
 /// Opens a stream for a pair and lives it to its end. Tells how many stanzas went.
-async fn stream(hub: &Arc<Federation>, pair: &Arc<Pair>) -> Result<u64, Failed> {
+async fn stream(hub: &Arc<Federation>, pair: &Arc<DomainPair>) -> Result<u64, Failed> {
     // Once there is a stream, it ends by itself when the server stops, and in order.
     let (proven, secured_at, chain, certified) = tokio::select! {
         opened = open(hub, pair) => opened?,
@@ -122,7 +122,7 @@ async fn stream(hub: &Arc<Federation>, pair: &Arc<Pair>) -> Result<u64, Failed> 
     };
     let life = hub.begin(false, Some(secured_at));
     let Proven { opened, bidi, how } = proven;
-    let Greeted {
+    let PeerGreeted {
         mut talk,
         said,
         features,
@@ -177,7 +177,7 @@ async fn stream(hub: &Arc<Federation>, pair: &Arc<Pair>) -> Result<u64, Failed> 
     let (io, mut reader, input) = talk.into_parts();
     reader.set_limits(hub.wire_after_proof());
     if !attached {
-        life.end(End::Closed);
+        life.end(PeerEnd::Closed);
     }
     let side = Side {
         incoming: None,
@@ -196,11 +196,11 @@ const EARLY_MAX: usize = 1_000;
 /// comes meanwhile is put into `early`.
 async fn manage<S>(
     hub: &Federation,
-    talk: &mut Talk<S>,
-    pair: &Arc<Pair>,
+    talk: &mut ServerTalk<S>,
+    pair: &Arc<DomainPair>,
     offered: bool,
     early: &mut Vec<Element>,
-) -> Result<(Option<Counting>, String), Broken>
+) -> Result<(Option<Counting>, String), TalkBroken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -219,7 +219,9 @@ where
             Ok(Ok(answer)) => answer,
             failed => {
                 pair.suspend(suspended);
-                return Err(failed.map_or(Broken::Closed, |failed| failed.err().unwrap_or(Broken::Closed)));
+                return Err(failed.map_or(TalkBroken::Closed, |failed| {
+                    failed.err().unwrap_or(TalkBroken::Closed)
+                }));
             }
         };
         let h: Option<u32> = answer.attr("h").and_then(|h| h.parse().ok());
@@ -246,7 +248,7 @@ where
     }
     let words = format!("<enable xmlns='{SM}' resume='true'/>");
     let answer = timeout(ATTEMPT, ask(talk, &words, early)).await;
-    let answer = answer.unwrap_or(Err(Broken::Closed))?;
+    let answer = answer.unwrap_or(Err(TalkBroken::Closed))?;
     let counting = (answer.name() == "enabled").then(|| {
         let is_resumable = matches!(answer.attr("resume").as_deref(), Some("true" | "1"));
         let id = answer.attr("id").filter(|_| is_resumable);
@@ -256,7 +258,11 @@ where
 }
 
 /// Asks something of stream management, and gives the answer.
-async fn ask<S>(talk: &mut Talk<S>, words: &str, early: &mut Vec<Element>) -> Result<Element, Broken>
+async fn ask<S>(
+    talk: &mut ServerTalk<S>,
+    words: &str,
+    early: &mut Vec<Element>,
+) -> Result<Element, TalkBroken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -272,7 +278,7 @@ where
 }
 
 /// Tries the servers of a domain, one after another, until one accepts the pair.
-async fn open(hub: &Federation, pair: &Pair) -> Result<(Proven, SocketAddr, Chain, bool), Failed> {
+async fn open(hub: &Federation, pair: &DomainPair) -> Result<(Proven, SocketAddr, Chain, bool), Failed> {
     let targets = dns::targets(&*hub.lookup, &pair.remote, hub.settings()).await?;
     let mut last: Option<Failed> = None;
     for target in targets {
@@ -307,14 +313,14 @@ async fn open(hub: &Federation, pair: &Pair) -> Result<(Proven, SocketAddr, Chai
 }
 
 /// Proves our domain to the other server, once its own is proved as far as the configuration wants it.
-async fn prove(hub: &Federation, pair: &Pair, secured: Secured) -> Result<Proven, Failed> {
-    let Secured { talk, certified, .. } = secured;
+async fn prove(hub: &Federation, pair: &DomainPair, secured: SecuredPeer) -> Result<Proven, Failed> {
+    let SecuredPeer { talk, certified, .. } = secured;
     if let (Err(unproven), Proof::Certificate) = (&certified, hub.settings().proof_of(&pair.remote)) {
         talk.end(None).await;
         return Err(Failed::soon(unproven.to_string()));
     }
     proven(hub, pair, talk).await.map_err(|broken| match broken {
-        Refused::Broken(broken) => Failed::from(broken),
+        Refused::TalkBroken(broken) => Failed::from(broken),
         Refused::Dialback(condition, why) => Failed {
             condition,
             is_final: false,
@@ -324,18 +330,22 @@ async fn prove(hub: &Federation, pair: &Pair, secured: Secured) -> Result<Proven
 }
 
 enum Refused {
-    Broken(Broken),
+    TalkBroken(TalkBroken),
     Dialback(Condition, String),
 }
 
-impl<T: Into<Broken>> From<T> for Refused {
+impl<T: Into<TalkBroken>> From<T> for Refused {
     fn from(broken: T) -> Refused {
-        Refused::Broken(broken.into())
+        Refused::TalkBroken(broken.into())
     }
 }
 
-async fn proven(hub: &Federation, pair: &Pair, talk: Talk<TlsStream<TcpStream>>) -> Result<Proven, Refused> {
-    let Greeted {
+async fn proven(
+    hub: &Federation,
+    pair: &DomainPair,
+    talk: ServerTalk<TlsStream<TcpStream>>,
+) -> Result<Proven, Refused> {
+    let PeerGreeted {
         mut talk,
         said,
         features,
@@ -356,7 +366,7 @@ async fn proven(hub: &Federation, pair: &Pair, talk: Talk<TlsStream<TcpStream>>)
             talk.restart();
             let again = greet(talk, &pair.local, &pair.remote).await?;
             return Ok(Proven {
-                opened: Greeted {
+                opened: PeerGreeted {
                     talk: again.talk,
                     said: again.said,
                     features: again.features,
@@ -396,7 +406,7 @@ async fn proven(hub: &Federation, pair: &Pair, talk: Talk<TlsStream<TcpStream>>)
     let what = match verdict {
         Verdict::Valid => {
             return Ok(Proven {
-                opened: Greeted {
+                opened: PeerGreeted {
                     talk,
                     said,
                     features: features.clone(),

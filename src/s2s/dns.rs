@@ -72,7 +72,7 @@ pub struct Srv {
 }
 
 /// What DNS is asked. The real one is [`Dns`]; tests have their own.
-pub trait Lookup: Send + Sync + 'static {
+pub trait DnsLookup: Send + Sync + 'static {
     /// The SRV records of a name; empty if there are none.
     fn srv<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Srv>, NoWay>>;
     /// The addresses of a host; empty if there are none.
@@ -83,7 +83,7 @@ pub trait Lookup: Send + Sync + 'static {
 }
 
 /// The servers of a domain, in the order in which they are to be tried.
-pub async fn targets(lookup: &dyn Lookup, domain: &str, settings: &S2s) -> Result<Vec<Target>, NoWay> {
+pub async fn targets(lookup: &dyn DnsLookup, domain: &str, settings: &S2s) -> Result<Vec<Target>, NoWay> {
     let one = |host: &str, by_proxy| {
         vec![Target {
             host: host.to_owned(),
@@ -165,7 +165,7 @@ pub(super) fn in_order(mut offers: Vec<(Srv, bool)>, mut draw: impl FnMut(u32) -
 
 /// The addresses of a server that may be connected to.
 pub async fn addresses(
-    lookup: &dyn Lookup,
+    lookup: &dyn DnsLookup,
     target: &Target,
     settings: &S2s,
 ) -> Result<Vec<SocketAddr>, NoWay> {
@@ -296,7 +296,7 @@ fn build(settings: &S2s, validate: bool, trust_anchor: Option<PathBuf>) -> Resul
     builder.build()
 }
 
-impl Lookup for Dns {
+impl DnsLookup for Dns {
     fn srv<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Srv>, NoWay>> {
         Box::pin(async move {
             let found = match self.resolver.lookup(name, RecordType::SRV).await {
@@ -421,4 +421,4 @@ fn association(data: &RData) -> Option<Association> {
 }
 
 /// What a whole server needs of DNS, shared.
-pub type SharedLookup = Arc<dyn Lookup>;
+pub type SharedLookup = Arc<dyn DnsLookup>;

@@ -20,9 +20,9 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::dialback::{self, Dialback, Malformed, Verdict};
-use super::incoming::Incoming;
-use super::life::{Counting, End, Life};
-use super::pair::Pair;
+use super::incoming::IncomingStream;
+use super::life::{Counting, Life, PeerEnd};
+use super::pair::DomainPair;
 use super::talk::{BIDI, SM, their_error};
 use super::{Federation, Phase};
 use crate::c2s::{Bucket, Rate};
@@ -51,7 +51,7 @@ pub type Chain = Arc<Vec<CertificateDer<'static>>>;
 /// What the reader of a stream knows of it.
 pub struct Side {
     /// What concerns only streams that the other server opened.
-    pub incoming: Option<Incoming>,
+    pub incoming: Option<IncomingStream>,
     /// The certificates that the other side has shown.
     pub chain: Chain,
     /// Elements that came while stream management was agreed on; they do not count.
@@ -103,7 +103,7 @@ pub async fn live<S>(
     let write = async {
         let patience = Duration::from_secs(limits.slow_reader_seconds_max);
         if write(hub, life, writing, max_bytes, patience).await.is_err() {
-            life.end(End::Lost);
+            life.end(PeerEnd::Lost);
         }
     };
     tokio::join!(read_and_perform, write);
@@ -144,7 +144,7 @@ struct Ears<'a, S> {
 
 impl<S: AsyncRead> Ears<'_, S> {
     /// Reads until the stream ends.
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> PeerEnd {
         let listened = async {
             for element in std::mem::take(&mut self.side.early) {
                 self.counts = false;
@@ -156,12 +156,12 @@ impl<S: AsyncRead> Ears<'_, S> {
             self.listen().await
         };
         match listened.await {
-            Ok(()) => End::Closed,
+            Ok(()) => PeerEnd::Closed,
             Err(end) => end,
         }
     }
 
-    async fn listen(&mut self) -> Result<(), End> {
+    async fn listen(&mut self) -> Result<(), PeerEnd> {
         let limits = self.hub.router().limits();
         let rates = (
             Rate {
@@ -198,7 +198,7 @@ impl<S: AsyncRead> Ears<'_, S> {
                 if let Some(pause) = pause {
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        () = self.ended() => return Err(End::Lost),
+                        () = self.ended() => return Err(PeerEnd::Lost),
                     }
                 }
             }
@@ -218,9 +218,9 @@ impl<S: AsyncRead> Ears<'_, S> {
             tokio::select! {
                 read = self.reading.read_buf(&mut self.input) => match read {
                     Ok(bytes @ 1..) => buckets.1.take(bytes as f32, rates.1, Instant::now()),
-                    Ok(0) | Err(_) => return Err(End::Lost),
+                    Ok(0) | Err(_) => return Err(PeerEnd::Lost),
                 },
-                () = &mut ended => return Err(End::Lost),
+                () = &mut ended => return Err(PeerEnd::Lost),
                 () = self.hub.reached(Phase::Closing) => return Err(StreamCondition::SystemShutdown.into()),
                 () = tokio::time::sleep_until(until) => {
                     if !is_proved && self.life.state().unverified.is_some() {
@@ -242,7 +242,7 @@ impl<S: AsyncRead> Ears<'_, S> {
     }
 
     /// Deals with one frame; `false` at the end of the stream.
-    async fn take(&mut self, frame: Frame) -> Result<bool, End> {
+    async fn take(&mut self, frame: Frame) -> Result<bool, PeerEnd> {
         let element = match frame {
             Frame::Close => return Ok(false),
             Frame::Open(header) => {
@@ -281,7 +281,7 @@ impl<S: AsyncRead> Ears<'_, S> {
     }
 
     /// A stanza from a domain that has been proved (RFC 6120 §8.1.2.2).
-    async fn stanza(&mut self, element: Element) -> Result<(), End> {
+    async fn stanza(&mut self, element: Element) -> Result<(), PeerEnd> {
         if self.hub.phase() != Phase::Open {
             // Not dealt with and not confirmed: the other server keeps it.
             self.hub.reached(Phase::Closing).await;
@@ -330,7 +330,7 @@ impl<S: AsyncRead> Ears<'_, S> {
         }
     }
 
-    async fn dialback(&mut self, element: &Element) -> Result<(), End> {
+    async fn dialback(&mut self, element: &Element) -> Result<(), PeerEnd> {
         let read = match Dialback::read(element) {
             Some(Ok(read)) => read,
             Some(Err(Malformed::Address)) => return Err(StreamCondition::ImproperAddressing.into()),
@@ -364,7 +364,7 @@ impl<S: AsyncRead> Ears<'_, S> {
     }
 
     /// The other server wants stanzas on the stream that it has opened (XEP-0288 §2.2).
-    fn bidi(&self) -> Result<(), End> {
+    fn bidi(&self) -> Result<(), PeerEnd> {
         if self.side.incoming.is_none() {
             return Err(StreamCondition::UnsupportedStanzaType.into());
         }
@@ -373,7 +373,7 @@ impl<S: AsyncRead> Ears<'_, S> {
     }
 
     /// XEP-0198.
-    async fn management(&mut self, element: &Element) -> Result<(), End> {
+    async fn management(&mut self, element: &Element) -> Result<(), PeerEnd> {
         match element.name() {
             "r" => {
                 // The receiver lives as long as this does.
@@ -418,7 +418,7 @@ async fn write<S: AsyncWrite>(
     mut writing: WriteHalf<S>,
     max_bytes: Option<usize>,
     patience: Duration,
-) -> Result<(), End> {
+) -> Result<(), PeerEnd> {
     let mut bytes = Vec::new();
     let mut farewell_by = None;
     loop {
@@ -434,12 +434,12 @@ async fn write<S: AsyncWrite>(
         };
         bytes.extend_from_slice(words.as_bytes());
         let is_stopping =
-            matches!(&end, Some(End::Error(error)) if error.condition == StreamCondition::SystemShutdown);
+            matches!(&end, Some(PeerEnd::Error(error)) if error.condition == StreamCondition::SystemShutdown);
         let mut batch = Vec::new();
         if end.is_none() || is_stopping {
             batch = collect(hub, life, &pairs, window, max_bytes);
         }
-        if matches!(end, Some(End::Lost)) {
+        if matches!(end, Some(PeerEnd::Lost)) {
             return Ok(());
         }
         let sent = batch.len();
@@ -456,7 +456,7 @@ async fn write<S: AsyncWrite>(
             let written = written.await.is_ok_and(|written| written.is_ok());
             if !written {
                 put_back(unmanaged);
-                return Err(End::Lost);
+                return Err(PeerEnd::Lost);
             }
             unmanaged.iter().for_each(|(_, outbound)| hub.delivered(outbound));
             if sent > 0 {
@@ -484,7 +484,7 @@ async fn write<S: AsyncWrite>(
             }
             let is_dead = |counting: &Counting| counting.is_overdue(2 * KEEPALIVE);
             if life.state().counting.as_ref().is_some_and(is_dead) {
-                return Err(End::Lost);
+                return Err(PeerEnd::Lost);
             }
             continue;
         };
@@ -499,8 +499,8 @@ async fn write<S: AsyncWrite>(
             continue;
         }
         let mut last = match end {
-            End::Error(error) => error.to_xml(),
-            End::Closed | End::Lost => String::new(),
+            PeerEnd::Error(error) => error.to_xml(),
+            PeerEnd::Closed | PeerEnd::Lost => String::new(),
         };
         last.push_str("</stream:stream>");
         let _ = timeout(FAREWELL, async {
@@ -516,10 +516,10 @@ async fn write<S: AsyncWrite>(
 fn collect(
     hub: &Federation,
     life: &Life,
-    pairs: &[Arc<Pair>],
+    pairs: &[Arc<DomainPair>],
     window: Option<usize>,
     max_bytes: Option<usize>,
-) -> Vec<(Arc<Pair>, Outbound)> {
+) -> Vec<(Arc<DomainPair>, Outbound)> {
     let mut batch = Vec::new();
     let mut room = window.unwrap_or(WRITE_STANZAS_MAX).min(WRITE_STANZAS_MAX);
     for pair in pairs {
@@ -540,7 +540,11 @@ fn collect(
 }
 
 /// Keeps what the other side will confirm, and asks for it. Gives back what nobody confirms.
-fn keep(life: &Life, batch: Vec<(Arc<Pair>, Outbound)>, bytes: &mut Vec<u8>) -> Vec<(Arc<Pair>, Outbound)> {
+fn keep(
+    life: &Life,
+    batch: Vec<(Arc<DomainPair>, Outbound)>,
+    bytes: &mut Vec<u8>,
+) -> Vec<(Arc<DomainPair>, Outbound)> {
     let mut state = life.state();
     let Some(counting) = &mut state.counting else {
         return batch;
@@ -553,8 +557,8 @@ fn keep(life: &Life, batch: Vec<(Arc<Pair>, Outbound)>, bytes: &mut Vec<u8>) -> 
 }
 
 /// What was not written waits again where it was.
-pub fn put_back(undelivered: Vec<(Arc<Pair>, Outbound)>) {
-    let mut by_pair: Vec<(Arc<Pair>, Vec<Outbound>)> = Vec::new();
+pub fn put_back(undelivered: Vec<(Arc<DomainPair>, Outbound)>) {
+    let mut by_pair: Vec<(Arc<DomainPair>, Vec<Outbound>)> = Vec::new();
     for (pair, outbound) in undelivered {
         match by_pair.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &pair)) {
             Some((_, all)) => all.push(outbound),

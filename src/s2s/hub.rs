@@ -19,11 +19,11 @@ use super::dialback::{self, Addresses, Verdict};
 use super::dns::{self, Dns, SharedLookup};
 use super::exchange::{Chain, is_fatal, put_back};
 use super::identity::{self, Unproven};
-use super::key::Secret;
+use super::key::DialbackSecret;
 use super::ledger::{Ledger, Returning};
-use super::life::{Counting, End, How, Life};
+use super::life::{Counting, How, Life, PeerEnd};
 use super::management::Parked;
-use super::pair::{Carrier, Pair, Pushed, Room, Suspended};
+use super::pair::{Carrier, DomainPair, Pushed, Room, Suspended};
 use super::reach::{self, Failed};
 use super::status::Probes;
 use super::{dane, tls};
@@ -52,7 +52,7 @@ pub enum Phase {
 
 /// What happened since the start.
 #[derive(Default)]
-pub struct Counters {
+pub struct FederationCounters {
     /// Stanzas that came.
     pub received: AtomicU64,
     /// Stanzas that went.
@@ -65,7 +65,7 @@ pub struct Counters {
     pub failures: Mutex<HashMap<&'static str, u64>>,
 }
 
-type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, Arc<Pair>>>;
+type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, Arc<DomainPair>>>;
 
 /// The streams to and from other servers.
 pub struct Federation {
@@ -74,7 +74,7 @@ pub struct Federation {
     pub(super) certificates: Arc<Certificates>,
     pub(super) lookup: SharedLookup,
     pub(super) roots: RootCertStore,
-    pub(super) secret: Secret,
+    pub(super) secret: DialbackSecret,
     dialbacks: Semaphore,
     ledger: RwLock<Arc<dyn Ledger>>,
     pairs: RwLock<Pairs>,
@@ -89,7 +89,7 @@ pub struct Federation {
     next_id: AtomicU64,
     phase: watch::Sender<Phase>,
     /// What happened so far.
-    pub counters: Counters,
+    pub counters: FederationCounters,
     own: Weak<Federation>,
 }
 
@@ -117,7 +117,7 @@ impl Federation {
             certificates,
             lookup,
             roots,
-            secret: Secret::random(),
+            secret: DialbackSecret::random(),
             dialbacks: Semaphore::new(limits.s2s_dialbacks_concurrent_max),
             ledger: RwLock::new(ledger),
             pairs: RwLock::default(),
@@ -130,7 +130,7 @@ impl Federation {
             probes: Probes::default(),
             next_id: AtomicU64::new(1),
             phase: watch::Sender::new(Phase::Open),
-            counters: Counters::default(),
+            counters: FederationCounters::default(),
             own: own.clone(),
             door,
         }))
@@ -214,7 +214,7 @@ impl Federation {
         addresses: Addresses,
         key: String,
         chain: &Chain,
-    ) -> Result<(), End> {
+    ) -> Result<(), PeerEnd> {
         if self.is_ours(&addresses.from) {
             return Err(StreamCondition::InvalidFrom.into());
         }
@@ -296,7 +296,7 @@ impl Federation {
                 tracing::warn!(event = "s2s_forged", claimed = addresses.from, to = addresses.to);
                 if is_fatal(life, &verdict) {
                     life.say(&answer);
-                    life.end(End::Closed);
+                    life.end(PeerEnd::Closed);
                 } else {
                     let forbidden = Verdict::Error(Some(Condition::Forbidden));
                     life.say(&dialback::result(&addresses.swapped(), &forbidden));
@@ -365,7 +365,7 @@ impl Federation {
             self.put_aside(
                 life,
                 counting,
-                matches!(end, None | Some(End::Lost)),
+                matches!(end, None | Some(PeerEnd::Lost)),
                 &pairs,
                 proved,
             );
@@ -388,7 +388,7 @@ impl Federation {
         life: &Arc<Life>,
         counting: Counting,
         was_cut: bool,
-        pairs: &[Arc<Pair>],
+        pairs: &[Arc<DomainPair>],
         proved: Vec<(Arc<str>, How)>,
     ) {
         let until = Instant::now() + RESUMABLE;
@@ -435,7 +435,7 @@ impl Federation {
     // ——— what leaves ———
 
     /// The pair of two domains, made if need be.
-    fn pair(&self, local: &str, remote: &str) -> Result<Arc<Pair>, Condition> {
+    fn pair(&self, local: &str, remote: &str) -> Result<Arc<DomainPair>, Condition> {
         let known = |pairs: &Pairs| pairs.get(remote)?.get(local).cloned();
         if let Some(pair) = known(&self.pairs.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(pair);
@@ -447,7 +447,7 @@ impl Federation {
         if self.pairs_count.load(Ordering::Relaxed) >= self.router().limits().s2s_pairs_max {
             return Err(Condition::ResourceConstraint);
         }
-        let pair = Pair::new(local, remote, self.waiting_bytes.clone());
+        let pair = DomainPair::new(local, remote, self.waiting_bytes.clone());
         let of_remote = pairs.entry(pair.remote.clone()).or_default();
         of_remote.insert(pair.local.clone(), pair.clone());
         self.pairs_count.fetch_add(1, Ordering::Relaxed);
@@ -455,12 +455,12 @@ impl Federation {
     }
 
     /// All pairs.
-    pub(super) fn pairs(&self) -> Vec<Arc<Pair>> {
+    pub(super) fn pairs(&self) -> Vec<Arc<DomainPair>> {
         let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
         pairs.values().flat_map(HashMap::values).cloned().collect()
     }
 
-    pub(super) fn send_courier(&self, pair: &Arc<Pair>) {
+    pub(super) fn send_courier(&self, pair: &Arc<DomainPair>) {
         if let (Some(hub), Phase::Open) = (self.own.upgrade(), self.phase()) {
             tokio::spawn(courier::run(hub, pair.clone()));
         }

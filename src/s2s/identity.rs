@@ -18,7 +18,7 @@ const NAMES_MAX: usize = 1_000;
 
 /// A name in a certificate that says which domain it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum CertificateIdentity {
     /// dNSName; may begin with `*.`, which stands for one label.
     Dns(String),
     /// SRV-ID, without the service.
@@ -27,12 +27,12 @@ pub enum Identity {
     Xmpp(String),
 }
 
-impl Identity {
+impl CertificateIdentity {
     /// Whether it stands for a domain, which is prepared.
     fn is(&self, domain: &str, ascii: &str) -> bool {
         match self {
-            Identity::Dns(name) | Identity::Srv(name) => names(name, ascii),
-            Identity::Xmpp(name) => name == domain,
+            CertificateIdentity::Dns(name) | CertificateIdentity::Srv(name) => names(name, ascii),
+            CertificateIdentity::Xmpp(name) => name == domain,
         }
     }
 }
@@ -48,7 +48,7 @@ fn names(name: &str, host: &str) -> bool {
 }
 
 /// The names in a certificate. Whatever cannot be read gives none: the common name never counts.
-pub fn identities(certificate: &[u8]) -> Vec<Identity> {
+pub fn identities(certificate: &[u8]) -> Vec<CertificateIdentity> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Vec::new();
     };
@@ -59,16 +59,18 @@ pub fn identities(certificate: &[u8]) -> Vec<Identity> {
     names.filter_map(identity).collect()
 }
 
-fn identity(name: &GeneralName<'_>) -> Option<Identity> {
+fn identity(name: &GeneralName<'_>) -> Option<CertificateIdentity> {
     match name {
-        GeneralName::DNSName(name) => Some(Identity::Dns(name.trim_end_matches('.').to_ascii_lowercase())),
+        GeneralName::DNSName(name) => Some(CertificateIdentity::Dns(
+            name.trim_end_matches('.').to_ascii_lowercase(),
+        )),
         GeneralName::OtherName(kind, value) if *kind == oid!(1.3.6.1.5.5.7.8.7) => {
             let text = text_inside(value)?.to_ascii_lowercase();
-            Some(Identity::Srv(text.strip_prefix(SERVICE)?.to_owned()))
+            Some(CertificateIdentity::Srv(text.strip_prefix(SERVICE)?.to_owned()))
         }
-        GeneralName::OtherName(kind, value) if *kind == oid!(1.3.6.1.5.5.7.8.5) => {
-            Some(Identity::Xmpp(Domain::parse(text_inside(value)?)?.to_string()))
-        }
+        GeneralName::OtherName(kind, value) if *kind == oid!(1.3.6.1.5.5.7.8.5) => Some(
+            CertificateIdentity::Xmpp(Domain::parse(text_inside(value)?)?.to_string()),
+        ),
         _ => None,
     }
 }
@@ -169,7 +171,9 @@ pub fn named(leaf: &CertificateDer<'_>, domain: &str) -> Result<(), Unproven> {
     let mut others: Vec<String> = identities(leaf)
         .into_iter()
         .map(|identity| match identity {
-            Identity::Dns(name) | Identity::Srv(name) | Identity::Xmpp(name) => name,
+            CertificateIdentity::Dns(name)
+            | CertificateIdentity::Srv(name)
+            | CertificateIdentity::Xmpp(name) => name,
         })
         .collect();
     others.dedup();

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::dialback::{self, Dialback, Verdict};
 use super::exchange::{Chain, Side, live};
-use super::life::{End, How, Life, Unverified};
-use super::talk::{Broken, Features, Opening, Said, Talk, judge};
+use super::life::{How, Life, PeerEnd, Unverified};
+use super::talk::{Features, Said, ServerTalk, TalkBroken, TalkOpening, judge};
 use super::{Federation, tls};
 use crate::c2s::{Place, Security};
 use kim_core::error::Condition;
@@ -28,7 +28,7 @@ const TRIES_MAX: u32 = 3;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is known of the other server before it has proved anything.
-pub struct Incoming {
+pub struct IncomingStream {
     said: Option<Said>,
     /// A header must come next.
     expects_header: bool,
@@ -38,9 +38,9 @@ pub struct Incoming {
     tries: u32,
 }
 
-impl Incoming {
-    fn new() -> Incoming {
-        Incoming {
+impl IncomingStream {
+    fn new() -> IncomingStream {
+        IncomingStream {
             said: None,
             expects_header: true,
             authenticated: None,
@@ -56,7 +56,7 @@ impl Incoming {
         life: &Life,
         header: &Header,
         chain: &Chain,
-    ) -> Result<(), End> {
+    ) -> Result<(), PeerEnd> {
         if !std::mem::replace(&mut self.expects_header, false) {
             return Err(StreamCondition::BadFormat.into());
         }
@@ -75,7 +75,7 @@ impl Incoming {
             .to
             .as_deref()
             .unwrap_or_else(|| hub.router().config().main_domain());
-        let opening = Opening {
+        let opening = TalkOpening {
             from: local,
             to: said.from.as_deref(),
             id: Some(&id),
@@ -123,8 +123,8 @@ impl Incoming {
     }
 
     /// An error before our header comes behind it all the same (RFC 6120 §4.9.1.2).
-    fn refuse(&self, hub: &Federation, life: &Life, id: &str, condition: StreamCondition) -> End {
-        let opening = Opening {
+    fn refuse(&self, hub: &Federation, life: &Life, id: &str, condition: StreamCondition) -> PeerEnd {
+        let opening = TalkOpening {
             from: hub.router().config().main_domain(),
             to: None,
             id: Some(id),
@@ -140,7 +140,7 @@ impl Incoming {
         life: &Life,
         element: &Element,
         chain: &Chain,
-    ) -> Result<bool, End> {
+    ) -> Result<bool, PeerEnd> {
         if self.expects_header || !element.is("auth", ns::SASL) || self.authenticated.is_some() {
             return Err(StreamCondition::UnsupportedStanzaType.into());
         }
@@ -237,10 +237,10 @@ pub async fn serve(
     match secured {
         None => hub.bury(&life),
         Some(encrypted) => {
-            let talk = Talk::new(encrypted.io, hub.wire_before_proof());
+            let talk = ServerTalk::new(encrypted.io, hub.wire_before_proof());
             let (io, reader, input) = talk.into_parts();
             let side = Side {
-                incoming: Some(Incoming::new()),
+                incoming: Some(IncomingStream::new()),
                 chain: Arc::new(encrypted.chain),
                 early: Vec::new(),
                 max_bytes: None,
@@ -270,17 +270,17 @@ async fn secure(hub: &Federation, tcp: TcpStream, security: Security) -> Option<
 
 /// The stream before TLS, on which nothing else is done (RFC 6120 §5).
 async fn start_tls(hub: &Federation, tcp: TcpStream) -> Option<(TcpStream, Option<String>)> {
-    let mut talk = Talk::new(tcp, hub.wire_before_proof());
+    let mut talk = ServerTalk::new(tcp, hub.wire_before_proof());
     let mut answered = false;
     match ask_for_tls(hub, &mut talk, &mut answered).await {
         Ok(domain) => Some((talk.into_io(), domain)),
         Err(broken) => {
             let error = match broken {
-                Broken::Ours(error) => Some(error),
+                TalkBroken::Ours(error) => Some(error),
                 _ => None,
             };
             if let (Some(_), false) = (&error, answered) {
-                let opening = Opening {
+                let opening = TalkOpening {
                     from: hub.router().config().main_domain(),
                     to: None,
                     id: Some(&random::token()),
@@ -295,12 +295,12 @@ async fn start_tls(hub: &Federation, tcp: TcpStream) -> Option<(TcpStream, Optio
 
 async fn ask_for_tls(
     hub: &Federation,
-    talk: &mut Talk<TcpStream>,
+    talk: &mut ServerTalk<TcpStream>,
     answered: &mut bool,
-) -> Result<Option<String>, Broken> {
+) -> Result<Option<String>, TalkBroken> {
     let said = judge(&talk.header().await?)?;
     greetable(hub, &said)?;
-    let opening = Opening {
+    let opening = TalkOpening {
         from: said.to.as_deref().unwrap_or_default(),
         to: said.from.as_deref(),
         id: Some(&random::token()),

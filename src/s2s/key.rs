@@ -8,19 +8,19 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// The secret behind all keys of this server.
-pub struct Secret(Zeroizing<String>);
+pub struct DialbackSecret(Zeroizing<String>);
 
-impl Secret {
+impl DialbackSecret {
     /// A new one that nobody can guess.
-    pub fn random() -> Secret {
+    pub fn random() -> DialbackSecret {
         let hash = Sha256::digest(random::bytes::<32>());
-        Secret(Zeroizing::new(hex(&hash)))
+        DialbackSecret(Zeroizing::new(hex(&hash)))
     }
 
     /// The secret that an administrator chose (XEP-0185 §2).
     #[cfg(test)]
-    pub fn of(text: &str) -> Secret {
-        Secret(Zeroizing::new(hex(&Sha256::digest(text))))
+    pub fn of(text: &str) -> DialbackSecret {
+        DialbackSecret(Zeroizing::new(hex(&Sha256::digest(text))))
     }
 
     /// The key for a stream: `receiving` gave it its id, `originating` is the domain to be proved.
@@ -54,7 +54,7 @@ mod tests {
     /// The examples of XEP-0185 §3 and XEP-0220 §2.1.1 and §2.2.2.
     #[test]
     fn keys_are_those_of_the_specification() {
-        let secret = Secret::of("s3cr3tf0rd14lb4ck");
+        let secret = DialbackSecret::of("s3cr3tf0rd14lb4ck");
         assert_eq!(
             secret.key("xmpp.example.com", "example.org", "D60000229F"),
             "37c69b1cf07a3f67c04a5ef5902fa5114f2c76fe4a2686482ba5b89323075643"
@@ -63,7 +63,7 @@ mod tests {
             secret.key("montague.example", "capulet.example", "D60000229F"),
             "b4835385f37fe2895af6c196b59097b16862406db80559900d96bf6fa7d23df3"
         );
-        let montague = Secret::of("d14lb4ck43v3r");
+        let montague = DialbackSecret::of("d14lb4ck43v3r");
         let key = "225cc5aa6a071133249d25fef42ae516fc7a86c523aa1c6980a7f73e784c972d";
         assert!(montague.is_key(key, "capulet.example", "montague.example", "417GAF25"));
         assert!(!montague.is_key(key, "montague.example", "capulet.example", "417GAF25"));
@@ -76,8 +76,8 @@ mod tests {
     fn each_start_has_its_own() {
         let id = ("a.example", "b.example", "1");
         assert_ne!(
-            Secret::random().key(id.0, id.1, id.2),
-            Secret::random().key(id.0, id.1, id.2)
+            DialbackSecret::random().key(id.0, id.1, id.2),
+            DialbackSecret::random().key(id.0, id.1, id.2)
         );
     }
 }

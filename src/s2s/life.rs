@@ -12,7 +12,7 @@ use kim_core::error::{StreamCondition, StreamError};
 use kim_core::remote::Outbound;
 use tokio::sync::{Notify, watch};
 
-use super::pair::Pair;
+use super::pair::DomainPair;
 use super::talk::SM;
 use crate::c2s::Place;
 
@@ -21,7 +21,7 @@ const WORDS_BYTES_MAX: usize = 256 * 1024;
 
 /// How a stream ends.
 #[derive(Clone, Debug)]
-pub enum End {
+pub enum PeerEnd {
     /// The other side is told why.
     Error(StreamError),
     /// One side has closed it in order.
@@ -30,15 +30,15 @@ pub enum End {
     Lost,
 }
 
-impl From<StreamError> for End {
-    fn from(error: StreamError) -> End {
-        End::Error(error)
+impl From<StreamError> for PeerEnd {
+    fn from(error: StreamError) -> PeerEnd {
+        PeerEnd::Error(error)
     }
 }
 
-impl From<StreamCondition> for End {
-    fn from(condition: StreamCondition) -> End {
-        End::Error(condition.into())
+impl From<StreamCondition> for PeerEnd {
+    fn from(condition: StreamCondition) -> PeerEnd {
+        PeerEnd::Error(condition.into())
     }
 }
 
@@ -120,13 +120,13 @@ pub struct State {
     /// The domains elsewhere that may speak on it, and how each was proved.
     pub proved: Vec<(Arc<str>, How)>,
     /// The pairs that it carries.
-    pub pairs: Vec<Arc<Pair>>,
+    pub pairs: Vec<Arc<DomainPair>>,
     /// Dialback requests that wait for an answer.
     pub pending: usize,
     /// Stream management, once it is on.
     pub counting: Option<Counting>,
     /// Why it ends.
-    pub end: Option<End>,
+    pub end: Option<PeerEnd>,
     /// Its place among those that have proved nothing, and that of its address.
     pub unverified: Option<Unverified>,
     /// The place of its address.
@@ -146,7 +146,7 @@ pub struct Counting {
     /// Our stanzas that the other side has confirmed.
     pub confirmed: u32,
     /// Those that it has not, in order.
-    pub unconfirmed: VecDeque<(Arc<Pair>, Outbound)>,
+    pub unconfirmed: VecDeque<(Arc<DomainPair>, Outbound)>,
     /// Since when it owes an answer.
     asked: Option<Instant>,
     /// How many stanzas had been sent when it was asked last.
@@ -190,7 +190,7 @@ impl Counting {
     }
 
     /// Takes a confirmation, and gives what is delivered by it. More than was sent ends the stream (XEP-0198 §4).
-    pub fn confirm(&mut self, h: u32) -> Result<Vec<(Arc<Pair>, Outbound)>, StreamError> {
+    pub fn confirm(&mut self, h: u32) -> Result<Vec<(Arc<DomainPair>, Outbound)>, StreamError> {
         let news = h.wrapping_sub(self.confirmed);
         let unconfirmed = u32::try_from(self.unconfirmed.len()).unwrap_or(u32::MAX);
         if news > unconfirmed {
@@ -247,14 +247,14 @@ impl Life {
     }
 
     /// Ends it; the first reason stays.
-    pub fn end(&self, why: impl Into<End>) {
+    pub fn end(&self, why: impl Into<PeerEnd>) {
         self.state().end.get_or_insert(why.into());
         self.ends.send_replace(true);
         self.ready.notify_one();
     }
 
     /// Why it ends, if it does.
-    pub fn ending(&self) -> Option<End> {
+    pub fn ending(&self) -> Option<PeerEnd> {
         self.state().end.clone()
     }
 
@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     fn counting(sent: u32) -> Counting {
-        let pair = Pair::new("a.example", "b.example", Arc::default());
+        let pair = DomainPair::new("a.example", "b.example", Arc::default());
         let mut counting = Counting::new(None);
         for _ in 0..sent {
             let outbound = Outbound {

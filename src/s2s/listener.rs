@@ -14,15 +14,15 @@ use crate::c2s::Security;
 use crate::c2s::listener::{Acceptor, prepare};
 
 /// A socket that listens for other servers.
-pub struct Listener {
+pub struct S2sListener {
     acceptor: Acceptor,
     security: Security,
 }
 
-impl Listener {
+impl S2sListener {
     /// Listens on an address; `[::]` means IPv4 too, unless `others` has `0.0.0.0`.
-    pub fn bind(address: SocketAddr, others: &[SocketAddr], security: Security) -> io::Result<Listener> {
-        Ok(Listener {
+    pub fn bind(address: SocketAddr, others: &[SocketAddr], security: Security) -> io::Result<S2sListener> {
+        Ok(S2sListener {
             acceptor: Acceptor::bind(address, others)?,
             security,
         })

@@ -9,7 +9,7 @@ use kim_core::wire::{Element, escape_value};
 
 use super::exchange::put_back;
 use super::hub::{Federation, RESUMABLE};
-use super::life::{Counting, End, How, Life};
+use super::life::{Counting, How, Life, PeerEnd};
 use super::pair::Carrier;
 use super::talk::SM;
 
@@ -78,7 +78,7 @@ impl Federation {
     }
 
     /// `<enable/>` and `<resume/>`, once somebody has been proved.
-    pub(super) async fn manage(&self, life: &Arc<Life>, element: &Element) -> Result<(), End> {
+    pub(super) async fn manage(&self, life: &Arc<Life>, element: &Element) -> Result<(), PeerEnd> {
         let (is_proved, is_on) = {
             let state = life.state();
             (!state.proved.is_empty(), state.counting.is_some())
@@ -114,7 +114,7 @@ impl Federation {
     }
 
     /// Goes on with a stream that was cut, if it is there and theirs.
-    async fn resume(&self, life: &Arc<Life>, element: &Element) -> Result<bool, End> {
+    async fn resume(&self, life: &Arc<Life>, element: &Element) -> Result<bool, PeerEnd> {
         let id = element
             .attr("previd")
             .ok_or(StreamCondition::BadFormat)?
@@ -129,7 +129,7 @@ impl Federation {
         };
         if let Some(other) = living {
             // It has a new connection, so the old one is dead, whatever the kernel says.
-            other.end(End::Lost);
+            other.end(PeerEnd::Lost);
             let _ = tokio::time::timeout(HANDOVER, other.over()).await;
         }
         let cut = {

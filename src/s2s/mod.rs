@@ -27,4 +27,4 @@ pub mod tls;
 
 pub use self::hub::{Federation, Phase};
 pub use self::ledger::Ledger;
-pub use self::listener::Listener;
+pub use self::listener::S2sListener;

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 const OVERHEAD_BYTES: usize = 256;
 
 /// A domain here that speaks to a domain elsewhere.
-pub struct Pair {
+pub struct DomainPair {
     /// The domain here.
     pub local: Arc<str>,
     /// The domain elsewhere.
@@ -89,10 +89,10 @@ fn weight(outbound: &Outbound) -> usize {
     outbound.stanza.weight_bytes() + OVERHEAD_BYTES
 }
 
-impl Pair {
+impl DomainPair {
     /// A pair for which nothing waits.
-    pub fn new(local: &str, remote: &str, total: Arc<AtomicUsize>) -> Arc<Pair> {
-        Arc::new(Pair {
+    pub fn new(local: &str, remote: &str, total: Arc<AtomicUsize>) -> Arc<DomainPair> {
+        Arc::new(DomainPair {
             local: local.into(),
             remote: remote.into(),
             queue: Mutex::default(),
@@ -307,8 +307,8 @@ mod tests {
         }
     }
 
-    fn pair() -> Arc<Pair> {
-        Pair::new("a.example", "b.example", Arc::default())
+    fn pair() -> Arc<DomainPair> {
+        DomainPair::new("a.example", "b.example", Arc::default())
     }
 
     fn ids(taken: &[Outbound]) -> Vec<&str> {
@@ -353,8 +353,8 @@ mod tests {
     fn what_is_too_much_is_refused_and_counts_for_all_pairs_together() {
         let total = Arc::new(AtomicUsize::new(0));
         let (one, other) = (
-            Pair::new("a.example", "b.example", total.clone()),
-            Pair::new("a.example", "c.example", total),
+            DomainPair::new("a.example", "b.example", total.clone()),
+            DomainPair::new("a.example", "c.example", total),
         );
         let room = Room {
             bytes_max: 1_200,

@@ -17,7 +17,7 @@ use super::dns::{self, NoWay, Target};
 use super::exchange::Chain;
 use super::hub::Federation;
 use super::identity::{self, Unproven};
-use super::talk::{Broken, Features, Opening, Said, Talk, judge};
+use super::talk::{Features, Said, ServerTalk, TalkBroken, TalkOpening, judge};
 use super::{dane, tls};
 
 /// How long the way to one server of a domain may take, and to the first byte of it.
@@ -47,12 +47,12 @@ impl Failed {
     }
 }
 
-impl From<Broken> for Failed {
-    fn from(broken: Broken) -> Failed {
+impl From<TalkBroken> for Failed {
+    fn from(broken: TalkBroken) -> Failed {
         let why = broken.to_string();
         // XEP-0220 §2.5: a server that does not know the domain is not the one that was looked for.
         match &broken {
-            Broken::Theirs(said) if said.starts_with("host-unknown") => Failed {
+            TalkBroken::Theirs(said) if said.starts_with("host-unknown") => Failed {
                 condition: Condition::RemoteServerNotFound,
                 is_final: false,
                 why,
@@ -77,9 +77,9 @@ impl From<NoWay> for Failed {
 }
 
 /// An encrypted stream to a server, whose certificate has been judged.
-pub struct Secured {
+pub struct SecuredPeer {
     /// The stream, before its header.
-    pub talk: Talk<TlsStream<TcpStream>>,
+    pub talk: ServerTalk<TlsStream<TcpStream>>,
     /// Where it is.
     pub address: SocketAddr,
     /// What it has shown.
@@ -89,9 +89,9 @@ pub struct Secured {
 }
 
 /// A stream whose features are known.
-pub struct Greeted<S> {
+pub struct PeerGreeted<S> {
     /// The stream.
-    pub talk: Talk<S>,
+    pub talk: ServerTalk<S>,
     /// What its header says.
     pub said: Said,
     /// What is offered.
@@ -99,7 +99,12 @@ pub struct Greeted<S> {
 }
 
 /// Connects to a server and encrypts.
-pub async fn secure(hub: &Federation, local: &str, remote: &str, target: &Target) -> Result<Secured, Failed> {
+pub async fn secure(
+    hub: &Federation,
+    local: &str,
+    remote: &str,
+    target: &Target,
+) -> Result<SecuredPeer, Failed> {
     let (tcp, address) = connect(hub, target).await?;
     crate::c2s::listener::prepare(&tcp);
     let tcp = match target.direct_tls {
@@ -118,8 +123,8 @@ pub async fn secure(hub: &Federation, local: &str, remote: &str, target: &Target
         false => identity::judge(&encrypted.chain, &hub.roots, remote),
     };
     let certified = dane::judge(&encrypted.chain, &associations, by_authority, remote);
-    Ok(Secured {
-        talk: Talk::new(encrypted.io, hub.wire_before_proof()),
+    Ok(SecuredPeer {
+        talk: ServerTalk::new(encrypted.io, hub.wire_before_proof()),
         address,
         chain: Arc::new(encrypted.chain),
         certified,
@@ -164,27 +169,36 @@ async fn connect(hub: &Federation, target: &Target) -> Result<(TcpStream, Socket
     }
 }
 
-async fn start_tls(hub: &Federation, tcp: TcpStream, local: &str, remote: &str) -> Result<TcpStream, Broken> {
-    let talk = Talk::new(tcp, hub.wire_before_proof());
-    let Greeted {
+async fn start_tls(
+    hub: &Federation,
+    tcp: TcpStream,
+    local: &str,
+    remote: &str,
+) -> Result<TcpStream, TalkBroken> {
+    let talk = ServerTalk::new(tcp, hub.wire_before_proof());
+    let PeerGreeted {
         mut talk, features, ..
     } = greet(talk, local, remote).await?;
     if !features.starttls {
-        return Err(Broken::Theirs("nothing about TLS".to_owned()));
+        return Err(TalkBroken::Theirs("nothing about TLS".to_owned()));
     }
     talk.say(&format!("<starttls xmlns='{}'/>", ns::TLS)).await?;
     match talk.element().await?.is("proceed", ns::TLS) {
         true => Ok(talk.into_io()),
-        false => Err(Broken::Theirs("no to TLS".to_owned())),
+        false => Err(TalkBroken::Theirs("no to TLS".to_owned())),
     }
 }
 
 /// Sends a header, and reads the answer with its features.
-pub async fn greet<S>(mut talk: Talk<S>, local: &str, remote: &str) -> Result<Greeted<S>, Broken>
+pub async fn greet<S>(
+    mut talk: ServerTalk<S>,
+    local: &str,
+    remote: &str,
+) -> Result<PeerGreeted<S>, TalkBroken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let opening = Opening {
+    let opening = TalkOpening {
         from: local,
         to: Some(remote),
         id: None,
@@ -196,12 +210,12 @@ where
             break features;
         }
     };
-    Ok(Greeted { talk, said, features })
+    Ok(PeerGreeted { talk, said, features })
 }
 
 /// What a server offers, in one line.
-pub async fn offers(secured: Secured, local: &str, remote: &str) -> Result<String, Broken> {
-    let Greeted { talk, features, .. } = greet(secured.talk, local, remote).await?;
+pub async fn offers(secured: SecuredPeer, local: &str, remote: &str) -> Result<String, TalkBroken> {
+    let PeerGreeted { talk, features, .. } = greet(secured.talk, local, remote).await?;
     talk.end(None).await;
     let offered = [
         (features.external, "SASL EXTERNAL"),
@@ -232,7 +246,7 @@ pub async fn ask(hub: &Federation, addresses: &Addresses, id: &str, key: &str) -
     for target in targets {
         let attempt = async {
             let secured = secure(hub, &addresses.from, &addresses.to, &target).await?;
-            let broken = |broken: Broken| Failed::from(broken);
+            let broken = |broken: TalkBroken| Failed::from(broken);
             let mut talk = greet(secured.talk, &addresses.from, &addresses.to)
                 .await
                 .map_err(broken)?

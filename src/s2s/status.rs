@@ -18,7 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::dns;
 use super::hub::Federation;
-use super::identity::{self, Identity};
+use super::identity::{self, CertificateIdentity};
 use super::reach;
 
 /// Streams and queues that are listed at most.
@@ -353,9 +353,9 @@ fn described(der: &[u8]) -> String {
         .into_iter()
         .take(10)
         .map(|identity| match identity {
-            Identity::Dns(name) => name,
-            Identity::Srv(name) => format!("{name} (SRV)"),
-            Identity::Xmpp(name) => format!("{name} (XMPP)"),
+            CertificateIdentity::Dns(name) => name,
+            CertificateIdentity::Srv(name) => format!("{name} (SRV)"),
+            CertificateIdentity::Xmpp(name) => format!("{name} (XMPP)"),
         })
         .collect();
     let subject = match names.is_empty() {

@@ -23,7 +23,7 @@ const LIMITS: &str = "urn:xmpp:stream-limits:0";
 
 /// Why a negotiation failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum TalkBroken {
     /// What the other side said cannot be gone on with; it is told.
     #[error("{}", described(.0))]
     Ours(StreamError),
@@ -38,15 +38,15 @@ pub enum Broken {
     Io(#[from] io::Error),
 }
 
-impl From<StreamError> for Broken {
-    fn from(error: StreamError) -> Broken {
-        Broken::Ours(error)
+impl From<StreamError> for TalkBroken {
+    fn from(error: StreamError) -> TalkBroken {
+        TalkBroken::Ours(error)
     }
 }
 
-impl From<StreamCondition> for Broken {
-    fn from(condition: StreamCondition) -> Broken {
-        Broken::Ours(condition.into())
+impl From<StreamCondition> for TalkBroken {
+    fn from(condition: StreamCondition) -> TalkBroken {
+        TalkBroken::Ours(condition.into())
     }
 }
 
@@ -59,16 +59,16 @@ pub fn described(error: &StreamError) -> String {
 }
 
 /// A stream over any connection, as long as one side speaks at a time.
-pub struct Talk<S> {
+pub struct ServerTalk<S> {
     io: S,
     reader: Reader,
     input: BytesMut,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ServerTalk<S> {
     /// A stream whose header is still to come.
-    pub fn new(io: S, limits: Limits) -> Talk<S> {
-        Talk {
+    pub fn new(io: S, limits: Limits) -> ServerTalk<S> {
+        ServerTalk {
             io,
             reader: Reader::stream(limits, SERVER),
             input: BytesMut::new(),
@@ -76,19 +76,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     /// The next frame.
-    pub async fn frame(&mut self) -> Result<Frame, Broken> {
+    pub async fn frame(&mut self) -> Result<Frame, TalkBroken> {
         loop {
             if let Some(frame) = self.reader.read(&mut self.input).map_err(StreamError::from)? {
                 return Ok(frame);
             }
             if self.io.read_buf(&mut self.input).await? == 0 {
-                return Err(Broken::Closed);
+                return Err(TalkBroken::Closed);
             }
         }
     }
 
     /// The header of the stream.
-    pub async fn header(&mut self) -> Result<Header, Broken> {
+    pub async fn header(&mut self) -> Result<Header, TalkBroken> {
         match self.frame().await? {
             Frame::Open(header) => Ok(header),
             _ => Err(StreamCondition::BadFormat.into()),
@@ -96,13 +96,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     /// The next element. The end of the stream is an error.
-    pub async fn element(&mut self) -> Result<Element, Broken> {
+    pub async fn element(&mut self) -> Result<Element, TalkBroken> {
         match self.frame().await? {
             Frame::Element(element) => match their_error(&element) {
-                Some(said) => Err(Broken::Theirs(said)),
+                Some(said) => Err(TalkBroken::Theirs(said)),
                 None => Ok(element),
             },
-            Frame::Close => Err(Broken::Closed),
+            Frame::Close => Err(TalkBroken::Closed),
             Frame::Open(_) => Err(StreamCondition::BadFormat.into()),
         }
     }
@@ -155,7 +155,7 @@ pub fn their_error(element: &Element) -> Option<String> {
 }
 
 /// A stream header.
-pub struct Opening<'a> {
+pub struct TalkOpening<'a> {
     /// Who speaks.
     pub from: &'a str,
     /// To whom; nothing where the other side has not said who it is.
@@ -164,7 +164,7 @@ pub struct Opening<'a> {
     pub id: Option<&'a str>,
 }
 
-impl Opening<'_> {
+impl TalkOpening<'_> {
     /// Writes it.
     pub fn to_xml(&self) -> String {
         let mut xml = format!(

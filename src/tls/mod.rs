@@ -26,7 +26,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 pub use self::channel_binding::{ChannelBindingType, ChannelBindings, EXPORTER_LABEL, server_end_point_hash};
-use crate::cli::open_to_others;
+use crate::exposed::open_to_others;
 
 /// What is wrong with a certificate or key: one line that names the file.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
 #[tokio::test]
 async fn a_malformed_stanza_gets_its_error_and_the_session_lives_on() {
-    let kim = Kim::start("hostile-stanzas", "").await;
+    let kim = Kim::start("hostile-stanzas", "[s2s]\nenabled = false\n").await;
     let mut mallory = Person::online(&kim, "mallory@localhost/lair").await;
     let _bob = Person::online(&kim, "bob@localhost/home").await;
     let mut wrong = Vec::new();

@@ -9,7 +9,7 @@ use kim_core::clock::Clock;
 use kim_core::db::{Db, DbError};
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
-use kim_core::keyed::{Locks, Mark, Pair, Rate, Rates, Shared};
+use kim_core::keyed::{Locks, Pair, Rate, Rates, ReadMark, Shared};
 use kim_core::router::Router;
 use kim_core::seal::{Key, Seals};
 
@@ -259,12 +259,12 @@ impl Engine {
     }
 
     /// To be asked by somebody who holds the node's lock, before they publish an item.
-    pub(super) fn mark_last(&self, owner: &BareJid, node: &str) -> Mark {
+    pub(super) fn mark_last(&self, owner: &BareJid, node: &str) -> ReadMark {
         self.last.mark(&Pair(owner, node))
     }
 
     /// Notes the item that was published last since the mark.
-    pub(super) fn note_last(&self, owner: &BareJid, node: &str, item: &Arc<Item>, since: Mark) {
+    pub(super) fn note_last(&self, owner: &BareJid, node: &str, item: &Arc<Item>, since: ReadMark) {
         self.last.put(&Pair(owner, node), Some(item.clone()), since);
     }
 

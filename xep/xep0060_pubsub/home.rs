@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kim_core::jid::{BareJid, Jid};
-use kim_core::keyed::{Caches, Mark, Shared};
+use kim_core::keyed::{Caches, ReadMark, Shared};
 
 use super::config::NodeConfig;
 use super::store::Written;
@@ -261,12 +261,12 @@ impl Homes {
     }
 
     /// To be asked before a home is loaded.
-    pub fn mark(&self, owner: &BareJid) -> Mark {
+    pub fn mark(&self, owner: &BareJid) -> ReadMark {
         self.cache.mark(owner)
     }
 
     /// Keeps a home that was loaded, unless something has changed since the mark.
-    pub fn loaded(&self, owner: &BareJid, home: &Arc<Home>, since: Mark) {
+    pub fn loaded(&self, owner: &BareJid, home: &Arc<Home>, since: ReadMark) {
         self.cache.keep(owner, Kept::of(home), since);
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
-use kim_core::db::BoxFuture;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Reply;
@@ -18,19 +17,13 @@ use super::page::Reader;
 use super::store::{ArchiveKey, Span, With};
 
 pub use super::NS;
-pub use super::archive::Author;
+pub use super::archive::{Author, OwnRetention};
 pub use super::hooks::KeptOnce;
 pub use super::page::Sight;
 pub use super::query::{ArchiveQuery, fields};
 pub use super::retract::NS as RETRACT;
 pub use super::store::erase;
 pub use super::worth::is_worth_in_room;
-
-/// Says how long archives are kept where `[xep0313_mam] retention_days` does not.
-pub trait OwnRetention: Send + Sync {
-    /// For how many days; 0: for ever; `None`: as all others.
-    fn days<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<Option<u32>, Fault>>;
-}
 
 /// All archives.
 pub struct MessageArchives {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use kim_core::clock::Clock;
 use kim_core::cx::Cx;
-use kim_core::db::Db;
+use kim_core::db::{BoxFuture, Db};
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::seal::{self, Seals};
@@ -14,7 +14,6 @@ use kim_core::wire::{El, Writer};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
-use super::api::OwnRetention;
 use super::ids;
 use super::store::{ArchiveKey, ArchiveRow, ArchiveStore, FoundMessage, Peer, Replaced};
 use super::tail::{RESENDS_MAX, Tail};
@@ -25,6 +24,12 @@ const TAILS_MAX: usize = 16_384;
 const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// XEP-0421
 const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
+
+/// Says how long archives are kept where `[xep0313_mam] retention_days` does not.
+pub trait OwnRetention: Send + Sync {
+    /// For how many days; 0: for ever; `None`: as all others.
+    fn days<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<Option<u32>, Fault>>;
+}
 
 /// All archives.
 pub struct Archives {

@@ -108,7 +108,7 @@ impl Invitation {
 
 /// An invitation in a list. Its token is not known to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedInvitation {
     /// Names it, and is no secret.
     pub id: String,
     /// What it is.
@@ -270,7 +270,7 @@ impl Invites {
         router: &Router,
         after: Option<(Timestamp, &str)>,
         rows_max: u32,
-    ) -> Result<Vec<Listed>, InviteError> {
+    ) -> Result<Vec<ListedInvitation>, InviteError> {
         Ok(self.store.list(router.clock().now(), after, rows_max).await?)
     }
 

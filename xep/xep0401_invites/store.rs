@@ -6,7 +6,7 @@ use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Tx};
 use kim_core::jid::BareJid;
 use std::sync::Arc;
 
-use super::api::{Invitation, Listed};
+use super::api::{Invitation, ListedInvitation};
 use super::token::{self, Hash};
 
 /// A token is judged with so much patience for clocks that differ, in seconds.
@@ -85,13 +85,13 @@ impl InviteStore {
         now: Timestamp,
         after: Option<(Timestamp, &str)>,
         rows_max: u32,
-    ) -> Result<Vec<Listed>, DbError> {
+    ) -> Result<Vec<ListedInvitation>, DbError> {
         let behind = after.and_then(|(at, id)| Some((at, token::hashes(id)?[1])));
         let (at, hash) = behind.unwrap_or((now, Hash::default()));
         let query = Query::new(LIST).bind(at.0).bind(hash).bind(i64::from(rows_max));
         let listed = |row: &Row| {
             let hash = Hash::try_from(&row.bytes(0)?[..]).unwrap_or_default();
-            Ok(Listed {
+            Ok(ListedInvitation {
                 id: token::id(&hash),
                 invitation: read(row)?,
             })

@@ -7,7 +7,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 use super::{CheckContext, Finding};
-use crate::s2s::dns::{Dns, Lookup, NoWay, Srv};
+use crate::s2s::dns::{Dns, DnsLookup, NoWay, Srv};
 use crate::s2s::identity;
 
 /// How long DNS may take for one domain.
@@ -83,7 +83,7 @@ fn certificate(config: &Config, domains: &[String]) -> Vec<Finding> {
 }
 
 /// Where the SRV records of a domain lead.
-async fn records(dns: &dyn Lookup, config: &Config, domain: &str) -> Vec<Finding> {
+async fn records(dns: &dyn DnsLookup, config: &Config, domain: &str) -> Vec<Finding> {
     let ascii = kim_core::config::Domain::parse(domain).and_then(|domain| domain.to_ascii());
     let ascii = ascii.unwrap_or_else(|| domain.to_owned());
     let kinds = [

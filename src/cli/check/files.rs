@@ -6,10 +6,10 @@ use kim_core::config::Config;
 use kim_core::db::now_us;
 
 use super::super::certificate::{CertificateFacts, inspect};
-use super::super::open_to_others;
 use super::super::serve::try_writing;
 use super::super::user::utc;
 use super::Finding;
+use crate::exposed::open_to_others;
 
 /// Warn about a certificate this many days before it expires. Let's Encrypt renews 30 days before.
 const EXPIRY_WARN_DAYS: i64 = 14;

@@ -14,4 +14,4 @@ mod tests;
 pub use caches::Caches;
 pub use locks::Locks;
 pub use rates::{Bucket, Rate, Rates};
-pub use shared::{Key, Lookup, Mark, Pair, Shared};
+pub use shared::{CacheKey, Lookup, Pair, ReadMark, Shared};

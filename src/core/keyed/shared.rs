@@ -19,7 +19,7 @@ use crate::jid::BareJid;
 const EPOCHS: usize = 64;
 
 /// What copies are found by. It can be made into text and back, so that other nodes can be told of it.
-pub trait Key: Eq + Hash + Clone + Send + Sync + 'static {
+pub trait CacheKey: Eq + Hash + Clone + Send + Sync + 'static {
     /// The key as text.
     fn encode(&self) -> String;
 
@@ -27,7 +27,7 @@ pub trait Key: Eq + Hash + Clone + Send + Sync + 'static {
     fn decode(text: &str) -> Option<Self>;
 }
 
-impl Key for String {
+impl CacheKey for String {
     fn encode(&self) -> String {
         self.clone()
     }
@@ -37,7 +37,7 @@ impl Key for String {
     }
 }
 
-impl Key for BareJid {
+impl CacheKey for BareJid {
     fn encode(&self) -> String {
         self.as_str().to_owned()
     }
@@ -48,7 +48,7 @@ impl Key for BareJid {
 }
 
 /// Something with a name that belongs to an address. There is no space in a bare JID, so it can stand between the two.
-impl Key for (BareJid, Box<str>) {
+impl CacheKey for (BareJid, Box<str>) {
     fn encode(&self) -> String {
         format!("{} {}", self.0, self.1)
     }
@@ -95,7 +95,7 @@ impl Lookup<(BareJid, Box<str>)> for Pair<'_> {
 
 /// The moment from which a new value stands; see [`Shared::put`].
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub struct ReadMark {
     place: usize,
     epoch: u64,
 }
@@ -123,7 +123,7 @@ struct Inner<K, V> {
     hasher: RandomState,
 }
 
-impl<K: Key, V: Clone> Inner<K, V> {
+impl<K: CacheKey, V: Clone> Inner<K, V> {
     /// Equal keys have equal hashes in whatever form they come.
     fn place<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
         self.hasher.hash_one(key) as usize % EPOCHS
@@ -140,7 +140,7 @@ impl<K: Key, V: Clone> Inner<K, V> {
     }
 }
 
-impl<K: Key, V: Clone + Send + Sync> Cached for Inner<K, V> {
+impl<K: CacheKey, V: Clone + Send + Sync> Cached for Inner<K, V> {
     fn drop_key(&self, key: &str) {
         match K::decode(key) {
             Some(key) => self.forget(&key),
@@ -169,7 +169,7 @@ impl<K, V> Clone for Shared<K, V> {
     }
 }
 
-impl<K: Key, V: Clone + Send + Sync + 'static> Shared<K, V> {
+impl<K: CacheKey, V: Clone + Send + Sync + 'static> Shared<K, V> {
     /// An empty cache of so many copies.
     pub fn new(caches: &Caches, name: &'static str, copies_max: usize) -> Shared<K, V> {
         Shared::weighed(caches, name, copies_max as u64, copies_max, |_, _| 1)
@@ -212,14 +212,14 @@ impl<K: Key, V: Clone + Send + Sync + 'static> Shared<K, V> {
     }
 
     /// To be asked before a value is changed, or read by other means than [`Shared::read`].
-    pub fn mark<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Mark {
+    pub fn mark<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> ReadMark {
         let place = self.inner.place(key);
         let epoch = self.inner.epoch(place).load(Ordering::SeqCst);
-        Mark { place, epoch }
+        ReadMark { place, epoch }
     }
 
     /// Keeps a value that was just read, unless something has changed since the mark.
-    pub fn keep<Q: Lookup<K> + ?Sized>(&self, key: &Q, value: V, since: Mark) {
+    pub fn keep<Q: Lookup<K> + ?Sized>(&self, key: &Q, value: V, since: ReadMark) {
         let inner = &self.inner;
         let is_current = || inner.epoch(since.place).load(Ordering::SeqCst) == since.epoch;
         if is_current() {
@@ -233,7 +233,7 @@ impl<K: Key, V: Clone + Send + Sync + 'static> Shared<K, V> {
 
     /// The value was changed here, and that is committed: keeps the new one, unless somebody else has changed it too since the
     /// mark. The other nodes are told.
-    pub fn put<Q: Lookup<K> + ?Sized>(&self, key: &Q, value: V, since: Mark) {
+    pub fn put<Q: Lookup<K> + ?Sized>(&self, key: &Q, value: V, since: ReadMark) {
         let inner = &self.inner;
         inner.cache.insert(key.to_key(), value);
         let (was, is) = (since.epoch, since.epoch.wrapping_add(1));
@@ -277,12 +277,12 @@ impl<K: Key, V: Clone + Send + Sync + 'static> Shared<K, V> {
     }
 }
 
-struct Changing<K: Key, V: Clone + Send + Sync + 'static> {
+struct Changing<K: CacheKey, V: Clone + Send + Sync + 'static> {
     shared: Shared<K, V>,
     key: K,
 }
 
-impl<K: Key, V: Clone + Send + Sync + 'static> Drop for Changing<K, V> {
+impl<K: CacheKey, V: Clone + Send + Sync + 'static> Drop for Changing<K, V> {
     fn drop(&mut self) {
         let inner = &self.shared.inner;
         inner.forget(&self.key);

@@ -1,3 +1,5 @@
+//! Stories of caches that are read while others change what they hold, of locks by key, and of rates.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -174,10 +176,10 @@ fn it_never_holds_more_than_it_may() {
 /// Two nodes on one database: what is changed here is dropped there.
 #[test]
 fn the_other_node_hears_of_every_change() {
-    type Key = (BareJid, Box<str>);
+    type CacheKey = (BareJid, Box<str>);
     let (here, there) = (Caches::default(), Caches::default());
-    let mine = Shared::<Key, u32>::new(&here, "nodes", 10);
-    let theirs = Shared::<Key, u32>::new(&there, "nodes", 10);
+    let mine = Shared::<CacheKey, u32>::new(&here, "nodes", 10);
+    let theirs = Shared::<CacheKey, u32>::new(&there, "nodes", 10);
     assert_eq!(here.names(), ["nodes"]);
     {
         let there = there.clone();

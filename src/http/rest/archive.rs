@@ -12,8 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::guard::Caller;
-use super::problem::Problem;
-use super::rooms::no_room;
+use super::problem::{Problem, no_room};
 use super::{message, visit};
 use crate::http::Web;
 

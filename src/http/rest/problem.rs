@@ -6,6 +6,7 @@ use kim_core::accounts::names::UsernameError;
 use kim_core::accounts::scram::PasswordError;
 use kim_core::accounts::{AccountError, Scope};
 use kim_core::error::{Fault, STANZA_ERRORS};
+use kim_core::jid::BareJid;
 use kim_core::stanza::Stanza;
 use serde_json::json;
 
@@ -253,4 +254,9 @@ pub(super) fn written(status: StatusCode, body: &serde_json::Value) -> Response 
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The sentence for a room that does not exist.
+pub(super) fn no_room(room: &BareJid) -> String {
+    format!("there is no room {room}")
 }

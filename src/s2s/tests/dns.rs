@@ -6,7 +6,7 @@ use kim_core::config::S2s;
 use kim_core::db::BoxFuture;
 
 use crate::s2s::dane::Association;
-use crate::s2s::dns::{Lookup, NoWay, Srv, Target, addresses, in_order, is_public, targets};
+use crate::s2s::dns::{DnsLookup, NoWay, Srv, Target, addresses, in_order, is_public, targets};
 
 fn srv(priority: u16, weight: u16, host: &str) -> (Srv, bool) {
     let srv = Srv {
@@ -85,7 +85,7 @@ pub struct Zone {
     pub silent: bool,
 }
 
-impl Lookup for Zone {
+impl DnsLookup for Zone {
     fn srv<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Srv>, NoWay>> {
         let found = self.srv.iter().filter(|(owner, _)| *owner == name);
         let found = match self.silent {

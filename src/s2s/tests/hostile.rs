@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::neighbours::{Authority, Names, Neighbour, PATIENCE};
-use crate::s2s::talk::{Broken, Talk};
+use crate::s2s::talk::{ServerTalk, TalkBroken};
 use crate::s2s::tls;
 use crate::tls::Certificates;
 
@@ -15,7 +15,7 @@ const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:server' 
     xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'";
 
 /// What the server says to this, up to its end; header, features and elements alike.
-async fn told<S>(mut talk: Talk<S>, words: &str) -> String
+async fn told<S>(mut talk: ServerTalk<S>, words: &str) -> String
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -27,7 +27,7 @@ where
                 Ok(kim_core::wire::Frame::Element(element)) => said.push_str(element.as_str()),
                 Ok(kim_core::wire::Frame::Open(_)) => said.push_str("<open>"),
                 Ok(kim_core::wire::Frame::Close) => return said.push_str("<close>"),
-                Err(Broken::Closed | Broken::Io(_)) => return said.push_str("<end>"),
+                Err(TalkBroken::Closed | TalkBroken::Io(_)) => return said.push_str("<end>"),
                 Err(other) => panic!("{other}"),
             }
         }
@@ -38,13 +38,13 @@ where
     said
 }
 
-async fn plain(to: &Neighbour) -> Talk<TcpStream> {
+async fn plain(to: &Neighbour) -> ServerTalk<TcpStream> {
     let tcp = TcpStream::connect(to.address()).await.expect("a connection");
-    Talk::new(tcp, Limits::default())
+    ServerTalk::new(tcp, Limits::default())
 }
 
 /// A connection after STARTTLS, with the certificate of a neighbour.
-async fn secured(to: &Neighbour, showing: &Certificates, local: &str) -> Talk<TlsStream<TcpStream>> {
+async fn secured(to: &Neighbour, showing: &Certificates, local: &str) -> ServerTalk<TlsStream<TcpStream>> {
     let mut talk = plain(to).await;
     talk.say(&format!("{HEADER} to='b.test' from='{local}'>"))
         .await
@@ -57,11 +57,11 @@ async fn secured(to: &Neighbour, showing: &Certificates, local: &str) -> Talk<Tl
         .expect("written");
     talk.element().await.expect("proceed");
     let encrypted = tls::connect(talk.into_io(), &showing.current(), local, "b.test", false).await;
-    Talk::new(encrypted.expect("TLS").io, Limits::default())
+    ServerTalk::new(encrypted.expect("TLS").io, Limits::default())
 }
 
 /// A stream whose domain is proved by its certificate.
-async fn proved(to: &Neighbour, showing: &Certificates, local: &str) -> Talk<TlsStream<TcpStream>> {
+async fn proved(to: &Neighbour, showing: &Certificates, local: &str) -> ServerTalk<TlsStream<TcpStream>> {
     let mut talk = secured(to, showing, local).await;
     let header = format!("{HEADER} to='b.test' from='{local}'>");
     talk.say(&header).await.expect("written");

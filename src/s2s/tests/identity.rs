@@ -7,7 +7,7 @@ use rcgen::{
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use crate::s2s::identity::{Identity, Unproven, identities, is_for, judge};
+use crate::s2s::identity::{CertificateIdentity, Unproven, identities, is_for, judge};
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).expect("names");
@@ -81,7 +81,7 @@ fn each_kind_of_name_counts_and_a_star_stands_for_one_label() {
     ] {
         assert!(!is_for(&certificate, domain), "{domain}");
     }
-    assert!(identities(&certificate).contains(&Identity::Srv("srv.example".into())));
+    assert!(identities(&certificate).contains(&CertificateIdentity::Srv("srv.example".into())));
 }
 
 #[test]

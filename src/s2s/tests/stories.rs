@@ -4,7 +4,7 @@ use kim_core::error::Condition;
 
 use super::neighbours::{Authority, Fate, Names, Neighbour};
 use crate::c2s::Security;
-use crate::s2s::life::End;
+use crate::s2s::life::PeerEnd;
 
 fn delivered(id: &str) -> Fate {
     Fate::Delivered(id.to_owned())
@@ -131,7 +131,7 @@ async fn a_cut_stream_is_resumed_and_everything_arrives_once() {
         }
         let (near, far) = (a.federation().streams(), b.federation().streams());
         let cut = if round % 3 == 0 { far } else { near };
-        cut.iter().for_each(|life| life.end(End::Lost));
+        cut.iter().for_each(|life| life.end(PeerEnd::Lost));
     }
     let known = 10;
     for _ in known..sent {

@@ -15,7 +15,7 @@ use kim_core::module::{Module, Offer};
 use kim_core::stanza::Stanza;
 use kim_core::testing::{Client, House};
 
-use super::api::{InviteError, Invites, Listed, Made, WantedInvitation};
+use super::api::{InviteError, Invites, ListedInvitation, Made, WantedInvitation};
 use super::store;
 use crate::MODULES;
 

@@ -6,9 +6,9 @@ use kim_core::wire::Writer;
 use kim_xep::xep0045_muc::api::{MUC, USER};
 
 use super::super::guard::Caller;
-use super::super::problem::Problem;
+use super::super::problem::{Problem, no_room};
 use super::super::visit::Stay;
-use super::{no_room, rooms};
+use super::rooms;
 use crate::http::Web;
 
 /// The account as an occupant.

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use super::super::body::{Asked, Given};
 use super::super::guard::{Caller, Manage, May, Read};
-use super::super::problem::{Problem, written};
+use super::super::problem::{Problem, no_room, written};
 use super::super::send::address as address_of;
 use super::super::visit;
-use super::{InRoom, address, no_room};
+use super::{InRoom, address};
 use crate::http::Web;
 
 /// What somebody is to be.

@@ -24,7 +24,7 @@ use super::archive::{self, WhichMessages};
 use super::body::Asked;
 use super::guard::{Caller, Manage, May, Read};
 use super::nodes;
-use super::problem::{Problem, written};
+use super::problem::{Problem, no_room, written};
 use super::visit;
 use crate::http::Web;
 
@@ -68,11 +68,6 @@ pub(super) async fn check_is_there(web: &Web, room: &BareJid) -> Result<(), Prob
         Some(_) => Ok(()),
         None => Err(Problem::not_found(no_room(room))),
     }
-}
-
-/// The sentence for a room that does not exist.
-pub(super) fn no_room(room: &BareJid) -> String {
-    format!("there is no room {room}")
 }
 
 /// Reads the address of a room, however it is written: `lobby`, `lobby@conference.example.org`, or with a nickname behind it.

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use super::super::body::Given;
 use super::super::guard::{Caller, May, Send};
 use super::super::message::Content;
-use super::super::problem::{Problem, written};
+use super::super::problem::{Problem, no_room, written};
 use super::super::visit::Stay;
 use super::enter::enter;
-use super::{address, check_is_there, no_room};
+use super::{address, check_is_there};
 use crate::http::Web;
 
 const SID: &str = "urn:xmpp:sid:0";

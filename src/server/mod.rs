@@ -1,6 +1,8 @@
 //! The wiring: the one place that names every concrete type. It opens what the configuration says, puts the house
 //! together, opens its doors, and closes them in order when the process is told to stop.
 
+mod greeting;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +22,13 @@ use crate::cli::App;
 use crate::component::ComponentListener;
 use crate::control::{ControlSocket, Direct};
 use crate::failure::Failure;
-use crate::greeting;
 use crate::house::House;
 use crate::http::Web;
 use crate::http::listener::{HttpListener, Speaks};
 use crate::http::upload::{StoreError, Upload};
 use crate::panics;
 use crate::probe;
-use crate::s2s::{Federation, Listener as S2sListener};
+use crate::s2s::{Federation, S2sListener};
 use crate::tls::{Certificates, TlsError};
 
 /// The program as its commands see it.

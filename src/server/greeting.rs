@@ -8,11 +8,11 @@ use std::time::Duration;
 use kim_core::jid::BareJid;
 use kim_core::router::Destination;
 
+use super::Server;
 use crate::c2s::Security;
 use crate::cli::{flush_log, invitation_shown, shows_colours};
 use crate::control::{Control, Direct, InviteWanted};
 use crate::http::listener::Speaks;
-use crate::server::Server;
 
 /// How long the start waits for somebody to read the greeting. The server runs either way.
 const READ_MAX: Duration = Duration::from_secs(2);
