@@ -77,7 +77,12 @@ impl Caps {
 
     /// An account has got available presence of a contact's client on another server: what it announces is noted and, where
     /// that is not known yet, the client is asked in the account's name.
-    pub async fn notice_elsewhere(&self, owner: &BareJid, presence: &Stanza, cx: &mut Cx) -> Result<(), Fault> {
+    pub async fn notice_elsewhere(
+        &self,
+        owner: &BareJid,
+        presence: &Stanza,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
         learn::notice_elsewhere(self, owner, presence, cx).await
     }
 

@@ -60,7 +60,13 @@ impl Elsewhere {
     }
 
     /// Notes what a presence announced, and tells whether that is news that has to be looked into.
-    pub fn announce(&self, owner: &BareJid, jid: &Jid, announced: Option<&Announced>, now: Timestamp) -> bool {
+    pub fn announce(
+        &self,
+        owner: &BareJid,
+        jid: &Jid,
+        announced: Option<&Announced>,
+        now: Timestamp,
+    ) -> bool {
         let mut table = self.table();
         let contact = jid.bare();
         if let Some(client) = table.client(owner, &contact, jid) {
@@ -76,7 +82,12 @@ impl Elsewhere {
         if !table.has_room(owner, &contact, now) {
             return false;
         }
-        let clients = table.accounts.entry(owner.clone()).or_default().entry(contact).or_default();
+        let clients = table
+            .accounts
+            .entry(owner.clone())
+            .or_default()
+            .entry(contact)
+            .or_default();
         clients.push(Client {
             jid: jid.clone(),
             heard: now,
@@ -116,17 +127,29 @@ impl Elsewhere {
     /// The clients of a contact whose features are known.
     pub fn of(&self, owner: &BareJid, contact: &BareJid, now: Timestamp) -> Vec<(Jid, Arc<Features>)> {
         let table = self.table();
-        let clients = table.accounts.get(owner).and_then(|contacts| contacts.get(contact));
-        let fresh = clients.into_iter().flatten().filter(|client| client.is_fresh(now));
-        fresh.filter_map(|client| Some((client.jid.clone(), client.features.clone()?))).collect()
+        let clients = table
+            .accounts
+            .get(owner)
+            .and_then(|contacts| contacts.get(contact));
+        let fresh = clients
+            .into_iter()
+            .flatten()
+            .filter(|client| client.is_fresh(now));
+        fresh
+            .filter_map(|client| Some((client.jid.clone(), client.features.clone()?)))
+            .collect()
     }
 
     /// A client is gone; of a bare address, all clients of that contact.
     pub fn forget(&self, owner: &BareJid, jid: &Jid) {
         let mut table = self.table();
-        let Some(contacts) = table.accounts.get_mut(owner) else { return };
+        let Some(contacts) = table.accounts.get_mut(owner) else {
+            return;
+        };
         let contact = jid.bare();
-        let Some(clients) = contacts.get_mut(&contact) else { return };
+        let Some(clients) = contacts.get_mut(&contact) else {
+            return;
+        };
         let before = clients.len();
         clients.retain(|client| !jid.is_bare() && client.jid != *jid);
         let gone = before - clients.len();
@@ -142,7 +165,10 @@ impl Elsewhere {
     /// An account is gone.
     pub fn forget_account(&self, owner: &BareJid) {
         let mut table = self.table();
-        let gone = table.accounts.remove(owner).map_or(0, |contacts| count(&contacts));
+        let gone = table
+            .accounts
+            .remove(owner)
+            .map_or(0, |contacts| count(&contacts));
         table.count -= gone;
     }
 
@@ -163,14 +189,18 @@ impl Table {
         if let Some(contacts) = self.accounts.get_mut(owner) {
             let before = count(contacts);
             if before >= CLIENTS_PER_ACCOUNT_MAX
-                || contacts.get(contact).is_some_and(|clients| clients.len() >= CLIENTS_PER_CONTACT_MAX)
+                || contacts
+                    .get(contact)
+                    .is_some_and(|clients| clients.len() >= CLIENTS_PER_CONTACT_MAX)
             {
                 drop_stale(contacts, now);
             }
             let after = count(contacts);
             self.count -= before - after;
             if after >= CLIENTS_PER_ACCOUNT_MAX
-                || contacts.get(contact).is_some_and(|clients| clients.len() >= CLIENTS_PER_CONTACT_MAX)
+                || contacts
+                    .get(contact)
+                    .is_some_and(|clients| clients.len() >= CLIENTS_PER_CONTACT_MAX)
             {
                 return false;
             }
@@ -206,7 +236,8 @@ mod tests {
     }
 
     fn announced() -> Announced {
-        let xml = "<presence><c xmlns='http://jabber.org/protocol/caps' node='urn:client' ver='1'/></presence>";
+        let xml =
+            "<presence><c xmlns='http://jabber.org/protocol/caps' node='urn:client' ver='1'/></presence>";
         let presence = kim_core::wire::Element::parse(xml).unwrap();
         Announced::read(&kim_core::stanza::Stanza::from_element(presence).ok().unwrap()).unwrap()
     }
@@ -217,11 +248,21 @@ mod tests {
         let owner = jid("alice@localhost").bare();
         let start = Timestamp(1_000_000);
         for n in 0..CLIENTS_PER_CONTACT_MAX + 5 {
-            let is_new = table.announce(&owner, &jid(&format!("romeo@example.org/{n}")), Some(&announced), start);
+            let is_new = table.announce(
+                &owner,
+                &jid(&format!("romeo@example.org/{n}")),
+                Some(&announced),
+                start,
+            );
             assert_eq!(is_new, n < CLIENTS_PER_CONTACT_MAX);
         }
         for n in 0..CLIENTS_PER_ACCOUNT_MAX {
-            table.announce(&owner, &jid(&format!("c{n}@example.org/x")), Some(&announced), start);
+            table.announce(
+                &owner,
+                &jid(&format!("c{n}@example.org/x")),
+                Some(&announced),
+                start,
+            );
         }
         assert_eq!(table.count(), CLIENTS_PER_ACCOUNT_MAX);
         table.forget(&owner, &jid("romeo@example.org/0"));
@@ -251,7 +292,11 @@ mod tests {
         assert!(!table.announce(&owner, &romeo, Some(&announced), now));
         table.ask(&owner, &romeo, "secret");
         assert!(table.answered(&owner, &romeo, "guess").is_none());
-        assert!(table.answered(&owner, &jid("romeo@example.org/y"), "secret").is_none());
+        assert!(
+            table
+                .answered(&owner, &jid("romeo@example.org/y"), "secret")
+                .is_none()
+        );
         assert!(table.answered(&owner, &romeo, "secret").is_some());
         assert!(table.answered(&owner, &romeo, "secret").is_none());
     }

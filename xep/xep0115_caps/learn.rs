@@ -83,7 +83,9 @@ pub(super) async fn notice_elsewhere(
         return Ok(());
     };
     let announced = Announced::read(presence);
-    let is_news = caps.elsewhere.announce(owner, client, announced.as_ref(), cx.received);
+    let is_news = caps
+        .elsewhere
+        .announce(owner, client, announced.as_ref(), cx.received);
     let Some(announced) = announced.filter(|_| is_news) else {
         return Ok(());
     };

@@ -31,14 +31,19 @@ impl On<Arrival> for Watch {
         let Some(from) = &event.stanza.from else {
             return Ok(Flow::Next);
         };
-        let router = cx.router().clone();
+        let is_looked_at = matches!(
+            event.stanza.kind,
+            Kind::Presence(_) | Kind::Message(MessageType::Error)
+        );
         let (caps, account) = (&self.0.caps, &event.account);
-        if !matches!(event.stanza.kind, Kind::Presence(_) | Kind::Message(MessageType::Error))
-            || router.destination(from.domain()) != Destination::Remote
-            || router.destination(account.domain()) != Destination::Users
+        let at = |domain| cx.router().destination(domain);
+        if !is_looked_at
+            || at(from.domain()) != Destination::Remote
+            || at(account.domain()) != Destination::Users
         {
             return Ok(Flow::Next);
         }
+        let router = cx.router().clone();
         match event.stanza.kind {
             Kind::Presence(PresenceType::Available) => {
                 let item = self.0.subscriptions.item(&router, account, &from.bare()).await?;
@@ -49,7 +54,9 @@ impl On<Arrival> for Watch {
             Kind::Presence(PresenceType::Unavailable | PresenceType::Error) => {
                 caps.forget_elsewhere(account, from);
             }
-            Kind::Message(MessageType::Error) if says_gone(&event.stanza) => caps.forget_elsewhere(account, from),
+            Kind::Message(MessageType::Error) if says_gone(&event.stanza) => {
+                caps.forget_elsewhere(account, from)
+            }
             _ => {}
         }
         Ok(Flow::Next)

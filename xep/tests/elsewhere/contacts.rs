@@ -3,7 +3,9 @@
 use super::{ROMEO, all, befriend, house, say};
 
 fn push(item: &str) -> String {
-    format!("<iq type='set' id='*'><query xmlns='jabber:iq:roster' ver='*'><item jid='romeo@example.org' {item}/></query></iq>")
+    format!(
+        "<iq type='set' id='*'><query xmlns='jabber:iq:roster' ver='*'><item jid='romeo@example.org' {item}/></query></iq>"
+    )
 }
 
 #[tokio::test]
@@ -12,22 +14,40 @@ async fn a_request_is_sent_approved_and_cancelled() {
     let mut alice = house.online("alice@localhost/phone").await;
     let mut there = house.neighbour("example.org");
 
-    alice.send("<presence to='romeo@example.org/orchard' id='s1' type='subscribe'/>").await;
+    alice
+        .send("<presence to='romeo@example.org/orchard' id='s1' type='subscribe'/>")
+        .await;
     alice.expect(&push("subscription='none' ask='subscribe'"));
     there.expect("<presence from='alice@localhost' to='romeo@example.org' id='s1' type='subscribe'/>");
-    say(&mut there, "<presence from='romeo@example.org' to='alice@localhost' type='subscribed'/>").await;
+    say(
+        &mut there,
+        "<presence from='romeo@example.org' to='alice@localhost' type='subscribed'/>",
+    )
+    .await;
     alice.expect_all(&[
         &push("subscription='to'"),
         "<presence from='romeo@example.org' to='alice@localhost' type='subscribed'/>",
     ]);
-    say(&mut there, "<presence from='romeo@example.org/orchard' to='alice@localhost'><show>away</show></presence>").await;
-    alice.expect("<presence from='romeo@example.org/orchard' to='alice@localhost'><show>away</show></presence>");
+    say(
+        &mut there,
+        "<presence from='romeo@example.org/orchard' to='alice@localhost'><show>away</show></presence>",
+    )
+    .await;
+    alice.expect(
+        "<presence from='romeo@example.org/orchard' to='alice@localhost'><show>away</show></presence>",
+    );
 
-    alice.send("<presence to='romeo@example.org' type='unsubscribe'/>").await;
+    alice
+        .send("<presence to='romeo@example.org' type='unsubscribe'/>")
+        .await;
     alice.expect(&push("subscription='none'"));
     there.expect("<presence from='alice@localhost' to='romeo@example.org' type='unsubscribe'/>");
     // The other side withdraws what is withdrawn already: nobody is told twice (appendix A.3.4).
-    say(&mut there, "<presence from='romeo@example.org' to='alice@localhost' type='unsubscribed'/>").await;
+    say(
+        &mut there,
+        "<presence from='romeo@example.org' to='alice@localhost' type='unsubscribed'/>",
+    )
+    .await;
     alice.expect_nothing();
     there.expect_nothing();
 }
@@ -37,24 +57,38 @@ async fn a_request_from_elsewhere_is_approved_and_cancelled() {
     let house = house().await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut there = house.neighbour("example.org");
-    alice.send("<presence><show>chat</show><priority>5</priority></presence>").await;
+    alice
+        .send("<presence><show>chat</show><priority>5</priority></presence>")
+        .await;
     alice.skip();
 
-    say(&mut there, "<presence from='romeo@example.org/orchard' to='alice@localhost' id='s1' type='subscribe'/>").await;
+    say(
+        &mut there,
+        "<presence from='romeo@example.org/orchard' to='alice@localhost' id='s1' type='subscribe'/>",
+    )
+    .await;
     alice.expect("<presence from='romeo@example.org' to='alice@localhost' id='s1' type='subscribe'/>");
     there.expect_nothing();
-    alice.send("<presence to='romeo@example.org' type='subscribed'/>").await;
+    alice
+        .send("<presence to='romeo@example.org' type='subscribed'/>")
+        .await;
     alice.expect(&push("subscription='from'"));
     there.expect("<presence from='alice@localhost' to='romeo@example.org' type='subscribed'/>");
     let now = "<presence from='alice@localhost/phone' to='romeo@example.org'><show>chat</show><priority>5</priority></presence>";
     there.expect(now);
     // Asked again, the server answers by itself (appendix A.3.1).
-    say(&mut there, "<presence from='romeo@example.org' to='alice@localhost' type='subscribe'/>").await;
+    say(
+        &mut there,
+        "<presence from='romeo@example.org' to='alice@localhost' type='subscribe'/>",
+    )
+    .await;
     there.expect("<presence from='alice@localhost' to='romeo@example.org' type='subscribed'/>");
     there.expect(now);
     alice.expect_nothing();
 
-    alice.send("<presence to='romeo@example.org' type='unsubscribed'/>").await;
+    alice
+        .send("<presence to='romeo@example.org' type='unsubscribed'/>")
+        .await;
     alice.expect(&push("subscription='none'"));
     there.expect("<presence from='alice@localhost/phone' to='romeo@example.org' type='unavailable'/>");
     there.expect("<presence from='alice@localhost' to='romeo@example.org' type='unsubscribed'/>");
@@ -67,7 +101,11 @@ async fn they_unsubscribe_and_hear_that_we_are_gone() {
     let mut alice = house.online("alice@localhost/phone").await;
     let mut there = house.neighbour("example.org");
     befriend(&mut alice, &mut there).await;
-    say(&mut there, "<presence from='romeo@example.org' to='alice@localhost' type='unsubscribe'/>").await;
+    say(
+        &mut there,
+        "<presence from='romeo@example.org' to='alice@localhost' type='unsubscribe'/>",
+    )
+    .await;
     there.expect("<presence from='alice@localhost/phone' to='romeo@example.org' type='unavailable'/>");
     alice.expect_all(&[
         &push("subscription='to'"),
@@ -82,7 +120,11 @@ async fn a_request_waits_for_whoever_is_away() {
     let mut there = house.neighbour("example.org");
     let request = "<presence from='romeo@example.org' to='alice@localhost' type='subscribe'><status>me</status></presence>";
     say(&mut there, request).await;
-    say(&mut there, "<presence from='romeo@example.org' to='nobody@localhost' type='subscribe'/>").await;
+    say(
+        &mut there,
+        "<presence from='romeo@example.org' to='nobody@localhost' type='subscribe'/>",
+    )
+    .await;
     there.expect_nothing();
     let mut alice = house.connect("alice@localhost/phone").await;
     alice.send("<presence/>").await;
@@ -95,10 +137,16 @@ async fn an_approval_in_advance_is_given_by_the_server() {
     let house = house().await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut there = house.neighbour("example.org");
-    alice.send("<presence to='romeo@example.org' type='subscribed'/>").await;
+    alice
+        .send("<presence to='romeo@example.org' type='subscribed'/>")
+        .await;
     alice.expect(&push("subscription='none' approved='true'"));
     there.expect_nothing();
-    say(&mut there, "<presence from='romeo@example.org' to='alice@localhost' type='subscribe'/>").await;
+    say(
+        &mut there,
+        "<presence from='romeo@example.org' to='alice@localhost' type='subscribe'/>",
+    )
+    .await;
     there.expect("<presence from='alice@localhost' to='romeo@example.org' type='subscribed'/>");
     there.expect("<presence from='alice@localhost/phone' to='romeo@example.org'/>");
     alice.expect(&push("subscription='from' approved='true'"));
@@ -110,10 +158,14 @@ async fn presence_goes_both_ways_until_the_end() {
     let mut alice = house.online("alice@localhost/phone").await;
     let mut there = house.neighbour("example.org");
     befriend(&mut alice, &mut there).await;
-    alice.send("<presence><show>dnd</show><priority>-1</priority></presence>").await;
+    alice
+        .send("<presence><show>dnd</show><priority>-1</priority></presence>")
+        .await;
     there.expect("<presence from='alice@localhost/phone' to='romeo@example.org'><show>dnd</show><priority>-1</priority></presence>");
     alice.skip();
-    alice.send("<presence type='unavailable'><status>bye</status></presence>").await;
+    alice
+        .send("<presence type='unavailable'><status>bye</status></presence>")
+        .await;
     there.expect("<presence from='alice@localhost/phone' to='romeo@example.org' type='unavailable'><status>bye</status></presence>");
     // Initial presence goes there and asks there (§4.2.2).
     alice.send("<presence/>").await;
@@ -134,13 +186,20 @@ async fn directed_presence_is_taken_back_at_the_end() {
     let house = house().await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut there = house.neighbour("example.org");
-    alice.send("<presence to='romeo@example.org/orchard'><show>xa</show></presence>").await;
-    there.expect("<presence from='alice@localhost/phone' to='romeo@example.org/orchard'><show>xa</show></presence>");
+    alice
+        .send("<presence to='romeo@example.org/orchard'><show>xa</show></presence>")
+        .await;
+    there.expect(
+        "<presence from='alice@localhost/phone' to='romeo@example.org/orchard'><show>xa</show></presence>",
+    );
     alice.send("<presence to='nurse@example.org'/>").await;
-    alice.send("<presence to='nurse@example.org' type='unavailable'/>").await;
+    alice
+        .send("<presence to='nurse@example.org' type='unavailable'/>")
+        .await;
     there.skip();
     alice.disconnect().await;
-    there.expect("<presence from='alice@localhost/phone' to='romeo@example.org/orchard' type='unavailable'/>");
+    there
+        .expect("<presence from='alice@localhost/phone' to='romeo@example.org/orchard' type='unavailable'/>");
     there.expect_nothing();
 }
 
@@ -154,7 +213,9 @@ async fn probes_are_answered_for_those_who_may_see() {
     for nobody in ["alice@localhost", "nobody@localhost", "alice@localhost/phone"] {
         say(&mut there, &probe(ROMEO, nobody)).await;
         let bare = nobody.split('/').next().unwrap();
-        there.expect(&format!("<presence from='{bare}' to='romeo@example.org' type='unsubscribed'/>"));
+        there.expect(&format!(
+            "<presence from='{bare}' to='romeo@example.org' type='unsubscribed'/>"
+        ));
     }
     befriend(&mut alice, &mut there).await;
     let mut tablet = house.online("alice@localhost/tablet").await;
@@ -186,7 +247,10 @@ async fn a_contact_that_is_removed_is_told_so() {
     let told = all(&mut there);
     // §2.5.2
     for kind in ["unavailable", "unsubscribe", "unsubscribed"] {
-        assert!(told.iter().any(|xml| xml.contains(&format!("type='{kind}'"))), "{kind}: {told:#?}");
+        assert!(
+            told.iter().any(|xml| xml.contains(&format!("type='{kind}'"))),
+            "{kind}: {told:#?}"
+        );
     }
     assert_eq!(told.len(), 3, "{told:#?}");
 }
@@ -196,7 +260,9 @@ async fn who_cannot_be_reached_is_not_awaited() {
     let house = house().await;
     let mut alice = house.online("alice@localhost/phone").await;
     house.neighbour("example.org").disappear();
-    alice.send("<presence to='romeo@example.org' id='s1' type='subscribe'/>").await;
+    alice
+        .send("<presence to='romeo@example.org' id='s1' type='subscribe'/>")
+        .await;
     alice.expect("<presence from='romeo@example.org' id='s1' type='error'><error type='cancel' code='404'><remote-server-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>");
     alice.expect_nothing();
 }

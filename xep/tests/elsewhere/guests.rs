@@ -26,14 +26,33 @@ async fn guests_stay_inside_in_both_directions() {
     there.expect_nothing();
 
     for to in ["g1@guest.localhost/x", "g1@guest.localhost", "g2@guest.localhost"] {
-        say(&mut there, &format!("<message from='{ROMEO}' to='{to}' id='m' type='chat'><body>x</body></message>")).await;
-        there.expect(&format!("<message from='{to}' to='{ROMEO}' type='error'>{UNAVAILABLE}</message>"));
-        for asked in ["<ping xmlns='urn:xmpp:ping'/>", "<query xmlns='http://jabber.org/protocol/disco#info'/>"] {
-            say(&mut there, &format!("<iq from='{ROMEO}' to='{to}' id='q' type='get'>{asked}</iq>")).await;
-            there.expect(&format!("<iq from='{to}' to='{ROMEO}' type='error'>{UNAVAILABLE}</iq>"));
+        say(
+            &mut there,
+            &format!("<message from='{ROMEO}' to='{to}' id='m' type='chat'><body>x</body></message>"),
+        )
+        .await;
+        there.expect(&format!(
+            "<message from='{to}' to='{ROMEO}' type='error'>{UNAVAILABLE}</message>"
+        ));
+        for asked in [
+            "<ping xmlns='urn:xmpp:ping'/>",
+            "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+        ] {
+            say(
+                &mut there,
+                &format!("<iq from='{ROMEO}' to='{to}' id='q' type='get'>{asked}</iq>"),
+            )
+            .await;
+            there.expect(&format!(
+                "<iq from='{to}' to='{ROMEO}' type='error'>{UNAVAILABLE}</iq>"
+            ));
         }
         say(&mut there, &format!("<presence from='{ROMEO}' to='{to}'/>")).await;
-        say(&mut there, &format!("<presence from='romeo@example.org' to='{to}' type='subscribe'/>")).await;
+        say(
+            &mut there,
+            &format!("<presence from='romeo@example.org' to='{to}' type='subscribe'/>"),
+        )
+        .await;
         there.expect_nothing();
     }
     guest.expect_nothing();

@@ -29,10 +29,22 @@ async fn say(there: &mut Neighbour, xml: &str) {
 
 /// Alice and Romeo see each other's presence. What came of it is read away.
 async fn befriend(alice: &mut Client, there: &mut Neighbour) {
-    alice.send("<presence to='romeo@example.org' type='subscribe'/>").await;
-    say(there, "<presence from='romeo@example.org' to='alice@localhost' type='subscribed'/>").await;
-    say(there, "<presence from='romeo@example.org' to='alice@localhost' type='subscribe'/>").await;
-    alice.send("<presence to='romeo@example.org' type='subscribed'/>").await;
+    alice
+        .send("<presence to='romeo@example.org' type='subscribe'/>")
+        .await;
+    say(
+        there,
+        "<presence from='romeo@example.org' to='alice@localhost' type='subscribed'/>",
+    )
+    .await;
+    say(
+        there,
+        "<presence from='romeo@example.org' to='alice@localhost' type='subscribe'/>",
+    )
+    .await;
+    alice
+        .send("<presence to='romeo@example.org' type='subscribed'/>")
+        .await;
     alice.skip();
     there.skip();
 }
