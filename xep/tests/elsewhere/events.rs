@@ -380,3 +380,46 @@ async fn a_vcard_is_read_from_elsewhere() {
         "<iq from='alice@localhost' to='{ROMEO}' type='error'>...</iq>"
     ));
 }
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_not_told_again() {
+    let (house, mut alice, there) = listening().await;
+    there.disappear();
+    publish(&mut alice, TUNE, "presence").await;
+    alice.expect_nothing();
+    let mut there = house.neighbour("example.org");
+    publish(&mut alice, TUNE, "presence").await;
+    there.expect_nothing();
+    // Its people are known again once they say that they are there.
+    let id = come(&mut there, ROMEO).await;
+    answer(&mut there, ROMEO, &id, &[TUNE]).await;
+    there.expect(&event(TUNE));
+}
+
+#[tokio::test]
+async fn a_subscription_ends_with_the_right_to_see() {
+    let house = house().await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let mut there = house.neighbour("example.org");
+    befriend(&mut alice, &mut there).await;
+    publish(&mut alice, "urn:diary", "presence").await;
+    say(
+        &mut there,
+        &format!("<iq from='{ROMEO}' to='alice@localhost' id='s' type='set'><pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='urn:diary' jid='romeo@example.org'/></pubsub></iq>"),
+    )
+    .await;
+    let got = all(&mut there);
+    assert!(
+        got.iter()
+            .any(|xml| xml.starts_with("<iq") && xml.contains("type='result'")),
+        "{got:#?}"
+    );
+    publish(&mut alice, "urn:diary", "presence").await;
+    assert_eq!(all(&mut there).len(), 1);
+    alice
+        .send("<presence to='romeo@example.org' type='unsubscribed'/>")
+        .await;
+    there.skip();
+    publish(&mut alice, "urn:diary", "presence").await;
+    there.expect_nothing();
+}

@@ -317,3 +317,84 @@ async fn a_session_that_its_server_does_not_have_leaves_the_room() {
     );
     assert!(!found(&got, &["type='error'"]), "{got:#?}");
 }
+
+#[tokio::test]
+async fn the_archive_of_a_room_elsewhere_answers_whoever_asked() {
+    let house = house().await;
+    let mut alice = house.online("alice@localhost/phone").await;
+    let mut tablet = house.online("alice@localhost/tablet").await;
+    let mut there = house.neighbour("conference.example.org");
+    tablet
+        .ask(
+            "<iq id='c' type='set'><enable xmlns='urn:xmpp:carbons:2'/></iq>",
+            "<iq id='c' type='result'/>",
+        )
+        .await;
+    alice.skip();
+    let room = "hall@conference.example.org";
+    let query = "<query xmlns='urn:xmpp:mam:2' queryid='f'/>";
+    alice
+        .send(&format!("<iq to='{room}' id='a' type='set'>{query}</iq>"))
+        .await;
+    there.expect(&format!(
+        "<iq from='alice@localhost/phone' to='{room}' id='a' type='set'>{query}</iq>"
+    ));
+    let result = format!(
+        "<message from='{room}' to='alice@localhost/phone' id='r'><result xmlns='urn:xmpp:mam:2' queryid='f' id='1'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='2026-01-31T12:00:00Z'/><message xmlns='jabber:client' from='{room}/bob' type='groupchat'><body>hi</body></message></forwarded></result></message>"
+    );
+    let end = format!(
+        "<iq from='{room}' to='alice@localhost/phone' id='a' type='result'><fin xmlns='urn:xmpp:mam:2' complete='true'/></iq>"
+    );
+    for stanza in [&result, &end] {
+        say(&mut there, stanza).await;
+        alice.expect(stanza);
+    }
+    tablet.expect_nothing();
+    // Somebody's client is no archive.
+    say(
+        &mut there,
+        &result.replace(
+            "from='hall@conference.example.org' to",
+            "from='hall@conference.example.org/bob' to",
+        ),
+    )
+    .await;
+    alice.expect_nothing();
+}
+
+#[tokio::test]
+async fn requests_pass_between_occupants_of_two_servers() {
+    let (_house, mut alice, mut there) = opened().await;
+    enter(&mut there, ROMEO, "romeo").await;
+    there.skip();
+    alice.skip();
+    let version = "<query xmlns='jabber:iq:version'/>";
+    alice
+        .send(&format!("<iq to='{ROOM}/romeo' id='v' type='get'>{version}</iq>"))
+        .await;
+    let passed = there.next().expect("the question");
+    let passed = kim_core::wire::Element::parse(&passed).unwrap();
+    assert_eq!(
+        passed.attr("from").as_deref(),
+        Some("coven@conference.localhost/alice")
+    );
+    assert_eq!(passed.attr("to").as_deref(), Some(ROMEO));
+    let id = passed.attr("id").unwrap().into_owned();
+    say(
+        &mut there,
+        &format!("<iq from='{ROMEO}' to='{ROOM}/alice' id='{id}' type='result'>{version}</iq>"),
+    )
+    .await;
+    alice.expect(&format!(
+        "<iq from='{ROOM}/romeo' to='alice@localhost/phone' id='v' type='result'>{version}</iq>"
+    ));
+    // XEP-0054 §3.3 by way of the room: the account answers.
+    say(
+        &mut there,
+        &format!("<iq from='{ROMEO}' to='{ROOM}/alice' id='w' type='get'>{version}</iq>"),
+    )
+    .await;
+    alice.expect(&format!(
+        "<iq from='{ROOM}/romeo' to='alice@localhost/phone' type='get'>{version}</iq>"
+    ));
+}
