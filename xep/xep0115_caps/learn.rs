@@ -137,7 +137,7 @@ pub(super) struct Listen {
 impl On<Answer> for Listen {
     async fn on(&self, event: &mut Answer, cx: &mut Cx) -> Result<Flow, Fault> {
         let Origin::Session(session) = cx.origin.clone() else {
-            return self.from_elsewhere(&event.stanza, cx).await;
+            return self.hear_elsewhere(&event.stanza, cx).await;
         };
         let id = event.stanza.id.as_deref().unwrap_or("");
         let Some(announced) = session
@@ -156,7 +156,7 @@ impl On<Answer> for Listen {
 
 impl Listen {
     /// The answer of a client on another server to what it was asked in an account's name.
-    async fn from_elsewhere(&self, answer: &Stanza, cx: &mut Cx) -> Result<Flow, Fault> {
+    async fn hear_elsewhere(&self, answer: &Stanza, cx: &mut Cx) -> Result<Flow, Fault> {
         let (Some(client), Some(to)) = (&answer.from, &answer.to) else {
             return Ok(Flow::Next);
         };
