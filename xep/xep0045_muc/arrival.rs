@@ -47,12 +47,17 @@ const GHOSTLY: &[&str] = &[
 ];
 
 fn is_ghostly(stanza: &Stanza) -> bool {
+    says(stanza, GHOSTLY)
+}
+
+/// Whether an error is one of these.
+fn says(stanza: &Stanza, conditions: &[&str]) -> bool {
     let Some(error) = stanza.child("error", kim_core::ns::CLIENT) else {
         return false;
     };
     error
         .children()
-        .any(|child| child.ns() == kim_core::error::STANZA_ERRORS && GHOSTLY.contains(&child.name()))
+        .any(|child| child.ns() == kim_core::error::STANZA_ERRORS && conditions.contains(&child.name()))
 }
 
 /// Who is not let in gets the `<x/>` back beside the error, as all examples of §7.2 have it: clients know by it what it is
@@ -150,7 +155,13 @@ impl Arrivals {
         if is_ghostly(stanza) {
             return self.ghost(from, to, cx).await;
         }
-        private::come_back(&self.0, from, to, stanza, cx).await
+        let is_private = private::come_back(&self.0, from, to, stanza, cx).await?;
+        // That is how another server answers a message to all for a session that it does not have (RFC 6121 §8.5.3.2.1).
+        let is_elsewhere = !cx.router().destination(from.domain()).is_served();
+        if !is_private && is_elsewhere && says(stanza, &["service-unavailable"]) {
+            return self.ghost(from, to, cx).await;
+        }
+        Ok(())
     }
 
     /// §18.1.2: nothing reaches this session any more.

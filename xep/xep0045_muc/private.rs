@@ -93,34 +93,35 @@ pub async fn write(
     Ok(())
 }
 
-/// An error comes back from an occupant. It goes on, once, to the author of the private message it is about.
+/// An error comes back from an occupant. It goes on, once, to the author of the private message it is about; false if it is
+/// about none.
 pub async fn come_back(
     registry: &Arc<Registry>,
     from: &Jid,
     to: &Jid,
     stanza: &Stanza,
     cx: &mut Cx,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let Some(nick) = to.resource() else {
-        return Ok(());
+        return Ok(false);
     };
     let Some(held) = registry.hold(&to.bare(), cx.router()).await? else {
-        return Ok(());
+        return Ok(false);
     };
     let mut turn = RoomTurn::new(registry, held, cx);
     let (Some(reader), Some(author)) = (turn.held.at(from), turn.held.named(nick)) else {
-        return Ok(());
+        return Ok(false);
     };
     let (written, id) = (&registry.written, stanza.id.as_deref());
     if !written.take(&turn.held.jid, &author.user, &reader.user, id) {
-        return Ok(());
+        return Ok(false);
     }
     let mut error = speech::clean(&turn, stanza).from(reader.address.clone());
     error.append(&presence::occupant_id(&reader.id));
     let sessions = author.seats.iter().map(|seat| seat.jid.clone()).collect();
     turn.send_all(error, sessions);
     turn.close(cx);
-    Ok(())
+    Ok(true)
 }
 
 /// Nobody is kept from answering a moderator, or from writing to oneself.

@@ -3,9 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use kim_core::clock::Timestamp;
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
 use kim_core::hook::Notice;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::session::Session;
+use kim_core::stanza::Stanza;
 
+use super::elsewhere::Elsewhere;
+use super::learn;
 use super::session::SessionCaps;
 use super::shared::Shared;
 
@@ -42,15 +49,17 @@ impl Features {
     }
 }
 
-/// What the clients connected to this node can do.
+/// What the clients connected to this node can do, and those of contacts elsewhere.
 pub struct Caps {
     pub(super) shared: Shared,
+    pub(super) elsewhere: Elsewhere,
 }
 
 impl Caps {
     pub(super) fn new(shared_bytes_max: usize) -> Caps {
         Caps {
             shared: Shared::new(shared_bytes_max),
+            elsewhere: Elsewhere::default(),
         }
     }
 
@@ -64,6 +73,32 @@ impl Caps {
     pub fn wants(&self, session: &Session, node: &str) -> bool {
         self.features_of(session)
             .is_some_and(|features| features.wants(node))
+    }
+
+    /// An account has got available presence of a contact's client on another server: what it announces is noted and, where
+    /// that is not known yet, the client is asked in the account's name.
+    pub async fn notice_elsewhere(
+        &self,
+        owner: &BareJid,
+        presence: &Stanza,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        learn::notice_elsewhere(self, owner, presence, cx).await
+    }
+
+    /// A client on another server is gone; with a bare address, all clients of that contact.
+    pub fn forget_elsewhere(&self, owner: &BareJid, client: &Jid) {
+        self.elsewhere.forget(owner, client);
+    }
+
+    /// The clients of a contact on another server whose presence the account has, and what they can do.
+    pub fn clients_elsewhere(
+        &self,
+        owner: &BareJid,
+        contact: &BareJid,
+        now: Timestamp,
+    ) -> Vec<(Jid, Arc<Features>)> {
+        self.elsewhere.of(owner, contact, now)
     }
 }
 
@@ -80,4 +115,20 @@ pub struct CapsKnown {
 
 impl Notice for CapsKnown {
     const NAME: &'static str = "caps-known";
+}
+
+/// It has become known, or has changed, what a contact's client on another server can do.
+pub struct ClientKnown {
+    /// The account that gets the client's presence.
+    pub owner: BareJid,
+    /// The client.
+    pub client: Jid,
+    /// What it could do before.
+    pub before: Option<Arc<Features>>,
+    /// What it can do now.
+    pub now: Arc<Features>,
+}
+
+impl Notice for ClientKnown {
+    const NAME: &'static str = "client-known";
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use kim_core::cx::{Cx, Origin};
 use kim_core::error::Fault;
-use kim_core::events::{Answer, Departure};
-use kim_core::hook::{Flow, On};
+use kim_core::events::{AccountErased, Answer, Departure};
+use kim_core::hook::{Flow, Hear, On};
+use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
 use kim_core::session::Session;
 use kim_core::stanza::{IqType, Kind, PresenceType, Stanza};
 use kim_core::wire::Writer;
 
-use super::api::{Caps, CapsKnown, Features};
+use super::api::{Caps, CapsKnown, ClientKnown, Features};
 use super::session::{Announced, SessionCaps};
 use super::verify::Said;
 use crate::xep0030_disco::api::INFO;
@@ -53,17 +54,76 @@ impl Notice {
         // The answer is told from a forged one by an id that nobody else can know.
         let id = random::token();
         caps.ask(&id);
-        let mut query = Writer::new();
-        query
-            .start("query", INFO)
-            .attr("node", &announced.asked_node())
-            .end();
-        let question = Stanza::new(Kind::Iq(IqType::Get), &query.finish_string());
-        let question = question
-            .from(session.jid.to_domain())
-            .to(session.jid.clone())
-            .id(id);
+        let question = question(announced, session.jid.to_domain().into(), &session.jid, id);
         cx.deliver(session, Arc::new(question));
+        Ok(())
+    }
+}
+
+fn question(announced: &Announced, from: Jid, to: &Jid, id: String) -> Stanza {
+    let mut query = Writer::new();
+    query
+        .start("query", INFO)
+        .attr("node", &announced.asked_node())
+        .end();
+    Stanza::new(Kind::Iq(IqType::Get), &query.finish_string())
+        .from(from)
+        .to(to.clone())
+        .id(id)
+}
+
+/// The same for a client on another server, which knows the account and not its server: the account asks.
+pub(super) async fn notice_elsewhere(
+    caps: &Caps,
+    owner: &BareJid,
+    presence: &Stanza,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let Some(client) = presence.from.as_ref().filter(|from| !from.is_bare()) else {
+        return Ok(());
+    };
+    let announced = Announced::read(presence);
+    let is_news = caps
+        .elsewhere
+        .announce(owner, client, announced.as_ref(), cx.received);
+    let Some(announced) = announced.filter(|_| is_news) else {
+        return Ok(());
+    };
+    if let Some(features) = announced.key().and_then(|key| caps.shared.get(&key)) {
+        return know_elsewhere(caps, owner, client, features, cx).await;
+    }
+    let id = random::token();
+    caps.elsewhere.ask(owner, client, &id);
+    cx.send(question(&announced, owner.clone().into(), client, id));
+    Ok(())
+}
+
+async fn know_elsewhere(
+    caps: &Caps,
+    owner: &BareJid,
+    client: &Jid,
+    now: Arc<Features>,
+    cx: &mut Cx,
+) -> Result<(), Fault> {
+    let Some((before, now)) = caps.elsewhere.learn(owner, client, now) else {
+        return Ok(());
+    };
+    let mut known = ClientKnown {
+        owner: owner.clone(),
+        client: client.clone(),
+        before,
+        now,
+    };
+    cx.router().clone().tell(&mut known, cx).await?;
+    Ok(())
+}
+
+/// An account is gone, and with it what it knew of clients elsewhere.
+pub(super) struct Forget(pub Arc<Caps>);
+
+impl Hear<AccountErased> for Forget {
+    async fn hear(&self, erased: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
+        self.0.elsewhere.forget_account(&erased.account);
         Ok(())
     }
 }
@@ -77,7 +137,7 @@ pub(super) struct ListenForAnswers {
 impl On<Answer> for ListenForAnswers {
     async fn on(&self, event: &mut Answer, cx: &mut Cx) -> Result<Flow, Fault> {
         let Origin::Session(session) = cx.origin.clone() else {
-            return Ok(Flow::Next);
+            return self.hear_elsewhere(&event.stanza, cx).await;
         };
         let id = event.stanza.id.as_deref().unwrap_or("");
         let Some(announced) = session
@@ -95,6 +155,22 @@ impl On<Answer> for ListenForAnswers {
 }
 
 impl ListenForAnswers {
+    /// The answer of a client on another server to what it was asked in an account's name.
+    async fn hear_elsewhere(&self, answer: &Stanza, cx: &mut Cx) -> Result<Flow, Fault> {
+        let (Some(client), Some(to)) = (&answer.from, &answer.to) else {
+            return Ok(Flow::Next);
+        };
+        let (owner, id) = (to.bare(), answer.id.as_deref().unwrap_or(""));
+        let Some(announced) = self.caps.elsewhere.answered(&owner, client, id) else {
+            return Ok(Flow::Next);
+        };
+        if let Some(said) = self.read(answer) {
+            let features = self.judge(&announced, said);
+            know_elsewhere(&self.caps, &owner, client, features, cx).await?;
+        }
+        Ok(Flow::Done)
+    }
+
     /// What a well-formed answer of bearable size says.
     fn read(&self, answer: &Stanza) -> Option<Said> {
         let query = answer

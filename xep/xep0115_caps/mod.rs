@@ -1,5 +1,6 @@
 //! XEP-0115 Entity Capabilities 1.6.0: shows the server's own capabilities in the stream features, and learns what the
-//! sessions of this server can do from the `<c/>` in their presence, so that others ([`api::Caps`]) can ask.
+//! sessions of this server can do from the `<c/>` in their presence, so that other modules ([`api::Caps`]) can ask. Clients of
+//! contacts on other servers are known in the same way ([`elsewhere`]), as far as another module reports their presence.
 //!
 //! A session is asked itself while its verification string is unknown, also when others with the same string were asked
 //! a moment ago: waiting for somebody else's answer would let one silent client keep everybody with that string dark.
@@ -7,13 +8,14 @@
 use std::sync::Arc;
 
 use kim_core::error::Fault;
-use kim_core::events::{Answer, Departure};
+use kim_core::events::{AccountErased, Answer, Departure};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Offer, Registrar, Spec};
 
 use crate::xep0030_disco::api::InfoAsked;
 
 pub mod api;
+mod elsewhere;
 mod learn;
 mod own;
 mod session;
@@ -59,6 +61,7 @@ impl Module for EntityCaps {
                 answer_bytes_max,
             },
         );
+        house.hear::<AccountErased>(Stage::Store, learn::Forget(caps.clone()));
         house.provide(caps);
         Ok(())
     }

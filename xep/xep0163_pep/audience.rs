@@ -27,11 +27,20 @@ impl On<NodeAudience> for InterestedSessions {
         let roster = self.0.subscriptions.roster(&owner).await?;
         for item in roster.all().iter().filter(|item| item.state.is_from()) {
             // Contacts who are away cost one look; only for the others it is asked what they may see.
-            if router.destination(item.contact.domain()) != Destination::Users {
-                continue;
+            let mut hearers = Vec::new();
+            match router.destination(item.contact.domain()) {
+                Destination::Users => {
+                    let here = router.sessions_of(&item.contact).await;
+                    self.add(&here, &wanted, &mut hearers);
+                }
+                Destination::Remote => {
+                    let clients = self.0.caps.clients_elsewhere(&owner, &item.contact, cx.received);
+                    let wanting = clients.into_iter().filter(|(_, features)| features.has(&wanted));
+                    hearers.extend(wanting.map(|(client, _)| client));
+                }
+                _ => {}
             }
-            let here = router.sessions_of(&item.contact).await;
-            if here.is_empty() {
+            if hearers.is_empty() {
                 continue;
             }
             let by_presence = matches!(audience.config.access, AccessModel::Open | AccessModel::Presence);
@@ -55,7 +64,7 @@ impl On<NodeAudience> for InterestedSessions {
             if !may || self.0.blocks.blocks(&owner, &item.contact).await? {
                 continue;
             }
-            self.add(&here, &wanted, &mut audience.sessions);
+            audience.sessions.append(&mut hearers);
         }
         Ok(Flow::Next)
     }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Hear;
-use kim_core::jid::BareJid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Destination;
 use kim_core::session::Session;
 
 use super::Means;
 use crate::rfc6121_im::api::{PresenceChanged, RosterChanged};
 use crate::xep0060_pubsub::api::AccessModel;
-use crate::xep0115_caps::api::CapsKnown;
+use crate::xep0115_caps::api::{CapsKnown, Features};
 
 /// The session is available now (§4.3.3: only initial presence).
 pub(super) struct OnPresence(pub Means);
@@ -70,22 +70,14 @@ impl Hear<RosterChanged> for OnRoster {
             return Ok(());
         }
         let router = cx.router().clone();
-        for session in router.sessions().of(&contact) {
-            let Some(features) = self
-                .0
-                .caps
-                .features_of(&session)
-                .filter(|_| session.priority().is_some())
-            else {
-                continue;
-            };
+        for (client, features) in self.0.clients_of(&owner, &contact, cx) {
             let mut gained = Vec::new();
             for node in features.wanted() {
                 if begins || self.0.newly_in_group(&router, &owner, node, &old).await? {
                     gained.push(node);
                 }
             }
-            self.0.send_last(&session, &owner, &gained, cx).await?;
+            self.0.send_last(&client, &owner, &gained, cx).await?;
         }
         Ok(())
     }
@@ -100,7 +92,7 @@ impl Means {
         let router = cx.router().clone();
         let account = session.account.clone();
         let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
-        self.send_last(session, &account, &wanted, cx).await?;
+        self.send_last(&session.jid, &account, &wanted, cx).await?;
         let roster = self.subscriptions.roster(&account).await?;
         let seen: Vec<BareJid> = roster
             .all()
@@ -111,14 +103,27 @@ impl Means {
             .map(|item| item.contact.clone())
             .collect();
         for owner in seen {
-            self.send_last(session, &owner, &wanted, cx).await?;
+            self.send_last(&session.jid, &owner, &wanted, cx).await?;
         }
         Ok(())
     }
 
-    async fn send_last(
+    /// The clients of a contact that are there, and what they want: of this server or elsewhere.
+    fn clients_of(&self, owner: &BareJid, contact: &BareJid, cx: &Cx) -> Vec<(Jid, Arc<Features>)> {
+        let router = cx.router();
+        if router.destination(contact.domain()) == Destination::Remote {
+            return self.caps.clients_elsewhere(owner, contact, cx.received);
+        }
+        let sessions = router.sessions().of(contact);
+        let there = sessions.iter().filter(|session| session.priority().is_some());
+        there
+            .filter_map(|session| Some((session.jid.clone(), self.caps.features_of(session)?)))
+            .collect()
+    }
+
+    pub(super) async fn send_last(
         &self,
-        session: &Arc<Session>,
+        client: &Jid,
         owner: &BareJid,
         nodes: &[&str],
         cx: &mut Cx,
@@ -126,13 +131,14 @@ impl Means {
         let router = cx.router().clone();
         let last = self
             .pubsub
-            .last_for(&router, owner, nodes, &session.account)
+            .last_for(&router, owner, nodes, &client.bare())
             .await?;
-        if last.is_empty() || *owner != session.account && self.blocks.blocks(owner, &session.jid).await? {
+        let is_own = client.bare_str() == owner.as_str();
+        if last.is_empty() || !is_own && self.blocks.blocks(owner, client).await? {
             return Ok(());
         }
         for stanza in last {
-            cx.send(stanza.to(session.jid.clone()));
+            cx.send(stanza.to(client.clone()));
         }
         Ok(())
     }

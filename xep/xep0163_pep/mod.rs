@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;
+use kim_core::events::Arrival;
 use kim_core::hook::Stage;
 use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
 
 use crate::rfc6121_im::api::{PresenceChanged, RosterChanged, Subscriptions};
 use crate::xep0060_pubsub::api::{Configuring, NodeAudience, NodeDefaults, PubSub, Publishing};
-use crate::xep0115_caps::api::{Caps, CapsKnown};
+use crate::xep0115_caps::api::{Caps, CapsKnown, ClientKnown};
 use crate::xep0191_blocking::api::Blocks;
 
 mod audience;
+mod elsewhere;
 mod last;
 mod names;
 #[cfg(test)]
@@ -100,7 +102,9 @@ impl Module for PersonalEventing {
         house.on::<NodeAudience>(Stage::Deliver, audience::InterestedSessions(means.clone()));
         house.hear::<PresenceChanged>(Stage::Notify, last::OnPresence(means.clone()));
         house.hear::<CapsKnown>(Stage::Notify, last::OnCaps(means.clone()));
-        house.hear::<RosterChanged>(Stage::Notify, last::OnRoster(means));
+        house.hear::<RosterChanged>(Stage::Notify, last::OnRoster(means.clone()));
+        house.on::<Arrival>(Stage::Notify, elsewhere::Watch(means.clone()));
+        house.hear::<ClientKnown>(Stage::Notify, elsewhere::OnClient(means));
         Ok(())
     }
 }

@@ -59,7 +59,8 @@ impl On<Leaving> for Unheard {
         };
         let tells = match stanza.kind {
             Kind::Presence(kind) => kind != PresenceType::Unavailable,
-            Kind::Message(_) => true,
+            // That nothing reaches the account is what the blocked are told (§3.3).
+            Kind::Message(kind) => kind != MessageType::Error,
             Kind::Iq(_) => false,
         };
         let is_account =

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use kim_core::clock::Clock;
-use kim_core::cx::Cx;
+use kim_core::cx::{Cx, Origin};
 use kim_core::db::{BoxFuture, Db};
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
@@ -152,7 +152,7 @@ impl Archives {
         self.tails.remove(owner);
     }
 
-    /// Puts a message into an archive, unless the same is there (same sender, origin-id and content, lately).
+    /// Puts a message into an archive, unless the same is there (same sender, id and content, lately).
     pub async fn put(&self, entry: ArchiveEntry<'_>, cx: &mut Cx) -> Result<Put, Fault> {
         let ArchiveEntry {
             owner,
@@ -162,7 +162,11 @@ impl Archives {
             author,
         } = entry;
         let key = self.key(owner).await?;
-        let resend = if is_sent { resend_tag(&key, stanza) } else { None };
+        let resend = match &cx.origin {
+            _ if is_sent => resend_tag(&key, stanza),
+            Origin::Remote(_) => arrived_again_tag(&key, stanza),
+            _ => None,
+        };
         let tail = self.tail(owner).await?;
         if let Some(tag) = resend
             && let Some(stamp) = tail.sent(tag, self.clock.now())
@@ -255,17 +259,31 @@ fn reference(key: &seal::Key, stanza: &Stanza) -> i64 {
     reference_tag(key, sender, stanza.id.as_deref().unwrap_or_default())
 }
 
+/// The tag of a message that another server could send again, because a lost link kept it from learning that the message
+/// arrived. It comes as it was: from the same client, under the same id.
+fn arrived_again_tag(key: &seal::Key, stanza: &Stanza) -> Option<i64> {
+    let id = stanza.id.as_deref().filter(|id| !id.is_empty())?;
+    let address = |jid: &Option<Jid>| jid.as_ref().map_or("", Jid::as_str).to_owned();
+    let (from, to) = (address(&stanza.from), address(&stanza.to));
+    let head = [stanza.kind.type_str(), &from, &to, id];
+    let mut parts: Vec<&[u8]> = head.into_iter().map(str::as_bytes).collect();
+    parts.extend(said(stanza));
+    Some(key.tag("archive arrived again", &parts))
+}
+
+/// All that a message says but for how long it waited.
+fn said(stanza: &Stanza) -> impl Iterator<Item = &[u8]> {
+    let children = stanza.children();
+    let said = children.filter(|child| !child.is("delay", kim_core::ns::DELAY));
+    said.map(|child| child.xml().as_bytes())
+}
+
 /// The tag of a message that its sender could send again: to whom, and all it says but for how long it waited. Without an
 /// origin-id (XEP-0359) nobody knows whether it is the same message or one that says the same.
 fn resend_tag(key: &seal::Key, stanza: &Stanza) -> Option<i64> {
     stanza.child("origin-id", "urn:xmpp:sid:0")?.attr("id")?;
     let to = stanza.to.as_ref().map_or("", Jid::as_str);
     let mut parts = vec![stanza.kind.type_str().as_bytes(), to.as_bytes()];
-    parts.extend(
-        stanza
-            .children()
-            .filter(|child| !child.is("delay", kim_core::ns::DELAY))
-            .map(|child| child.xml().as_bytes()),
-    );
+    parts.extend(said(stanza));
     Some(key.tag("archive resend", &parts))
 }

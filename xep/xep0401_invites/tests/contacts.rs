@@ -69,3 +69,53 @@ async fn a_token_is_its_inviters_only() {
         .await;
     assert_eq!(found.unwrap().unwrap().uses_left, 1);
 }
+
+#[tokio::test]
+async fn somebody_on_another_server_becomes_a_contact() {
+    // XEP-0379 §3.4: the token comes with the request, from wherever it is sent.
+    let house = House::new(MODULES).await;
+    let mut romeo = house.online("romeo@localhost/phone").await;
+    let mut there = house.neighbour("example.org");
+    let invitation = made(&house, WantedInvitation::by_account(&jid("romeo@localhost"))).await;
+    let ask = |from: &str| {
+        let token = token(&invitation.links.uri);
+        format!(
+            "<presence from='{from}' to='romeo@localhost' type='subscribe'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></presence>"
+        )
+    };
+    there.send(&ask("juliet@example.org")).await;
+    let told: Vec<String> = std::iter::from_fn(|| there.next()).collect();
+    for kind in ["subscribed", "subscribe"] {
+        let is_told = told.iter().any(|xml| xml.contains(&format!("type='{kind}'")));
+        assert!(is_told, "{kind}: {told:#?}");
+    }
+    assert!(
+        told.iter()
+            .any(|xml| xml.contains("from='romeo@localhost/phone'")),
+        "{told:#?}"
+    );
+    there
+        .send("<presence from='juliet@example.org' to='romeo@localhost' type='subscribed'/>")
+        .await;
+    romeo.skip();
+    // It is used up.
+    there.send(&ask("mallory@example.org")).await;
+    romeo.expect("<presence from='mallory@example.org' to='romeo@localhost' type='subscribe'>...</presence>");
+    there.skip();
+}
+
+#[tokio::test]
+async fn a_token_of_another_server_goes_there() {
+    let house = House::new(MODULES).await;
+    let mut romeo = house.online("romeo@localhost/phone").await;
+    let mut there = house.neighbour("example.org");
+    let preauth = "<preauth xmlns='urn:xmpp:pars:0' token='abc'/>";
+    romeo
+        .send(&format!(
+            "<presence to='juliet@example.org' type='subscribe'>{preauth}</presence>"
+        ))
+        .await;
+    there.expect(&format!(
+        "<presence from='romeo@localhost' to='juliet@example.org' type='subscribe'>{preauth}</presence>"
+    ));
+}
