@@ -251,6 +251,10 @@ impl Server {
         for task in self.tasks {
             task.abort();
         }
+        // What other servers have need not be sent again after the next start.
+        if let Err(error) = self.house.router.outbound().settled().await {
+            tracing::error!(event = "queue_not_swept", %error);
+        }
         self.house.db.close().await;
         tracing::info!(event = "stopped");
     }

@@ -2,6 +2,7 @@
 //! by `tests/dialogues.rs` of the server.
 
 mod components;
+mod other_servers;
 mod second_opinion;
 mod switched_off;
 

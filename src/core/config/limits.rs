@@ -83,6 +83,10 @@ section! {
         pub outbox_bytes_max: usize = 1_048_576, in 65_536..=268_435_456;
         /// Bytes waiting to be sent to one external component. (row 29)
         pub component_outbox_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
+        /// Messages waiting for one domain elsewhere. (row 29)
+        pub s2s_queue_messages_max: usize = 10_000, in 100..=10_000_000;
+        /// Bytes waiting for one domain elsewhere. (row 29)
+        pub s2s_queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
         /// Seconds after which a client that reads nothing is disconnected. (row 29)
         pub slow_reader_seconds_max: u64 = 60, in 1..=3_600;
         /// Stanzas of one client that wait for the database at the same time. Further ones are not read until then.
@@ -132,6 +136,8 @@ impl Limits {
             resources_per_account_max: MANY,
             outbox_bytes_max: 268_435_456,
             component_outbox_bytes_max: 1_073_741_824,
+            s2s_queue_messages_max: MANY,
+            s2s_queue_bytes_max: 1_073_741_824,
             slow_reader_seconds_max: 3_600,
             pending_commits_per_stream_max: 10_000,
             roster_items_max: MANY,
