@@ -83,9 +83,9 @@ section! {
         pub outbox_bytes_max: usize = 1_048_576, in 65_536..=268_435_456;
         /// Bytes waiting to be sent to one external component. (row 29)
         pub component_outbox_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
-        /// Messages waiting for one domain elsewhere. (row 29)
+        /// Messages waiting for one domain elsewhere. (row 30)
         pub s2s_queue_messages_max: usize = 10_000, in 100..=10_000_000;
-        /// Bytes waiting for one domain elsewhere. (row 29)
+        /// Bytes waiting for one domain elsewhere. (row 30)
         pub s2s_queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
         /// Seconds after which a client that reads nothing is disconnected. (row 29)
         pub slow_reader_seconds_max: u64 = 60, in 1..=3_600;

@@ -153,27 +153,23 @@ impl OutboundQueue {
     }
 
     /// Counts one more message for a domain, or says that its queue is full.
-    async fn reserve(&self, domain: &str, bytes: usize) -> Result<(), Condition> {
+    async fn reserve(&self, domain: &str, bytes: usize) -> Result<(), Fault> {
         if let Some(reserved) = self.try_reserve(domain, bytes) {
-            return reserved;
+            return Ok(reserved?);
         }
         let _one = self.inner.counting.hold(domain).await;
         if let Some(reserved) = self.try_reserve(domain, bytes) {
-            return reserved;
+            return Ok(reserved?);
         }
-        let usage = store::usage(&self.inner.db, domain).await.map_err(|error| {
-            tracing::error!(event = "queue_not_counted", domain, %error);
-            Condition::InternalServerError
-        })?;
+        let usage = store::usage(&self.inner.db, domain).await?;
         let mut usages = self.usages();
         if usages.len() >= USAGES_MAX && !usages.contains_key(domain) {
             usages.clear();
         }
-        let counted = usages
-            .entry(domain.to_owned())
-            .or_insert(Counted { usage, since: 0 });
-        *counted = Counted { usage, since: 0 };
-        self.reserve_in(counted, bytes)
+        let mut counted = Counted { usage, since: 0 };
+        let reserved = self.reserve_in(&mut counted, bytes);
+        usages.insert(domain.to_owned(), counted);
+        Ok(reserved?)
     }
 
     /// The same by what is counted in memory, if that is recent.
@@ -217,7 +213,7 @@ impl OutboundQueue {
 
     /// The messages that earlier processes left, in the order in which they were sent, at most `limit` at once. The next page
     /// begins after the row of the last one; an empty page is the end. To be called before anybody can send, so that no new
-    /// message overtakes an old one.
+    /// message overtakes an old one, and while no other server works on the same database.
     pub async fn waiting(&self, after: Option<RowId>, limit: u32) -> Result<Vec<Outbound>, SealError> {
         let mut after = after.unwrap_or(RowId(i64::MIN));
         loop {
@@ -342,11 +338,13 @@ fn is_kept(sender: Destination, from: &Jid, stanza: &Stanza) -> bool {
     let Kind::Message(kind) = stanza.kind else {
         return false;
     };
-    let is_wanted = match (sender, kind) {
-        (Destination::Users, MessageType::Chat | MessageType::Normal | MessageType::Groupchat) => true,
-        (Destination::Service(_), MessageType::Chat | MessageType::Normal) => true,
-        _ => false,
-    };
+    let is_wanted = matches!(
+        (sender, kind),
+        (
+            Destination::Users,
+            MessageType::Chat | MessageType::Normal | MessageType::Groupchat
+        ) | (Destination::Service(_), MessageType::Chat | MessageType::Normal)
+    );
     is_wanted
         && from.local().is_some()
         && !stanza.has("no-store", HINTS)
