@@ -84,7 +84,7 @@ pub struct Leaving {
     pub stanza: Stanza,
     /// Which way out: [`Destination::Component`] or [`Destination::Remote`].
     pub to: Destination,
-    /// The row that keeps the stanza until the other server has it, if a hook has stored one.
+    /// The row that keeps a message until the other server has it. It is stored once all hooks have agreed.
     pub row: Option<RowId>,
 }
 

@@ -10,6 +10,7 @@ use kim_core::config::{Proof, S2s};
 use kim_core::error::{Condition, StreamCondition, StreamError};
 use kim_core::remote::{Outbound, Remotes};
 use kim_core::router::{Destination, Router};
+use kim_core::seal::SealError;
 use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::rustls::RootCertStore;
@@ -20,7 +21,7 @@ use super::dns::{self, Dns, SharedLookup};
 use super::exchange::{Chain, is_fatal, put_back};
 use super::identity::{self, Unproven};
 use super::key::DialbackSecret;
-use super::ledger::{Ledger, Returning};
+use super::ledger::{Ledger, QueueLedger};
 use super::life::{Counting, How, Life, PeerEnd};
 use super::management::Parked;
 use super::pair::{Carrier, DomainPair, Pushed, Room, Suspended};
@@ -38,6 +39,8 @@ pub const RESUMABLE: Duration = Duration::from_secs(300);
 const CLOSING: Duration = Duration::from_secs(5);
 /// Servers of a domain whose TLSA records are asked for when one connects without a trusted certificate.
 const DANE_TARGETS_MAX: usize = 4;
+/// Messages that are read at once when those of an earlier process are taken up.
+const TAKEN_UP_MAX: u32 = 200;
 
 /// How far the end of the server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,7 +114,7 @@ impl Federation {
         let settings = router.config().s2s.clone();
         let roots = tls::roots(settings.ca.as_deref())?;
         let limits = router.limits();
-        let ledger: Arc<dyn Ledger> = Arc::new(Returning::to(&router));
+        let ledger: Arc<dyn Ledger> = Arc::new(QueueLedger::of(&router));
         Ok(Arc::new_cyclic(|own| Federation {
             settings,
             certificates,
@@ -134,6 +137,26 @@ impl Federation {
             own: own.clone(),
             door,
         }))
+    }
+
+    /// Takes up the messages that an earlier process had not delivered. To be called before anybody can send.
+    pub async fn take_up_queue(&self) -> Result<(), SealError> {
+        let (queue, mut after, mut count) = (self.router().outbound().clone(), None, 0_usize);
+        loop {
+            let page = queue.waiting(after, TAKEN_UP_MAX).await?;
+            let Some(last) = page.last() else { break };
+            after = last.row;
+            count += page.len();
+            for outbound in page {
+                if let Err(condition) = self.push(outbound.clone()) {
+                    queue.failed(&outbound, condition).await;
+                }
+            }
+        }
+        if count > 0 {
+            tracing::info!(event = "outbound_taken_up", messages = count);
+        }
+        Ok(())
     }
 
     /// From now on, stanzas are accounted for there.

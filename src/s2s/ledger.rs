@@ -14,21 +14,25 @@ pub trait Ledger: Send + Sync + 'static {
     fn returned(&self, outbound: Outbound, condition: Condition);
 }
 
-/// Keeps nothing: what cannot be delivered goes back to its sender at once.
-pub(super) struct Returning(Weak<Router>);
+/// The core's queue, which keeps messages in the database until the other server has them.
+pub(super) struct QueueLedger(Weak<Router>);
 
-impl Returning {
-    pub(super) fn to(router: &Arc<Router>) -> Returning {
-        Returning(Arc::downgrade(router))
+impl QueueLedger {
+    pub(super) fn of(router: &Arc<Router>) -> QueueLedger {
+        QueueLedger(Arc::downgrade(router))
     }
 }
 
-impl Ledger for Returning {
-    fn delivered(&self, _: &Outbound) {}
+impl Ledger for QueueLedger {
+    fn delivered(&self, outbound: &Outbound) {
+        if let Some(router) = self.0.upgrade() {
+            router.outbound().delivered(outbound.row.as_slice());
+        }
+    }
 
     fn returned(&self, outbound: Outbound, condition: Condition) {
         if let Some(router) = self.0.upgrade() {
-            tokio::spawn(async move { router.bounce(&outbound.stanza, condition).await });
+            tokio::spawn(async move { router.outbound().failed(&outbound, condition).await });
         }
     }
 }

@@ -114,6 +114,14 @@ impl Server {
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
+        // Before anybody can send: what an earlier process left is first in its queue.
+        let federation = match house.router.config().s2s.enabled {
+            true => Some(federate(&door, &certificates).await?),
+            false => None,
+        };
+        if let Some(federation) = &federation {
+            house.router.connect_remotes(federation.clone());
+        }
         let mut tasks = vec![
             tokio::spawn(keep_house(door.clone())),
             tokio::spawn(tidy(house.router.clone(), house.db.clone())),
@@ -136,16 +144,11 @@ impl Server {
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
-        let federation = match house.router.config().s2s.enabled {
-            true => Some(federate(&door, &certificates).await?),
-            false => None,
-        };
         let s2s_addresses = s2s_listeners
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
         if let Some(federation) = &federation {
-            house.router.connect_remotes(federation.clone());
             let tidied = federation.clone();
             tasks.push(tokio::spawn(async move { tidied.keep_tidy().await }));
             tasks.extend(
@@ -307,6 +310,10 @@ impl Server {
         for task in self.tasks {
             task.abort();
         }
+        // What other servers have need not be sent again after the next start.
+        if let Err(error) = self.house.router.outbound().settled().await {
+            tracing::error!(event = "queue_not_swept", %error);
+        }
         self.house.db.close().await;
         tracing::info!(event = "stopped");
     }
@@ -317,7 +324,11 @@ async fn federate(door: &Arc<Door>, certificates: &Arc<Certificates>) -> Result<
     let (door, certificates) = (door.clone(), certificates.clone());
     let opened = tokio::task::spawn_blocking(move || Federation::open(door, certificates)).await;
     let opened = opened.map_err(|error| Failure::Other(error.to_string()))?;
-    opened.map_err(|problem| Failure::Other(format!("[s2s] {problem}")))
+    let federation = opened.map_err(|problem| Failure::Other(format!("[s2s] {problem}")))?;
+    let taken_up = federation.take_up_queue().await;
+    taken_up
+        .map_err(|error| Failure::Other(format!("messages for other servers cannot be read: {error}")))?;
+    Ok(federation)
 }
 
 /// Whether an address serves XMPP and HTTPS, told apart by ALPN. Port 0 is any free one, so two of them do not meet.

@@ -3,6 +3,7 @@
 
 mod components;
 mod elsewhere;
+mod other_servers;
 mod second_opinion;
 mod switched_off;
 

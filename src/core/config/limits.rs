@@ -83,6 +83,10 @@ section! {
         pub outbox_bytes_max: usize = 1_048_576, in 65_536..=268_435_456;
         /// Bytes waiting to be sent to one external component. (row 29)
         pub component_outbox_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
+        /// Messages waiting for one domain elsewhere. (row 30)
+        pub s2s_queue_messages_max: usize = 10_000, in 100..=10_000_000;
+        /// Bytes waiting for one domain elsewhere. (row 30)
+        pub s2s_queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
         /// Seconds after which a client that reads nothing is disconnected. (row 29)
         pub slow_reader_seconds_max: u64 = 60, in 1..=3_600;
         /// Stanzas of one client that wait for the database at the same time. Further ones are not read until then.
@@ -101,8 +105,6 @@ section! {
         pub s2s_dialbacks_concurrent_max: usize = 200, in 1..=100_000;
         /// Pairs of a domain here and a domain elsewhere that stanzas wait for or streams exist for.
         pub s2s_pairs_max: usize = 10_000, in 1..=1_000_000;
-        /// Bytes waiting for one domain elsewhere.
-        pub s2s_queue_bytes_max: usize = 16_777_216, in 65_536..=1_073_741_824;
         /// Bytes waiting for all domains elsewhere together.
         pub s2s_queues_bytes_max: usize = 268_435_456, in 1_048_576..=68_719_476_736;
         /// Stanzas another server may send per second on one stream in the long run; a faster one is read more slowly.
@@ -157,13 +159,14 @@ impl Limits {
             resources_per_account_max: MANY,
             outbox_bytes_max: 268_435_456,
             component_outbox_bytes_max: 1_073_741_824,
+            s2s_queue_messages_max: MANY,
+            s2s_queue_bytes_max: 1_073_741_824,
             slow_reader_seconds_max: 3_600,
             pending_commits_per_stream_max: 10_000,
             s2s_streams_max: MANY,
             s2s_streams_unverified_max: MANY,
             s2s_dialbacks_concurrent_max: 100_000,
             s2s_pairs_max: MANY,
-            s2s_queue_bytes_max: 1_073_741_824,
             s2s_stanzas_per_second: FAST,
             s2s_stanzas_burst: FAST,
             s2s_bytes_per_second: FAST,

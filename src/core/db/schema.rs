@@ -29,4 +29,9 @@ pub const CORE_MIGRATIONS: &[Migration] = &[
         name: "0005_epochs",
         sql: include_str!("../../../migrations/0005_epochs.sql"),
     },
+    Migration {
+        room: "core",
+        name: "0006_s2s_queue",
+        sql: include_str!("../../../migrations/0006_s2s_queue.sql"),
+    },
 ];

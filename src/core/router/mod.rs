@@ -28,7 +28,7 @@ use crate::error::Fault;
 use crate::hook::{Chain, Event, Flow, Notice};
 use crate::jid::BareJid;
 use crate::module::{At, Entry, Identity, Offer, Registrar, Roll, Startup, Tables};
-use crate::remote::Remotes;
+use crate::remote::{OutboundQueue, Remotes};
 use crate::seal::Seals;
 use crate::session::{Resource, Resources, Session, Sessions};
 
@@ -70,6 +70,7 @@ pub struct Router {
     destinations: HashMap<String, Destination>,
     components: Components,
     remotes: OnceLock<Arc<dyn Remotes>>,
+    outbound: OutboundQueue,
     sessions: Sessions,
     accounts: Accounts,
     db: Db,
@@ -112,6 +113,7 @@ impl Router {
             tables: &mut tables,
         };
         house.register_all(modules)?;
+        tables.erasers.push(crate::remote::erase);
         tables.erasers.push(crate::seal::erase);
         let accounts = parts.accounts.clone();
         let tokens = move || {
@@ -142,6 +144,7 @@ impl Router {
             destinations,
             components,
             remotes: OnceLock::new(),
+            outbound: OutboundQueue::new(me.clone(), &parts.db, &parts.seals, &limits),
             sessions: Sessions::default(),
             accounts: parts.accounts,
             db: parts.db,

@@ -10,7 +10,7 @@ use crate::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use crate::events::Leaving;
 use crate::hook::Flow;
 use crate::outbox::Parcel;
-use crate::remote::{Outbound, Outside, RowId};
+use crate::remote::{Outbound, OutboundQueue, Outside, RowId};
 use crate::stanza::{Kind, NotAStanza, PresenceType, Stanza};
 use crate::wire::Element;
 
@@ -126,6 +126,9 @@ impl Router {
         if self.raise(&mut leaving, cx).await? == Flow::Done {
             return Ok(());
         }
+        if to == Destination::Remote {
+            leaving.row = self.outbound.keep(&leaving.stanza, cx).await?;
+        }
         let recipient = match self.components.get(&domain) {
             Some(component) => Recipient::Component(component.clone()),
             None => Recipient::Remote(leaving.row),
@@ -151,13 +154,18 @@ impl Router {
     pub(super) async fn send_away(&self, stanza: Arc<Stanza>, received: Timestamp, row: Option<RowId>) {
         let Some(remotes) = self.remotes.get() else { return };
         let outbound = Outbound {
-            stanza: stanza.clone(),
+            stanza,
             received,
             row,
         };
-        if let Err(condition) = remotes.push(outbound) {
-            self.bounce(&stanza, condition).await;
+        if let Err(condition) = remotes.push(outbound.clone()) {
+            self.outbound.failed(&outbound, condition).await;
         }
+    }
+
+    /// The messages that wait for other servers.
+    pub fn outbound(&self) -> &OutboundQueue {
+        &self.outbound
     }
 
     /// A program did not take a stanza. Its own come back to nobody.

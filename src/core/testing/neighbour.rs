@@ -15,23 +15,33 @@ const OUTBOX_BYTES_MAX: usize = 16 << 20;
 
 /// The servers that can be reached.
 #[derive(Default)]
-pub(super) struct Neighbours(Mutex<HashMap<String, Arc<Outbox>>>);
+pub(super) struct Neighbours(Mutex<HashMap<String, Arc<Way>>>);
+
+/// The way to one of them.
+struct Way {
+    outbox: Outbox,
+    /// Messages on it that the house keeps until this server has them.
+    kept: Mutex<Vec<Outbound>>,
+}
 
 impl Neighbours {
     pub(super) fn join(&self, router: Arc<Router>, domain: &str) -> Neighbour {
-        let outbox = Arc::new(Outbox::new(OUTBOX_BYTES_MAX));
+        let way = Arc::new(Way {
+            outbox: Outbox::new(OUTBOX_BYTES_MAX),
+            kept: Mutex::default(),
+        });
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(domain.to_owned(), outbox.clone());
+        all.insert(domain.to_owned(), way.clone());
         Neighbour {
             router,
             outside: Outside::Remote(domain.into()),
             domain: domain.to_owned(),
-            outbox,
+            way,
             inbox: Inbox::default(),
         }
     }
 
-    fn outbox(&self, domain: &str) -> Option<Arc<Outbox>> {
+    fn way(&self, domain: &str) -> Option<Arc<Way>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(domain).cloned()
     }
@@ -40,15 +50,22 @@ impl Neighbours {
 impl Remotes for Neighbours {
     fn push(&self, outbound: Outbound) -> Result<(), Condition> {
         let to = outbound.stanza.to.as_ref();
-        let outbox = to.and_then(|to| self.outbox(to.domain()));
-        let outbox = outbox.ok_or(Condition::RemoteServerNotFound)?;
-        let taken = outbox.push(outbound.stanza, outbound.received);
-        taken.map_err(|_| Condition::RemoteServerTimeout)
+        let way = to.and_then(|to| self.way(to.domain()));
+        let way = way.ok_or(Condition::RemoteServerNotFound)?;
+        let taken = way.outbox.push(outbound.stanza.clone(), outbound.received);
+        taken.map_err(|_| Condition::RemoteServerTimeout)?;
+        if outbound.row.is_some() {
+            way.kept
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(outbound);
+        }
+        Ok(())
     }
 
     fn refusal(&self, domain: &str) -> Option<Condition> {
-        match self.outbox(domain) {
-            Some(outbox) if !outbox.is_closed() => None,
+        match self.way(domain) {
+            Some(way) if !way.outbox.is_closed() => None,
             _ => Some(Condition::RemoteServerNotFound),
         }
     }
@@ -59,7 +76,7 @@ pub struct Neighbour {
     router: Arc<Router>,
     outside: Outside,
     domain: String,
-    outbox: Arc<Outbox>,
+    way: Arc<Way>,
     inbox: Inbox,
 }
 
@@ -80,13 +97,13 @@ impl Neighbour {
     /// The next stanza that came must match the pattern (see [`super::pattern`]).
     #[track_caller]
     pub fn expect(&mut self, expected: &str) {
-        self.inbox.expect(&self.domain, &self.outbox, expected);
+        self.inbox.expect(&self.domain, &self.way.outbox, expected);
     }
 
     /// The next stanza that came, as text; `None` if there is none.
     #[expect(clippy::should_implement_trait, reason = "more may come after a `None`")]
     pub fn next(&mut self) -> Option<String> {
-        self.inbox.next(&self.outbox)
+        self.inbox.next(&self.way.outbox)
     }
 
     /// Reads away what came so far.
@@ -102,8 +119,13 @@ impl Neighbour {
         }
     }
 
+    /// The messages that came and that the house keeps until it is told what became of them; each is given once.
+    pub fn kept(&self) -> Vec<Outbound> {
+        std::mem::take(&mut self.way.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// From now on the server cannot be reached: what this one still sends comes back.
     pub fn disappear(self) {
-        self.outbox.close(StreamCondition::ConnectionTimeout.into());
+        self.way.outbox.close(StreamCondition::ConnectionTimeout.into());
     }
 }

@@ -1,6 +1,11 @@
 //! Other servers, as the house sees them: where a stanza goes that is for somebody there, and who may speak from outside. How
 //! a server is found, proves itself and is talked to is not the house's business; whoever knows that implements [`Remotes`].
 
+mod queue;
+mod store;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -9,6 +14,9 @@ use crate::cx::{Origin, Recipient};
 use crate::error::Condition;
 use crate::jid::Jid;
 use crate::stanza::Stanza;
+
+pub use queue::OutboundQueue;
+pub use store::erase;
 
 /// The way to other servers.
 pub trait Remotes: Send + Sync + 'static {
@@ -30,7 +38,15 @@ pub struct Outbound {
     pub row: Option<RowId>,
 }
 
-/// Names a row of the queue of stanzas for other servers. Chosen at random before the row is stored.
+impl Outbound {
+    /// Whether it has waited for so many hours.
+    pub fn has_expired(&self, keep_hours: u64, now: Timestamp) -> bool {
+        now.seconds_since(self.received) >= keep_hours.saturating_mul(3_600)
+    }
+}
+
+/// Names a row of the queue of messages for other servers ([`OutboundQueue`]). Chosen before the row is stored; a message has
+/// a higher one than those that were sent before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowId(pub i64);
 
