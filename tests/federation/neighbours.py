@@ -318,6 +318,9 @@ class Kim(Neighbour):
             "KIM__S2S__RESOLVER": "127.0.0.53:53",
             "KIM__S2S__CA": str(self.world.authority.file),
             "KIM__S2S__PRIVATE_ADDRESSES": "true",
+            # What cannot be delivered comes back at once, so that a story sees it.
+            "KIM__S2S__KEEP_HOURS": "0",
+            "KIM__S2S__TRUST_ANCHOR": str(self.world.names.folder / "root.key"),
             "KIM__LIMITS__LOGIN_FAILURES_BURST": "1000",
             **self.settings.get("variables", {}),
         }

@@ -52,7 +52,10 @@ const CIRCLES: [(&str, &[&str]); 18] = [
     ),
     ("xep/rfc6121_im/store", &["roster", "roster_change"]),
     ("xep/xep0077_register", &["api", "newcomer"]),
-    ("xep/xep0115_caps", &["api", "session", "shared", "verify"]),
+    (
+        "xep/xep0115_caps",
+        &["api", "elsewhere", "learn", "session", "shared", "verify"],
+    ),
     ("xep/xep0313_mam", &["hooks", "prefs"]),
     ("xep/xep0352_csi", &["api", "held", "important", "state"]),
     ("xep/xep0401_invites", &["api", "links", "store"]),
