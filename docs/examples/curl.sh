@@ -35,7 +35,7 @@ echo "sent $id"
 events=$(mktemp)
 ask --no-buffer --header "$auth" "$url/api/events?after=0" >"$events" &
 listener=$!
-trap 'kill $listener 2>/dev/null; rm -f "$events"' EXIT
+trap 'kill $listener 2>/dev/null || true; rm -f "$events"' EXIT
 until grep -q "\"id\":\"$id\"" "$events"; do
     kill -0 $listener # the stream has ended: stop here
     sleep 0.1

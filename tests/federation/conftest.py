@@ -92,7 +92,7 @@ def kim_federates():
 
 def pytest_addoption(parser):
     parser.addoption("--pairs", choices=["usual", "all"], default="usual",
-                     help="all: the newer neighbours have to show it too, without kIM")
+                     help="all: with the newer neighbours too")
 
 
 def pytest_configure(config):
@@ -110,18 +110,23 @@ def pytest_unconfigure(config):
         shutil.rmtree(_folder, ignore_errors=True)
 
 
+def partners(every):
+    """The kinds of neighbours in this run."""
+    return [kind for kind in PARTNERS if every or not kind.endswith("-new")]
+
+
 def pytest_generate_tests(metafunc):
     if "pair" in metafunc.fixturenames:
-        control = CONTROL_ALL if metafunc.config.getoption("--pairs") == "all" else CONTROL
-        pairs = [*control, *(("kim", kind) for kind in PARTNERS)]
+        every = metafunc.config.getoption("--pairs") == "all"
+        control = CONTROL_ALL if every else CONTROL
+        pairs = [*control, *(("kim", kind) for kind in partners(every))]
         both = [*pairs, *((away, home) for home, away in pairs)]
         # Those of one pair one after another.
         both.sort(key=lambda pair: sorted(pair))
         metafunc.parametrize("pair", both, ids=[f"{home}-to-{away}" for home, away in both], indirect=True, scope="session")
     if "target" in metafunc.fixturenames:
         every = metafunc.config.getoption("--pairs") == "all"
-        targets = [kind for kind in PARTNERS if every or not kind.endswith("-new")]
-        metafunc.parametrize("target", [*targets, "kim"], indirect=True, scope="session")
+        metafunc.parametrize("target", [*partners(every), "kim"], indirect=True, scope="session")
 
 
 def is_a(kind, described):

@@ -108,7 +108,7 @@ clients() {
 }
 
 # Prosody, ejabberd and name servers for the federation tests.
-neighbours() { tests/support/neighbours.sh; }
+neighbours() { tests/support/neighbours.sh system; }
 
 # The version that go.mod names, without downloading another Go.
 go_is_new_enough() {
