@@ -83,8 +83,8 @@ async def test_a_refused_file_says_what_the_server_says(open_tab, people, house,
         async with tab.page.expect_response(lambda r: r.request.method == "PUT"):
             await choose(tab, f"fits-{number}.png", b"\x89PNG" + b"x" * (MAX - 100))
     await choose(tab, "more.png", b"\x89PNG" + b"x" * 1000)
-    await tab.sees(("“more.png” was not sent. The server says: Quota reached.",
-                    "“more.png”未发送。服务器提示：Quota reached.")[LANGUAGES[locale]], "converse-muc")
+    await tab.sees(("“more.png” was not sent. The server says: Upload quota reached.",
+                    "“more.png”未发送。服务器提示：Upload quota reached.")[LANGUAGES[locale]], "converse-muc")
     # Nothing pretends to be still on its way.
     assert await tab.page.locator("converse-muc progress").count() == 0
     await tab.shot("quota")
