@@ -171,7 +171,9 @@ async def test_the_keyboard_alone_gets_through(open_tab, people):
     await tab_to(".kim-send-clear", key="Shift+Tab")
     await page.keyboard.press("Enter")
     await tab.hears(text)
+    await page.locator(".kim-held").wait_for(state="hidden")
     await tab_to("textarea.chat-textarea")
+    await page.wait_for_function("document.activeElement.matches('textarea.chat-textarea') && !document.activeElement.value")
     await tab_to("button:has(.fa-paperclip)", key="Shift+Tab")
     async with page.expect_file_chooser() as chooser:
         await page.keyboard.press("Enter")
