@@ -101,8 +101,7 @@ pub async fn targets(lookup: &dyn DnsLookup, domain: &str, settings: &S2s) -> Re
     if let Some(address) = literal(domain) {
         return Ok(one(&address.to_string(), false));
     }
-    let ascii = Domain::parse(domain).and_then(|domain| domain.to_ascii());
-    let Some(ascii) = ascii else {
+    let Some(ascii) = Domain::ascii_of(domain) else {
         return Err(NoWay::NoServer("the domain cannot stand in DNS".to_owned()));
     };
     let names = [
@@ -348,7 +347,7 @@ impl DnsLookup for Dns {
         Box::pin(async move {
             let asked = async {
                 let is_named = literal(&target.host).is_none() && !target.by_proxy;
-                let ascii = Domain::parse(domain)?.to_ascii()?;
+                let ascii = Domain::ascii_of(domain)?;
                 if !is_named || !(target.host == ascii || self.leads_to(&ascii, target).await) {
                     return None;
                 }

@@ -109,7 +109,7 @@ fn content(der: &[u8], tag: u8) -> Option<&[u8]> {
 
 /// Whether a certificate names a domain.
 pub fn is_for(certificate: &[u8], domain: &str) -> bool {
-    let Some(ascii) = Domain::parse(domain).and_then(|domain| domain.to_ascii()) else {
+    let Some(ascii) = Domain::ascii_of(domain) else {
         return false;
     };
     identities(certificate)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kim_core::config::Config;
+use kim_core::config::{Config, Domain};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
@@ -84,8 +84,7 @@ fn certificate(config: &Config, domains: &[String]) -> Vec<Finding> {
 
 /// Where the SRV records of a domain lead.
 async fn records(dns: &dyn DnsLookup, config: &Config, domain: &str) -> Vec<Finding> {
-    let ascii = kim_core::config::Domain::parse(domain).and_then(|domain| domain.to_ascii());
-    let ascii = ascii.unwrap_or_else(|| domain.to_owned());
+    let ascii = Domain::ascii_of(domain).unwrap_or_else(|| domain.to_owned());
     let kinds = [
         ("_xmpp-server", "s2s", &config.listen.s2s),
         ("_xmpps-server", "s2s_tls", &config.listen.s2s_tls),

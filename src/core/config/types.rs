@@ -26,6 +26,11 @@ impl Domain {
         idna::domain_to_ascii(self).ok()
     }
 
+    /// The same for a text that may be a domain.
+    pub fn ascii_of(text: &str) -> Option<String> {
+        Domain::parse(text)?.to_ascii()
+    }
+
     /// The account that administers a domain unless told otherwise.
     pub fn administrator(&self) -> Vec<BareJid> {
         BareJid::new(Some("admin"), self).into_iter().collect()
