@@ -16,13 +16,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
 use super::wrong;
 use crate::c2s::sasl::{self, EXPORTER_LABEL};
+use crate::tls::AnyCertificate;
 
 /// A session.
 pub(super) struct ProbeClient {
@@ -54,7 +54,7 @@ impl ProbeClient {
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate::default()))
             .with_no_client_auth();
         let name = ServerName::try_from(domain.to_owned()).unwrap_or_else(|_| ServerName::from(address.ip()));
         let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
@@ -231,47 +231,4 @@ pub(super) fn refused(element: &Element) -> io::Error {
         .map(|text| format!(": {}", text.text()));
     let (condition, text) = (condition.unwrap_or_default(), text.unwrap_or_default());
     io::Error::other(format!("the server answers {} {condition}{text}", element.name()))
-}
-
-/// Takes every certificate, but no wrong signature.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = crate::tls::provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signature, &known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = crate::tls::provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signature, &known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        crate::tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }

@@ -9,129 +9,17 @@ use std::sync::{Arc, OnceLock};
 use kim_core::config::Domain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme, version,
-};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use crate::tls::{Loaded, provider};
+use crate::tls::{AnyCertificate, Loaded, provider};
 
 /// What ALPN calls streams between servers (XEP-0368).
 const ALPN: &[u8] = b"xmpp-server";
-
-/// Takes any certificate whose key the other side has.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl AnyCertificate {
-    fn new() -> Arc<AnyCertificate> {
-        Arc::new(AnyCertificate(provider()))
-    }
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ClientCertVerifier for AnyCertificate {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
 
 /// Chooses the certificate by the name in the handshake, else by the domain that the stream was opened to.
 #[derive(Debug)]
@@ -164,7 +52,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(io::Error::other)?
-        .with_client_cert_verifier(AnyCertificate::new())
+        .with_client_cert_verifier(Arc::new(AnyCertificate::default()))
         .with_cert_resolver(Arc::new(ByDomain { loaded, domain }));
     config.alpn_protocols = vec![ALPN.to_vec()];
     // A resumed session would skip the certificate, and with it the proof.
@@ -187,7 +75,7 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(AnyCertificate::new());
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate::default()));
     let mut config = match loaded.key_for(Some(local)) {
         Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
         None => builder.with_no_client_auth(),
@@ -196,8 +84,7 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     if direct {
         config.alpn_protocols = vec![ALPN.to_vec()];
     }
-    let ascii = Domain::parse(remote).and_then(|domain| domain.to_ascii());
-    let name = ascii.unwrap_or_else(|| remote.to_owned());
+    let name = Domain::ascii_of(remote).unwrap_or_else(|| remote.to_owned());
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
     let io = TlsConnector::from(Arc::new(config)).connect(name, io).await?;
     let io = TlsStream::from(io);

@@ -5,6 +5,7 @@
 //! of them names gets a self-signed one. [`Certificates::reload`] reads everything again; if anything is wrong with
 //! what it finds, the old certificates stay in use.
 
+mod any_certificate;
 mod binding;
 pub(crate) mod channel_binding;
 mod self_signed;
@@ -25,6 +26,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+pub use self::any_certificate::AnyCertificate;
 pub use self::channel_binding::{ChannelBindingType, ChannelBindings, EXPORTER_LABEL, server_end_point_hash};
 use crate::exposed::open_to_others;
 

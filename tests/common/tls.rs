@@ -3,16 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use kim::c2s::sasl::server_end_point_hash;
+use kim::tls::{AnyCertificate, server_end_point_hash};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
-};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
 /// How a client makes its handshake.
 #[derive(Clone)]
@@ -82,7 +79,7 @@ impl TlsOptions {
             .with_protocol_versions(&[self.version])
             .expect("TLS versions")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Trusting))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate::default()))
             .with_no_client_auth();
         config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
@@ -123,48 +120,5 @@ impl ChannelBinding {
             exporter: exporter.unwrap_or_default(),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         }
-    }
-}
-
-/// Accepts every certificate, and no wrong signature: the tests are about what is inside.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = kim::tls::provider().signature_verification_algorithms;
-        tokio_rustls::rustls::crypto::verify_tls12_signature(message, cert, signature, &known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = kim::tls::provider().signature_verification_algorithms;
-        tokio_rustls::rustls::crypto::verify_tls13_signature(message, cert, signature, &known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        kim::tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
