@@ -73,9 +73,9 @@ pub async fn run(hub: Arc<Federation>, pair: Arc<DomainPair>) {
         hub.failed(&pair.local, &pair.remote, &failed);
         pair.close_until(Instant::now() + pause.min(CLOSED_LONGEST), failed.condition);
         let now = hub.router().clock().now();
-        let kept_us = i64::try_from(hub.settings().keep_hours * 3_600_000_000).unwrap_or(i64::MAX);
+        let keep_hours = hub.settings().keep_hours;
         let gives_up = |outbound: &Outbound| {
-            failed.is_final || outbound.row.is_none() || now.0 - outbound.received.0 >= kept_us
+            failed.is_final || outbound.row.is_none() || outbound.has_expired(keep_hours, now)
         };
         for outbound in pair.give_up(gives_up) {
             let late = outbound.row.is_some() && !failed.is_final;
