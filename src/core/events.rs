@@ -7,7 +7,6 @@ use crate::error::StanzaError;
 use crate::facts::Facts;
 use crate::hook::{Event, Notice};
 use crate::jid::{BareJid, Jid};
-use crate::remote::RowId;
 use crate::router::Destination;
 use crate::session::{Resources, Session};
 use crate::stanza::Stanza;
@@ -84,8 +83,6 @@ pub struct Leaving {
     pub stanza: Stanza,
     /// Which way out: [`Destination::Component`] or [`Destination::Remote`].
     pub to: Destination,
-    /// The row that keeps a message until the other server has it. It is stored once all hooks have agreed.
-    pub row: Option<RowId>,
 }
 
 impl Event for Leaving {

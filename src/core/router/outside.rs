@@ -9,6 +9,7 @@ use crate::cx::{Cx, Origin, Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use crate::events::Leaving;
 use crate::hook::Flow;
+use crate::jid::Jid;
 use crate::outbox::Parcel;
 use crate::remote::{Outbound, OutboundQueue, Outside, RowId};
 use crate::stanza::{Kind, NotAStanza, PresenceType, Stanza};
@@ -106,14 +107,14 @@ impl Router {
 
     /// Lets a stanza out, if nobody minds.
     pub(super) async fn let_out(&self, stanza: &Stanza, to: Destination, cx: &mut Cx) -> Result<(), Fault> {
-        let Some(domain) = stanza.to.as_ref().map(|to| to.domain().to_owned()) else {
+        let Some(domain) = stanza.to.as_ref().map(Jid::domain) else {
             return Ok(());
         };
         // What another server sends ends here, unless it is for a component of this one.
         if to == Destination::Remote && matches!(cx.origin, Origin::Remote(_)) && !self.is_own(stanza) {
             return Ok(());
         }
-        if let Some(condition) = self.unreachable(&domain) {
+        if let Some(condition) = self.unreachable(domain) {
             // Nobody waits for an answer to these: who subscribed hears of the component when it is back.
             let is_silent = to == Destination::Component && is_news(stanza.kind);
             return if is_silent { Ok(()) } else { Err(condition.into()) };
@@ -121,17 +122,14 @@ impl Router {
         let mut leaving = Leaving {
             stanza: stanza.clone(),
             to,
-            row: None,
         };
         if self.raise(&mut leaving, cx).await? == Flow::Done {
             return Ok(());
         }
-        if to == Destination::Remote {
-            leaving.row = self.outbound.keep(&leaving.stanza, cx).await?;
-        }
-        let recipient = match self.components.get(&domain) {
+        let recipient = match self.components.get(domain) {
             Some(component) => Recipient::Component(component.clone()),
-            None => Recipient::Remote(leaving.row),
+            // Once all hooks have agreed.
+            None => Recipient::Remote(self.outbound.keep(&leaving.stanza, cx).await?),
         };
         cx.outcome.deliver(recipient, Arc::new(leaving.stanza));
         Ok(())
