@@ -1,20 +1,18 @@
 //! Switching the copies on and off (§4, §5, §10.1): as often as the client likes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use kim_core::cx::{Cx, Origin};
 use kim_core::error::{Condition, Fault};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::router::Router;
-use kim_core::session::Session;
+use kim_core::session::{Mark, Session};
 
 use super::known::Known;
 
 /// The session's fact. A session that never asked for copies has none.
 #[derive(Default)]
 pub struct CarbonsWish {
-    on: AtomicBool,
     /// What its client has seen lately.
     pub known: Known,
 }
@@ -22,19 +20,17 @@ pub struct CarbonsWish {
 impl CarbonsWish {
     /// What a session wants that gets copies.
     pub fn of(session: &Session) -> Option<Arc<CarbonsWish>> {
-        session
-            .known_fact::<CarbonsWish>()
-            .filter(|wish| wish.on.load(Ordering::Relaxed))
+        let is_on = session.has(Mark::Carbons);
+        is_on.then(|| session.known_fact()).flatten()
     }
 
     /// Switches the copies.
     pub fn set(router: &Router, session: &Arc<Session>, on: bool) {
-        if CarbonsWish::of(session).is_some() == on {
+        if session.has(Mark::Carbons) == on {
             return;
         }
-        let wish = session.fact::<CarbonsWish>();
-        wish.on.store(on, Ordering::Relaxed);
-        wish.known.clear();
+        session.fact::<CarbonsWish>().known.clear();
+        session.mark(Mark::Carbons, on);
         router.announce(session);
     }
 }
