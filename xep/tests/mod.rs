@@ -3,7 +3,6 @@
 
 mod components;
 mod elsewhere;
-mod other_servers;
 mod second_opinion;
 mod switched_off;
 

@@ -4,6 +4,7 @@ mod blocking;
 mod contacts;
 mod events;
 mod guests;
+mod kept;
 mod messages;
 mod rooms;
 
