@@ -9,16 +9,11 @@ use crate::db::{BoxFuture, Db, DbError, DbOptions, Query, SinkRow, Tx};
 use crate::error::{Condition, Fault, StreamCondition};
 use crate::events::{Arrival, Delivery, Departure, Keeping, Nonza, SessionEnded, Undelivered, Verdict};
 use crate::hook::{Event, Flow, Hear, On, Stage};
-use crate::module::{At, Coverage, Entry, HandleIq, Module, Registrar, Reply, Request, Spec, Startup};
+use crate::module::{At, Entry, HandleIq, Module, Registrar, Reply, Request, Spec, Startup};
 use crate::stanza::{IqType, Kind, MessageType, Stanza};
 use crate::testing::House;
 
-const SPEC: &[Spec] = &[Spec {
-    id: "TEST",
-    title: "Test",
-    version: "",
-    coverage: Coverage::Complete,
-}];
+const SPEC: &[Spec] = &[Spec::complete("TEST", "Test", "")];
 
 /// Declares a module of a test: its name and what it registers.
 macro_rules! room {

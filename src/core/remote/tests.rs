@@ -11,7 +11,7 @@ use crate::error::{Condition, Fault};
 use crate::events::{Arrival, Departure, Verdict};
 use crate::hook::{Flow, On, Stage};
 use crate::jid::BareJid;
-use crate::module::{Coverage, Entry, Module, Registrar, Spec};
+use crate::module::{Entry, Module, Registrar, Spec};
 use crate::stanza::Stanza;
 use crate::testing::{Client, House, TestDb, migrated_databases};
 
@@ -55,12 +55,7 @@ struct DiaryModule;
 impl Module for DiaryModule {
     type Config = NoSettings;
     const NAME: &'static str = "xep0001_diary";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "TEST",
-        title: "Test",
-        version: "",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("TEST", "Test", "")];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         room: "xep0001_diary",
         name: "0001_diary",

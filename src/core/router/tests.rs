@@ -8,7 +8,7 @@ use crate::cx::Cx;
 use crate::error::{Condition, Fault, StreamCondition};
 use crate::events::{Arrival, Keeping, Leaving, Undelivered, Verdict, Waits};
 use crate::hook::{Flow, Hear, Notice, On, Stage};
-use crate::module::{Coverage, Entry, Module, Registrar, Spec};
+use crate::module::{Entry, Module, Registrar, Spec};
 use crate::router::Destination;
 use crate::session::{Life, Step, Terms};
 use crate::testing::House;
@@ -82,12 +82,7 @@ struct Watching;
 impl Module for Watching {
     type Config = NoSettings;
     const NAME: &'static str = "xep0001_watching";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "TEST",
-        title: "Test",
-        version: "",
-        coverage: Coverage::Complete,
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("TEST", "Test", "")];
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         house.on::<Arrival>(Stage::Deliver, watch());
