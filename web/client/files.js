@@ -66,7 +66,7 @@ function tellRefusals(chat, words) {
         const reason = reasonIn(message.refusal);
         // What the server said to the upload itself is in the message already.
         const told = message.get('upload') === 'failure' ? message.get('message') : fill(words.file_failed, name);
-        // Once Converse, who is saving it right now, is done with it.
+        // Converse is saving the message at this moment; wait until that is done.
         setTimeout(() => message.destroy());
         complain(chat, reason ? fill(words.file_refused, name, reason) : told);
     });

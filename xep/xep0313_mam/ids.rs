@@ -35,7 +35,7 @@ pub fn write(key: &seal::Key, place: ArchiveKey) -> String {
     text
 }
 
-/// The place that an id stands for; whether there is a message is another question. `None` for what is no id.
+/// The place that an id stands for, whether or not there is a message. `None` if the text is not an id.
 pub fn read(key: &seal::Key, id: &str) -> Option<ArchiveKey> {
     if id.len() != CHARS || id.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;

@@ -30,7 +30,7 @@ pub(super) fn id(hash: &Hash) -> String {
     HEXLOWER.encode(hash.first_chunk::<ID_BYTES>().unwrap_or(&[0; ID_BYTES]))
 }
 
-/// The first and the last hash that an id can stand for; `None` for what is no id.
+/// The first and the last hash that an id can stand for. `None` if the text is not an id.
 pub(super) fn hashes(id: &str) -> Option<[Hash; 2]> {
     let id: [u8; ID_BYTES] = HEXLOWER_PERMISSIVE.decode(id.as_bytes()).ok()?.try_into().ok()?;
     let filled = |with: u8| {
