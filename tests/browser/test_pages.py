@@ -200,6 +200,7 @@ async def test_the_keyboard_alone_gets_through(open_tab, people):
 PARTS = {
     "messages": "converse-chat .chat-content, converse-muc .chat-content",
     "box": "converse-message-form, converse-muc-message-form",
+    "contact question": "converse-chat converse-contact-approval-alert",
 }
 
 
