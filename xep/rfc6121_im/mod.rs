@@ -77,12 +77,12 @@ impl Module for Im {
     const USES: &'static [&'static str] = &["xep0359_ids"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "rfc6121_im",
+            module: "rfc6121_im",
             name: "0001_roster",
             sql: include_str!("migrations/0001_roster.sql"),
         },
         Migration {
-            room: "rfc6121_im",
+            module: "rfc6121_im",
             name: "0002_offline",
             sql: include_str!("migrations/0002_offline.sql"),
         },

@@ -34,12 +34,12 @@ impl Module for LastActivity {
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "xep0012_last",
+            module: "xep0012_last",
             name: "0001_last",
             sql: include_str!("migrations/0001_last.sql"),
         },
         Migration {
-            room: "xep0012_last",
+            module: "xep0012_last",
             name: "0002_sealed",
             sql: include_str!("migrations/0002_sealed.sql"),
         },

@@ -134,7 +134,7 @@ impl Module for Muc {
     const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
     const USES: &'static [&'static str] = &["xep0059_rsm", "xep0191_blocking", "xep0313_mam"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0045_muc",
+        module: "xep0045_muc",
         name: "0001_rooms",
         sql: include_str!("migrations/0001_rooms.sql"),
     }];

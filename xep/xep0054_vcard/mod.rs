@@ -34,12 +34,12 @@ impl Module for VCardTemp {
     ];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "xep0054_vcard",
+            module: "xep0054_vcard",
             name: "0001_vcard",
             sql: include_str!("migrations/0001_vcard.sql"),
         },
         Migration {
-            room: "xep0054_vcard",
+            module: "xep0054_vcard",
             name: "0002_sealed",
             sql: include_str!("migrations/0002_sealed.sql"),
         },

@@ -137,7 +137,7 @@ impl Module for PublishSubscribe {
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0004_forms", "xep0030_disco"];
     const USES: &'static [&'static str] = &["xep0059_rsm", "xep0191_blocking"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0060_pubsub",
+        module: "xep0060_pubsub",
         name: "0001_pubsub",
         sql: include_str!("migrations/0001_pubsub.sql"),
     }];

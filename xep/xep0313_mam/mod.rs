@@ -63,7 +63,7 @@ impl Module for Mam {
     ];
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0359_ids", "xep0004_forms", "xep0059_rsm"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0313_mam",
+        module: "xep0313_mam",
         name: "0001_archive",
         sql: include_str!("migrations/0001_archive.sql"),
     }];

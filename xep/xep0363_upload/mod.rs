@@ -73,7 +73,7 @@ impl Module for Upload {
     const SPECS: &'static [Spec] = &[Spec::complete("XEP-0363", "HTTP File Upload", "1.2.0")];
     const USES: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0363_upload",
+        module: "xep0363_upload",
         name: "0001_upload",
         sql: include_str!("migrations/0001_upload.sql"),
     }];

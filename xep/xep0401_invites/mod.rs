@@ -67,7 +67,7 @@ impl Module for Invitations {
         "xep0077_register",
     ];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0401_invites",
+        module: "xep0401_invites",
         name: "0001_invites",
         sql: include_str!("migrations/0001_invites.sql"),
     }];
