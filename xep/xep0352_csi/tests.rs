@@ -1,12 +1,12 @@
 //! What a client that does not look gets, and when; and what those who would fill its queue achieve.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::{Fault, StreamCondition};
-use kim_core::events::Delivery;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::events::{Delivery, Waits};
+use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::module::{Entry, Module, Offer, Registrar, Spec};
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
@@ -266,6 +266,68 @@ async fn a_resumed_stream_begins_active() {
     {
         assert!(got[at].contains(part), "{got:#?}");
     }
+}
+
+// ——— what a push service hears ———
+
+/// The bodies of the stanzas that were said to wait; what has none stands here as "quiet".
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+struct Listening(Arc<Heard>);
+
+impl Hear<Waits> for Listening {
+    async fn hear(&self, waits: &mut Waits, _: &mut Cx) -> Result<(), Fault> {
+        let body = waits.stanza.child("body", kim_core::ns::CLIENT);
+        let said = body.map_or_else(|| "quiet".to_owned(), |body| body.text().into_owned());
+        self.0.0.lock().unwrap().push(said);
+        Ok(())
+    }
+}
+
+impl Module for Listening {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep9998_listening";
+    const SPECS: &'static [Spec] = &[Spec::complete("TEST", "Test", "")];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let heard = Arc::new(Heard::default());
+        house.provide(heard.clone());
+        house.hear::<Waits>(Stage::Notify, Listening(heard));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_message_with_text_is_never_held_so_only_a_lost_connection_makes_it_wait() {
+    let modules = [
+        MODULES,
+        &[Entry::of::<StreamManagement>(), Entry::of::<Listening>()],
+    ]
+    .concat();
+    let house = House::new(&modules).await;
+    let heard = house.router.fact::<Heard>().unwrap();
+    let heard = || std::mem::take(&mut *heard.0.lock().unwrap());
+    let mut alice = house.online("alice@localhost/phone").await;
+    alice.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    alice.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
+    alice.skip();
+    let text = |body: &str| format!("<message from='b@x/1' type='chat'><body>{body}</body></message>");
+    let quiet = format!("<message from='b@x/1' type='chat'>{COMPOSING}</message>");
+
+    // Inactive and connected: text is on its way to the client at once. Nothing waits that is worth a notification.
+    deliver(&house, &alice.session, &quiet).await;
+    alice.expect_nothing();
+    deliver(&house, &alice.session, &text("at once")).await;
+    assert!(std::iter::from_fn(|| alice.next()).any(|xml| xml.contains("at once")));
+    assert!(heard().is_empty());
+
+    // Inactive without a connection: what can wait is held and not mentioned; text waits in the outbox, and is told of.
+    assert!(house.router.park(&alice.session).await);
+    deliver(&house, &alice.session, &quiet).await;
+    assert!(heard().is_empty());
+    deliver(&house, &alice.session, &text("waits")).await;
+    assert_eq!(heard().last().map(String::as_str), Some("waits"));
 }
 
 // ——— what other modules have to say ———
