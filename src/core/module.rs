@@ -151,7 +151,7 @@ pub enum At {
     Server,
     /// Those a session sends to its own account.
     Own,
-    /// Those anybody else sends to an account's bare JID. The handler decides what a stranger may learn; by rule it is
+    /// Those anybody else sends to an account's bare JID. The handler decides what a stranger may learn; as a rule,
     /// nothing that depends on whether the account exists or is online.
     Account,
     /// Those addressed to an account that is not there, at its bare or a full JID. Without a handler the answer is
@@ -187,7 +187,7 @@ pub struct Request<'a> {
     pub stanza: &'a Stanza,
     /// Its one payload.
     pub payload: El<'a>,
-    /// Who asks.
+    /// The sender.
     pub from: &'a Jid,
     /// The account it is addressed to; the server's or the service's domain for [`At::Server`] and [`At::Service`].
     pub account: &'a BareJid,

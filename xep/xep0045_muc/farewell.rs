@@ -86,7 +86,8 @@ impl EndOfAccount {
         if is_last {
             match heir(&turn.held, account) {
                 Some(heir) => {
-                    affiliations::change(&mut turn, decided(heir, Affiliation::Owner), |_| ()).await?;
+                    affiliations::change_affiliation(&mut turn, decided(heir, Affiliation::Owner), |_| ())
+                        .await?;
                 }
                 None => {
                     destroy::put_out(&mut turn, &DestroyNotice::default()).await?;
@@ -95,7 +96,8 @@ impl EndOfAccount {
                 }
             }
         }
-        affiliations::change(&mut turn, decided(account.clone(), Affiliation::None), |_| ()).await?;
+        affiliations::change_affiliation(&mut turn, decided(account.clone(), Affiliation::None), |_| ())
+            .await?;
         turn.close(cx);
         Ok(())
     }

@@ -10,6 +10,7 @@ use kim_core::config::NoSettings;
 use kim_core::error::Fault;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 
+use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0050_commands::api::{Command, Commands, MayUse};
 
 mod accounts;
@@ -44,54 +45,14 @@ impl Module for Administration {
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let commands: Arc<Commands> = house.needed()?;
-        Offer(&commands)
-            .add(node!("add-user"), "Add User", accounts::Add)
-            .add(node!("delete-user"), "Delete User", accounts::Delete)
-            .add(
-                node!("end-user-session"),
-                "End User Session",
-                accounts::EndSessions,
-            )
-            .add(
-                node!("change-user-password"),
-                "Change User Password",
-                accounts::ChangePassword,
-            )
-            .add(
-                node!("get-user-roster"),
-                "Get User Roster",
-                figures::RosterOf(house.needed()?),
-            )
-            .add(
-                node!("user-stats"),
-                "Get User Statistics",
-                figures::Statistics(house.needed()?),
-            )
-            .add(
-                node!("get-registered-users-num"),
-                "Get Number of Registered Users",
-                figures::Registered,
-            )
-            .add(
-                node!("get-online-users-num"),
-                "Get Number of Online Users",
-                figures::Online,
-            )
-            .add(
-                node!("get-registered-users-list"),
-                "Get List of Registered Users",
-                figures::ListRegistered,
-            )
-            .add(
-                node!("get-online-users-list"),
-                "Get List of Online Users",
-                figures::ListOnline,
-            )
-            .add(
-                node!("announce"),
-                "Send Announcement to Online Users",
-                announce::Announce,
-            );
+        let offer = Offer(&commands);
+        offer.accounts();
+        offer.figures(&house.needed()?);
+        offer.add(
+            node!("announce"),
+            "Send Announcement to Online Users",
+            announce::Announce,
+        );
         Ok(())
     }
 }
@@ -100,8 +61,57 @@ impl Module for Administration {
 struct Offer<'a>(&'a Commands);
 
 impl Offer<'_> {
-    fn add(self, node: &'static str, name: &'static str, command: impl Command) -> Self {
+    fn add(&self, node: &'static str, name: &'static str, command: impl Command) {
         self.0.add(At::Server, node, name, MayUse::Admins, command);
-        self
+    }
+
+    /// What changes accounts.
+    fn accounts(&self) {
+        self.add(node!("add-user"), "Add User", accounts::Add);
+        self.add(node!("delete-user"), "Delete User", accounts::Delete);
+        self.add(
+            node!("end-user-session"),
+            "End User Session",
+            accounts::EndSessions,
+        );
+        self.add(
+            node!("change-user-password"),
+            "Change User Password",
+            accounts::ChangePassword,
+        );
+    }
+
+    /// What only looks.
+    fn figures(&self, subscriptions: &Arc<Subscriptions>) {
+        self.add(
+            node!("get-user-roster"),
+            "Get User Roster",
+            figures::RosterOf(subscriptions.clone()),
+        );
+        self.add(
+            node!("user-stats"),
+            "Get User Statistics",
+            figures::Statistics(subscriptions.clone()),
+        );
+        self.add(
+            node!("get-registered-users-num"),
+            "Get Number of Registered Users",
+            figures::Registered,
+        );
+        self.add(
+            node!("get-online-users-num"),
+            "Get Number of Online Users",
+            figures::Online,
+        );
+        self.add(
+            node!("get-registered-users-list"),
+            "Get List of Registered Users",
+            figures::ListRegistered,
+        );
+        self.add(
+            node!("get-online-users-list"),
+            "Get List of Online Users",
+            figures::ListOnline,
+        );
     }
 }

@@ -60,7 +60,7 @@ impl HandleIq for Block {
                 .text("the block list is full; unblock some addresses")
                 .into());
         }
-        // Whoever sees us now, sees us go (§3.3): asked before the block, sent as if before it.
+        // Contacts who see us online now see us go offline (§3.3): asked before the block, sent as if before it.
         let farewell = self.visibility.farewell(iq.account, &new, cx).await?;
         self.lists.block(iq.account, &new).await?;
         farewell.into_iter().for_each(|presence| cx.send(presence));

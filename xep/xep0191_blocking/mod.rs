@@ -1,4 +1,4 @@
-//! XEP-0191 Blocking Command 1.3: an account names whom it does not want to hear from, and seems offline to them.
+//! XEP-0191 Blocking Command 1.3: an account lists the addresses that it does not want to hear from, and seems offline to them.
 //! Blocking is polite (§4): subscriptions stay as they are, so that unblocking restores them.
 
 pub mod api;

@@ -76,7 +76,7 @@ impl Router {
         cx.outcome
     }
 
-    /// Takes what a session's client sent on the first level that is no stanza, and asks the modules what it means.
+    /// Takes a top-level element other than a stanza from a session's client, and asks the modules what it means.
     pub async fn nonza(&self, session: &Arc<Session>, element: Element) -> Outcome {
         let Some(mut cx) = self.cx_of(session) else {
             return Outcome::default();
@@ -89,7 +89,7 @@ impl Router {
             Ok(Flow::Done) => None,
             Ok(Flow::Next) => Some(StreamCondition::UnsupportedStanzaType.into()),
             Err(Fault::Stream(error)) => Some(error),
-            // Nothing of it can be answered but by the end of the stream.
+            // The only possible answer is to end the stream.
             Err(fault) => {
                 self.log_fault("nonza_failed", Some(fault));
                 Some(StreamCondition::InternalServerError.into())
@@ -398,7 +398,7 @@ impl Router {
         if let Fault::Us(cause) = &fault {
             tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
         }
-        // What the archive has was received: that another copy finds no place now is no news for its sender.
+        // The archive has it, so it was received: its sender need not hear that another copy finds no place now.
         let is_received = cx.fact::<Missed>().is_some_and(|missed| missed.is_archived);
         let answer = fault.as_stanza_error().answer(stanza).filter(|_| !is_received);
         if let Fault::Stream(error) = fault {
