@@ -8,6 +8,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kim_core::router::Router;
+use kim_xep::xep0191_server::api::ServerBlocks;
+use kim_xep::xep0377_reports::api::Reports;
 use kim_xep::xep0380_eme::api::Tally;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -111,6 +114,7 @@ impl Collector for Figures {
                 ConstCounter::new(count as f64).encode(failures.encode_family(&labels)?)?;
             }
         }
+        abuse(router, &mut to)?;
         let mut counter = |name: &str, help: &str, value: f64| {
             let counter = ConstCounter::new(value);
             let metric = to.encode_descriptor(name, help, None, counter.metric_type())?;
@@ -206,4 +210,43 @@ impl Collector for Figures {
         }
         counter("kim_panics", "Tasks that panicked", crate::panics::count() as f64)
     }
+}
+
+/// Reports, and what server-wide blocks and block lists have refused.
+fn abuse(router: &Router, to: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+    if let Some(reports) = router.fact::<Reports>() {
+        let (help, kind) = (
+            "Reports of spam and abuse, by what became of them",
+            MetricType::Counter,
+        );
+        let mut family = to.encode_descriptor("kim_reports", help, None, kind)?;
+        let counters = &reports.counters;
+        for (reason, figure) in [
+            ("spam", &counters.spam),
+            ("abuse", &counters.abuse),
+            ("refused", &counters.refused),
+        ] {
+            let counter = ConstCounter::new(figure.load(Ordering::Relaxed) as f64);
+            counter.encode(family.encode_family(&[("reason", reason)])?)?;
+        }
+    }
+    let Some(blocks) = router.fact::<ServerBlocks>() else {
+        return Ok(());
+    };
+    let figures = blocks.figures();
+    let help = "Addresses on each list of server-wide blocks";
+    let mut family = to.encode_descriptor("kim_blocked_addresses", help, None, MetricType::Gauge)?;
+    for figure in &figures {
+        let gauge = ConstGauge::new(i64::try_from(figure.addresses).unwrap_or(i64::MAX));
+        gauge.encode(family.encode_family(&[("list", figure.list.as_str())])?)?;
+    }
+    let help = "Stanzas that a list of server-wide blocks refused";
+    let mut family = to.encode_descriptor("kim_blocked_stanzas", help, None, MetricType::Counter)?;
+    for figure in &figures {
+        for (kind, count) in figure.refused {
+            let labels = [("list", figure.list.as_str()), ("kind", kind)];
+            ConstCounter::new(count as f64).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
