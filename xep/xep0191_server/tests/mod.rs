@@ -158,7 +158,7 @@ async fn what_is_ours_cannot_be_blocked() {
 async fn a_blocked_account_of_this_server_reaches_nobody() {
     let house = House::configured(MODULES, PLAIN).await;
     let mut alice = house.online("alice@localhost/phone").await;
-    let mut bob = house.online("bob@localhost/laptop").await;
+    let bob = house.online("bob@localhost/laptop").await;
     let blocks = house.router.fact::<ServerBlocks>().unwrap();
     let mut cx = house.router.cx().unwrap();
     let address = BareJid::parse("bob@localhost").unwrap();
