@@ -142,10 +142,16 @@ pub async fn sweep(registry: &Arc<Registry>, router: &Arc<Router>) -> Result<(),
 
 /// Begins with the first session: before that there is no house to work in.
 pub struct Begin {
-    /// All rooms.
-    pub registry: Arc<Registry>,
-    /// Done once.
-    pub begun: std::sync::Once,
+    registry: Arc<Registry>,
+    begun: std::sync::Once,
+}
+
+impl Begin {
+    /// Nothing has begun yet.
+    pub fn new(registry: Arc<Registry>) -> Begin {
+        let begun = std::sync::Once::new();
+        Begin { registry, begun }
+    }
 }
 
 impl Hear<SessionStarted> for Begin {

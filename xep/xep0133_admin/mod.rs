@@ -19,6 +19,13 @@ mod forms;
 #[cfg(test)]
 mod tests;
 
+/// The node of a command (§4).
+macro_rules! node {
+    ($name:literal) => {
+        concat!("http://jabber.org/protocol/admin#", $name)
+    };
+}
+
 /// The module.
 pub struct Administration;
 
@@ -37,62 +44,54 @@ impl Module for Administration {
 
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let commands: Arc<Commands> = house.needed()?;
-        let offer = Offer(&commands);
-        offer.add(
-            "http://jabber.org/protocol/admin#add-user",
-            "Add User",
-            accounts::Add,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#delete-user",
-            "Delete User",
-            accounts::Delete,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#end-user-session",
-            "End User Session",
-            accounts::EndSessions,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#change-user-password",
-            "Change User Password",
-            accounts::ChangePassword,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-user-roster",
-            "Get User Roster",
-            figures::RosterOf(house.needed()?),
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#user-stats",
-            "Get User Statistics",
-            figures::Statistics(house.needed()?),
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-registered-users-num",
-            "Get Number of Registered Users",
-            figures::Registered,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-online-users-num",
-            "Get Number of Online Users",
-            figures::Online,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-registered-users-list",
-            "Get List of Registered Users",
-            figures::ListRegistered,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-online-users-list",
-            "Get List of Online Users",
-            figures::ListOnline,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#announce",
-            "Send Announcement to Online Users",
-            announce::Announce,
-        );
+        Offer(&commands)
+            .add(node!("add-user"), "Add User", accounts::Add)
+            .add(node!("delete-user"), "Delete User", accounts::Delete)
+            .add(
+                node!("end-user-session"),
+                "End User Session",
+                accounts::EndSessions,
+            )
+            .add(
+                node!("change-user-password"),
+                "Change User Password",
+                accounts::ChangePassword,
+            )
+            .add(
+                node!("get-user-roster"),
+                "Get User Roster",
+                figures::RosterOf(house.needed()?),
+            )
+            .add(
+                node!("user-stats"),
+                "Get User Statistics",
+                figures::Statistics(house.needed()?),
+            )
+            .add(
+                node!("get-registered-users-num"),
+                "Get Number of Registered Users",
+                figures::Registered,
+            )
+            .add(
+                node!("get-online-users-num"),
+                "Get Number of Online Users",
+                figures::Online,
+            )
+            .add(
+                node!("get-registered-users-list"),
+                "Get List of Registered Users",
+                figures::ListRegistered,
+            )
+            .add(
+                node!("get-online-users-list"),
+                "Get List of Online Users",
+                figures::ListOnline,
+            )
+            .add(
+                node!("announce"),
+                "Send Announcement to Online Users",
+                announce::Announce,
+            );
         Ok(())
     }
 }
@@ -101,7 +100,8 @@ impl Module for Administration {
 struct Offer<'a>(&'a Commands);
 
 impl Offer<'_> {
-    fn add(&self, node: &'static str, name: &'static str, command: impl Command) {
+    fn add(self, node: &'static str, name: &'static str, command: impl Command) -> Self {
         self.0.add(At::Server, node, name, MayUse::Admins, command);
+        self
     }
 }

@@ -5,7 +5,7 @@ use kim_core::db::{Db, DbError, Migration, Query, Value};
 use kim_core::jid::BareJid;
 
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    room: "xep0191_server",
+    module: "xep0191_server",
     name: "0001_blocks",
     sql: include_str!("migrations/0001_blocks.sql"),
 }];

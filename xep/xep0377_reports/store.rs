@@ -8,7 +8,7 @@ use kim_core::seal::Seals;
 use super::report::ReportContent;
 
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    room: "xep0377_reports",
+    module: "xep0377_reports",
     name: "0001_reports",
     sql: include_str!("migrations/0001_reports.sql"),
 }];

@@ -36,6 +36,7 @@ use crate::session::{Resource, Resources, Session, Sessions};
 pub use asks::NoAnswer;
 pub use delivery::{Missed, Redelivered};
 pub use departed::Departed;
+pub use outside::LetOut;
 pub use sessions::NotStarted;
 pub use way::SENDS_MAX;
 

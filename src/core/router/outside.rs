@@ -17,6 +17,20 @@ use crate::wire::Element;
 
 use super::{Destination, Router};
 
+/// Permission to leave this server, which a [`Recipient`] elsewhere requires. Only this file can give it: to a stanza for which
+/// [`Leaving`] has been raised, and to an error that goes back over the stream on which its cause came in.
+#[derive(Clone, Debug)]
+pub struct LetOut(());
+
+/// Who sent what just came in, for an error about it. No hook has anything to decide there: the error shows its recipient
+/// nothing but its own stanza.
+fn back_to(outside: &Outside) -> Recipient {
+    match outside {
+        Outside::Component(component) => Recipient::Component(component.clone(), LetOut(())),
+        Outside::Remote(_) => Recipient::Remote(None, LetOut(())),
+    }
+}
+
 impl Router {
     /// Connects a program for the component of that domain; nothing where the configuration has none.
     pub fn connect_component(&self, domain: &str) -> Option<Result<Connected, AlreadyConnected>> {
@@ -58,7 +72,7 @@ impl Router {
             cx.outcome.rows.clear();
             self.refuse(&entering.stanza, fault, &mut cx).await;
         }
-        self.settle(cx, outside.recipient(), asked).await
+        self.settle(cx, back_to(outside), asked).await
     }
 
     /// The same for an element on the first level of a stream from outside. An error ends the stream.
@@ -70,7 +84,7 @@ impl Router {
                 self.may_enter(outside, &stanza)?;
                 let mut outcome = Outcome::default();
                 if let Some(answer) = error.answer(&stanza) {
-                    outcome.deliver(outside.recipient(), Arc::new(answer));
+                    outcome.deliver(back_to(outside), Arc::new(answer));
                 }
                 Ok(outcome)
             }
@@ -133,9 +147,12 @@ impl Router {
             return Ok(());
         }
         let recipient = match self.components.get(domain) {
-            Some(component) => Recipient::Component(component.clone()),
+            Some(component) => Recipient::Component(component.clone(), LetOut(())),
             // Once all hooks have agreed.
-            None => Recipient::Remote(self.outbound.keep(&leaving.stanza, cx).await?),
+            None => {
+                let row = self.outbound.keep(&leaving.stanza, cx).await?;
+                Recipient::Remote(row, LetOut(()))
+            }
         };
         cx.outcome.deliver(recipient, Arc::new(leaving.stanza));
         Ok(())
