@@ -202,7 +202,8 @@ async fn an_occupant_who_is_blocked_hears_nothing_more_of_the_room() {
         ))
         .await;
     alice
-        .send("<iq id='o' to='coven@conference.localhost' type='set'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>")
+        .send("<iq id='o' to='coven@conference.localhost' type='set'>\
+         <query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>")
         .await;
     there
         .send(&format!(

@@ -147,7 +147,8 @@ async fn a_spammer_is_reported_and_their_domain_blocked_in_one_step() {
         for stanza in [
             "<message from='other@evil.example/x' to='bob@localhost' type='chat'><body>x</body></message>",
             "<presence from='other@evil.example' to='bob@localhost' type='subscribe'/>",
-            "<presence from='other@evil.example/x' to='lobby@conference.localhost/o'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+            "<presence from='other@evil.example/x' to='lobby@conference.localhost/o'>\
+             <x xmlns='http://jabber.org/protocol/muc'/></presence>",
         ] {
             there.send(stanza).await;
         }
