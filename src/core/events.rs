@@ -75,6 +75,17 @@ impl Event for ServiceArrival {
     const NAME: &'static str = "service-arrival";
 }
 
+/// A stanza comes in from outside: an external component or another server sent it, for anybody here, the server itself and its
+/// services included. Its sender has been proved. `Done` means that it goes nowhere else.
+pub struct Entering {
+    /// The stanza.
+    pub stanza: Stanza,
+}
+
+impl Event for Entering {
+    const NAME: &'static str = "entering";
+}
+
 /// A stanza leaves this server: it is for an external component or for somebody on another server. Whatever goes out passes
 /// here, be it sent by a session ([`Departure`] was raised before) or by the server in an account's name. `Done` means that
 /// it goes nowhere.

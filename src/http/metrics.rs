@@ -8,9 +8,12 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kim_xep::strangers::api::Counters;
+use kim_xep::xep0191_server::api::ServerBlocks;
+use kim_xep::xep0377_reports::api::Reports;
 use kim_xep::xep0380_eme::api::Tally;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -50,6 +53,7 @@ impl Collector for Figures {
         self.stanzas(&mut page)?;
         self.database(&mut page)?;
         self.federation(&mut page)?;
+        self.abuse(&mut page)?;
         self.uploads(&mut page)?;
         page.counter("kim_panics", "Tasks that panicked", crate::panics::count() as f64)
     }
@@ -153,7 +157,12 @@ impl Figures {
         )?;
         page.gauge("kim_s2s_queued_bytes", "Bytes of them", bytes)?;
         let help = "Failed attempts to reach a server, by what the senders were told";
-        page.counters("kim_s2s_failures", help, "reason", federation.failures())?;
+        let failures = federation.failures().into_iter();
+        page.counters(
+            "kim_s2s_failures",
+            help,
+            failures.map(|(reason, count)| ([("reason", reason)], count)),
+        )?;
         let counters = &federation.counters;
         let help = "Stanzas from other servers";
         page.counter("kim_s2s_stanzas_received", help, read(&counters.received))?;
@@ -166,6 +175,50 @@ impl Figures {
         page.counter("kim_s2s_stanzas_returned", help, read(&counters.returned))?;
         let help = "Connections of other servers closed because there were too many";
         page.counter("kim_s2s_connections_refused", help, read(&counters.refused))
+    }
+
+    /// What strangers sent, what was reported, and what the lists of blocked addresses refused.
+    fn abuse(&self, page: &mut Page<'_>) -> std::fmt::Result {
+        let router = self.0.router();
+        if let Some(counters) = router.fact::<Counters>() {
+            let help = "What strangers sent to accounts, by kind and by what became of it";
+            let outcomes = counters.all().into_iter();
+            page.counters(
+                "kim_strangers_stanzas",
+                help,
+                outcomes.map(|(kind, outcome, count)| ([("kind", kind), ("outcome", outcome)], count)),
+            )?;
+        }
+        if let Some(reports) = router.fact::<Reports>() {
+            let help = "Reports of spam and abuse, by what became of them";
+            let figures = &reports.counters;
+            let reasons = [
+                ("spam", &figures.spam),
+                ("abuse", &figures.abuse),
+                ("refused", &figures.refused),
+            ];
+            page.counters(
+                "kim_reports",
+                help,
+                reasons.map(|(reason, figure)| ([("reason", reason)], figure.load(Ordering::Relaxed))),
+            )?;
+        }
+        let Some(blocks) = router.fact::<ServerBlocks>() else {
+            return Ok(());
+        };
+        let figures = blocks.figures();
+        let help = "Addresses on each list of server-wide blocks";
+        let sizes = figures
+            .iter()
+            .map(|figure| ([("list", figure.list.as_str())], figure.addresses));
+        page.gauges("kim_blocked_addresses", help, sizes)?;
+        let help = "Stanzas that a list of server-wide blocks refused";
+        let refused = figures.iter().flat_map(|figure| {
+            let list = figure.list.as_str();
+            let kinds = figure.refused.into_iter();
+            kinds.map(move |(kind, count)| ([("list", list), ("kind", kind)], count))
+        });
+        page.counters("kim_blocked_stanzas", help, refused)
     }
 
     fn uploads(&self, page: &mut Page<'_>) -> std::fmt::Result {
@@ -199,17 +252,31 @@ impl Page<'_> {
         counter.encode(metric)
     }
 
-    /// One counter for each value of a label.
-    fn counters<'v>(
+    /// One gauge for each set of labels.
+    fn gauges<L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (&'v str, u64)>,
+        values: impl IntoIterator<Item = (L, usize)>,
+    ) -> std::fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    /// One counter for each set of labels.
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
     ) -> std::fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (value, count) in values {
-            ConstCounter::new(count as f64).encode(family.encode_family(&[(label, value)])?)?;
+        for (labels, count) in values {
+            ConstCounter::new(count as f64).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use kim_core::db::Db;
 use kim_core::module::Entry;
 use kim_core::router::Router;
 use kim_xep::MODULES;
+use kim_xep::xep0191_server::api::ServerBlocks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -75,6 +76,12 @@ impl Server {
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
+        // Before anybody can connect: a block list on disk does not wait for its source.
+        let blocks = house.router.fact::<ServerBlocks>();
+        if let Some(blocks) = &blocks {
+            let loaded = blocks.load().await;
+            loaded.map_err(|error| Failure::Database(error.to_string()))?;
+        }
         // Before anybody can send: what an earlier process left is first in its queue.
         let federation = match house.router.config().s2s.enabled {
             true => Some(federate(&door, &certificates).await?),
@@ -87,6 +94,10 @@ impl Server {
             tokio::spawn(keep_house(door.clone())),
             tokio::spawn(tidy(house.router.clone(), house.db.clone())),
         ];
+        if let Some(blocks) = blocks {
+            let router = house.router.clone();
+            tasks.push(tokio::spawn(async move { blocks.keep(&router).await }));
+        }
         tasks.extend(
             listeners
                 .c2s

@@ -13,6 +13,7 @@ use kim_core::session::Mark;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{El, Writer};
 
+use super::api::Blocked;
 use super::list::BlockLists;
 use super::visibility::Visibility;
 use super::{ITEMS_PER_REQUEST_MAX, NS};
@@ -65,6 +66,14 @@ impl HandleIq for Block {
         self.lists.block(iq.account, &new).await?;
         farewell.into_iter().for_each(|presence| cx.send(presence));
         push(iq.account, "block", &asked, cx);
+        let mut blocked = Blocked {
+            account: iq.account.clone(),
+            request: iq.stanza.clone(),
+        };
+        // They are blocked, whatever else was wanted.
+        if let Err(error) = cx.router().clone().tell(&mut blocked, cx).await {
+            tracing::error!(event = "block_not_told", account = %iq.account, %error);
+        }
         Ok(Reply::Empty)
     }
 }

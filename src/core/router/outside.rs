@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::component::{AlreadyConnected, Component, Connected};
 use crate::cx::{Cx, Origin, Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
-use crate::events::Leaving;
+use crate::events::{Entering, Leaving};
 use crate::hook::Flow;
 use crate::jid::Jid;
 use crate::outbox::Parcel;
@@ -53,7 +53,7 @@ impl Router {
     /// Takes a stanza that came in from outside, and says what may leave once the commits are done. It must have both
     /// addresses, and its `from` must belong to where it came from; otherwise the stream ends (RFC 6120 §4.9.3.7,
     /// §4.9.3.9; XEP-0114 §3). Another server reaches only what this server answers for: nothing is relayed.
-    pub async fn receive(&self, outside: &Outside, mut stanza: Stanza) -> Outcome {
+    pub async fn receive(&self, outside: &Outside, stanza: Stanza) -> Outcome {
         let Some(mut cx) = self.cx_from(outside.origin()) else {
             return Outcome::default();
         };
@@ -62,9 +62,15 @@ impl Router {
             return cx.outcome;
         }
         let asked = stanza.clone();
-        if let Err(fault) = self.try_route(&mut stanza, &mut cx).await {
+        let mut entering = Entering { stanza };
+        let routed = match self.raise(&mut entering, &mut cx).await {
+            Ok(Flow::Done) => Ok(()),
+            Ok(Flow::Next) => self.try_route(&mut entering.stanza, &mut cx).await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = routed {
             cx.outcome.rows.clear();
-            self.refuse(&stanza, fault, &mut cx).await;
+            self.refuse(&entering.stanza, fault, &mut cx).await;
         }
         self.settle(cx, back_to(outside), asked).await
     }

@@ -232,7 +232,7 @@ impl Router {
             Kind::Iq(_) if to.is_bare() && is_request => {
                 self.serve(At::Within(service), &stanza, &address, cx).await
             }
-            Kind::Iq(_) if !is_request => self.raise(&mut Answer { stanza }, cx).await.map(|_| ()),
+            Kind::Iq(_) if !is_request => self.answered(&stanza, cx).await,
             Kind::Presence(_) => Ok(()),
             _ => Err(Condition::ServiceUnavailable.into()),
         }
@@ -241,18 +241,19 @@ impl Router {
     async fn at_server(&self, stanza: &Stanza, server: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
         match stanza.kind {
             Kind::Iq(IqType::Get | IqType::Set) => self.serve(At::Server, stanza, server, cx).await,
-            Kind::Iq(_) => self
-                .raise(
-                    &mut Answer {
-                        stanza: stanza.clone(),
-                    },
-                    cx,
-                )
-                .await
-                .map(|_| ()),
+            Kind::Iq(_) => self.answered(stanza, cx).await,
             Kind::Message(_) => Err(Condition::ServiceUnavailable.into()),
             Kind::Presence(_) => Ok(()),
         }
+    }
+
+    /// The answer to something that this server has asked: of one that waits for it, or of a module.
+    async fn answered(&self, stanza: &Stanza, cx: &mut Cx) -> Result<(), Fault> {
+        if self.asks.hear(stanza) {
+            return Ok(());
+        }
+        let stanza = stanza.clone();
+        self.raise(&mut Answer { stanza }, cx).await.map(|_| ())
     }
 
     async fn at_account(&self, stanza: &mut Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
@@ -260,15 +261,7 @@ impl Router {
         let own = stanza.from.as_ref().is_some_and(|from| from.bare() == account);
         if to_bare && let Kind::Iq(kind) = stanza.kind {
             if matches!(kind, IqType::Result | IqType::Error) {
-                return self
-                    .raise(
-                        &mut Answer {
-                            stanza: stanza.clone(),
-                        },
-                        cx,
-                    )
-                    .await
-                    .map(|_| ());
+                return self.answered(stanza, cx).await;
             }
             if own {
                 return self.serve(At::Own, stanza, &account, cx).await;
