@@ -8,6 +8,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kim_xep::strangers::api::Counters;
 use kim_xep::xep0380_eme::api::Tally;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -109,6 +110,18 @@ impl Collector for Figures {
             for (reason, count) in federation.failures() {
                 let labels = [("reason", reason)];
                 ConstCounter::new(count as f64).encode(failures.encode_family(&labels)?)?;
+            }
+        }
+        if let Some(counters) = router.fact::<Counters>() {
+            let mut strangers = to.encode_descriptor(
+                "kim_strangers_stanzas",
+                "What strangers sent to accounts, by kind and by what became of it",
+                None,
+                MetricType::Counter,
+            )?;
+            for (kind, outcome, count) in counters.all() {
+                let labels = [("kind", kind), ("outcome", outcome)];
+                ConstCounter::new(count as f64).encode(strangers.encode_family(&labels)?)?;
             }
         }
         let mut counter = |name: &str, help: &str, value: f64| {

@@ -53,7 +53,12 @@ pub(super) struct Acquaintances {
 }
 
 impl Acquaintances {
-    pub(super) fn new(db: &Db, seals: &Seals, store: Arc<Store>, subscriptions: Arc<Subscriptions>) -> Acquaintances {
+    pub(super) fn new(
+        db: &Db,
+        seals: &Seals,
+        store: Arc<Store>,
+        subscriptions: Arc<Subscriptions>,
+    ) -> Acquaintances {
         Acquaintances {
             relations: Shared::new(db.caches(), RELATIONS, RELATIONS_MAX),
             domains: Shared::new(db.caches(), "strangers.domains", DOMAINS_MAX),
@@ -75,7 +80,12 @@ impl Acquaintances {
     }
 
     /// What somebody is to an account.
-    pub(super) async fn relation(&self, router: &Router, account: &BareJid, peer: &BareJid) -> Result<Relation, Fault> {
+    pub(super) async fn relation(
+        &self,
+        router: &Router,
+        account: &BareJid,
+        peer: &BareJid,
+    ) -> Result<Relation, Fault> {
         let pair = Pair(account, peer.as_str());
         self.relations.read(&pair, self.load(router, account, peer)).await
     }
@@ -106,7 +116,9 @@ impl Acquaintances {
     /// Whether a session of the account has sent its presence there: to a room it is in, or to somebody it wants to be seen by.
     pub(super) fn is_with(&self, router: &Router, account: &BareJid, peer: &str) -> bool {
         let sessions = router.sessions().of(account);
-        sessions.iter().any(|session| !directed_at(session, peer).is_empty())
+        sessions
+            .iter()
+            .any(|session| !directed_at(session, peer).is_empty())
     }
 
     /// The account speaks to a peer: from the commit of what it says on, the peer is known. False if it was already.
@@ -166,7 +178,8 @@ impl Acquaintances {
         if router.destination(domain) != Destination::Remote || self.is_known_domain(domain).await? {
             return Ok(());
         }
-        let (store, name, now): (_, _, Timestamp) = (self.store.clone(), domain.to_owned(), router.clock().now());
+        let (store, name, now): (_, _, Timestamp) =
+            (self.store.clone(), domain.to_owned(), router.clock().now());
         let work = async move { store.add_domain(&name, now).await };
         let added = self.domains.change(domain, work).await;
         Ok(added.map_err(|error| Fault::Us(Box::new(error)))??)

@@ -41,7 +41,10 @@ impl Choice for Judgement {
 impl Judgement {
     /// The judgement of that name.
     pub fn parse(name: &str) -> Option<Judgement> {
-        Judgement::ALL.iter().copied().find(|known| known.as_str() == name)
+        Judgement::ALL
+            .iter()
+            .copied()
+            .find(|known| known.as_str() == name)
     }
 }
 
@@ -110,7 +113,13 @@ impl Requests {
     }
 
     /// Does what an account decided. False if there is no such request.
-    pub async fn decide(&self, account: &BareJid, id: i64, decision: Decision, cx: &mut Cx) -> Result<bool, Fault> {
+    pub async fn decide(
+        &self,
+        account: &BareJid,
+        id: i64,
+        decision: Decision,
+        cx: &mut Cx,
+    ) -> Result<bool, Fault> {
         self.requests.decide(account, id, decision, cx).await
     }
 

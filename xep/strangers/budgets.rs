@@ -8,8 +8,8 @@ use kim_core::jid::BareJid;
 use kim_core::keyed::{Rate, Rates};
 use smallvec::SmallVec;
 
-use super::StrangersConfig;
 use super::content::SKETCH;
+use super::{DelayUnknown, StrangersConfig};
 
 /// Keys that are remembered in each map.
 const KEYS_MAX: usize = 50_000;
@@ -62,7 +62,7 @@ pub(super) enum Finding {
     Plain,
     /// The same text goes to many.
     Repeated,
-    /// It is from an unknown domain, and a wave runs.
+    /// It is from an unknown domain, and what comes from there waits now.
     Wave,
     /// There were too many already.
     TooMany,
@@ -77,8 +77,9 @@ pub(super) struct Budgets {
     unknown_contacts: Rate,
     recipient_senders: Rate,
     repeats: Rate,
-    /// First contacts from unknown domains, of the whole house; none where waves are not looked for.
-    first_contacts: Option<Rate>,
+    delay: DelayUnknown,
+    /// First contacts from unknown domains, of the whole house.
+    first_contacts: Rate,
     signals: Rates<BareJid>,
     by_sender: Rates<BareJid>,
     recipients_of_sender: Rates<BareJid>,
@@ -95,7 +96,10 @@ pub(super) struct Budgets {
 
 impl Budgets {
     /// Full buckets. With the limits of the server off there are none.
-    pub(super) fn new(config: &StrangersConfig, is_limited: impl Fn() -> bool + Send + Sync + 'static) -> Budgets {
+    pub(super) fn new(
+        config: &StrangersConfig,
+        is_limited: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Budgets {
         Budgets {
             is_limited: Box::new(is_limited),
             sender_messages: hourly(config.sender_messages_per_hour),
@@ -104,10 +108,11 @@ impl Budgets {
             unknown_contacts: hourly(config.unknown_domain_contacts_per_hour),
             recipient_senders: hourly(config.recipient_senders_per_hour),
             repeats: hourly(config.repeats_per_hour),
-            first_contacts: (config.wave_contacts > 0).then(|| Rate {
+            delay: config.delay_unknown,
+            first_contacts: Rate {
                 per_second: config.wave_contacts as f32 / 600.0,
                 burst: config.wave_contacts as f32,
-            }),
+            },
             signals: Rates::new(KEYS_MAX),
             by_sender: Rates::new(KEYS_MAX),
             recipients_of_sender: Rates::new(KEYS_MAX),
@@ -128,9 +133,13 @@ impl Budgets {
         !(self.is_limited)() || self.signals.take(sender, SIGNALS, now)
     }
 
-    /// Whether a wave runs.
-    pub(super) fn is_wave(&self, now: Timestamp) -> bool {
-        now.0 < self.wave_until.load(Ordering::Relaxed)
+    /// Whether what comes from unknown domains waits now.
+    fn delays(&self, now: Timestamp) -> bool {
+        match self.delay {
+            DelayUnknown::Wave => now.0 < self.wave_until.load(Ordering::Relaxed),
+            DelayUnknown::Always => true,
+            DelayUnknown::Never => false,
+        }
     }
 
     /// Counts an approach, and says what is to be thought of it. One that is too many counts too: whoever goes on trying
@@ -139,14 +148,23 @@ impl Budgets {
         if !(self.is_limited)() {
             return Finding::Plain;
         }
-        let Approach { sender, recipient, origin, sketch } = approach;
+        let Approach {
+            sender,
+            recipient,
+            origin,
+            sketch,
+        } = approach;
         let (origin, domain) = (*origin, sender.domain());
-        let is_first = self.pairs.take(&((*sender).clone(), (*recipient).clone()), ONCE, now);
+        let is_first = self
+            .pairs
+            .take(&((*sender).clone(), (*recipient).clone()), ONCE, now);
         self.note(approach, is_first, now);
         // `&`: every bucket is asked.
         let mut is_within = self.by_sender.take(sender, self.sender_messages, now);
         if is_first {
-            is_within &= self.recipients_of_sender.take(sender, self.sender_recipients, now);
+            is_within &= self
+                .recipients_of_sender
+                .take(sender, self.sender_recipients, now);
         }
         if origin != Origin::Here {
             let domain: Box<str> = domain.into();
@@ -158,11 +176,13 @@ impl Budgets {
         }
         // Asked last, so that what is refused for its sender's sake fills nobody's.
         if is_within && is_first {
-            is_within = self.senders_of_recipient.take(recipient, self.recipient_senders, now);
+            is_within = self
+                .senders_of_recipient
+                .take(recipient, self.recipient_senders, now);
         }
         match () {
             () if !is_within => Finding::TooMany,
-            () if origin == Origin::Unknown && self.is_wave(now) => Finding::Wave,
+            () if origin == Origin::Unknown && self.delays(now) => Finding::Wave,
             () if self.is_repeated(sketch, now) => Finding::Repeated,
             () => Finding::Plain,
         }
@@ -177,17 +197,19 @@ impl Budgets {
 
     fn note(&self, approach: &Approach<'_>, is_first: bool, now: Timestamp) {
         for hash in &approach.sketch {
-            if self.text_pairs.take(&(*hash, approach.recipient.clone()), ONCE, now) {
+            if self
+                .text_pairs
+                .take(&(*hash, approach.recipient.clone()), ONCE, now)
+            {
                 self.texts.take(hash, self.repeats, now);
             }
         }
         if is_first && approach.origin == Origin::Unknown {
             let suspect = hourly(WAVE_RECIPIENTS);
             self.wave_of_sender.take(approach.sender, suspect, now);
-            self.wave_of_domain.take(&approach.sender.domain().into(), suspect, now);
-            if let Some(rate) = self.first_contacts
-                && !self.house.take(&(), rate, now)
-            {
+            self.wave_of_domain
+                .take(&approach.sender.domain().into(), suspect, now);
+            if !self.house.take(&(), self.first_contacts, now) {
                 self.wave_until.fetch_max(now.0 + WAVE_US, Ordering::Relaxed);
             }
         }
@@ -198,13 +220,18 @@ impl Budgets {
     pub(super) fn is_of_wave(&self, approach: &Approach<'_>, now: Timestamp) -> bool {
         let suspect = hourly(WAVE_RECIPIENTS);
         let is_lonely = self.wave_of_sender.has(approach.sender, suspect, now)
-            && self.wave_of_domain.has(&approach.sender.domain().into(), suspect, now);
+            && self
+                .wave_of_domain
+                .has(&approach.sender.domain().into(), suspect, now);
         !is_lonely || self.is_repeated(&approach.sketch, now)
     }
 
     /// Whether most of what stands for a text went to more than a few.
     fn is_repeated(&self, sketch: &[u64], now: Timestamp) -> bool {
-        let repeated = sketch.iter().filter(|hash| !self.texts.has(hash, self.repeats, now)).count();
+        let repeated = sketch
+            .iter()
+            .filter(|hash| !self.texts.has(hash, self.repeats, now))
+            .count();
         repeated > 0 && repeated * 2 >= sketch.len()
     }
 }

@@ -12,7 +12,9 @@ use kim_core::stanza::{Kind, Stanza};
 use super::api::{Decision, Judgement, Requests, WaitingRequest};
 use super::choices::Choices;
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
-use crate::xep0050_commands::api::{Command, CommandOutcome, CommandStep, Severity, Step, bad_payload, needed};
+use crate::xep0050_commands::api::{
+    Command, CommandOutcome, CommandStep, Severity, Step, bad_payload, needed,
+};
 
 /// The node of the first command.
 pub(super) const REQUESTS: &str = "urn:kim:strangers:0#requests";
@@ -42,7 +44,9 @@ impl Command for LookThrough {
             });
         };
         let id = needed(form, "request")?.trim();
-        let id = id.parse().map_err(|_| bad_payload("request must be one of the requests in the form"))?;
+        let id = id
+            .parse()
+            .map_err(|_| bad_payload("request must be one of the requests in the form"))?;
         let (decision, note) = decision(form)?;
         match self.0.decide(&account, id, decision, cx).await? {
             true => done(Severity::Info, note),
@@ -53,7 +57,10 @@ impl Command for LookThrough {
 
 fn decision(form: &Form) -> Result<(Decision, &'static str), Fault> {
     match needed(form, "action")?.trim() {
-        "accept" => Ok((Decision::Accept, "Accepted. What this person sent has been delivered.")),
+        "accept" => Ok((
+            Decision::Accept,
+            "Accepted. What this person sent has been delivered.",
+        )),
         "refuse" => Ok((Decision::Refuse, "Refused. The sender is not told.")),
         "block" => Ok((Decision::Block, "Refused, and the sender is blocked.")),
         _ => Err(bad_payload("action must be accept, refuse or block")),
@@ -65,13 +72,26 @@ fn sheet(waiting: &[WaitingRequest]) -> String {
         .iter()
         .map(|request| {
             let Timestamp(_) = request.received;
-            (request.id.to_string(), format!("{}, {}: {}", request.sender, request.received, preview(&request.stanza)))
+            (
+                request.id.to_string(),
+                format!(
+                    "{}, {}: {}",
+                    request.sender,
+                    request.received,
+                    preview(&request.stanza)
+                ),
+            )
         })
         .collect();
-    let options: Vec<(&str, &str)> = entries.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
+    let options: Vec<(&str, &str)> = entries
+        .iter()
+        .map(|(id, text)| (id.as_str(), text.as_str()))
+        .collect();
     Sheet::new(FormKind::Form, REQUESTS)
         .title("Message Requests")
-        .instructions("People who are not among your contacts sent you these. Choose one, and what to do with it.")
+        .instructions(
+            "People who are not among your contacts sent you these. Choose one, and what to do with it.",
+        )
         .required()
         .choice("request", "Request", "", &options)
         .required()
@@ -79,7 +99,11 @@ fn sheet(waiting: &[WaitingRequest]) -> String {
             "action",
             "What to do",
             "",
-            &[("accept", "Accept"), ("refuse", "Refuse"), ("block", "Refuse and block the sender")],
+            &[
+                ("accept", "Accept"),
+                ("refuse", "Refuse"),
+                ("block", "Refuse and block the sender"),
+            ],
         )
         .xml()
 }
@@ -114,9 +138,11 @@ impl Command for Settings {
         };
         let chosen = match needed(form, "messages")?.trim() {
             "default" => None,
-            name => Some(Judgement::parse(name).filter(|chosen| *chosen >= self.messages).ok_or_else(|| {
-                bad_payload("messages must be one of the choices in the form")
-            })?),
+            name => Some(
+                Judgement::parse(name)
+                    .filter(|chosen| *chosen >= self.messages)
+                    .ok_or_else(|| bad_payload("messages must be one of the choices in the form"))?,
+            ),
         };
         self.choices.choose(&account, chosen).await?;
         done(Severity::Info, "Your choice is stored.")
@@ -132,12 +158,16 @@ impl Settings {
         };
         let default = format!("What the server does: {}", label(self.messages));
         let mut options = vec![("default", default.as_str())];
-        let allowed = Judgement::ALL.iter().filter(|judgement| **judgement >= self.messages);
+        let allowed = Judgement::ALL
+            .iter()
+            .filter(|judgement| **judgement >= self.messages);
         options.extend(allowed.map(|judgement| (judgement.as_str(), label(*judgement))));
         let current = chosen.map_or("default", |chosen| chosen.max(self.messages).as_str());
         Sheet::new(FormKind::Form, SETTINGS)
             .title("Messages from Strangers")
-            .instructions("A stranger is somebody who is not among your contacts and to whom you have never written.")
+            .instructions(
+                "A stranger is somebody who is not among your contacts and to whom you have never written.",
+            )
             .required()
             .choice("messages", "Messages from strangers", current, &options)
             .xml()

@@ -77,7 +77,8 @@ impl Content {
         content.has_link |= texts(stanza).any(|text| {
             // The address of the file that comes with it, as clients without XEP-0447 need it.
             let is_of_file = content.has_file && !text.trim().contains(char::is_whitespace);
-            let is_fallback = is_encrypted && text.matches("://").count() == 1 && text.contains(FALLBACK_LINK);
+            let is_fallback =
+                is_encrypted && text.matches("://").count() == 1 && text.contains(FALLBACK_LINK);
             !is_of_file && !is_fallback && has_link(&text)
         });
         content
@@ -106,14 +107,17 @@ fn is_mediated_invite(child: &El<'_>) -> bool {
 
 fn is_file(child: &El<'_>) -> bool {
     let shares_media = |child: &El<'_>| child.children().any(|inner| inner.name() == "media-sharing");
-    child.is("x", OOB) || child.is("file-sharing", SFS) || (child.is("reference", REFERENCE) && shares_media(child))
+    child.is("x", OOB)
+        || child.is("file-sharing", SFS)
+        || (child.is("reference", REFERENCE) && shares_media(child))
 }
 
 /// Whether the text is for those who have the keys.
 pub(super) fn is_encrypted(stanza: &Stanza) -> bool {
-    stanza
-        .children()
-        .any(|child| child.is("openpgp", "urn:xmpp:openpgp:0") || (child.name() == "encrypted" && OMEMO.contains(&child.ns())))
+    stanza.children().any(|child| {
+        child.is("openpgp", "urn:xmpp:openpgp:0")
+            || (child.name() == "encrypted" && OMEMO.contains(&child.ns()))
+    })
 }
 
 /// Who invites, by a message of a room (XEP-0045 §7.8.2).
@@ -171,7 +175,12 @@ impl Sketcher {
     }
 
     /// The hashes of a message, in no order; none if there is too little of a text, or nobody here can read it.
-    pub(super) fn sketch(&self, stanza: &Stanza, sender: &BareJid, recipient: &BareJid) -> SmallVec<[u64; SKETCH]> {
+    pub(super) fn sketch(
+        &self,
+        stanza: &Stanza,
+        sender: &BareJid,
+        recipient: &BareJid,
+    ) -> SmallVec<[u64; SKETCH]> {
         if is_encrypted(stanza) {
             return SmallVec::new();
         }
@@ -180,7 +189,12 @@ impl Sketcher {
         let words: Vec<String> = text
             .split_whitespace()
             .filter(|word| !is_link(&word.to_lowercase()))
-            .map(|word| word.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect::<String>())
+            .map(|word| {
+                word.chars()
+                    .filter(|c| c.is_alphabetic())
+                    .flat_map(char::to_lowercase)
+                    .collect::<String>()
+            })
             .filter(|word| !word.is_empty() && !names.contains(word))
             .take(WORDS_MAX)
             .collect();
@@ -202,7 +216,9 @@ mod tests {
     use super::*;
 
     fn content(children: &str) -> Content {
-        let xml = format!("<message xmlns='jabber:client' from='a@b.example/c' to='d@localhost' type='chat'>{children}</message>");
+        let xml = format!(
+            "<message xmlns='jabber:client' from='a@b.example/c' to='d@localhost' type='chat'>{children}</message>"
+        );
         Content::of(&Stanza::parse(&xml).unwrap())
     }
 
@@ -244,11 +260,17 @@ mod tests {
     #[test]
     fn the_fallback_of_an_encrypted_message_is_no_link() {
         let omemo = "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/><payload>eA==</payload></encrypted>";
-        let fallback = "<body>I sent you an OMEMO encrypted message, see https://conversations.im/omemo</body>";
+        let fallback =
+            "<body>I sent you an OMEMO encrypted message, see https://conversations.im/omemo</body>";
         let encrypted = content(&format!("{omemo}{fallback}"));
         assert!(encrypted.is_personal && !encrypted.has_link);
         assert!(content(fallback).has_link);
-        assert!(content(&format!("{omemo}<body>https://conversations.im/omemo or https://shop.example</body>")).has_link);
+        assert!(
+            content(&format!(
+                "{omemo}<body>https://conversations.im/omemo or https://shop.example</body>"
+            ))
+            .has_link
+        );
     }
 
     #[test]
@@ -274,11 +296,23 @@ mod tests {
             let jid = |text: &str| BareJid::parse(text).unwrap();
             sketcher.sketch(&Stanza::parse(&xml).unwrap(), &jid(from), &jid(to))
         };
-        let one = sketch("a@x.example", "anna@localhost", "Dear anna, our lottery has drawn your number 1234 and you won, claim at https://x.example/1");
-        let two = sketch("b@y.example", "berta@localhost", "Dear berta, our lottery has drawn your number 9876 and you won, claim at http://y.example/7");
+        let one = sketch(
+            "a@x.example",
+            "anna@localhost",
+            "Dear anna, our lottery has drawn your number 1234 and you won, claim at https://x.example/1",
+        );
+        let two = sketch(
+            "b@y.example",
+            "berta@localhost",
+            "Dear berta, our lottery has drawn your number 9876 and you won, claim at http://y.example/7",
+        );
         assert_eq!(one.len(), SKETCH);
         assert_eq!(one, two);
-        let other = sketch("c@z.example", "anna@localhost", "Hello Anna, this is Carla from the climbing hall, shall we go again on Sunday?");
+        let other = sketch(
+            "c@z.example",
+            "anna@localhost",
+            "Hello Anna, this is Carla from the climbing hall, shall we go again on Sunday?",
+        );
         assert!(other.iter().all(|hash| !one.contains(hash)));
         assert!(sketch("c@z.example", "anna@localhost", "Hello, how are you?").is_empty());
     }

@@ -80,9 +80,18 @@ impl On<Arrival> for Admit {
             note_delay(&mut arrival.stanza, &arrival.account, cx);
             return Ok(Flow::Next);
         }
-        let relation = guard.acquaintances.relation(&router, &arrival.account, &sender).await?;
+        let relation = guard
+            .acquaintances
+            .relation(&router, &arrival.account, &sender)
+            .await?;
         let is_with = |peer: &str| guard.acquaintances.is_with(&router, &arrival.account, peer);
-        if relation.is_known() || arrival.stanza.from.as_ref().is_some_and(|from| is_with(from.bare_str())) {
+        if relation.is_known()
+            || arrival
+                .stanza
+                .from
+                .as_ref()
+                .is_some_and(|from| is_with(from.bare_str()))
+        {
             return Ok(Flow::Next);
         }
         let origin = guard.acquaintances.origin(&router, sender.domain()).await?;
@@ -125,7 +134,8 @@ impl On<NoSuchAccount> for Nobody {
         };
         let is_answered = kind != MessageType::Error && reaches(kind, to, Resources::new());
         // People of this server are told of typos (RFC 6121 §8.5.1).
-        let sender = sender(&router, stanza).filter(|sender| router.destination(sender.domain()) != Destination::Users);
+        let sender = sender(&router, stanza)
+            .filter(|sender| router.destination(sender.domain()) != Destination::Users);
         let Some(sender) = sender.filter(|_| is_answered) else {
             return Ok(Flow::Next);
         };
@@ -173,7 +183,9 @@ fn too_many() -> Fault {
 
 impl Guard {
     fn is_known(&self, account: &BareJid, peer: &str) -> bool {
-        self.acquaintances.cached(account, peer).is_some_and(Relation::is_known)
+        self.acquaintances
+            .cached(account, peer)
+            .is_some_and(Relation::is_known)
     }
 
     fn approach<'a>(
@@ -225,24 +237,40 @@ impl Guard {
         let (account, now) = (arrival.account.clone(), cx.received);
         let Stranger { sender, origin } = stranger;
         let sessions = router.sessions_of(&account).await;
-        if !arrival.stanza.to.as_ref().is_some_and(|to| reaches(kind, to, sessions)) {
+        if !arrival
+            .stanza
+            .to
+            .as_ref()
+            .is_some_and(|to| reaches(kind, to, sessions))
+        {
             return Ok(Flow::Next);
         }
-        let choice = self.choices.messages(&account).await?.unwrap_or(Judgement::Accept);
+        let choice = self
+            .choices
+            .messages(&account)
+            .await?
+            .unwrap_or(Judgement::Accept);
         let mut content = Content::of(&arrival.stanza);
         if !content.is_personal || kind == MessageType::Groupchat {
             // There is nothing in it to wait for.
-            let passes = self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
+            let passes =
+                self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
             return Ok(self.signal(arrival, passes));
         }
         // An invitation to a room elsewhere comes from that room. If it names somebody the account knows, it is as good as
         // from that person: whoever forges it has to know the account's contacts.
         if let Some(inviter) = inviter(&arrival.stanza).map(|inviter| inviter.bare())
-            && self.acquaintances.relation(router, &account, &inviter).await?.is_known()
+            && self
+                .acquaintances
+                .relation(router, &account, &inviter)
+                .await?
+                .is_known()
         {
             content.has_link = false;
         }
-        let finding = self.budgets.take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
+        let finding = self
+            .budgets
+            .take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
         if finding == Finding::TooMany {
             self.counters.count(Sent::Message, Became::Limited);
             return Err(too_many());
@@ -254,7 +282,9 @@ impl Guard {
         }
         let judged = self.raise(arrival, &sender, own, router, cx).await?;
         match judged {
-            Judgement::Accept if finding == Finding::Wave => self.delay(arrival, Sent::Message, &sender, router, cx).await,
+            Judgement::Accept if finding == Finding::Wave => {
+                self.delay(arrival, Sent::Message, &sender, router, cx).await
+            }
             Judgement::Accept => {
                 self.counters.count(Sent::Message, Became::Accepted);
                 Ok(Flow::Next)
@@ -304,7 +334,11 @@ impl Guard {
         }
         let roster = self.subscriptions.roster(&arrival.account).await?;
         let is_waiting = |half: Half| half == Half::Asked;
-        let waiting = roster.all().iter().filter(|item| is_waiting(item.state.incoming)).count();
+        let waiting = roster
+            .all()
+            .iter()
+            .filter(|item| is_waiting(item.state.incoming))
+            .count();
         if waiting >= self.config.subscriptions_waiting_max {
             self.counters.count(Sent::Subscription, Became::Dropped);
             return Ok(drop(arrival));
@@ -317,7 +351,10 @@ impl Guard {
         if !keeps_text {
             arrival.stanza.remove(|_| true);
         }
-        match self.raise(arrival, &sender, Judgement::Accept, router, cx).await? {
+        match self
+            .raise(arrival, &sender, Judgement::Accept, router, cx)
+            .await?
+        {
             Judgement::Accept if finding == Finding::Wave => {
                 self.delay(arrival, Sent::Subscription, &sender, router, cx).await
             }
@@ -362,7 +399,7 @@ impl Guard {
         router: &Arc<Router>,
         cx: &mut Cx,
     ) -> Result<Flow, Fault> {
-        let wait = i64::from(self.config.wave_delay_seconds) * 1_000_000;
+        let wait = i64::from(self.config.delay_seconds) * 1_000_000;
         let due = Timestamp(cx.received.0 + wait);
         let waves = self.waves.clone();
         let router = Arc::downgrade(router);
@@ -383,7 +420,10 @@ impl Guard {
         due: Option<Timestamp>,
         cx: &mut Cx,
     ) -> Result<Flow, Fault> {
-        let is_held = self.requests.hold(&arrival.account, sender, &arrival.stanza, due, cx).await?;
+        let is_held = self
+            .requests
+            .hold(&arrival.account, sender, &arrival.stanza, due, cx)
+            .await?;
         let became = match (is_held, due) {
             (true, None) => Became::Held,
             (true, Some(_)) => Became::Delayed,

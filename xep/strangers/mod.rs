@@ -67,6 +67,29 @@ impl Choice for RequestText {
     }
 }
 
+/// When what comes from unknown domains waits before it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DelayUnknown {
+    /// While a wave runs.
+    Wave,
+    /// Always, so that even the first stanzas of a wave are judged by those behind them.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Choice for DelayUnknown {
+    const ALL: &'static [DelayUnknown] = &[DelayUnknown::Wave, DelayUnknown::Always, DelayUnknown::Never];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            DelayUnknown::Wave => "wave",
+            DelayUnknown::Always => "always",
+            DelayUnknown::Never => "never",
+        }
+    }
+}
+
 section! {
     /// Messages and contact requests from strangers: people who are not among an account's contacts and to whom it has never
     /// written. With [limits] enabled = false there are no rates here either.
@@ -95,12 +118,14 @@ section! {
         pub recipient_senders_per_hour: u32 = 30, in 1..=1_000_000;
         /// Accounts that get the same text from strangers within an hour, from which on it is held.
         pub repeats_per_hour: u32 = 3, in 2..=1_000_000;
-        /// First contacts from unknown domains within ten minutes, at all accounts together, above which a wave of spam is
-        /// thought to run. 0 never thinks so.
-        pub wave_contacts: u32 = 2, in 0..=1_000_000;
-        /// Seconds that what comes from unknown domains waits while a wave runs, before it is judged by what else came from
-        /// there.
-        pub wave_delay_seconds: u32 = 60, in 1..=86_400;
+        /// When what comes from unknown domains waits before it is judged by what else came from there: "wave" while a wave of
+        /// spam is thought to run, "always", or "never".
+        pub delay_unknown: DelayUnknown = DelayUnknown::Wave;
+        /// First contacts from unknown domains within ten minutes, at all accounts together, above which a wave is thought to
+        /// run.
+        pub wave_contacts: u32 = 2, in 1..=1_000_000;
+        /// Seconds that they wait.
+        pub delay_seconds: u32 = 60, in 1..=86_400;
         /// Message requests that one account can have.
         pub requests_max: usize = 100, in 1..=100_000;
         /// Bytes of them.
@@ -210,7 +235,10 @@ impl Module for Strangers {
         house.provide(counters);
         let clock = house.clock.clone();
         house.tidies(move || {
-            let (store, before) = (store.clone(), kim_core::clock::Timestamp(clock.now().0 - days * 86_400_000_000));
+            let (store, before) = (
+                store.clone(),
+                kim_core::clock::Timestamp(clock.now().0 - days * 86_400_000_000),
+            );
             async move { store.expire(before).await }
         });
         Ok(())

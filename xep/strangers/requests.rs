@@ -14,12 +14,12 @@ use kim_core::random;
 use kim_core::seal::Seals;
 use kim_core::stanza::{self, Kind, Stanza};
 
+use super::StrangersConfig;
 use super::acquaintances::Acquaintances;
 use super::api::{Decision, WaitingRequest};
 use super::choices::Choices;
 use super::counters::{Became, Counters, Sent};
 use super::store::{Settled, Store, StoredRequest};
-use super::StrangersConfig;
 use crate::xep0191_blocking::api::Blocks;
 
 /// Accounts whose boxes can be worked on at the same time.
@@ -48,7 +48,11 @@ pub(super) fn note_delay(stanza: &mut Stanza, account: &BareJid, cx: &mut Cx) {
         child.is("delay", ns::DELAY) && child.attr("from").as_deref() == Some(account.domain())
     };
     // Ours is the last; others are forged.
-    let late = stanza.children().filter(is_ours).last().map(|delay| delay.to_xml());
+    let late = stanza
+        .children()
+        .filter(is_ours)
+        .last()
+        .map(|delay| delay.to_xml());
     stanza.remove(is_ours);
     cx.learn(Late(late.unwrap_or_default()));
 }
@@ -153,11 +157,14 @@ impl RequestBox {
     /// A row as a request. What cannot be opened is logged and left out.
     pub(super) async fn open(&self, row: &StoredRequest) -> Result<Option<WaitingRequest>, Fault> {
         let key = self.seals.key(row.account.as_str()).await?;
-        let text = key.open(&place(&row.account, &row.id.to_be_bytes()), &row.stanza).ok();
+        let text = key
+            .open(&place(&row.account, &row.id.to_be_bytes()), &row.stanza)
+            .ok();
         let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
-        let read = text.as_deref().and_then(|text| text.split_once('\n')).and_then(|(sender, xml)| {
-            Some((BareJid::parse(sender).ok()?, Stanza::parse(xml).ok()?))
-        });
+        let read = text
+            .as_deref()
+            .and_then(|text| text.split_once('\n'))
+            .and_then(|(sender, xml)| Some((BareJid::parse(sender).ok()?, Stanza::parse(xml).ok()?)));
         let Some((sender, stanza)) = read else {
             tracing::error!(event = "request_unreadable", account = %row.account, bytes = row.stanza.len());
             return Ok(None);
@@ -212,7 +219,12 @@ impl RequestBox {
     }
 
     /// Delivers all that somebody has waiting at an account, as if it came now.
-    pub(super) async fn release(&self, account: &BareJid, sender: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
+    pub(super) async fn release(
+        &self,
+        account: &BareJid,
+        sender: &BareJid,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
         let peer = self.acquaintances.tag(account, sender).await?;
         for row in self.store.of_peer(account, peer).await? {
             self.release_one(&row, cx).await?;
@@ -227,7 +239,13 @@ impl RequestBox {
         }
         let request = self.open(row).await?;
         self.forget(row, cx);
-        let Some(WaitingRequest { sender, received, mut stanza, .. }) = request else {
+        let Some(WaitingRequest {
+            sender,
+            received,
+            mut stanza,
+            ..
+        }) = request
+        else {
             return Ok(());
         };
         let sent = match stanza.kind {
@@ -249,13 +267,18 @@ impl RequestBox {
 
     /// Whether nobody else is about to settle a request.
     fn settle(&self, id: i64, cx: &mut Cx) -> bool {
-        let lock = |settling: &Mutex<HashSet<i64>>| settling.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        let lock = |settling: &Mutex<HashSet<i64>>| {
+            settling.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+        };
         if !lock(&self.settling) {
             return false;
         }
         let settling = self.settling.clone();
         cx.afterwards(move |_| {
-            settling.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            settling
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&id);
         });
         true
     }

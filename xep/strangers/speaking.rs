@@ -35,7 +35,10 @@ impl On<Departure> for Speaking {
         };
         let account = &session.account;
         let is_own = to.bare_str() == account.as_str();
-        if is_own || self.acquaintances.cached(account, to.bare_str()) == Some(Relation::Written) || !speaks(stanza) {
+        if is_own
+            || self.acquaintances.cached(account, to.bare_str()) == Some(Relation::Written)
+            || !speaks(stanza)
+        {
             return Ok(Flow::Next);
         }
         let is_somebody = match cx.router().destination(to.domain()) {
@@ -72,9 +75,13 @@ impl Hear<RosterChanged> for Speaking {
     async fn hear(&self, change: &mut RosterChanged, cx: &mut Cx) -> Result<(), Fault> {
         let (before, after) = change.states();
         let was_known = Acquaintances::is_contact(before);
-        let is_known = self.acquaintances.changed(&change.account, &change.contact, after);
+        let is_known = self
+            .acquaintances
+            .changed(&change.account, &change.contact, after);
         if is_known && !was_known {
-            self.requests.release(&change.account, &change.contact, cx).await?;
+            self.requests
+                .release(&change.account, &change.contact, cx)
+                .await?;
         }
         Ok(())
     }

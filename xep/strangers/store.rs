@@ -194,8 +194,9 @@ impl Store {
         let account = account.clone();
         self.db
             .write(move |tx| {
-                let query =
-                    Query::new("SELECT COUNT(*), SUM(LENGTH(stanza)) FROM strangers_requests WHERE account = $1");
+                let query = Query::new(
+                    "SELECT COUNT(*), SUM(LENGTH(stanza)) FROM strangers_requests WHERE account = $1",
+                );
                 let query = query.bind(&account);
                 Box::pin(async move {
                     let Some(row) = tx.fetch_optional(query).await? else {
@@ -242,7 +243,9 @@ impl Store {
 
     /// When the next request is to be judged again.
     pub(super) async fn next_due(&self) -> Result<Option<Timestamp>, DbError> {
-        let query = Query::new("SELECT due_at FROM strangers_requests WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1");
+        let query = Query::new(
+            "SELECT due_at FROM strangers_requests WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1",
+        );
         let row = self.db.fetch_optional(query).await?;
         row.map(|row| row.i64(0).map(Timestamp)).transpose()
     }
@@ -254,7 +257,10 @@ impl Store {
     }
 
     /// What an account chose, and when it was last told of requests.
-    pub(super) async fn account(&self, account: &BareJid) -> Result<(Option<String>, Option<Timestamp>), DbError> {
+    pub(super) async fn account(
+        &self,
+        account: &BareJid,
+    ) -> Result<(Option<String>, Option<Timestamp>), DbError> {
         let query = Query::new("SELECT messages, told_at FROM strangers_accounts WHERE account = $1");
         match self.db.fetch_optional(query.bind(account)).await? {
             Some(row) => Ok((row.opt_text(0)?, Some(Timestamp(row.i64(1)?)))),
@@ -263,12 +269,19 @@ impl Store {
     }
 
     /// An account has chosen; nothing chosen is the server's choice.
-    pub(super) async fn choose(&self, account: &BareJid, messages: Option<&'static str>) -> Result<(), DbError> {
+    pub(super) async fn choose(
+        &self,
+        account: &BareJid,
+        messages: Option<&'static str>,
+    ) -> Result<(), DbError> {
         let query = Query::new(
             "INSERT INTO strangers_accounts (account, messages, told_at) VALUES ($1, $2, 0)
              ON CONFLICT (account) DO UPDATE SET messages = excluded.messages",
         );
-        self.db.execute(query.bind(account).bind(messages)).await.map(drop)
+        self.db
+            .execute(query.bind(account).bind(messages))
+            .await
+            .map(drop)
     }
 
     /// Deletes what is older than that.

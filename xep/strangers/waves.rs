@@ -107,11 +107,18 @@ impl Waves {
             sender: &request.sender,
             recipient: &row.account,
             origin: Origin::Unknown,
-            sketch: self.sketcher.sketch(&request.stanza, &request.sender, &row.account),
+            sketch: self
+                .sketcher
+                .sketch(&request.stanza, &request.sender, &row.account),
         }
     }
 
-    async fn judge_again(&self, router: &Arc<Router>, row: &StoredRequest, now: Timestamp) -> Result<(), Fault> {
+    async fn judge_again(
+        &self,
+        router: &Arc<Router>,
+        row: &StoredRequest,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         let Some(mut cx) = router.cx() else { return Ok(()) };
         let request = self.requests.open(row).await?;
         let is_of_wave = request

@@ -38,7 +38,9 @@ impl Blocks {
     pub async fn block(&self, account: &BareJid, jid: &Jid, cx: &mut Cx) -> Result<(), Fault> {
         let Some(lists) = &self.lists else {
             let error = StanzaError::new(Condition::FeatureNotImplemented);
-            return Err(error.text("blocking is switched off on this server; refuse the request instead").into());
+            return Err(error
+                .text("blocking is switched off on this server; refuse the request instead")
+                .into());
         };
         let list = lists.of(account).await?;
         if !list.names(jid) && list.len() >= cx.router().limits().block_list_max {
