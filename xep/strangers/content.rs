@@ -58,7 +58,7 @@ pub(super) const SKETCH: usize = 4;
 pub(super) struct Content {
     /// Something that a person is to see or hear.
     pub is_personal: bool,
-    /// A link, or an invitation to a room.
+    /// A link. An invitation to a room is none: rooms have rates for them.
     pub has_link: bool,
     /// A file (XEP-0066, XEP-0447, XEP-0385).
     pub has_file: bool,
@@ -70,7 +70,7 @@ impl Content {
         for child in stanza.children() {
             content.is_personal |= is_personal(&child);
             content.has_file |= is_file(&child);
-            content.has_link |= child.is("x", DIRECT_INVITE) || is_mediated_invite(&child);
+            content.has_link |= reason(&child).is_some_and(|reason| has_link(&reason));
             content.has_link |= child.is("html", XHTML) && has_address(child.xml());
         }
         let is_encrypted = is_encrypted(stanza);
@@ -103,6 +103,17 @@ fn is_personal(child: &El<'_>) -> bool {
 
 fn is_mediated_invite(child: &El<'_>) -> bool {
     child.is("x", MUC_USER) && child.child("invite", MUC_USER).is_some()
+}
+
+/// Why somebody invites to a room (XEP-0249 §2, XEP-0045 §7.8.2).
+fn reason(child: &El<'_>) -> Option<String> {
+    if child.is("x", DIRECT_INVITE) {
+        return child.attr("reason").map(|reason| reason.into_owned());
+    }
+    let invite = child
+        .child("invite", MUC_USER)
+        .filter(|_| child.is("x", MUC_USER))?;
+    Some(invite.child("reason", MUC_USER)?.text().into_owned())
 }
 
 fn is_file(child: &El<'_>) -> bool {

@@ -250,83 +250,13 @@ impl Guard {
             .messages(&account)
             .await?
             .unwrap_or(Judgement::Accept);
-        let mut content = Content::of(&arrival.stanza);
+        let content = Content::of(&arrival.stanza);
         if !content.is_personal || kind == MessageType::Groupchat {
             // There is nothing in it to wait for.
             let passes =
                 self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
             return Ok(self.signal(arrival, passes));
         }
-        // An invitation to a room elsewhere comes from that room. If it names somebody the account knows, it is as good as
-        // from that person: whoever forges it has to know the account's contacts.
-        if let Some(inviter) = inviter(&arrival.stanza).map(|inviter| inviter.bare())
-            && self
-                .acquaintances
-                .relation(router, &account, &inviter)
-                .await?
-                .is_known()
-        {
-            content.has_link = false;
-        }
-        let finding = self
-            .budgets
-            .take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
-        if finding == Finding::TooMany {
-            self.counters.count(Sent::Message, Became::Limited);
-            return Err(too_many());
-        }
-        let general = self.general(content);
-        let mut own = general.max(choice);
-        if finding == Finding::Repeated {
-            own = own.max(Judgement::Hold);
-        }
-        let judged = self.raise(arrival, &sender, own, router, cx).await?;
-        match judged {
-            Judgement::Accept if finding == Finding::Wave => {
-                self.delay(arrival, Sent::Message, &sender, router, cx).await
-            }
-            Judgement::Accept => {
-                self.counters.count(Sent::Message, Became::Accepted);
-                Ok(Flow::Next)
-            }
-            Judgement::Hold => self.hold(arrival, Sent::Message, &sender, None, cx).await,
-            // What the account alone chose is not told: an account that does not exist says nothing either.
-            Judgement::Refuse if own == Judgement::Refuse && general < Judgement::Refuse => {
-                self.counters.count(Sent::Message, Became::Dropped);
-                Ok(drop(arrival))
-            }
-            Judgement::Refuse => {
-                self.counters.count(Sent::Message, Became::Refused);
-                Err(self.refusal())
-            }
-        }
-    }
-
-    fn signal(&self, arrival: &mut Arrival, passes: bool) -> Flow {
-        if passes {
-            self.counters.count(Sent::Signal, Became::Accepted);
-            return Flow::Next;
-        }
-        self.counters.count(Sent::Signal, Became::Dropped);
-        drop(arrival)
-    }
-
-    /// A request that is not let through is dropped: that is what becomes of one to an account that does not exist (RFC 6121
-    /// §8.5.1), and `unsubscribed` would be the account's own answer.
-    async fn subscription(
-        &self,
-        arrival: &mut Arrival,
-        stranger: Stranger,
-        router: &Arc<Router>,
-        cx: &mut Cx,
-    ) -> Result<Flow, Fault> {
-        let Stranger { sender, origin } = stranger;
-        let approach = Approach {
-            sender: &sender,
-            recipient: &arrival.account,
-            origin,
-            sketch: Default::default(),
-        };
         let finding = self.budgets.take(&approach, cx.received);
         if finding == Finding::TooMany {
             self.counters.count(Sent::Subscription, Became::Limited);

@@ -97,7 +97,7 @@ section! {
         /// What becomes of their messages: "accept" delivers them, "hold" keeps them as message requests until the recipient
         /// decides, "refuse" sends them back. Users may choose something stricter for themselves.
         pub messages: Judgement = Judgement::Accept;
-        /// The same for messages with links in them, and for invitations to rooms.
+        /// The same for messages with links in them. Invitations to rooms are not links.
         pub links: Judgement = Judgement::Hold;
         /// The same for messages with files.
         pub files: Judgement = Judgement::Hold;

@@ -20,7 +20,7 @@ async fn a_plain_message_of_a_stranger_is_delivered_and_archived() {
 }
 
 #[tokio::test]
-async fn links_files_and_invitations_of_strangers_wait() {
+async fn links_and_files_of_strangers_wait() {
     for story in stories("").await {
         let house = &story.house;
         let mut alice = house.online("alice@localhost/phone").await;
@@ -28,7 +28,7 @@ async fn links_files_and_invitations_of_strangers_wait() {
         let suspicious = [
             "<body>look at https://shop.example/x</body>",
             "<body>https://u.example/a.jpg</body><x xmlns='jabber:x:oob'><url>https://u.example/a.jpg</url></x>",
-            "<x xmlns='jabber:x:conference' jid='room@conference.example.org'/>",
+            "<x xmlns='jabber:x:conference' jid='room@conference.example.org' reason='as on www.shop.example'/>",
         ];
         for (n, children) in suspicious.iter().enumerate() {
             say(&mut there, &message(ROMEO, ALICE, &format!("m{n}"), children)).await;
@@ -203,7 +203,7 @@ async fn a_room_that_a_client_is_in_is_no_stranger() {
 
 #[tokio::test]
 async fn an_invitation_is_its_inviters() {
-    for story in stories("").await {
+    for story in stories("[strangers]\nmessages = \"hold\"\n").await {
         let house = &story.house;
         let mut alice = house.online("alice@localhost/phone").await;
         let mut bob = house.online("bob@localhost/phone").await;
