@@ -257,6 +257,65 @@ impl Guard {
                 self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
             return Ok(self.signal(arrival, passes));
         }
+        let finding = self
+            .budgets
+            .take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
+        if finding == Finding::TooMany {
+            self.counters.count(Sent::Message, Became::Limited);
+            return Err(too_many());
+        }
+        let general = self.general(content);
+        let mut own = general.max(choice);
+        if finding == Finding::Repeated {
+            own = own.max(Judgement::Hold);
+        }
+        let judged = self.raise(arrival, &sender, own, router, cx).await?;
+        match judged {
+            Judgement::Accept if finding == Finding::Wave => {
+                self.delay(arrival, Sent::Message, &sender, router, cx).await
+            }
+            Judgement::Accept => {
+                self.counters.count(Sent::Message, Became::Accepted);
+                Ok(Flow::Next)
+            }
+            Judgement::Hold => self.hold(arrival, Sent::Message, &sender, None, cx).await,
+            // What the account alone chose is not told: an account that does not exist says nothing either.
+            Judgement::Refuse if own == Judgement::Refuse && general < Judgement::Refuse => {
+                self.counters.count(Sent::Message, Became::Dropped);
+                Ok(drop(arrival))
+            }
+            Judgement::Refuse => {
+                self.counters.count(Sent::Message, Became::Refused);
+                Err(self.refusal())
+            }
+        }
+    }
+
+    fn signal(&self, arrival: &mut Arrival, passes: bool) -> Flow {
+        if passes {
+            self.counters.count(Sent::Signal, Became::Accepted);
+            return Flow::Next;
+        }
+        self.counters.count(Sent::Signal, Became::Dropped);
+        drop(arrival)
+    }
+
+    /// A request that is not let through is dropped: that is what becomes of one to an account that does not exist (RFC 6121
+    /// §8.5.1), and `unsubscribed` would be the account's own answer.
+    async fn subscription(
+        &self,
+        arrival: &mut Arrival,
+        stranger: Stranger,
+        router: &Arc<Router>,
+        cx: &mut Cx,
+    ) -> Result<Flow, Fault> {
+        let Stranger { sender, origin } = stranger;
+        let approach = Approach {
+            sender: &sender,
+            recipient: &arrival.account,
+            origin,
+            sketch: Default::default(),
+        };
         let finding = self.budgets.take(&approach, cx.received);
         if finding == Finding::TooMany {
             self.counters.count(Sent::Subscription, Became::Limited);
