@@ -244,6 +244,7 @@ async fn an_account_chooses_within_what_the_server_allows() {
         assert!(stored.contains("stored"), "{stored}");
         say(&mut there, &text(ROMEO, ALICE, "m1", "hi")).await;
         assert_eq!(waiting(&story).await.len(), 1);
+        alice.skip();
         command(&mut alice, "settings", &[("messages", "refuse")]).await;
         alice.skip();
         // Silence: an account that does not exist says nothing either.

@@ -153,7 +153,7 @@ async fn signals_and_errors_of_strangers_pass() {
             ),
         )
         .await;
-        say(&mut there, "<message from='pubsub.example.org' to='alice@localhost/phone' type='headline'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'/></event></message>").await;
+        say(&mut there, "<message from='example.org' to='alice@localhost/phone' type='headline'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'/></event></message>").await;
         say(&mut there, "<message from='romeo@example.org/orchard' to='alice@localhost/phone' type='error'><body>https://x.example/</body><error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>").await;
         assert_eq!(got(&mut alice).len(), 3);
         assert_eq!(story.count(Sent::Signal, Became::Accepted), 2);

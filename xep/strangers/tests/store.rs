@@ -62,19 +62,6 @@ async fn everything_goes_with_the_account_and_nothing_readable_is_kept() {
         let account = BareJid::parse("alice@localhost").unwrap();
         house.router.erase_account(&account).await.unwrap();
         assert_eq!(counts(&story).await, [0, 0, 0]);
-        // The next of that name knows nobody.
-        let mut alice = house.online("alice@localhost/phone").await;
-        say(
-            &mut there,
-            &text(
-                "juliet@example.org/x",
-                "alice@localhost",
-                "m",
-                "https://x.example/",
-            ),
-        )
-        .await;
-        assert_eq!(having(&got(&mut alice), "x.example"), 0);
     }
 }
 

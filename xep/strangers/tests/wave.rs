@@ -161,7 +161,7 @@ async fn ride(toml: &str, residue_max: usize) {
                     &text(
                         "friend@friends.example/x",
                         "user1@localhost",
-                        "f",
+                        &format!("f{n}"),
                         "https://example.org/cat",
                     ),
                 )
