@@ -6,6 +6,7 @@
 use kim_core::module::Entry;
 
 pub mod rfc6121_im;
+pub mod strangers;
 pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
@@ -104,6 +105,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),
     Entry::of::<xep0506_noreply::NoReply>(),
+    Entry::of::<strangers::Strangers>(),
 ];
 
 #[cfg(test)]

@@ -57,9 +57,7 @@ impl HandleIq for Block {
         let list = self.lists.of(iq.account).await?;
         let new: Vec<Jid> = asked.iter().filter(|jid| !list.names(jid)).cloned().collect();
         if list.len() + new.len() > self.limits.now().block_list_max {
-            return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("the block list is full; unblock some addresses")
-                .into());
+            return Err(full());
         }
         // Contacts who see us online now see us go offline (§3.3): asked before the block, sent as if before it.
         let farewell = self.visibility.farewell(iq.account, &new, cx).await?;
@@ -101,6 +99,13 @@ impl HandleIq for Unblock {
     }
 }
 
+/// There is no room for another address.
+pub(super) fn full() -> Fault {
+    StanzaError::new(Condition::ResourceConstraint)
+        .text("the block list is full; unblock some addresses")
+        .into()
+}
+
 /// The addresses a request names. An item without a proper one spoils the whole request, so that nobody believes to be
 /// safe from somebody who was not blocked.
 fn items(payload: El<'_>) -> Result<Vec<Jid>, Fault> {
@@ -121,7 +126,7 @@ fn items(payload: El<'_>) -> Result<Vec<Jid>, Fault> {
 }
 
 /// Tells the change to every session of the account that has asked for the list.
-fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
+pub(super) fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
     let mut xml = Writer::new();
     xml.start(command, NS);
     for jid in jids {

@@ -283,8 +283,10 @@ async fn what_is_blocked_here_is_published_and_retracted() {
         .await;
     let mut there = house.neighbour("example.org");
     there
-        .send(&format!("<iq from='example.org' to='pubsub.localhost' id='i' type='get'><pubsub xmlns='{PUBSUB}'>\
-         <items node='domain_bans_sha256'/></pubsub></iq>"))
+        .send(&format!(
+            "<iq from='example.org' to='pubsub.localhost' id='i' type='get'><pubsub xmlns='{PUBSUB}'>\
+         <items node='domain_bans_sha256'/></pubsub></iq>"
+        ))
         .await;
     assert!(there.next().unwrap().contains(&id("late.example")));
 }
