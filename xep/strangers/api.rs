@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use kim_core::clock::Timestamp;
-use kim_core::config::Choice;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::hook::Event;
@@ -12,41 +10,10 @@ use kim_core::router::Router;
 use kim_core::stanza::Stanza;
 
 pub use super::counters::{Became, Counters, Sent};
+pub use super::judgement::Judgement;
 use super::requests::RequestBox;
+pub use super::requests::{Decision, WaitingRequest};
 use super::waves::Waves;
-
-/// What becomes of something that a stranger sent. The later one is the stricter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Judgement {
-    /// It goes on like what a contact sends.
-    Accept,
-    /// It waits in the recipient's request box: not delivered, not archived, not told to push services.
-    Hold,
-    /// A message comes back with an error; a subscription request is dropped.
-    Refuse,
-}
-
-impl Choice for Judgement {
-    const ALL: &'static [Judgement] = &[Judgement::Accept, Judgement::Hold, Judgement::Refuse];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Judgement::Accept => "accept",
-            Judgement::Hold => "hold",
-            Judgement::Refuse => "refuse",
-        }
-    }
-}
-
-impl Judgement {
-    /// The judgement of that name.
-    pub fn parse(name: &str) -> Option<Judgement> {
-        Judgement::ALL
-            .iter()
-            .copied()
-            .find(|known| known.as_str() == name)
-    }
-}
 
 /// A message or a subscription request of a stranger arrives at an account, within the rates for strangers. It is raised once
 /// for each, after this module has judged it and before anything is stored. A hook may tighten the judgement; what is milder
@@ -74,30 +41,6 @@ impl StrangerArrival {
 
 impl Event for StrangerArrival {
     const NAME: &'static str = "stranger-arrival";
-}
-
-/// Something of a stranger that waits for the account to decide.
-#[derive(Clone, Debug)]
-pub struct WaitingRequest {
-    /// Names it within the account.
-    pub id: i64,
-    /// Who sent it.
-    pub sender: BareJid,
-    /// When it was received.
-    pub received: Timestamp,
-    /// The message or subscription request itself.
-    pub stanza: Stanza,
-}
-
-/// What an account does with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Everything of its sender is delivered and archived as if it came now, and the sender is no stranger any more.
-    Accept,
-    /// It is deleted. Its sender hears nothing.
-    Refuse,
-    /// Everything of its sender is deleted, and the sender is blocked (XEP-0191).
-    Block,
 }
 
 /// What strangers sent and accounts have not decided about. A fact of the house.

@@ -13,7 +13,7 @@ use kim_core::random;
 use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
-use super::api::Judgement;
+use super::judgement::Judgement;
 use super::store::{Store, Told};
 
 /// Accounts that are remembered.

@@ -27,8 +27,10 @@ use crate::rfc6121_im::api::{Half, Subscriptions, choose};
 const PREAUTH: &str = "urn:xmpp:pars:0";
 
 /// What every rule needs.
-pub(super) struct Guard {
+pub(super) struct StrangersGuard {
     pub config: StrangersConfig,
+    /// Whether accounts of this server came by invitation or from an operator: what they send is judged by policy alone.
+    pub vouches_for_own: bool,
     pub acquaintances: Arc<Acquaintances>,
     pub subscriptions: Arc<Subscriptions>,
     pub choices: Arc<Choices>,
@@ -46,7 +48,7 @@ struct Stranger {
 }
 
 /// Admits what arrives at accounts.
-pub(super) struct Admit(pub Arc<Guard>);
+pub(super) struct Admit(pub Arc<StrangersGuard>);
 
 impl On<Arrival> for Admit {
     async fn on(&self, arrival: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -126,7 +128,7 @@ impl On<Arrival> for Stamp {
 
 /// What is sent to accounts that do not exist: the answer is the one of an account that is there, as far as it does not depend
 /// on what that account chose.
-pub(super) struct Nobody(pub Arc<Guard>);
+pub(super) struct Nobody(pub Arc<StrangersGuard>);
 
 impl On<NoSuchAccount> for Nobody {
     async fn on(&self, event: &mut NoSuchAccount, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -149,10 +151,10 @@ impl On<NoSuchAccount> for Nobody {
         let guard = &self.0;
         let origin = guard.acquaintances.origin(&router, sender.domain()).await?;
         let approach = guard.approach(stanza, &sender, &event.account, origin);
-        if guard.budgets.take(&approach, cx.received) == Finding::TooMany {
+        if guard.take(&approach, cx.received) == Finding::TooMany {
             return Err(too_many());
         }
-        match guard.general(content) {
+        match guard.general(content, origin) {
             Judgement::Refuse => Err(guard.refusal()),
             _ => Ok(Flow::Next),
         }
@@ -184,7 +186,7 @@ fn too_many() -> Fault {
         .into()
 }
 
-impl Guard {
+impl StrangersGuard {
     fn is_known(&self, account: &BareJid, peer: &str) -> bool {
         self.acquaintances
             .cached(account, peer)
@@ -207,8 +209,11 @@ impl Guard {
     }
 
     /// The server's own policy for a message with this in it, whoever it is for.
-    fn general(&self, content: Content) -> Judgement {
+    fn general(&self, content: Content, origin: Origin) -> Judgement {
         let mut judgement = self.config.messages;
+        if self.is_vouched_for(origin) {
+            return judgement;
+        }
         if content.has_link {
             judgement = judgement.max(self.config.links);
         }
@@ -216,6 +221,18 @@ impl Guard {
             judgement = judgement.max(self.config.files);
         }
         judgement
+    }
+
+    fn is_vouched_for(&self, origin: Origin) -> bool {
+        origin == Origin::Here && self.vouches_for_own
+    }
+
+    /// Counts an approach, unless its sender is vouched for.
+    fn take(&self, approach: &Approach<'_>, now: Timestamp) -> Finding {
+        match self.is_vouched_for(approach.origin) {
+            true => Finding::Plain,
+            false => self.budgets.take(approach, now),
+        }
     }
 
     /// What a sender is told who is refused. It says what to do, and nothing of the account.
@@ -260,14 +277,12 @@ impl Guard {
                 self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
             return Ok(self.signal(arrival, passes));
         }
-        let finding = self
-            .budgets
-            .take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
+        let finding = self.take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
         if finding == Finding::TooMany {
             self.counters.count(Sent::Message, Became::Limited);
             return Err(too_many());
         }
-        let general = self.general(content);
+        let general = self.general(content, origin);
         let mut own = general.max(choice);
         if finding == Finding::Repeated {
             own = own.max(Judgement::Hold);
@@ -319,7 +334,7 @@ impl Guard {
             origin,
             sketch: Default::default(),
         };
-        let finding = self.budgets.take(&approach, cx.received);
+        let finding = self.take(&approach, cx.received);
         if finding == Finding::TooMany {
             self.counters.count(Sent::Subscription, Became::Limited);
             return Ok(drop(arrival));

@@ -35,6 +35,7 @@ mod commands;
 mod content;
 mod counters;
 mod guard;
+mod judgement;
 mod requests;
 mod speaking;
 mod store;
@@ -92,7 +93,8 @@ impl Choice for DelayUnknown {
 
 section! {
     /// Messages and contact requests from strangers: people who are not among an account's contacts and to whom it has never
-    /// written. With [limits] enabled = false there are no rates here either.
+    /// written. Where registration is not open, people of this server came by invitation or from you: only `messages` is
+    /// about them. With [limits] enabled = false there are no rates here either.
     pub struct StrangersConfig {
         /// What becomes of their messages: "accept" delivers them, "hold" keeps them as message requests until the recipient
         /// decides, "refuse" sends them back. Users may choose something stricter for themselves.
@@ -165,7 +167,7 @@ impl Module for Strangers {
         let limits = house.limits.clone();
         let budgets = Arc::new(budgets::Budgets::new(&config, move || limits.now().enabled));
         let sketcher = Arc::new(content::Sketcher::new());
-        let parts = requests::Parts {
+        let parts = requests::RequestBoxParts {
             store: store.clone(),
             seals: house.seals.clone(),
             acquaintances: acquaintances.clone(),
@@ -186,8 +188,9 @@ impl Module for Strangers {
         });
         let messages = config.messages;
         let days = i64::from(config.request_days);
-        let guard = Arc::new(guard::Guard {
+        let guard = Arc::new(guard::StrangersGuard {
             config,
+            vouches_for_own: !house.config.registration.open,
             acquaintances: acquaintances.clone(),
             subscriptions,
             choices: choices.clone(),
@@ -208,7 +211,7 @@ impl Module for Strangers {
         house.hear::<RosterChanged>(Stage::Store, speaking());
         house.hear::<AccountErased>(
             Stage::Deliver,
-            speaking::Forget {
+            speaking::ForgetAcquaintances {
                 acquaintances: acquaintances.clone(),
                 choices: choices.clone(),
             },

@@ -16,7 +16,6 @@ use kim_core::stanza::{self, Kind, Stanza};
 
 use super::StrangersConfig;
 use super::acquaintances::Acquaintances;
-use super::api::{Decision, WaitingRequest};
 use super::choices::Choices;
 use super::counters::{Became, Counters, Sent};
 use super::store::{Settled, Store, StoredRequest};
@@ -66,6 +65,30 @@ pub(super) fn stamp_delay(stanza: &mut Stanza, cx: &Cx) {
     }
 }
 
+/// Something of a stranger that waits for the account to decide.
+#[derive(Clone, Debug)]
+pub struct WaitingRequest {
+    /// Names it within the account.
+    pub id: i64,
+    /// Who sent it.
+    pub sender: BareJid,
+    /// When it was received.
+    pub received: Timestamp,
+    /// The message or subscription request itself.
+    pub stanza: Stanza,
+}
+
+/// What an account does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Everything of its sender is delivered and archived as if it came now, and the sender is no stranger any more.
+    Accept,
+    /// It is deleted. Its sender hears nothing.
+    Refuse,
+    /// Everything of its sender is deleted, and the sender is blocked (XEP-0191).
+    Block,
+}
+
 /// All boxes.
 pub(super) struct RequestBox {
     store: Arc<Store>,
@@ -82,7 +105,7 @@ pub(super) struct RequestBox {
 }
 
 /// What the box needs.
-pub(super) struct Parts {
+pub(super) struct RequestBoxParts {
     pub store: Arc<Store>,
     pub seals: Seals,
     pub acquaintances: Arc<Acquaintances>,
@@ -92,7 +115,7 @@ pub(super) struct Parts {
 }
 
 impl RequestBox {
-    pub(super) fn new(config: &StrangersConfig, parts: Parts) -> RequestBox {
+    pub(super) fn new(config: &StrangersConfig, parts: RequestBoxParts) -> RequestBox {
         RequestBox {
             store: parts.store,
             seals: parts.seals,

@@ -88,12 +88,12 @@ impl Hear<RosterChanged> for Speaking {
 }
 
 /// An erased account leaves the memory too.
-pub(super) struct Forget {
+pub(super) struct ForgetAcquaintances {
     pub acquaintances: Arc<Acquaintances>,
     pub choices: Arc<Choices>,
 }
 
-impl Hear<AccountErased> for Forget {
+impl Hear<AccountErased> for ForgetAcquaintances {
     async fn hear(&self, erased: &mut AccountErased, _: &mut Cx) -> Result<(), Fault> {
         self.acquaintances.forget_all();
         self.choices.forget(&erased.account);

@@ -11,11 +11,10 @@ use kim_core::router::Router;
 use kim_core::stanza::Kind;
 use tokio::sync::Mutex;
 
-use super::api::WaitingRequest;
 use super::budgets::{Approach, Budgets, Origin};
 use super::content::Sketcher;
 use super::counters::{Became, Counters, Sent};
-use super::requests::RequestBox;
+use super::requests::{RequestBox, WaitingRequest};
 use super::store::{DUE_AT_ONCE_MAX, Store, StoredRequest};
 
 /// How often it is looked whether something is due.

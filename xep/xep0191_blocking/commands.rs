@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::hook::Notice;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::random;
@@ -13,10 +14,22 @@ use kim_core::session::Mark;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{El, Writer};
 
-use super::api::Blocked;
 use super::list::BlockLists;
 use super::visibility::Visibility;
 use super::{ITEMS_PER_REQUEST_MAX, NS};
+
+/// An account has blocked addresses, and that is committed. The client waits for the answer to its request, which is the same
+/// whatever becomes of this.
+pub struct Blocked {
+    /// Who blocks.
+    pub account: BareJid,
+    /// The whole request: items may have more in them than an address (XEP-0377).
+    pub request: Stanza,
+}
+
+impl Notice for Blocked {
+    const NAME: &'static str = "blocked";
+}
 
 /// Reads the list (§3.2).
 pub(super) struct Fetch(pub Arc<BlockLists>);

@@ -19,7 +19,7 @@ use crate::http::Web;
 /// What becomes of a request.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Act {
+pub(super) enum RequestStep {
     /// All of its sender's is delivered.
     Accept,
     /// It is deleted.
@@ -63,13 +63,13 @@ pub(super) async fn list(
 pub(super) async fn decide(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Manage>,
-    Segment((id, act)): Segment<(String, Act)>,
+    Segment((id, act)): Segment<(String, RequestStep)>,
 ) -> Result<Response, Problem> {
     let requests = of(&web)?;
     let decision = match act {
-        Act::Accept => Decision::Accept,
-        Act::Refuse => Decision::Refuse,
-        Act::Block => Decision::Block,
+        RequestStep::Accept => Decision::Accept,
+        RequestStep::Refuse => Decision::Refuse,
+        RequestStep::Block => Decision::Block,
     };
     let mut cx = web.router().cx().ok_or_else(Problem::ours)?;
     let is_there = match id.parse() {

@@ -106,8 +106,8 @@ async fn what_clients_send_by_themselves_makes_nobody_known() {
 }
 
 #[tokio::test]
-async fn a_local_stranger_is_one_too() {
-    for story in stories("").await {
+async fn where_anybody_may_register_a_local_stranger_is_one_too() {
+    for story in stories("[registration]\nopen = true\n").await {
         let house = &story.house;
         let mut alice = house.online("alice@localhost/phone").await;
         let mut bob = house.online("bob@localhost/phone").await;
@@ -133,6 +133,30 @@ async fn a_local_stranger_is_one_too() {
             ))
             .await;
         assert_eq!(having(&got(&mut bob), "a.example"), 1);
+    }
+}
+
+#[tokio::test]
+async fn people_of_a_server_by_invitation_need_no_introduction() {
+    for (toml, passes) in [("", 1), ("[strangers]\nmessages = \"hold\"\n", 0)] {
+        for story in stories(toml).await {
+            let house = &story.house;
+            let mut bob = house.online("bob@localhost/phone").await;
+            // More than one sender from elsewhere may approach within an hour, with a link and the same text.
+            for n in 0..12 {
+                let colleague = format!("colleague{n}@localhost");
+                let mut device = house.online(&format!("{colleague}/phone")).await;
+                bob.send(&text(
+                    "bob@localhost/phone",
+                    &colleague,
+                    &format!("m{n}"),
+                    "https://wiki.example/welcome",
+                ))
+                .await;
+                assert_eq!(having(&got(&mut device), "wiki.example"), passes, "{toml}");
+            }
+            bob.expect_nothing();
+        }
     }
 }
 
@@ -289,7 +313,7 @@ async fn a_link_waits_as_silently_as_it_is_lost_at_who_is_not_there() {
 
 #[tokio::test]
 async fn one_sender_approaches_only_so_many() {
-    for story in stories("[strangers]\nsender_recipients_per_hour = 3\n").await {
+    for story in stories("[registration]\nopen = true\n[strangers]\nsender_recipients_per_hour = 3\n").await {
         let house = &story.house;
         let mut bob = house.online("bob@localhost/phone").await;
         for n in 0..5 {
