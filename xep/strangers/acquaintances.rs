@@ -13,7 +13,7 @@ use kim_core::router::{Destination, Router};
 use kim_core::seal::Seals;
 
 use super::budgets::Origin;
-use super::store::{Store, Written};
+use super::store::{Store, WrittenTo};
 use crate::rfc6121_im::api::{ContactState, Half, Subscriptions, directed_at};
 
 /// The name of the cache of relations.
@@ -33,12 +33,12 @@ pub(super) enum Relation {
     /// A contact, or somebody it has asked to be one.
     Contact,
     /// Somebody it has written to.
-    Written,
+    WrittenTo,
 }
 
 impl Relation {
     pub(super) fn is_known(self) -> bool {
-        matches!(self, Relation::Contact | Relation::Written)
+        matches!(self, Relation::Contact | Relation::WrittenTo)
     }
 }
 
@@ -93,7 +93,7 @@ impl Acquaintances {
     async fn load(&self, router: &Router, account: &BareJid, peer: &BareJid) -> Result<Relation, Fault> {
         let tag = self.tag(account, peer).await?;
         let relation = if self.store.was_written(account, tag).await? {
-            Relation::Written
+            Relation::WrittenTo
         } else {
             match self.subscriptions.item(router, account, peer).await? {
                 Some(item) if Acquaintances::is_contact(item.state) => Relation::Contact,
@@ -125,11 +125,11 @@ impl Acquaintances {
     pub(super) async fn speak(&self, account: &BareJid, peer: &BareJid, cx: &mut Cx) -> Result<bool, Fault> {
         let router = cx.router().clone();
         let before = self.relation(&router, account, peer).await?;
-        if before == Relation::Written {
+        if before == Relation::WrittenTo {
             return Ok(false);
         }
         let tag = self.tag(account, peer).await?;
-        let row = Written {
+        let row = WrittenTo {
             account: account.clone(),
             peer: tag,
             at: cx.received,
@@ -140,7 +140,7 @@ impl Acquaintances {
         cx.afterwards(move |committed| {
             let (account, peer): &(BareJid, Box<str>) = &pair;
             if committed.is_ok() {
-                relations.put(&Pair(account, peer), Relation::Written, mark);
+                relations.put(&Pair(account, peer), Relation::WrittenTo, mark);
             }
         });
         self.know_domain(&router, peer.domain()).await?;

@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use kim_core::router::Router;
 use kim_core::stanza::Stanza;
 
-pub use super::counters::{Became, Counters, Sent};
+pub use super::counters::{Became, Counters, SentByStranger};
 pub use super::judgement::Judgement;
 use super::requests::RequestBox;
 pub use super::requests::{Decision, WaitingRequest};

@@ -14,7 +14,7 @@ use kim_core::stanza::{Kind, MessageType, Stanza};
 use kim_core::wire::Writer;
 
 use super::judgement::Judgement;
-use super::store::{Store, Told};
+use super::store::{Store, ToldOfRequests};
 
 /// Accounts that are remembered.
 const REMEMBERED_MAX: usize = 16_384;
@@ -33,14 +33,14 @@ struct Chosen {
 }
 
 /// The choices of all accounts.
-pub(super) struct Choices {
+pub(super) struct StrangerChoices {
     store: Arc<Store>,
     remembered: Shared<BareJid, Chosen>,
 }
 
-impl Choices {
-    pub(super) fn new(db: &Db, store: Arc<Store>) -> Choices {
-        Choices {
+impl StrangerChoices {
+    pub(super) fn new(db: &Db, store: Arc<Store>) -> StrangerChoices {
+        StrangerChoices {
             remembered: Shared::new(db.caches(), "strangers.choices", REMEMBERED_MAX),
             store,
         }
@@ -77,7 +77,7 @@ impl Choices {
         if chosen.told.is_some_and(|told| now.0 - told.0 < SILENCE_US) {
             return Ok(());
         }
-        let row = Told {
+        let row = ToldOfRequests {
             account: account.clone(),
             at: now,
         };

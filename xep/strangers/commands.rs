@@ -10,7 +10,7 @@ use kim_core::ns;
 use kim_core::stanza::{Kind, Stanza};
 
 use super::api::{Decision, Judgement, Requests, WaitingRequest};
-use super::choices::Choices;
+use super::choices::StrangerChoices;
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 use crate::xep0050_commands::api::{
     Command, CommandOutcome, CommandStep, Severity, Step, bad_payload, needed,
@@ -121,7 +121,7 @@ pub(super) fn preview(stanza: &Stanza) -> String {
 
 /// Chooses between accept, hold and refuse, as far as the server allows it.
 pub(super) struct Settings {
-    pub choices: Arc<Choices>,
+    pub choices: Arc<StrangerChoices>,
     /// What the server does with everybody's.
     pub messages: Judgement,
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a stranger sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub enum SentByStranger {
     /// A message for a person.
     Message,
     /// A typing notification, a marker, an event.
@@ -32,10 +32,10 @@ pub enum Became {
     Released,
 }
 
-const SENT: [(Sent, &str); 3] = [
-    (Sent::Message, "message"),
-    (Sent::Signal, "signal"),
-    (Sent::Subscription, "subscription"),
+const SENT: [(SentByStranger, &str); 3] = [
+    (SentByStranger::Message, "message"),
+    (SentByStranger::Signal, "signal"),
+    (SentByStranger::Subscription, "subscription"),
 ];
 const BECAME: [(Became, &str); 7] = [
     (Became::Accepted, "accepted"),
@@ -52,18 +52,18 @@ const BECAME: [(Became, &str); 7] = [
 pub struct Counters([[AtomicU64; BECAME.len()]; SENT.len()]);
 
 impl Counters {
-    pub(super) fn count(&self, sent: Sent, became: Became) {
+    pub(super) fn count(&self, sent: SentByStranger, became: Became) {
         if let Some(counter) = self.counter(sent, became) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn counter(&self, sent: Sent, became: Became) -> Option<&AtomicU64> {
+    fn counter(&self, sent: SentByStranger, became: Became) -> Option<&AtomicU64> {
         self.0.get(sent as usize)?.get(became as usize)
     }
 
     /// One count.
-    pub fn of(&self, sent: Sent, became: Became) -> u64 {
+    pub fn of(&self, sent: SentByStranger, became: Became) -> u64 {
         self.counter(sent, became)
             .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }

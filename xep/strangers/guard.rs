@@ -15,9 +15,9 @@ use kim_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use super::acquaintances::{Acquaintances, Relation};
 use super::api::{Judgement, StrangerArrival};
 use super::budgets::{Approach, Budgets, Finding, Origin};
-use super::choices::Choices;
+use super::choices::StrangerChoices;
 use super::content::{Content, Sketcher, inviter};
-use super::counters::{Became, Counters, Sent};
+use super::counters::{Became, Counters, SentByStranger};
 use super::requests::{Released, RequestBox, note_delay, stamp_delay};
 use super::waves::Waves;
 use super::{RequestText, StrangersConfig};
@@ -33,7 +33,7 @@ pub(super) struct StrangersGuard {
     pub vouches_for_own: bool,
     pub acquaintances: Arc<Acquaintances>,
     pub subscriptions: Arc<Subscriptions>,
-    pub choices: Arc<Choices>,
+    pub choices: Arc<StrangerChoices>,
     pub budgets: Arc<Budgets>,
     pub sketcher: Arc<Sketcher>,
     pub requests: Arc<RequestBox>,
@@ -279,7 +279,7 @@ impl StrangersGuard {
         }
         let finding = self.take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
         if finding == Finding::TooMany {
-            self.counters.count(Sent::Message, Became::Limited);
+            self.counters.count(SentByStranger::Message, Became::Limited);
             return Err(too_many());
         }
         let general = self.general(content, origin);
@@ -290,20 +290,24 @@ impl StrangersGuard {
         let judged = self.raise(arrival, &sender, own, router, cx).await?;
         match judged {
             Judgement::Accept if finding == Finding::Wave => {
-                self.delay(arrival, Sent::Message, &sender, router, cx).await
+                self.delay(arrival, SentByStranger::Message, &sender, router, cx)
+                    .await
             }
             Judgement::Accept => {
-                self.counters.count(Sent::Message, Became::Accepted);
+                self.counters.count(SentByStranger::Message, Became::Accepted);
                 Ok(Flow::Next)
             }
-            Judgement::Hold => self.hold(arrival, Sent::Message, &sender, None, cx).await,
+            Judgement::Hold => {
+                self.hold(arrival, SentByStranger::Message, &sender, None, cx)
+                    .await
+            }
             // What the account alone chose is not told: an account that does not exist says nothing either.
             Judgement::Refuse if own == Judgement::Refuse && general < Judgement::Refuse => {
-                self.counters.count(Sent::Message, Became::Dropped);
+                self.counters.count(SentByStranger::Message, Became::Dropped);
                 Ok(drop(arrival))
             }
             Judgement::Refuse => {
-                self.counters.count(Sent::Message, Became::Refused);
+                self.counters.count(SentByStranger::Message, Became::Refused);
                 Err(self.refusal())
             }
         }
@@ -311,10 +315,10 @@ impl StrangersGuard {
 
     fn signal(&self, arrival: &mut Arrival, passes: bool) -> Flow {
         if passes {
-            self.counters.count(Sent::Signal, Became::Accepted);
+            self.counters.count(SentByStranger::Signal, Became::Accepted);
             return Flow::Next;
         }
-        self.counters.count(Sent::Signal, Became::Dropped);
+        self.counters.count(SentByStranger::Signal, Became::Dropped);
         drop(arrival)
     }
 
@@ -336,7 +340,7 @@ impl StrangersGuard {
         };
         let finding = self.take(&approach, cx.received);
         if finding == Finding::TooMany {
-            self.counters.count(Sent::Subscription, Became::Limited);
+            self.counters.count(SentByStranger::Subscription, Became::Limited);
             return Ok(drop(arrival));
         }
         let roster = self.subscriptions.roster(&arrival.account).await?;
@@ -347,7 +351,7 @@ impl StrangersGuard {
             .filter(|item| is_waiting(item.state.incoming))
             .count();
         if waiting >= self.config.subscriptions_waiting_max {
-            self.counters.count(Sent::Subscription, Became::Dropped);
+            self.counters.count(SentByStranger::Subscription, Became::Dropped);
             return Ok(drop(arrival));
         }
         let keeps_text = match self.config.request_text {
@@ -364,15 +368,20 @@ impl StrangersGuard {
             .await?
         {
             Judgement::Accept if finding == Finding::Wave => {
-                self.delay(arrival, Sent::Subscription, &sender, router, cx).await
+                self.delay(arrival, SentByStranger::Subscription, &sender, router, cx)
+                    .await
             }
             Judgement::Accept => {
-                self.counters.count(Sent::Subscription, Became::Accepted);
+                self.counters
+                    .count(SentByStranger::Subscription, Became::Accepted);
                 Ok(Flow::Next)
             }
-            Judgement::Hold => self.hold(arrival, Sent::Subscription, &sender, None, cx).await,
+            Judgement::Hold => {
+                self.hold(arrival, SentByStranger::Subscription, &sender, None, cx)
+                    .await
+            }
             Judgement::Refuse => {
-                self.counters.count(Sent::Subscription, Became::Refused);
+                self.counters.count(SentByStranger::Subscription, Became::Refused);
                 Ok(drop(arrival))
             }
         }
@@ -402,7 +411,7 @@ impl StrangersGuard {
     async fn delay(
         &self,
         arrival: &mut Arrival,
-        sent: Sent,
+        sent: SentByStranger,
         sender: &BareJid,
         router: &Arc<Router>,
         cx: &mut Cx,
@@ -423,7 +432,7 @@ impl StrangersGuard {
     async fn hold(
         &self,
         arrival: &mut Arrival,
-        sent: Sent,
+        sent: SentByStranger,
         sender: &BareJid,
         due: Option<Timestamp>,
         cx: &mut Cx,
@@ -438,7 +447,7 @@ impl StrangersGuard {
             (false, _) => Became::Limited,
         };
         self.counters.count(sent, became);
-        match is_held || sent == Sent::Subscription {
+        match is_held || sent == SentByStranger::Subscription {
             true => Ok(drop(arrival)),
             false => Err(too_many()),
         }

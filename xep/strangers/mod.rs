@@ -163,7 +163,7 @@ impl Module for Strangers {
             store.clone(),
             subscriptions.clone(),
         ));
-        let choices = Arc::new(choices::Choices::new(house.db, store.clone()));
+        let choices = Arc::new(choices::StrangerChoices::new(house.db, store.clone()));
         let limits = house.limits.clone();
         let budgets = Arc::new(budgets::Budgets::new(&config, move || limits.now().enabled));
         let sketcher = Arc::new(content::Sketcher::new());
@@ -216,7 +216,7 @@ impl Module for Strangers {
                 choices: choices.clone(),
             },
         );
-        house.hear::<SessionStarted>(Stage::Notify, speaking::Resume(waves.clone()));
+        house.hear::<SessionStarted>(Stage::Notify, speaking::ResumeWaves(waves.clone()));
 
         let requests = Arc::new(api::Requests { requests, waves });
         let offered: Arc<Commands> = house.needed()?;

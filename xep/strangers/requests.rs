@@ -16,8 +16,8 @@ use kim_core::stanza::{self, Kind, Stanza};
 
 use super::StrangersConfig;
 use super::acquaintances::Acquaintances;
-use super::choices::Choices;
-use super::counters::{Became, Counters, Sent};
+use super::choices::StrangerChoices;
+use super::counters::{Became, Counters, SentByStranger};
 use super::store::{Settled, Store, StoredRequest};
 use crate::xep0191_blocking::api::Blocks;
 
@@ -94,7 +94,7 @@ pub(super) struct RequestBox {
     store: Arc<Store>,
     seals: Seals,
     acquaintances: Arc<Acquaintances>,
-    choices: Arc<Choices>,
+    choices: Arc<StrangerChoices>,
     counters: Arc<Counters>,
     blocks: Arc<Blocks>,
     requests_max: usize,
@@ -109,7 +109,7 @@ pub(super) struct RequestBoxParts {
     pub store: Arc<Store>,
     pub seals: Seals,
     pub acquaintances: Arc<Acquaintances>,
-    pub choices: Arc<Choices>,
+    pub choices: Arc<StrangerChoices>,
     pub counters: Arc<Counters>,
     pub blocks: Arc<Blocks>,
 }
@@ -272,10 +272,10 @@ impl RequestBox {
             return Ok(());
         };
         let sent = match stanza.kind {
-            Kind::Message(_) => Sent::Message,
-            _ => Sent::Subscription,
+            Kind::Message(_) => SentByStranger::Message,
+            _ => SentByStranger::Subscription,
         };
-        if sent == Sent::Message {
+        if sent == SentByStranger::Message {
             stanza.append(&stanza::delay(row.account.domain(), received));
         }
         cx.learn(Released {

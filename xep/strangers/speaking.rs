@@ -10,7 +10,7 @@ use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 use super::acquaintances::{Acquaintances, Relation};
-use super::choices::Choices;
+use super::choices::StrangerChoices;
 use super::content;
 use super::requests::RequestBox;
 use super::waves::Waves;
@@ -36,7 +36,7 @@ impl On<Departure> for Speaking {
         let account = &session.account;
         let is_own = to.bare_str() == account.as_str();
         if is_own
-            || self.acquaintances.cached(account, to.bare_str()) == Some(Relation::Written)
+            || self.acquaintances.cached(account, to.bare_str()) == Some(Relation::WrittenTo)
             || !speaks(stanza)
         {
             return Ok(Flow::Next);
@@ -90,7 +90,7 @@ impl Hear<RosterChanged> for Speaking {
 /// An erased account leaves the memory too.
 pub(super) struct ForgetAcquaintances {
     pub acquaintances: Arc<Acquaintances>,
-    pub choices: Arc<Choices>,
+    pub choices: Arc<StrangerChoices>,
 }
 
 impl Hear<AccountErased> for ForgetAcquaintances {
@@ -102,9 +102,9 @@ impl Hear<AccountErased> for ForgetAcquaintances {
 }
 
 /// The first session of this process: what an earlier one put off is looked after from now on.
-pub(super) struct Resume(pub Arc<Waves>);
+pub(super) struct ResumeWaves(pub Arc<Waves>);
 
-impl Hear<SessionStarted> for Resume {
+impl Hear<SessionStarted> for ResumeWaves {
     async fn hear(&self, _: &mut SessionStarted, cx: &mut Cx) -> Result<(), Fault> {
         self.0.resume(cx.router());
         Ok(())

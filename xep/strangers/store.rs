@@ -19,19 +19,19 @@ const EXPIRED: &str = "DELETE FROM strangers_requests WHERE (account, id) IN (
                        SELECT account, id FROM strangers_requests WHERE received_at < $1 ORDER BY received_at LIMIT $2)";
 
 /// An account has written to a peer.
-pub(super) struct Written {
+pub(super) struct WrittenTo {
     pub account: BareJid,
     pub peer: i64,
     pub at: Timestamp,
 }
 
-impl SinkRow for Written {
+impl SinkRow for WrittenTo {
     fn row_bytes(&self) -> usize {
         self.account.as_str().len() + 16
     }
 }
 
-fn insert_written<'a>(tx: &'a mut Tx, rows: &'a [Written]) -> BoxFuture<'a, Result<(), DbError>> {
+fn insert_written<'a>(tx: &'a mut Tx, rows: &'a [WrittenTo]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         let values = rows
             .iter()
@@ -116,18 +116,18 @@ fn delete_requests<'a>(tx: &'a mut Tx, rows: &'a [Settled]) -> BoxFuture<'a, Res
 }
 
 /// An account was told of requests.
-pub(super) struct Told {
+pub(super) struct ToldOfRequests {
     pub account: BareJid,
     pub at: Timestamp,
 }
 
-impl SinkRow for Told {
+impl SinkRow for ToldOfRequests {
     fn row_bytes(&self) -> usize {
         self.account.as_str().len() + 8
     }
 }
 
-fn insert_told<'a>(tx: &'a mut Tx, rows: &'a [Told]) -> BoxFuture<'a, Result<(), DbError>> {
+fn insert_told<'a>(tx: &'a mut Tx, rows: &'a [ToldOfRequests]) -> BoxFuture<'a, Result<(), DbError>> {
     Box::pin(async move {
         for row in rows {
             let query = Query::new(
@@ -142,7 +142,7 @@ fn insert_told<'a>(tx: &'a mut Tx, rows: &'a [Told]) -> BoxFuture<'a, Result<(),
 
 /// How much waits in an account's request box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(super) struct BoxUsage {
     pub requests: usize,
     pub bytes: usize,
 }
@@ -150,10 +150,10 @@ pub(super) struct Usage {
 /// The tables in a database.
 pub(super) struct Store {
     db: Db,
-    pub written: Sink<Written>,
+    pub written: Sink<WrittenTo>,
     pub requests: Sink<StoredRequest>,
     pub settled: Sink<Settled>,
-    pub told: Sink<Told>,
+    pub told: Sink<ToldOfRequests>,
 }
 
 impl Store {
@@ -190,7 +190,7 @@ impl Store {
 
     /// How much waits for an account. It reads in the order of writing, so everything that was put before is counted, committed
     /// or not: a burst must not get past the limit.
-    pub(super) async fn usage(&self, account: &BareJid) -> Result<Usage, DbError> {
+    pub(super) async fn usage(&self, account: &BareJid) -> Result<BoxUsage, DbError> {
         let account = account.clone();
         self.db
             .write(move |tx| {
@@ -200,10 +200,10 @@ impl Store {
                 let query = query.bind(&account);
                 Box::pin(async move {
                     let Some(row) = tx.fetch_optional(query).await? else {
-                        return Ok(Usage::default());
+                        return Ok(BoxUsage::default());
                     };
                     let number = |value: Option<i64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
-                    Ok(Usage {
+                    Ok(BoxUsage {
                         requests: number(row.opt_i64(0)?),
                         bytes: number(row.opt_i64(1)?),
                     })

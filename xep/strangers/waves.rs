@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::budgets::{Approach, Budgets, Origin};
 use super::content::Sketcher;
-use super::counters::{Became, Counters, Sent};
+use super::counters::{Became, Counters, SentByStranger};
 use super::requests::{RequestBox, WaitingRequest};
 use super::store::{DUE_AT_ONCE_MAX, Store, StoredRequest};
 
@@ -125,8 +125,8 @@ impl Waves {
             .is_none_or(|request| self.budgets.is_of_wave(&self.approach(request, row), now));
         if is_of_wave {
             let sent = match request.map(|request| request.stanza.kind) {
-                Some(Kind::Presence(_)) => Sent::Subscription,
-                _ => Sent::Message,
+                Some(Kind::Presence(_)) => SentByStranger::Subscription,
+                _ => SentByStranger::Message,
             };
             self.counters.count(sent, Became::Held);
             self.store.keep(&row.account, row.id).await?;

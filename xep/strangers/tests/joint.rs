@@ -6,7 +6,7 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::hook::{Flow, On, Stage};
 use kim_core::module::{Entry, Module, Registrar, Spec};
 
-use super::{Became, Sent, got, having, heard, say, stories_with, text};
+use super::{Became, SentByStranger, got, having, heard, say, stories_with, text};
 use crate::MODULES;
 use crate::strangers::api::{Judgement, StrangerArrival};
 
@@ -72,7 +72,7 @@ async fn a_module_tightens_and_cannot_loosen() {
             );
             assert_eq!(having(&answers, error), answers.len(), "{name}");
         }
-        assert_eq!(story.count(Sent::Message, Became::Held), 2);
+        assert_eq!(story.count(SentByStranger::Message, Became::Held), 2);
         house.clock.advance(3_600);
         // It judges requests as well. What it holds comes to the box, what it refuses is dropped.
         for name in ["suspect", "villain"] {
@@ -84,7 +84,7 @@ async fn a_module_tightens_and_cannot_loosen() {
         }
         alice.expect_nothing();
         assert!(heard(&mut there).is_empty());
-        assert_eq!(story.count(Sent::Subscription, Became::Held), 1);
-        assert_eq!(story.count(Sent::Subscription, Became::Refused), 1);
+        assert_eq!(story.count(SentByStranger::Subscription, Became::Held), 1);
+        assert_eq!(story.count(SentByStranger::Subscription, Became::Refused), 1);
     }
 }

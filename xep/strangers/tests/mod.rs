@@ -11,7 +11,7 @@ use std::sync::Arc;
 use kim_core::module::Entry;
 use kim_core::testing::{Client, House, Neighbour, TestDb};
 
-use super::api::{Became, Counters, Requests, Sent};
+use super::api::{Became, Counters, Requests, SentByStranger};
 use crate::MODULES;
 
 /// What stands in for keys in these stories is none, so nobody looks at them.
@@ -28,7 +28,7 @@ impl Story {
         self.house.router.fact().expect("the module is on")
     }
 
-    fn count(&self, sent: Sent, became: Became) -> u64 {
+    fn count(&self, sent: SentByStranger, became: Became) -> u64 {
         self.counters().of(sent, became)
     }
 

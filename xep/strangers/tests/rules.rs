@@ -1,6 +1,6 @@
 //! Who is a stranger, and what strangers may send.
 
-use super::{Became, Sent, archived, got, having, heard, message, say, stories, text};
+use super::{Became, SentByStranger, archived, got, having, heard, message, say, stories, text};
 
 const ROMEO: &str = "romeo@example.org/orchard";
 const ALICE: &str = "alice@localhost";
@@ -14,7 +14,7 @@ async fn a_plain_message_of_a_stranger_is_delivered_and_archived() {
         say(&mut there, &text(ROMEO, ALICE, "m1", "Hello, it is Romeo.")).await;
         assert_eq!(having(&got(&mut alice), "it is Romeo"), 1);
         assert_eq!(archived(&mut alice).await.len(), 1);
-        assert_eq!(story.count(Sent::Message, Became::Accepted), 1);
+        assert_eq!(story.count(SentByStranger::Message, Became::Accepted), 1);
         assert!(heard(&mut there).is_empty());
     }
 }
@@ -36,7 +36,7 @@ async fn links_and_files_of_strangers_wait() {
         let got = got(&mut alice);
         assert_eq!(got.len(), 1, "one notice of the server a day: {got:?}");
         assert!(got[0].contains("from='localhost'") && got[0].contains("Message Requests"));
-        assert_eq!(story.count(Sent::Message, Became::Held), 3);
+        assert_eq!(story.count(SentByStranger::Message, Became::Held), 3);
         assert!(heard(&mut there).is_empty(), "as if she were away");
         // Only the notice is in the archive.
         assert_eq!(archived(&mut alice).await.len(), 1);
@@ -79,7 +79,7 @@ async fn people_who_know_each_other_send_what_they_like() {
         alice.skip();
         say(&mut there, &message("nurse@example.org/x", ALICE, "m3", link)).await;
         assert_eq!(having(&got(&mut alice), "shop.example"), 1);
-        assert_eq!(story.count(Sent::Message, Became::Held), 0);
+        assert_eq!(story.count(SentByStranger::Message, Became::Held), 0);
     }
 }
 
@@ -101,7 +101,7 @@ async fn what_clients_send_by_themselves_makes_nobody_known() {
                 .await;
         }
         say(&mut there, &text(ROMEO, ALICE, "m1", "https://shop.example/x")).await;
-        assert_eq!(story.count(Sent::Message, Became::Held), 1);
+        assert_eq!(story.count(SentByStranger::Message, Became::Held), 1);
     }
 }
 
@@ -180,7 +180,7 @@ async fn signals_and_errors_of_strangers_pass() {
         say(&mut there, "<message from='example.org' to='alice@localhost/phone' type='headline'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'/></event></message>").await;
         say(&mut there, "<message from='romeo@example.org/orchard' to='alice@localhost/phone' type='error'><body>https://x.example/</body><error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>").await;
         assert_eq!(got(&mut alice).len(), 3);
-        assert_eq!(story.count(Sent::Signal, Became::Accepted), 2);
+        assert_eq!(story.count(SentByStranger::Signal, Became::Accepted), 2);
         for _ in 0..100 {
             say(
                 &mut there,
@@ -193,7 +193,7 @@ async fn signals_and_errors_of_strangers_pass() {
             )
             .await;
         }
-        assert!(story.count(Sent::Signal, Became::Dropped) >= 40);
+        assert!(story.count(SentByStranger::Signal, Became::Dropped) >= 40);
     }
 }
 
@@ -241,7 +241,7 @@ async fn an_invitation_is_its_inviters() {
             0,
             "a stranger's invitation waits"
         );
-        assert_eq!(story.count(Sent::Message, Became::Held), 1);
+        assert_eq!(story.count(SentByStranger::Message, Became::Held), 1);
         alice
             .send(&text(
                 "alice@localhost/phone",
@@ -343,7 +343,7 @@ async fn one_sender_approaches_only_so_many() {
         bob.send(&text("bob@localhost/phone", "u4@localhost", "m", "hi"))
             .await;
         bob.expect_nothing();
-        assert_eq!(story.count(Sent::Message, Became::Limited), 2);
+        assert_eq!(story.count(SentByStranger::Message, Became::Limited), 2);
     }
 }
 
@@ -441,7 +441,7 @@ async fn the_same_text_to_many_waits() {
             delivered += having(&got(&mut client), "pays");
         }
         assert_eq!(delivered, 2);
-        assert_eq!(story.count(Sent::Message, Became::Held), 4);
+        assert_eq!(story.count(SentByStranger::Message, Became::Held), 4);
     }
 }
 
@@ -469,14 +469,14 @@ async fn requests_of_strangers_are_bounded_and_lose_their_text() {
         for _ in 0..20 {
             say(&mut there, &ask("romeo@example.org")).await;
         }
-        assert_eq!(story.count(Sent::Subscription, Became::Accepted), 2);
+        assert_eq!(story.count(SentByStranger::Subscription, Became::Accepted), 2);
         say(&mut there, &ask("paris@example.org")).await;
         alice.expect_nothing();
         assert!(
             heard(&mut there).is_empty(),
             "as for an account that does not exist"
         );
-        assert_eq!(story.count(Sent::Subscription, Became::Dropped), 1);
+        assert_eq!(story.count(SentByStranger::Subscription, Became::Dropped), 1);
         // One that is answered makes room.
         alice
             .send("<presence to='romeo@example.org' type='unsubscribed'/>")

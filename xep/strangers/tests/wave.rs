@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kim_core::testing::{Client, House, Neighbour};
 
-use super::{Became, Sent, Story, got, having, heard, say, stories, text};
+use super::{Became, SentByStranger, Story, got, having, heard, say, stories, text};
 
 const ACCOUNTS: usize = 50;
 const DOMAINS: usize = 50;
@@ -231,7 +231,7 @@ async fn ride(toml: &str, residue_max: usize) {
         assert!(residue <= residue_max, "{residue} of {STANZAS}: {figures:?}");
         assert!(seen.notices <= ACCOUNTS / 2, "one a day at most");
         // Everything was counted once when it came; what had to wait was judged again.
-        let came = |became| of(Sent::Message, became) + of(Sent::Subscription, became);
+        let came = |became| of(SentByStranger::Message, became) + of(SentByStranger::Subscription, became);
         let delayed = came(Became::Delayed);
         assert!(delayed > 0 && came(Became::Limited) > 0, "{figures:?}");
     }
