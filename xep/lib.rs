@@ -34,6 +34,7 @@ pub mod xep0313_mam;
 pub mod xep0313_rooms;
 pub mod xep0317_hats;
 pub mod xep0352_csi;
+pub mod xep0357_push;
 pub mod xep0359_ids;
 pub mod xep0363_upload;
 pub mod xep0377_reports;
@@ -101,6 +102,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0486_room_avatars::RoomAvatars>(),
     Entry::of::<xep0488_tokens::TokenInvites>(),
     Entry::of::<xep0490_mds::DisplayedSync>(),
+    Entry::of::<xep0357_push::Push>(),
     Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),
