@@ -55,7 +55,7 @@ pub(super) const SKETCH: usize = 4;
 
 /// What a message contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Content {
+pub(super) struct StrangerContent {
     /// Something that a person is to see or hear.
     pub is_personal: bool,
     /// A link. An invitation to a room is none: rooms have rates for them.
@@ -64,9 +64,9 @@ pub(super) struct Content {
     pub has_file: bool,
 }
 
-impl Content {
-    pub(super) fn of(stanza: &Stanza) -> Content {
-        let mut content = Content::default();
+impl StrangerContent {
+    pub(super) fn of(stanza: &Stanza) -> StrangerContent {
+        let mut content = StrangerContent::default();
         for child in stanza.children() {
             content.is_personal |= is_personal(&child);
             content.has_file |= is_file(&child);
@@ -226,11 +226,11 @@ impl Sketcher {
 mod tests {
     use super::*;
 
-    fn content(children: &str) -> Content {
+    fn content(children: &str) -> StrangerContent {
         let xml = format!(
             "<message xmlns='jabber:client' from='a@b.example/c' to='d@localhost' type='chat'>{children}</message>"
         );
-        Content::of(&Stanza::parse(&xml).unwrap())
+        StrangerContent::of(&Stanza::parse(&xml).unwrap())
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::acquaintances::{Acquaintances, Relation};
 use super::api::{Judgement, StrangerArrival};
 use super::budgets::{Approach, Budgets, Finding, Origin};
 use super::choices::StrangerChoices;
-use super::content::{Content, Sketcher, inviter};
+use super::content::{Sketcher, StrangerContent, inviter};
 use super::counters::{Became, Counters, SentByStranger};
 use super::requests::{Released, RequestBox, note_delay, stamp_delay};
 use super::waves::Waves;
@@ -144,7 +144,7 @@ impl On<NoSuchAccount> for Nobody {
         let Some(sender) = sender.filter(|_| is_answered) else {
             return Ok(Flow::Next);
         };
-        let content = Content::of(stanza);
+        let content = StrangerContent::of(stanza);
         if !content.is_personal {
             return Ok(Flow::Next);
         }
@@ -209,7 +209,7 @@ impl StrangersGuard {
     }
 
     /// The server's own policy for a message with this in it, whoever it is for.
-    fn general(&self, content: Content, origin: Origin) -> Judgement {
+    fn general(&self, content: StrangerContent, origin: Origin) -> Judgement {
         let mut judgement = self.config.messages;
         if self.is_vouched_for(origin) {
             return judgement;
@@ -270,7 +270,7 @@ impl StrangersGuard {
             .messages(&account)
             .await?
             .unwrap_or(Judgement::Accept);
-        let content = Content::of(&arrival.stanza);
+        let content = StrangerContent::of(&arrival.stanza);
         if !content.is_personal || kind == MessageType::Groupchat {
             // There is nothing in it to wait for.
             let passes =
