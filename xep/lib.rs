@@ -6,6 +6,7 @@
 use kim_core::module::Entry;
 
 pub mod rfc6121_im;
+pub mod strangers;
 pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
@@ -24,6 +25,7 @@ pub mod xep0157_contact;
 pub mod xep0163_pep;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
+pub mod xep0191_server;
 pub mod xep0198_sm;
 pub mod xep0199_ping;
 pub mod xep0202_time;
@@ -32,8 +34,10 @@ pub mod xep0313_mam;
 pub mod xep0313_rooms;
 pub mod xep0317_hats;
 pub mod xep0352_csi;
+pub mod xep0357_push;
 pub mod xep0359_ids;
 pub mod xep0363_upload;
+pub mod xep0377_reports;
 pub mod xep0380_eme;
 pub mod xep0384_omemo;
 pub mod xep0401_invites;
@@ -71,6 +75,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
     Entry::of::<xep0060_pubsub::PublishSubscribe>(),
+    Entry::of::<xep0191_server::ServerWideBlocks>(),
     Entry::of::<xep0163_pep::PersonalEventing>(),
     Entry::of::<xep0084_avatar::Avatars>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
@@ -83,6 +88,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0317_hats::Hats>(),
     Entry::of::<xep0352_csi::ClientStates>(),
     Entry::of::<xep0363_upload::Upload>(),
+    Entry::of::<xep0377_reports::BlockingReports>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),
     Entry::of::<xep0384_omemo::Omemo>(),
     Entry::of::<xep0401_invites::Invitations>(),
@@ -96,10 +102,12 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0486_room_avatars::RoomAvatars>(),
     Entry::of::<xep0488_tokens::TokenInvites>(),
     Entry::of::<xep0490_mds::DisplayedSync>(),
+    Entry::of::<xep0357_push::Push>(),
     Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),
     Entry::of::<xep0506_noreply::NoReply>(),
+    Entry::of::<strangers::Strangers>(),
 ];
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl Event for Departure {
 }
 
 /// A message or presence arrives at a local account or guest. Hooks of the stage `Deliver` give the verdict.
-/// An iq passes too, so that `Admit` hooks can refuse it; whom it is for is already clear then.
+/// An iq passes too, so that `Admit` hooks can refuse it; its addressee is already known then.
 pub struct Arrival {
     /// The stanza as the recipient will see it.
     pub stanza: Stanza,
@@ -73,6 +73,17 @@ pub struct ServiceArrival {
 
 impl Event for ServiceArrival {
     const NAME: &'static str = "service-arrival";
+}
+
+/// A stanza comes in from outside: an external component or another server sent it, for anybody here, the server itself and its
+/// services included. Its sender has been proved. `Done` means that it goes nowhere else.
+pub struct Entering {
+    /// The stanza.
+    pub stanza: Stanza,
+}
+
+impl Event for Entering {
+    const NAME: &'static str = "entering";
 }
 
 /// A stanza leaves this server: it is for an external component or for somebody on another server. Whatever goes out passes
@@ -130,6 +141,19 @@ impl Notice for Waits {
     const NAME: &'static str = "waits";
 }
 
+/// A stanza has entered the outbox of a session that has a connection and whose client can be woken
+/// ([`Mark::Push`](crate::session::Mark)). Whether anybody hears it there is not known yet.
+pub struct MayWait {
+    /// The session.
+    pub session: Arc<Session>,
+    /// What it was given.
+    pub stanza: Arc<Stanza>,
+}
+
+impl Notice for MayWait {
+    const NAME: &'static str = "may-wait";
+}
+
 /// A message is for an account of this server that does not exist. The first hook that wants its sender to hear nothing
 /// answers `Done`; otherwise the sender gets `service-unavailable` (RFC 6121 §8.5.1).
 pub struct NoSuchAccount {
@@ -168,7 +192,7 @@ impl Event for Delivery {
     const NAME: &'static str = "delivery";
 }
 
-/// An element on the first level of a bound stream that is no stanza: client states, acknowledgements. `Done` means that
+/// An element on the first level of a bound stream that is not a stanza: client states, acknowledgements. `Done` means that
 /// a module has understood it; otherwise the stream ends with `unsupported-stanza-type` (RFC 6120 §4.9.3.24). It has its
 /// turn among the stanzas of its stream like one of them.
 pub struct Nonza {
@@ -228,12 +252,12 @@ impl Event for SessionResumed {
     const NAME: &'static str = "session-resumed";
 }
 
-/// An element on the first level that is no stanza, on a stream without a session: before login or before binding.
+/// An element on the first level that is not a stanza, on a stream without a session: before login or before binding.
 /// Unanswered, the stream ends as for anything that means nothing there.
 pub struct Unbound {
     /// What came.
     pub element: Element,
-    /// Who has logged in, if somebody has.
+    /// The account that has logged in, if any.
     pub account: Option<BareJid>,
     /// What becomes of the stream.
     pub verdict: Early,
@@ -288,6 +312,25 @@ pub struct BeforeLogin {
 
 impl Event for BeforeLogin {
     const NAME: &'static str = "before-login";
+}
+
+/// An account has another password. All of its sessions end, but for the one that asked.
+pub struct PasswordChanged {
+    /// The account.
+    pub account: BareJid,
+    /// The session that asked for it, if one of the account did.
+    pub asked_by: Option<Jid>,
+}
+
+impl Notice for PasswordChanged {
+    const NAME: &'static str = "password-changed";
+}
+
+/// The server is about to open its doors. Modules take up the work that an earlier process left.
+pub struct Opening;
+
+impl Notice for Opening {
+    const NAME: &'static str = "opening";
 }
 
 /// An account is about to be erased; its rows are still there. Rooms tell the account's contacts.
