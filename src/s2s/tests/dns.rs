@@ -203,7 +203,7 @@ async fn private_addresses_are_for_those_who_want_them() {
     );
 }
 
-/// The form of Debian's `/usr/share/dns/root.key`, and what other programs accept but this one does not.
+/// Comments, a TTL and tabs are fine; what other programs accept and this one does not is refused.
 #[test]
 fn a_trust_anchor_file_has_dnskey_records() {
     let key = "mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==";
