@@ -6,7 +6,7 @@ use kim_core::db::Query;
 use kim_core::testing::TestDb;
 
 /// Columns that are hashes or tags though they are no bytes.
-const OPAQUE: [&str; 8] = [
+const OPAQUE: [&str; 9] = [
     "mam_archive.peer",
     "mam_archive.peer_full",
     "mam_archive.reference",
@@ -15,6 +15,7 @@ const OPAQUE: [&str; 8] = [
     "push_registration.tag",
     "sm_session.id_hash",
     "strangers_requests.peer",
+    "strangers_written.peer",
 ];
 
 /// The columns of each table, with their types.
