@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::dns;
+use super::dns::{self, Target};
 use super::hub::Federation;
 use super::identity::{self, CertificateIdentity};
 use super::reach;
@@ -152,29 +152,13 @@ impl Federation {
 
     /// Looks at a domain as if something were to be sent there, step by step.
     pub async fn look_at(&self, domain: &str) -> Vec<Looked> {
-        let mut seen = Vec::new();
         let Some(domain) = Domain::parse(domain) else {
             return vec![Looked::new("domain", false, "this is not a domain")];
         };
         if self.is_ours(&domain) {
             return vec![Looked::new("domain", false, "this is a domain of this server")];
         }
-        if !self.settings().permits(&domain) {
-            seen.push(Looked::new("policy", false, "[s2s] allow or deny keeps it out"));
-        }
-        if self.is_blocked(&domain) {
-            seen.push(Looked::new(
-                "policy",
-                false,
-                "it is blocked (kim block list) or on a block list",
-            ));
-        }
-        let proof = self.settings().proof_of(&domain).as_str();
-        seen.push(Looked::new(
-            "policy",
-            true,
-            format!("it must prove itself by {proof}"),
-        ));
+        let mut seen = self.look_at_policy(&domain);
         let targets = match dns::targets(&*self.lookup, &domain, self.settings()).await {
             Ok(targets) => targets,
             Err(no_way) => {
@@ -183,79 +167,85 @@ impl Federation {
             }
         };
         for target in &targets {
-            let how = if target.direct_tls { "TLS" } else { "STARTTLS" };
-            let server = format!("{}:{} ({how})", target.host, target.port);
-            match dns::addresses(&*self.lookup, target, self.settings()).await {
-                _ if target.by_proxy => {
-                    seen.push(Looked::new("DNS", true, format!("{server}, by the proxy")))
-                }
-                Ok(addresses) => {
-                    let addresses: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
-                    seen.push(Looked::new(
-                        "DNS",
-                        true,
-                        format!("{server} at {}", addresses.join(", ")),
-                    ));
-                }
-                Err(no_way) => seen.push(Looked::new("DNS", false, format!("{server}: {no_way}"))),
-            }
+            seen.push(self.look_up(target).await);
         }
         let local = self.router().config().main_domain().to_owned();
         for target in &targets {
-            let server = format!("{}:{}", target.host, target.port);
-            let secured = tokio::time::timeout(PING, reach::secure(self, &local, &domain, target)).await;
-            let secured = match secured {
-                Ok(Ok(secured)) => secured,
-                Ok(Err(failed)) => {
-                    seen.push(Looked::new(
-                        "connection",
-                        false,
-                        format!("{server}: {}", failed.why),
-                    ));
-                    continue;
-                }
-                Err(_) => {
-                    seen.push(Looked::new(
-                        "connection",
-                        false,
-                        format!("{server}: no answer in time"),
-                    ));
-                    continue;
-                }
-            };
-            seen.push(Looked::new(
-                "connection",
-                true,
-                format!("{server} at {}", secured.address),
-            ));
-            seen.extend(
-                secured
-                    .chain
-                    .iter()
-                    .map(|der| Looked::new("certificate", true, described(der))),
-            );
-            let named = self.lookup.associations(&domain, target).await;
-            if !named.is_empty() {
-                seen.push(Looked::new(
-                    "DANE",
-                    true,
-                    format!("{} signed TLSA records", named.len()),
-                ));
-            }
-            let judged = &secured.certified;
-            let text = match judged {
-                Ok(()) => format!("proves {}", &*domain),
-                Err(unproven) => unproven.to_string(),
-            };
-            seen.push(Looked::new("proof", judged.is_ok(), text));
-            match tokio::time::timeout(PING, reach::offers(secured, &local, &domain)).await {
-                Ok(Ok(features)) => seen.push(Looked::new("offers", true, features)),
-                Ok(Err(broken)) => seen.push(Looked::new("offers", false, broken.to_string())),
-                Err(_) => seen.push(Looked::new("offers", false, "no answer in time")),
-            }
+            self.look_into(&local, &domain, target, &mut seen).await;
         }
         seen.push(self.ping(&local, &domain).await);
         seen
+    }
+
+    /// What this server's own rules say of a domain.
+    fn look_at_policy(&self, domain: &Domain) -> Vec<Looked> {
+        let mut seen = Vec::new();
+        if !self.settings().permits(domain) {
+            seen.push(Looked::new("policy", false, "[s2s] allow or deny keeps it out"));
+        }
+        if self.is_blocked(domain) {
+            let text = "it is blocked (kim block list) or on a block list";
+            seen.push(Looked::new("policy", false, text));
+        }
+        let proof = self.settings().proof_of(domain).as_str();
+        let text = format!("it must prove itself by {proof}");
+        seen.push(Looked::new("policy", true, text));
+        seen
+    }
+
+    /// The addresses of a server.
+    async fn look_up(&self, target: &Target) -> Looked {
+        let how = if target.direct_tls { "TLS" } else { "STARTTLS" };
+        let server = format!("{}:{} ({how})", target.host, target.port);
+        match dns::addresses(&*self.lookup, target, self.settings()).await {
+            _ if target.by_proxy => Looked::new("DNS", true, format!("{server}, by the proxy")),
+            Ok(addresses) => {
+                let addresses: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
+                Looked::new("DNS", true, format!("{server} at {}", addresses.join(", ")))
+            }
+            Err(no_way) => Looked::new("DNS", false, format!("{server}: {no_way}")),
+        }
+    }
+
+    /// Connects to one server of a domain: its certificate, what that proves, and what it offers.
+    async fn look_into(&self, local: &str, domain: &Domain, target: &Target, seen: &mut Vec<Looked>) {
+        let server = format!("{}:{}", target.host, target.port);
+        let secured = tokio::time::timeout(PING, reach::secure(self, local, domain, target)).await;
+        let secured = match secured {
+            Ok(Ok(secured)) => secured,
+            Ok(Err(failed)) => {
+                let text = format!("{server}: {}", failed.why);
+                seen.push(Looked::new("connection", false, text));
+                return;
+            }
+            Err(_) => {
+                let text = format!("{server}: no answer in time");
+                seen.push(Looked::new("connection", false, text));
+                return;
+            }
+        };
+        let text = format!("{server} at {}", secured.address);
+        seen.push(Looked::new("connection", true, text));
+        let chain = secured.chain.iter();
+        seen.extend(chain.map(|der| Looked::new("certificate", true, described(der))));
+        let named = self.lookup.associations(domain, target).await;
+        if !named.is_empty() {
+            let text = format!("{} signed TLSA records", named.len());
+            seen.push(Looked::new("DANE", true, text));
+        }
+        let judged = &secured.certified;
+        let text = match judged {
+            Ok(()) => format!("proves {}", &**domain),
+            Err(unproven) => unproven.to_string(),
+        };
+        seen.push(Looked::new("proof", judged.is_ok(), text));
+        seen.push(
+            match tokio::time::timeout(PING, reach::offers(secured, local, domain)).await {
+                Ok(Ok(features)) => Looked::new("offers", true, features),
+                Ok(Err(broken)) => Looked::new("offers", false, broken.to_string()),
+                Err(_) => Looked::new("offers", false, "no answer in time"),
+            },
+        );
     }
 
     /// A ping through the whole way, and back (XEP-0199).

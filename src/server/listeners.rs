@@ -1,6 +1,8 @@
 //! The ports that the configuration names. All are bound before anything else begins, so that a port that is taken ends the
 //! start with nothing to undo.
 
+use std::net::SocketAddr;
+
 use kim_core::config::Config;
 
 use super::is_shared;
@@ -70,4 +72,28 @@ impl Listeners {
             component,
         })
     }
+    /// Where all of them are. Port 0 in the configuration has become a real one.
+    pub fn addresses(&self) -> Addresses {
+        let c2s = self.c2s.iter();
+        let web = self.web.iter();
+        let s2s = self.s2s.iter();
+        Addresses {
+            c2s: c2s.map(|one| (one.security(), one.address())).collect(),
+            web: web.map(|one| (one.speaks(), one.address())).collect(),
+            s2s: s2s.map(|one| (one.security(), one.address())).collect(),
+            component: self.component.iter().map(ComponentListener::address).collect(),
+        }
+    }
+}
+
+/// Where a server can be reached.
+pub(super) struct Addresses {
+    /// For clients.
+    pub c2s: Vec<(Security, SocketAddr)>,
+    /// For browsers and programs.
+    pub web: Vec<(Speaks, SocketAddr)>,
+    /// For other servers.
+    pub s2s: Vec<(Security, SocketAddr)>,
+    /// For external components.
+    pub component: Vec<SocketAddr>,
 }

@@ -18,10 +18,9 @@ use kim_xep::xep0191_server::api::ServerBlocks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use self::listeners::Listeners;
+use self::listeners::{Addresses, Listeners};
 use crate::c2s::{Door, Security};
 use crate::cli::App;
-use crate::component::ComponentListener;
 use crate::control::{ControlSocket, Direct};
 use crate::failure::Failure;
 use crate::house::House;
@@ -47,14 +46,11 @@ pub struct Server {
     house: House,
     door: Arc<Door>,
     certificates: Arc<Certificates>,
-    addresses: Vec<(Security, SocketAddr)>,
-    web_addresses: Vec<(Speaks, SocketAddr)>,
-    component_addresses: Vec<SocketAddr>,
+    addresses: Addresses,
     federation: Option<Arc<Federation>>,
-    s2s_addresses: Vec<(Security, SocketAddr)>,
     upload: Option<Arc<Upload>>,
     web: Arc<Web>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Tasks,
 }
 
 impl Server {
@@ -71,95 +67,46 @@ impl Server {
         let listeners = Listeners::bind(&config)?;
         let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
         let door = Door::new(house.router.clone(), certificates.clone());
-        let addresses = listeners
-            .c2s
-            .iter()
-            .map(|listener| (listener.security(), listener.address()))
-            .collect();
+        let mut tasks = Tasks::default();
         // Before anybody can connect: a block list on disk does not wait for its source.
-        let blocks = house.router.fact::<ServerBlocks>();
-        if let Some(blocks) = &blocks {
+        if let Some(blocks) = house.router.fact::<ServerBlocks>() {
             let loaded = blocks.load().await;
             loaded.map_err(|error| Failure::Database(error.to_string()))?;
+            let router = house.router.clone();
+            tasks.run(async move { blocks.keep(&router).await });
         }
         // Before anybody can send: what an earlier process left is first in its queue.
         let federation = match house.router.config().s2s.enabled {
             true => Some(federate(&door, &certificates).await?),
             false => None,
         };
-        if let Some(federation) = &federation {
+        if let Some(federation) = federation.clone() {
             house.router.connect_remotes(federation.clone());
-        }
-        house.router.open().await;
-        let mut tasks = vec![
-            tokio::spawn(keep_house(door.clone())),
-            tokio::spawn(tidy(house.router.clone(), house.db.clone())),
-        ];
-        if let Some(blocks) = blocks {
-            let router = house.router.clone();
-            tasks.push(tokio::spawn(async move { blocks.keep(&router).await }));
-        }
-        tasks.extend(
-            listeners
-                .c2s
-                .into_iter()
-                .map(|listener| tokio::spawn(listener.serve(door.clone()))),
-        );
-        let web_addresses = listeners
-            .web
-            .iter()
-            .map(|listener| (listener.speaks(), listener.address()))
-            .collect();
-        let component_addresses = listeners
-            .component
-            .iter()
-            .map(ComponentListener::address)
-            .collect();
-        tasks.extend(
-            listeners
-                .component
-                .into_iter()
-                .map(|listener| tokio::spawn(listener.serve(door.clone()))),
-        );
-        let s2s_addresses = listeners
-            .s2s
-            .iter()
-            .map(|listener| (listener.security(), listener.address()))
-            .collect();
-        if let Some(federation) = &federation {
-            let tidied = federation.clone();
-            tasks.push(tokio::spawn(async move { tidied.keep_tidy().await }));
-            tasks.extend(
-                listeners
-                    .s2s
-                    .into_iter()
-                    .map(|listener| tokio::spawn(listener.serve(federation.clone()))),
-            );
+            tasks.run(async move { federation.keep_tidy().await });
         }
         let upload = Upload::open(&house.router, house.router.config())?;
-        if let Some(upload) = &upload {
-            let upload = upload.clone();
-            tasks.push(tokio::spawn(async move { upload.keep_clear().await }));
+        if let Some(upload) = upload.clone() {
+            tasks.run(async move { upload.keep_clear().await });
         }
+        house.router.open().await;
+        tasks.run(keep_house(door.clone()));
+        tasks.run(tidy(house.router.clone(), house.db.clone()));
         let web = Web::new(door.clone(), house.db.clone(), upload.clone(), federation.clone());
-        tasks.extend(
-            listeners
-                .web
-                .into_iter()
-                .map(|listener| tokio::spawn(listener.serve(web.clone()))),
-        );
+        let addresses = listeners.addresses();
+        tasks.serve(listeners.c2s, |listener| listener.serve(door.clone()));
+        tasks.serve(listeners.component, |listener| listener.serve(door.clone()));
+        tasks.serve(listeners.web, |listener| listener.serve(web.clone()));
+        if let Some(federation) = &federation {
+            tasks.serve(listeners.s2s, |listener| listener.serve(federation.clone()));
+        }
         let controlled = Direct::serving(house.router.clone()).federated(federation.clone());
-        let controlled = Arc::new(controlled);
-        tasks.push(tokio::spawn(control.serve(controlled)));
+        tasks.run(control.serve(Arc::new(controlled)));
         Ok(Server {
             house,
             door,
             certificates,
             addresses,
-            web_addresses,
-            component_addresses,
             federation,
-            s2s_addresses,
             upload,
             web,
             tasks,
@@ -168,22 +115,22 @@ impl Server {
 
     /// Where clients can connect.
     pub fn addresses(&self) -> &[(Security, SocketAddr)] {
-        &self.addresses
+        &self.addresses.c2s
     }
 
     /// Where browsers can connect.
     pub fn web_addresses(&self) -> &[(Speaks, SocketAddr)] {
-        &self.web_addresses
+        &self.addresses.web
     }
 
     /// Where external components can connect.
     pub fn component_addresses(&self) -> &[SocketAddr] {
-        &self.component_addresses
+        &self.addresses.component
     }
 
     /// Where other servers can connect.
     pub fn s2s_addresses(&self) -> &[(Security, SocketAddr)] {
-        &self.s2s_addresses
+        &self.addresses.s2s
     }
 
     /// The streams to and from other servers, if there may be any.
@@ -287,7 +234,7 @@ impl Server {
         {
             tracing::warn!(event = "stopped_late", connections = self.door.connections());
         }
-        for task in self.tasks {
+        for task in self.tasks.0 {
             task.abort();
         }
         // What other servers have need not be sent again after the next start.
@@ -296,6 +243,26 @@ impl Server {
         }
         self.house.db.close().await;
         tracing::info!(event = "stopped");
+    }
+}
+
+/// What runs as long as the server does.
+#[derive(Default)]
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Tasks {
+    fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.push(tokio::spawn(task));
+    }
+
+    /// One task for each listener.
+    fn serve<L, F>(&mut self, listeners: Vec<L>, serve: impl Fn(L) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        for listener in listeners {
+            self.run(serve(listener));
+        }
     }
 }
 
