@@ -33,9 +33,10 @@ impl On<Arrival> for IncomingPresence {
         }
         let router = cx.router().clone();
         event.verdict = match (follow::act(kind), kind) {
-            (Some(act), _) => self.subscription(&router, event, act, cx).await?,
+            // Boxed, so that the future stays small for all that is no presence.
+            (Some(act), _) => Box::pin(self.subscription(&router, event, act, cx)).await?,
             (None, PresenceType::Probe) => {
-                probe::answer(&self.0, &router, event, cx).await?;
+                Box::pin(probe::answer(&self.0, &router, event, cx)).await?;
                 Verdict::Dropped
             }
             (None, _) => plain(&router, event).await,

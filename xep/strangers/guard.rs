@@ -16,7 +16,7 @@ use super::acquaintances::{Acquaintances, Relation};
 use super::api::{Judgement, StrangerArrival};
 use super::budgets::{Approach, Budgets, Finding, Origin};
 use super::choices::StrangerChoices;
-use super::content::{Sketcher, StrangerContent, inviter};
+use super::content::{Sketcher, StrangerContent, inviter, is_for_people};
 use super::counters::{Became, Counters, SentByStranger};
 use super::requests::{Released, RequestBox, note_delay, stamp_delay};
 use super::waves::Waves;
@@ -100,10 +100,11 @@ impl On<Arrival> for Admit {
         let origin = guard.acquaintances.origin(&router, sender.domain()).await?;
         let stranger = Stranger { sender, origin };
         match arrival.stanza.kind {
-            Kind::Message(kind) => guard.message(arrival, kind, stranger, &router, cx).await,
+            // Boxed, so that the future of those who know each other, which is all but these, stays small.
+            Kind::Message(kind) => Box::pin(guard.message(arrival, kind, stranger, &router, cx)).await,
             // Asking again costs nothing: the roster knows, and nobody is shown it twice (RFC 6121 §3.1.3).
             _ if relation == Relation::Asking => Ok(Flow::Next),
-            _ => guard.subscription(arrival, stranger, &router, cx).await,
+            _ => Box::pin(guard.subscription(arrival, stranger, &router, cx)).await,
         }
     }
 }
@@ -142,8 +143,7 @@ impl On<NoSuchAccount> for Nobody {
         let Some(sender) = sender.filter(|_| is_answered) else {
             return Ok(Flow::Next);
         };
-        let content = StrangerContent::of(stanza);
-        if !content.is_personal {
+        if !is_for_people(stanza) {
             return Ok(Flow::Next);
         }
         let guard = &self.0;
@@ -152,7 +152,7 @@ impl On<NoSuchAccount> for Nobody {
         if guard.take(&approach, cx.received) == Finding::TooMany {
             return Err(too_many());
         }
-        match guard.general(content, origin) {
+        match guard.general(stanza, origin) {
             Judgement::Refuse => Err(guard.refusal()),
             _ => Ok(Flow::Next),
         }
@@ -198,21 +198,27 @@ impl StrangersGuard {
         recipient: &'a BareJid,
         origin: Origin,
     ) -> Approach<'a> {
+        let sketch = match origin {
+            // Nobody compares them.
+            Origin::Here => Default::default(),
+            Origin::Known | Origin::Unknown => self.sketcher.sketch(stanza, sender, recipient),
+        };
         Approach {
             sender,
             recipient,
             origin,
-            sketch: self.sketcher.sketch(stanza, sender, recipient),
+            sketch,
         }
     }
 
-    /// The server's own policy for a message with this in it, whoever it is for.
-    fn general(&self, content: StrangerContent, origin: Origin) -> Judgement {
+    /// The server's own policy for a message, whoever it is for.
+    fn general(&self, stanza: &Stanza, origin: Origin) -> Judgement {
         let mut judgement = self.config.messages;
-        // Elsewhere nobody knows what kind of people are there.
+        // Only where nobody is known it counts what is in it, and reading that is the dearest step of all.
         if origin != Origin::Unknown {
             return judgement;
         }
+        let content = StrangerContent::of(stanza);
         if content.has_link {
             judgement = judgement.max(self.config.links);
         }
@@ -265,8 +271,7 @@ impl StrangersGuard {
             .messages(&account)
             .await?
             .unwrap_or(Judgement::Accept);
-        let content = StrangerContent::of(&arrival.stanza);
-        if !content.is_personal || kind == MessageType::Groupchat {
+        if !is_for_people(&arrival.stanza) || kind == MessageType::Groupchat {
             // There is nothing in it to wait for.
             let passes =
                 self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
@@ -277,7 +282,7 @@ impl StrangersGuard {
             self.counters.count(SentByStranger::Message, Became::Limited);
             return Err(too_many());
         }
-        let general = self.general(content, origin);
+        let general = self.general(&arrival.stanza, origin);
         let mut own = general.max(choice);
         if finding == Finding::Repeated {
             own = own.max(Judgement::Hold);

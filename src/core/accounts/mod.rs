@@ -198,7 +198,7 @@ impl Accounts {
 
     /// Whether somebody has this name. Asked again, it comes from memory.
     pub async fn exists(&self, account: &BareJid) -> Result<bool, AccountError> {
-        let read = async { Ok(self.find(account).await?.is_some()) };
+        let read = || async { Ok(self.find(account).await?.is_some()) };
         self.inner.existing.read(account, read).await
     }
 
