@@ -8,6 +8,8 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kim_xep::outreach::api::OutreachTally;
+use kim_xep::xep0158_captcha::api::RegistrationGate;
 use kim_xep::xep0380_eme::api::Tally;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -80,6 +82,14 @@ impl Collector for Figures {
             "1 while the database answers",
             usize::from(db.reachable),
         )?;
+        let gate = router.fact::<RegistrationGate>();
+        if let Some(gate) = &gate {
+            gauge(
+                "kim_registration_bits",
+                "Bits of the challenge in front of open registration",
+                gate.bits(router.clock().now()) as usize,
+            )?;
+        }
         if let Some(federation) = &web.federation {
             let streams = federation.streams();
             let incoming = streams.iter().filter(|life| life.is_incoming).count();
@@ -158,6 +168,30 @@ impl Collector for Figures {
             "Time that commits took, all together",
             db.commit_us as f64 / 1e6,
         )?;
+        if let Some(gate) = &gate {
+            counter(
+                "kim_registration_challenges_passed",
+                "Accounts made with a challenge solved",
+                gate.passed() as f64,
+            )?;
+            counter(
+                "kim_registration_challenges_refused",
+                "Attempts to register without a good answer to a challenge",
+                gate.refused() as f64,
+            )?;
+        }
+        if let Some(outreach) = router.fact::<OutreachTally>() {
+            counter(
+                "kim_outreach_people",
+                "New people whom accounts wrote to or asked for a subscription",
+                outreach.met() as f64,
+            )?;
+            counter(
+                "kim_outreach_refused",
+                "Messages and requests to new people that were over an account's budget",
+                outreach.refused() as f64,
+            )?;
+        }
         if let Some(tally) = router.fact::<Tally>() {
             counter(
                 "kim_messages_encrypted",

@@ -332,7 +332,7 @@ impl Invites {
         account: &BareJid,
         password: &Password,
     ) -> Result<(), InviteError> {
-        let proviso = Some(InviteStore::proviso(hash));
+        let proviso = InviteStore::proviso(hash);
         let accounts = router.accounts();
         // The operator has named this account, and was told if its name was held back. A removal erases such invitations.
         let is_named_by_operator = invitation.inviter.is_none() && invitation.account.is_some();
@@ -340,7 +340,7 @@ impl Invites {
             true => Tombstone::Override,
             false => Tombstone::Respect,
         };
-        let created = accounts.create_if(account, password, tombstone, proviso);
+        let created = accounts.create_invited(account, password, tombstone, proviso);
         created.await.map_err(|error| match error {
             AccountError::Exists | AccountError::Removed { .. } => InviteError::Taken,
             AccountError::NotMet(_) => InviteError::Void,
