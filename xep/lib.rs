@@ -26,6 +26,7 @@ pub mod xep0158_captcha;
 pub mod xep0163_pep;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
+pub mod xep0191_server;
 pub mod xep0198_sm;
 pub mod xep0199_ping;
 pub mod xep0202_time;
@@ -36,6 +37,7 @@ pub mod xep0317_hats;
 pub mod xep0352_csi;
 pub mod xep0359_ids;
 pub mod xep0363_upload;
+pub mod xep0377_reports;
 pub mod xep0380_eme;
 pub mod xep0384_omemo;
 pub mod xep0401_invites;
@@ -76,6 +78,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0191_blocking::Blocking>(),
     Entry::of::<outreach::Outreach>(),
     Entry::of::<xep0060_pubsub::PublishSubscribe>(),
+    Entry::of::<xep0191_server::ServerWideBlocks>(),
     Entry::of::<xep0163_pep::PersonalEventing>(),
     Entry::of::<xep0084_avatar::Avatars>(),
     Entry::of::<xep0198_sm::StreamManagement>(),
@@ -88,6 +91,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0317_hats::Hats>(),
     Entry::of::<xep0352_csi::ClientStates>(),
     Entry::of::<xep0363_upload::Upload>(),
+    Entry::of::<xep0377_reports::BlockingReports>(),
     Entry::of::<xep0380_eme::MessageEncryption>(),
     Entry::of::<xep0384_omemo::Omemo>(),
     Entry::of::<xep0401_invites::Invitations>(),

@@ -1,5 +1,6 @@
 //! The commands of `kim`: their arguments, and one file for each.
 
+mod abuse;
 mod certificate;
 mod check;
 mod invite;
@@ -96,6 +97,16 @@ enum Command {
     Storage {
         #[command(subcommand)]
         command: StorageCommand,
+    },
+    /// Read reports of spam and abuse, and act on them
+    Report {
+        #[command(subcommand)]
+        command: abuse::ReportCommand,
+    },
+    /// Block accounts and domains for the whole server
+    Block {
+        #[command(subcommand)]
+        command: abuse::BlockCommand,
     },
     /// List the streams to other servers, or check a domain
     S2s {
@@ -228,6 +239,8 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
         Command::Invite(arguments) => runtime()?.block_on(invite::run(app, loaded?, arguments, terminal)),
         Command::Key { command } => runtime()?.block_on(key::run(app, loaded?, command, terminal)),
         Command::Storage { command } => runtime()?.block_on(storage::run(app, loaded?, command, terminal)),
+        Command::Report { command } => runtime()?.block_on(abuse::report(app, loaded?, command, terminal)),
+        Command::Block { command } => runtime()?.block_on(abuse::block(app, loaded?, command, terminal)),
         Command::S2s { command } => runtime()?.block_on(s2s::run(loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {

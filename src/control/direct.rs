@@ -18,9 +18,10 @@ use kim_xep::xep0401_invites::api::{InviteError, Invites, ListedInvitation, Want
 use crate::s2s::Federation;
 use crate::s2s::status::{FederationFacts, Looked};
 
+use super::abuse;
 use super::{
-    Compacted, Control, ControlError, INVITES_ROWS_MAX, Invite, InviteRow, InviteWanted, KeyDevice,
-    KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts,
+    AbuseAnswer, AbuseRequest, Compacted, Control, ControlError, INVITES_ROWS_MAX, Invite, InviteRow,
+    InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts,
 };
 
 /// Works on the house directly.
@@ -175,6 +176,10 @@ impl Direct {
 }
 
 impl Control for Direct {
+    fn abuse<'a>(&'a self, request: &'a AbuseRequest) -> BoxFuture<'a, Result<AbuseAnswer, ControlError>> {
+        Box::pin(abuse::perform(&self.router, self.serves, request))
+    }
+
     fn s2s_list(&self) -> BoxFuture<'_, Result<FederationFacts, ControlError>> {
         Box::pin(async move { Ok(self.federation()?.facts()) })
     }

@@ -4,6 +4,7 @@
 //! `DATA_DIR/kim.sock` is a Unix socket that only the server's own user can open. A connection carries one request and
 //! its response, each a line of JSON.
 
+mod abuse;
 mod direct;
 mod protocol;
 mod remote;
@@ -11,6 +12,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use abuse::{ABUSE_ROWS_MAX, AbuseAnswer, AbuseRequest, ReportFacts};
 pub use direct::Direct;
 pub use protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response, Secret};
 pub use remote::Remote;
@@ -80,6 +82,9 @@ pub trait Control: Send + Sync {
 
     /// Looks at another domain: DNS, its certificate, what it offers, and a ping.
     fn s2s_check<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Vec<Looked>, ControlError>>;
+
+    /// Reports of abuse, and blocks for the whole server.
+    fn abuse<'a>(&'a self, request: &'a AbuseRequest) -> BoxFuture<'a, Result<AbuseAnswer, ControlError>>;
 
     /// Rewrites the database without the space of deleted rows.
     fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>>;

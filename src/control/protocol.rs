@@ -9,7 +9,10 @@ use kim_core::jid::BareJid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
-use super::{Compacted, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, User, UserFacts};
+use super::{
+    AbuseAnswer, AbuseRequest, Compacted, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, User,
+    UserFacts,
+};
 use crate::s2s::status::{FederationFacts, Looked};
 
 /// The longest request, in bytes with its line end.
@@ -72,6 +75,8 @@ pub enum Request {
     StorageCompact {},
     /// List the streams to and from other servers.
     S2sList {},
+    /// Reports and blocks.
+    Abuse(AbuseRequest),
     /// Look at another domain.
     S2sCheck {
         /// Which.
@@ -101,6 +106,8 @@ pub enum Response {
     Federation(FederationFacts),
     /// What was seen of another domain.
     Looked(Vec<Looked>),
+    /// About reports and blocks.
+    Abuse(AbuseAnswer),
     /// It was not done.
     Error(ControlError),
 }

@@ -15,7 +15,8 @@ use crate::s2s::status::{FederationFacts, Looked};
 
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
 use super::{
-    Compacted, Control, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, Secret, User, UserFacts,
+    AbuseAnswer, AbuseRequest, Compacted, Control, ControlError, Invite, InviteRow, InviteWanted, KeyRotated,
+    Secret, User, UserFacts,
 };
 
 /// How long a server may take for an answer, in seconds; a removal erases a whole archive.
@@ -204,6 +205,15 @@ impl Control for Remote {
         Box::pin(async move {
             match self.ask(&request).await? {
                 Response::Invites(invites) => Ok(invites),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn abuse<'a>(&'a self, request: &'a AbuseRequest) -> BoxFuture<'a, Result<AbuseAnswer, ControlError>> {
+        Box::pin(async move {
+            match self.ask(&Request::Abuse(request.clone())).await? {
+                Response::Abuse(answer) => Ok(answer),
                 other => Err(unexpected(other)),
             }
         })

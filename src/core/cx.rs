@@ -14,7 +14,7 @@ use crate::db::{DbError, Sink, SinkRow, Ticket, Unit};
 use crate::error::StreamError;
 use crate::jid::BareJid;
 use crate::remote::RowId;
-use crate::router::Router;
+use crate::router::{LetOut, Router};
 use crate::session::{Resource, Session, SessionCard};
 use crate::stanza::Stanza;
 
@@ -40,9 +40,9 @@ pub enum Recipient {
     /// A session of another node.
     Node(Arc<SessionCard>),
     /// The program that is connected for a component.
-    Component(Arc<Component>),
+    Component(Arc<Component>, LetOut),
     /// The server of the stanza's `to`, and the row that keeps the stanza until that server has it.
-    Remote(Option<RowId>),
+    Remote(Option<RowId>, LetOut),
     /// An account none of whose sessions is there. The stanza is stored; [`Waits`](crate::events::Waits) tells of it.
     Away(BareJid),
 }

@@ -26,7 +26,7 @@ impl Event for Departure {
 }
 
 /// A message or presence arrives at a local account or guest. Hooks of the stage `Deliver` give the verdict.
-/// An iq passes too, so that `Admit` hooks can refuse it; whom it is for is already clear then.
+/// An iq passes too, so that `Admit` hooks can refuse it; its addressee is already known then.
 pub struct Arrival {
     /// The stanza as the recipient will see it.
     pub stanza: Stanza,
@@ -73,6 +73,17 @@ pub struct ServiceArrival {
 
 impl Event for ServiceArrival {
     const NAME: &'static str = "service-arrival";
+}
+
+/// A stanza comes in from outside: an external component or another server sent it, for anybody here, the server itself and its
+/// services included. Its sender has been proved. `Done` means that it goes nowhere else.
+pub struct Entering {
+    /// The stanza.
+    pub stanza: Stanza,
+}
+
+impl Event for Entering {
+    const NAME: &'static str = "entering";
 }
 
 /// A stanza leaves this server: it is for an external component or for somebody on another server. Whatever goes out passes
@@ -168,7 +179,7 @@ impl Event for Delivery {
     const NAME: &'static str = "delivery";
 }
 
-/// An element on the first level of a bound stream that is no stanza: client states, acknowledgements. `Done` means that
+/// An element on the first level of a bound stream that is not a stanza: client states, acknowledgements. `Done` means that
 /// a module has understood it; otherwise the stream ends with `unsupported-stanza-type` (RFC 6120 §4.9.3.24). It has its
 /// turn among the stanzas of its stream like one of them.
 pub struct Nonza {
@@ -228,12 +239,12 @@ impl Event for SessionResumed {
     const NAME: &'static str = "session-resumed";
 }
 
-/// An element on the first level that is no stanza, on a stream without a session: before login or before binding.
+/// An element on the first level that is not a stanza, on a stream without a session: before login or before binding.
 /// Unanswered, the stream ends as for anything that means nothing there.
 pub struct Unbound {
     /// What came.
     pub element: Element,
-    /// Who has logged in, if somebody has.
+    /// The account that has logged in, if any.
     pub account: Option<BareJid>,
     /// What becomes of the stream.
     pub verdict: Early,

@@ -151,7 +151,7 @@ pub enum At {
     Server,
     /// Those a session sends to its own account.
     Own,
-    /// Those anybody else sends to an account's bare JID. The handler decides what a stranger may learn; by rule it is
+    /// Those anybody else sends to an account's bare JID. The handler decides what a stranger may learn; as a rule,
     /// nothing that depends on whether the account exists or is online.
     Account,
     /// Those addressed to an account that is not there, at its bare or a full JID. Without a handler the answer is
@@ -187,7 +187,7 @@ pub struct Request<'a> {
     pub stanza: &'a Stanza,
     /// Its one payload.
     pub payload: El<'a>,
-    /// Who asks.
+    /// The sender.
     pub from: &'a Jid,
     /// The account it is addressed to; the server's or the service's domain for [`At::Server`] and [`At::Service`].
     pub account: &'a BareJid,
@@ -393,6 +393,15 @@ impl<'a> Registrar<'a> {
             .downcast_mut()
     }
 
+    /// Begins the list of what is answered and advertised at these places: `house.at(&[At::Own]).get("block", NS, List)`.
+    pub fn at<'r>(&'r mut self, places: &'r [At]) -> Place<'r, 'a> {
+        Place {
+            house: self,
+            places,
+            refusal: None,
+        }
+    }
+
     /// Answers iq requests with a payload `name` in `ns`, and advertises `ns` where it does.
     pub fn iq(
         &mut self,
@@ -402,7 +411,17 @@ impl<'a> Registrar<'a> {
         ns: &'static str,
         handler: impl HandleIq,
     ) {
-        let handler: Arc<dyn DynIq> = Arc::new(handler);
+        self.answer(at, kind, name, ns, &(Arc::new(handler) as Arc<dyn DynIq>));
+    }
+
+    fn answer(
+        &mut self,
+        at: &[At],
+        kind: IqType,
+        name: &'static str,
+        ns: &'static str,
+        handler: &Arc<dyn DynIq>,
+    ) {
         for at in at {
             self.tables.iqs.insert((*at, kind, name, ns), handler.clone());
             self.feature(&[*at], ns);
@@ -493,5 +512,62 @@ impl<'a> Registrar<'a> {
     pub fn needed<T: Any + Send + Sync>(&self) -> Result<Arc<T>, Fault> {
         self.wanted()
             .ok_or_else(|| Fault::Us(format!("{} was not provided", std::any::type_name::<T>()).into()))
+    }
+}
+
+/// What a module answers and advertises at some places, one line for each ([`Registrar::at`]).
+pub struct Place<'r, 'a> {
+    house: &'r mut Registrar<'a>,
+    places: &'r [At],
+    refusal: Option<Condition>,
+}
+
+impl Place<'_, '_> {
+    /// Refuses the requests named from here on with one condition, if anybody but the account itself sends them
+    /// ([`Registrar::refuse_others`]).
+    pub fn refusing_others(mut self, condition: Condition) -> Self {
+        self.refusal = Some(condition);
+        self
+    }
+
+    fn answer(self, kinds: &[IqType], name: &'static str, ns: &'static str, handler: impl HandleIq) -> Self {
+        let handler: Arc<dyn DynIq> = Arc::new(handler);
+        for kind in kinds {
+            self.house.answer(self.places, *kind, name, ns, &handler);
+            if let Some(condition) = self.refusal {
+                self.house.refuse_others(*kind, name, ns, condition);
+            }
+        }
+        self
+    }
+
+    /// Answers requests of type get with a payload `name` in `ns`, and advertises `ns`.
+    pub fn get(self, name: &'static str, ns: &'static str, handler: impl HandleIq) -> Self {
+        self.answer(&[IqType::Get], name, ns, handler)
+    }
+
+    /// The same for requests of type set.
+    pub fn set(self, name: &'static str, ns: &'static str, handler: impl HandleIq) -> Self {
+        self.answer(&[IqType::Set], name, ns, handler)
+    }
+
+    /// The same for both types, with one handler.
+    pub fn get_and_set(self, name: &'static str, ns: &'static str, handler: impl HandleIq) -> Self {
+        self.answer(&[IqType::Get, IqType::Set], name, ns, handler)
+    }
+
+    /// Advertises a feature that no iq handler stands for ([`Registrar::feature`]).
+    pub fn feature(self, feature: &'static str) -> Self {
+        self.house.feature(self.places, feature);
+        self
+    }
+
+    /// Adds an identity to service discovery.
+    pub fn identity(self, category: &'static str, kind: &'static str, name: &'static str) -> Self {
+        let identity = Identity { category, kind, name };
+        for at in self.places {
+            self.house.identity(*at, identity);
+        }
+        self
     }
 }

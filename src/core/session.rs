@@ -19,7 +19,7 @@ use crate::stanza::Stanza;
 
 pub use crate::outbox::{Confirmation, Outbox, Parcel, Refused, Taken, Terms};
 
-/// What others may know of a session, also on another node. Whoever has a card can tell who and how a session is, and has
+/// What others may know of a session, also on another node. A card says whose session it is and how it is, and has
 /// nothing to write to.
 pub struct SessionCard {
     /// The full JID.

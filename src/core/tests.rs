@@ -16,10 +16,10 @@ use crate::testing::House;
 const SPEC: &[Spec] = &[Spec::complete("TEST", "Test", "")];
 
 /// Declares a module of a test: its name and what it registers.
-macro_rules! room {
-    ($room:ident, $name:literal, |$house:ident| $register:block) => {
-        struct $room;
-        impl Module for $room {
+macro_rules! module {
+    ($module:ident, $name:literal, |$house:ident| $register:block) => {
+        struct $module;
+        impl Module for $module {
             type Config = NoSettings;
             const NAME: &'static str = $name;
             const SPECS: &'static [Spec] = SPEC;
@@ -46,7 +46,7 @@ impl On<Arrival> for ToAll {
     }
 }
 
-room!(Im, "xep0001_im", |house| {
+module!(Im, "xep0001_im", |house| {
     house.on::<Arrival>(Stage::Deliver, ToAll);
 });
 
@@ -68,12 +68,12 @@ impl On<Roll> for Answer {
     }
 }
 
-room!(First, "xep0001_first", |house| {
+module!(First, "xep0001_first", |house| {
     house.on::<Roll>(Stage::Notify, Answer("first notify", Flow::Next));
     house.on::<Roll>(Stage::Copy, Answer("first copy", Flow::Done));
     house.on::<Roll>(Stage::Admit, Answer("first admit", Flow::Next));
 });
-room!(Second, "xep0002_second", |house| {
+module!(Second, "xep0002_second", |house| {
     house.on::<Roll>(Stage::Admit, Answer("second admit", Flow::Next));
     house.on::<Roll>(Stage::Stamp, Answer("second stamp", Flow::Next));
 });
@@ -137,7 +137,7 @@ impl On<Nonza> for Hushed {
     }
 }
 
-room!(Hush, "xep0001_hush", |house| {
+module!(Hush, "xep0001_hush", |house| {
     house.on::<Nonza>(Stage::Deliver, Hushed);
 });
 
@@ -276,7 +276,7 @@ impl HandleIq for Echo {
     }
 }
 
-room!(Echoes, "xep0004_echo", |house| {
+module!(Echoes, "xep0004_echo", |house| {
     house.iq(&[At::Server, At::Own], IqType::Get, "echo", "urn:test:echo", Echo);
 });
 
@@ -352,7 +352,7 @@ async fn a_second_session_of_the_same_name_ends_the_first_once() {
             Ok(())
         }
     }
-    room!(Noting, "xep0005_noting", |house| {
+    module!(Noting, "xep0005_noting", |house| {
         house.hear::<SessionEnded>(Stage::Notify, Note);
     });
     let house = House::new(&[Entry::of::<Im>(), Entry::of::<Noting>()]).await;
@@ -381,7 +381,7 @@ async fn a_reader_that_is_too_slow_is_ended_and_what_it_missed_finds_another_way
         }
     }
     static KEPT: Mutex<Option<Arc<Mutex<Vec<Stanza>>>>> = Mutex::new(None);
-    room!(Hoarding, "xep0006_keeping", |house| {
+    module!(Hoarding, "xep0006_keeping", |house| {
         let keep = Keep::default();
         *KEPT.lock().unwrap() = Some(keep.0.clone());
         house.hear::<Undelivered>(Stage::Store, keep);
@@ -451,7 +451,7 @@ impl On<Arrival> for Store {
     }
 }
 
-room!(Archive, "xep0007_archive", |house| {
+module!(Archive, "xep0007_archive", |house| {
     let sink = house.db.sink(insert);
     house.on::<Arrival>(Stage::Store, Store(sink));
 });
@@ -501,7 +501,7 @@ async fn rooms_that_answer_each_other_for_ever_are_stopped() {
             Ok(Flow::Done)
         }
     }
-    room!(Parrots, "xep0008_parrots", |house| {
+    module!(Parrots, "xep0008_parrots", |house| {
         house.on::<Arrival>(Stage::Deliver, Parrot);
     });
     let house = House::new(&[Entry::of::<Parrots>()]).await;
@@ -520,7 +520,7 @@ async fn a_delivery_can_be_held_back() {
             Ok(if muted { Flow::Done } else { Flow::Next })
         }
     }
-    room!(Muting, "xep0009_muting", |house| {
+    module!(Muting, "xep0009_muting", |house| {
         house.on::<Delivery>(Stage::Filter, Mute);
     });
     let house = House::new(&[Entry::of::<Im>(), Entry::of::<Muting>()]).await;
@@ -551,7 +551,7 @@ async fn what_one_hook_learns_the_next_may_know() {
             Ok(Flow::Next)
         }
     }
-    room!(Facts, "xep0010_facts", |house| {
+    module!(Facts, "xep0010_facts", |house| {
         house.on::<Departure>(Stage::Stamp, Learn);
         house.on::<Arrival>(Stage::Stamp, Know);
     });

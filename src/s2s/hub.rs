@@ -260,7 +260,7 @@ impl Federation {
         if !self.speaks_as(&addresses.to) {
             return refuse(Condition::ItemNotFound);
         }
-        if !self.settings.permits(&addresses.from) {
+        if !self.permits(&addresses.from) {
             return refuse(Condition::PolicyViolation);
         }
         if self.judge_chain(&addresses.from, chain).await.is_ok() {
@@ -595,6 +595,6 @@ impl Remotes for Federation {
         if self.is_ours(domain) || (dns::is_hidden(domain) && self.settings.socks.is_none()) {
             return Some(Condition::RemoteServerNotFound);
         }
-        (!self.settings.permits(domain)).then_some(Condition::RemoteServerNotFound)
+        (!self.permits(domain)).then_some(Condition::RemoteServerNotFound)
     }
 }

@@ -208,7 +208,7 @@ fn greetable(hub: &Federation, said: &Said) -> Result<(), StreamCondition> {
 
 /// Why a domain may not come in, if so.
 fn unwelcome(hub: &Federation, from: &str) -> Option<StreamError> {
-    let is_permitted = hub.settings().permits(from);
+    let is_permitted = hub.permits(from);
     (!is_permitted).then(|| {
         StreamError::new(StreamCondition::PolicyViolation).text("this server does not talk to yours")
     })

@@ -18,6 +18,7 @@ mod life;
 mod listener;
 mod management;
 mod pair;
+mod policy;
 mod reach;
 pub mod status;
 mod talk;

@@ -162,6 +162,13 @@ impl Federation {
         if !self.settings().permits(&domain) {
             seen.push(Looked::new("policy", false, "[s2s] allow or deny keeps it out"));
         }
+        if self.is_blocked(&domain) {
+            seen.push(Looked::new(
+                "policy",
+                false,
+                "it is blocked (kim block list) or on a block list",
+            ));
+        }
         let proof = self.settings().proof_of(&domain).as_str();
         seen.push(Looked::new(
             "policy",

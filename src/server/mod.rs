@@ -2,6 +2,7 @@
 //! together, opens its doors, and closes them in order when the process is told to stop.
 
 mod greeting;
+mod listeners;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use kim_core::db::Db;
 use kim_core::module::Entry;
 use kim_core::router::Router;
 use kim_xep::MODULES;
+use kim_xep::xep0191_server::api::ServerBlocks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::c2s::listener::Listener;
+use self::listeners::Listeners;
 use crate::c2s::{Door, Security};
 use crate::cli::App;
 use crate::component::ComponentListener;
@@ -24,11 +26,11 @@ use crate::control::{ControlSocket, Direct};
 use crate::failure::Failure;
 use crate::house::House;
 use crate::http::Web;
-use crate::http::listener::{HttpListener, Speaks};
+use crate::http::listener::Speaks;
 use crate::http::upload::{StoreError, Upload};
 use crate::panics;
 use crate::probe;
-use crate::s2s::{Federation, S2sListener};
+use crate::s2s::Federation;
 use crate::tls::{Certificates, TlsError};
 
 /// The program as its commands see it.
@@ -66,54 +68,20 @@ impl Server {
         // First of all, because it keeps a second server out of the data directory.
         let control = ControlSocket::bind(&config.server.data_dir)?;
         let certificates = Arc::new(Certificates::load(&config)?);
-        let mut listeners = Vec::new();
-        for (key, addresses, security) in [
-            ("c2s", &config.listen.c2s, Security::StartTls),
-            ("c2s_tls", &config.listen.c2s_tls, Security::DirectTls),
-        ] {
-            for address in addresses.iter().filter(|address| !is_shared(&config, address)) {
-                let bound = Listener::bind(*address, addresses, security);
-                listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
-            }
-        }
-        let mut web_listeners = Vec::new();
-        for (key, addresses, speaks) in [
-            ("https", &config.listen.https, Speaks::Https),
-            ("http", &config.listen.http, Speaks::Http),
-            ("metrics", &config.listen.metrics, Speaks::Monitoring),
-        ] {
-            for address in addresses {
-                let shared = speaks == Speaks::Https && is_shared(&config, address);
-                let speaks = if shared { Speaks::Both } else { speaks };
-                let bound = HttpListener::bind(*address, addresses, speaks);
-                web_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
-            }
-        }
-        let mut s2s_listeners = Vec::new();
-        for (key, addresses, security) in [
-            ("s2s", &config.listen.s2s, Security::StartTls),
-            ("s2s_tls", &config.listen.s2s_tls, Security::DirectTls),
-        ] {
-            for address in addresses.iter().filter(|_| config.s2s.enabled) {
-                let bound = S2sListener::bind(*address, addresses, security);
-                s2s_listeners.push(bound.map_err(|error| Failure::listen(key, *address, &error))?);
-            }
-        }
-        let mut component_listeners = Vec::new();
-        if !config.components.is_empty() {
-            let addresses = &config.listen.component;
-            for address in addresses {
-                let bound = ComponentListener::bind(*address, addresses);
-                component_listeners
-                    .push(bound.map_err(|error| Failure::listen("component", *address, &error))?);
-            }
-        }
+        let listeners = Listeners::bind(&config)?;
         let house = House::open(Arc::new(config), modules, Box::new(Solo)).await?;
         let door = Door::new(house.router.clone(), certificates.clone());
         let addresses = listeners
+            .c2s
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
+        // Before anybody can connect: a block list on disk does not wait for its source.
+        let blocks = house.router.fact::<ServerBlocks>();
+        if let Some(blocks) = &blocks {
+            let loaded = blocks.load().await;
+            loaded.map_err(|error| Failure::Database(error.to_string()))?;
+        }
         // Before anybody can send: what an earlier process left is first in its queue.
         let federation = match house.router.config().s2s.enabled {
             true => Some(federate(&door, &certificates).await?),
@@ -126,25 +94,34 @@ impl Server {
             tokio::spawn(keep_house(door.clone())),
             tokio::spawn(tidy(house.router.clone(), house.db.clone())),
         ];
+        if let Some(blocks) = blocks {
+            let router = house.router.clone();
+            tasks.push(tokio::spawn(async move { blocks.keep(&router).await }));
+        }
         tasks.extend(
             listeners
+                .c2s
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
-        let web_addresses = web_listeners
+        let web_addresses = listeners
+            .web
             .iter()
             .map(|listener| (listener.speaks(), listener.address()))
             .collect();
-        let component_addresses = component_listeners
+        let component_addresses = listeners
+            .component
             .iter()
             .map(ComponentListener::address)
             .collect();
         tasks.extend(
-            component_listeners
+            listeners
+                .component
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(door.clone()))),
         );
-        let s2s_addresses = s2s_listeners
+        let s2s_addresses = listeners
+            .s2s
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
@@ -152,7 +129,8 @@ impl Server {
             let tidied = federation.clone();
             tasks.push(tokio::spawn(async move { tidied.keep_tidy().await }));
             tasks.extend(
-                s2s_listeners
+                listeners
+                    .s2s
                     .into_iter()
                     .map(|listener| tokio::spawn(listener.serve(federation.clone()))),
             );
@@ -164,7 +142,8 @@ impl Server {
         }
         let web = Web::new(door.clone(), house.db.clone(), upload.clone(), federation.clone());
         tasks.extend(
-            web_listeners
+            listeners
+                .web
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(web.clone()))),
         );

@@ -2,6 +2,7 @@
 content security policy, or left an error uncaught, fails its test."""
 
 import itertools
+import os
 import secrets
 import signal
 
@@ -25,7 +26,8 @@ def make_server(tmp_path_factory):
     made = []
 
     def make(**settings):
-        name = f"browser-{next(_numbers)}"
+        # Of each process that runs tests, where several do.
+        name = f"browser{os.environ.get('PYTEST_XDIST_WORKER', '')}-{next(_numbers)}"
         made.append(WebServer(name, tmp_path_factory.mktemp(name), **settings))
         return made[-1].start()
 

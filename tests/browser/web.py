@@ -54,6 +54,9 @@ class Tab:
         page.on("request", self._on_request)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        # Without a listener Playwright begins to intercept file choosers only when a test waits for one, and does not wait
+        # until the browser does: the chooser may be opened before that and is lost.
+        page.on("filechooser", lambda chooser: None)
 
     def _on_request(self, request):
         if not request.url.startswith(self.known):

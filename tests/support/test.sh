@@ -192,7 +192,7 @@ if ! $quick; then
     else
         echo "--- federation is not tested: $(tail -n 1 "$output_dir/neighbours-check")"
     fi
-    step 'browser tests' pytest .venv/bin/python -m pytest tests/browser
+    step 'browser tests' pytest .venv/bin/python -m pytest tests/browser --numprocesses 2
     step 'licences and sources' one cargo deny --locked check licenses bans sources
 fi
 step 'server logs' one server_logs_are_clean

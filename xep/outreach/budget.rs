@@ -108,9 +108,6 @@ impl Budget {
     /// Takes one of the account's new people for somebody whom memory does not know.
     async fn spend(&self, session: &Session, person: &Person, cx: &Cx) -> Result<(), Fault> {
         let (router, account, now) = (cx.router(), &session.account, cx.received);
-        if session.guest {
-            return Err(self.refuse("guests can only write to people who have written to them".to_owned()));
-        }
         let _held = self.people.hold(account).await;
         if !self.people.knows(router, account, person).await? {
             let allowed = self.allowed(router, account, now).await?;
@@ -164,10 +161,11 @@ fn explanation(allowed: Allowed, until: Option<Timestamp>, now: Timestamp) -> St
 
 impl On<Departure> for Budget {
     async fn on(&self, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
-        if !self.limits.now().enabled {
+        let session = &event.session;
+        // What guests may do is decided in rooms, and by XEP-0175.
+        if session.guest || !self.limits.now().enabled {
             return Ok(Flow::Next);
         }
-        let session = &event.session;
         for person in addressed::people(&event.stanza, session, cx.router()) {
             if !self.people.is_remembered(&session.account, person.key()) {
                 self.spend(session, &person, cx).await?;

@@ -23,7 +23,7 @@ mod tests;
 section! {
     /// How many new people an account may write to, or ask to be a contact: people who are no contacts of it and have
     /// never written to it, here or elsewhere. Messages in rooms do not count; private messages to people in rooms,
-    /// and invitations, do. Guests can only answer.
+    /// and invitations, do. Guests are not counted.
     pub struct OutreachConfig {
         /// Days during which an account counts as young. Accounts that were invited, or made by an administrator, never do.
         pub young_days: u32 = 7, in 0..=365;

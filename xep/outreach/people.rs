@@ -106,19 +106,18 @@ impl On<Arrival> for Remember {
             return Ok(Flow::Next);
         };
         if person == account.as_str()
+            || router.destination(account.domain()) == Destination::Guests
             || matches!(event.verdict, Verdict::Bounced(_) | Verdict::Dropped)
             || self.people.is_remembered(account, person)
         {
             return Ok(Flow::Next);
         }
-        // A guest's acquaintances are gone with it.
-        let is_guest = router.destination(account.domain()) == Destination::Guests;
         let contact = BareJid::parse(person).ok();
         let is_contact = match &contact {
-            Some(contact) if !is_guest => self.people.is_contact(&router, account, contact).await?,
-            _ => false,
+            Some(contact) => self.people.is_contact(&router, account, contact).await?,
+            None => false,
         };
-        if !is_guest && !is_contact {
+        if !is_contact {
             if !self.writers.take(account, WRITERS, cx.received) {
                 return Ok(Flow::Next);
             }

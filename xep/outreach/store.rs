@@ -5,7 +5,7 @@ use kim_core::db::{BoxFuture, Db, DbError, Migration, Query, Sink, SinkRow, Tx};
 use kim_core::jid::BareJid;
 
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    room: "outreach",
+    module: "outreach",
     name: "0001_outreach",
     sql: include_str!("migrations/0001_outreach.sql"),
 }];

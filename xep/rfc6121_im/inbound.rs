@@ -21,10 +21,7 @@ use super::{follow, kept, probe};
 const REQUEST_BYTES_MAX: usize = 4096;
 
 /// Says who gets a presence that arrives.
-pub struct IncomingPresence {
-    /// The rosters.
-    pub rosters: Arc<Rosters>,
-}
+pub struct IncomingPresence(pub Arc<Rosters>);
 
 impl On<Arrival> for IncomingPresence {
     async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -38,7 +35,7 @@ impl On<Arrival> for IncomingPresence {
         event.verdict = match (follow::act(kind), kind) {
             (Some(act), _) => self.subscription(&router, event, act, cx).await?,
             (None, PresenceType::Probe) => {
-                probe::answer(&self.rosters, &router, event, cx).await?;
+                probe::answer(&self.0, &router, event, cx).await?;
                 Verdict::Dropped
             }
             (None, _) => plain(&router, event).await,
@@ -67,7 +64,7 @@ impl IncomingPresence {
         let request = (act == Act::Subscribe && event.stanza.weight_bytes() <= REQUEST_BYTES_MAX)
             .then(|| kept::to_bytes(&event.stanza));
         let changed = match self
-            .rosters
+            .0
             .change(router, &account, &contact, Edit::Inbound(act, request))
             .await
         {

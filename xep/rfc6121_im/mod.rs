@@ -16,7 +16,6 @@ use kim_core::events::{
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Offer, Registrar, Spec};
 use kim_core::section;
-use kim_core::stanza::IqType;
 
 pub mod api;
 mod cache;
@@ -45,6 +44,12 @@ mod tests;
 
 /// The namespace of rosters (RFC 6121 §2.1.1).
 const ROSTER: &str = "jabber:iq:roster";
+
+/// Roster versions (§2.6.1) and pre-approved subscriptions (§3.4.1).
+const STREAM_FEATURES: [&str; 2] = [
+    "<ver xmlns='urn:xmpp:features:rosterver'/>",
+    "<sub xmlns='urn:xmpp:features:pre-approval'/>",
+];
 
 section! {
     /// Rosters, presence and offline messages (RFC 6121, XEP-0160). [limits] bounds their number.
@@ -77,12 +82,12 @@ impl Module for Im {
     const USES: &'static [&'static str] = &["xep0359_ids"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "rfc6121_im",
+            module: "rfc6121_im",
             name: "0001_roster",
             sql: include_str!("migrations/0001_roster.sql"),
         },
         Migration {
-            room: "rfc6121_im",
+            module: "rfc6121_im",
             name: "0002_offline",
             sql: include_str!("migrations/0002_offline.sql"),
         },
@@ -90,68 +95,40 @@ impl Module for Im {
     const ERASERS: &'static [Eraser] = &[store::roster::erase, store::offline::erase];
 
     fn register(config: ImConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let limits = house.limits.clone();
-        let offline_bytes_max = config.offline_bytes_max;
-        let is_kept_offline = limits.now().offline_messages_max > 0;
-        let rosters = Arc::new(rosters::Rosters::new(house.db, limits.clone(), &config));
+        let rosters = Arc::new(rosters::Rosters::new(house.db, house.limits.clone(), &config));
         let offline = Arc::new(offline::Offline::new(
             house.db,
             house.seals,
-            limits,
-            offline_bytes_max,
+            house.limits.clone(),
+            config.offline_bytes_max,
         ));
         house.provide(Arc::new(api::Subscriptions::new(rosters.clone())));
         house.provide(Arc::new(api::OfflineMessages::new(offline.clone())));
 
-        for kind in [IqType::Get, IqType::Set] {
-            house.iq(
-                &[At::Own],
-                kind,
-                "query",
-                ROSTER,
-                roster::RosterIq {
-                    rosters: rosters.clone(),
-                },
-            );
-        }
+        let incoming = inbound::IncomingPresence(rosters.clone());
+        let outgoing = presence::OutgoingPresence::new(rosters.clone(), offline.clone());
+        let keep = offline::KeepOffline {
+            offline: offline.clone(),
+            rosters: rosters.clone(),
+        };
+        let nobody = nobody::NotHere::new(offline.clone());
+        let roster = roster::RosterIq(rosters.clone());
+        let farewell = removal::AccountFarewell { rosters, offline };
+
+        house.at(&[At::Own]).get_and_set("query", ROSTER, roster);
+        house.on::<Departure>(Stage::Deliver, outgoing.clone());
         house.on::<Arrival>(Stage::Admit, guard::NoForeignRosters);
         house.on::<Arrival>(Stage::Deliver, delivery::Messages);
-        house.on::<Arrival>(
-            Stage::Deliver,
-            inbound::IncomingPresence {
-                rosters: rosters.clone(),
-            },
-        );
-        house.hear::<Undelivered>(
-            Stage::Store,
-            offline::KeepOffline {
-                offline: offline.clone(),
-                rosters: rosters.clone(),
-            },
-        );
-        house.on::<NoSuchAccount>(Stage::Deliver, nobody::NotHere::new(offline.clone()));
-        let requests = Arc::new(outbound::SubscriptionRequests::new());
-        let outgoing = || presence::OutgoingPresence {
-            rosters: rosters.clone(),
-            offline: offline.clone(),
-            requests: requests.clone(),
-        };
-        house.on::<Departure>(Stage::Deliver, outgoing());
-        house.hear::<SessionEnded>(Stage::Deliver, outgoing());
-        let farewell = removal::AccountFarewell { rosters, offline };
+        house.on::<Arrival>(Stage::Deliver, incoming);
+        house.hear::<Undelivered>(Stage::Store, keep);
+        house.on::<NoSuchAccount>(Stage::Deliver, nobody);
+        house.hear::<SessionEnded>(Stage::Deliver, outgoing);
         house.hear::<AccountRemoved>(Stage::Deliver, farewell.clone());
         house.hear::<AccountErased>(Stage::Deliver, farewell);
-
-        let feature = |xml: &'static str| move |_: &_, _: &str| Some(xml.to_owned());
-        house.stream_feature(
-            Offer::AfterLogin,
-            feature("<ver xmlns='urn:xmpp:features:rosterver'/>"),
-        );
-        house.stream_feature(
-            Offer::AfterLogin,
-            feature("<sub xmlns='urn:xmpp:features:pre-approval'/>"),
-        );
-        if is_kept_offline {
+        for feature in STREAM_FEATURES {
+            house.stream_feature(Offer::AfterLogin, |_, _| Some(feature.to_owned()));
+        }
+        if house.limits.now().offline_messages_max > 0 {
             house.feature(&[At::Server], "msgoffline");
         }
         Ok(())

@@ -25,6 +25,7 @@ use super::{follow, kept, probe};
 const PRESENCE_BYTES_MAX: usize = 16_384;
 
 /// Hears every presence that a client sends.
+#[derive(Clone)]
 pub struct OutgoingPresence {
     /// The rosters.
     pub rosters: Arc<Rosters>,
@@ -32,6 +33,17 @@ pub struct OutgoingPresence {
     pub offline: Arc<Offline>,
     /// How often accounts may ask for others' presence.
     pub requests: Arc<SubscriptionRequests>,
+}
+
+impl OutgoingPresence {
+    /// Nobody has asked for presence yet.
+    pub fn new(rosters: Arc<Rosters>, offline: Arc<Offline>) -> OutgoingPresence {
+        OutgoingPresence {
+            rosters,
+            offline,
+            requests: Arc::new(SubscriptionRequests::new()),
+        }
+    }
 }
 
 impl On<Departure> for OutgoingPresence {

@@ -25,10 +25,7 @@ const GROUPS_MAX: usize = 32;
 const BRIDGED_ITEMS_MAX: usize = 100;
 
 /// Answers roster requests of the account's own sessions.
-pub struct RosterIq {
-    /// The rosters.
-    pub rosters: Arc<Rosters>,
-}
+pub struct RosterIq(pub Arc<Rosters>);
 
 impl HandleIq for RosterIq {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
@@ -51,8 +48,8 @@ impl RosterIq {
     async fn get(&self, iq: &Request<'_>, session: &Arc<Session>, cx: &mut Cx) -> Result<Reply, Fault> {
         let router = cx.router().clone();
         let known = iq.payload.attr("ver").and_then(|ver| ver.parse().ok());
-        let _held = self.rosters.hold(&session.account).await;
-        let roster = self.rosters.of(&session.account).await?;
+        let _held = self.0.hold(&session.account).await;
+        let roster = self.0.of(&session.account).await?;
         let bridge = match known {
             Some(version) => self.bridge(&roster, session, version).await?,
             None => None,
@@ -94,12 +91,7 @@ impl RosterIq {
             .filter(|item| item.version > known)
             .map(|item| RosterItem::clone(item));
         let mut changed: Vec<RosterItem> = changed.take(BRIDGED_ITEMS_MAX + 1).collect();
-        changed.extend(
-            self.rosters
-                .store()
-                .removed_since(&session.account, known)
-                .await?,
-        );
+        changed.extend(self.0.store().removed_since(&session.account, known).await?);
         if changed.len() > BRIDGED_ITEMS_MAX || changed.len() > roster.listed().count() {
             return Ok(None);
         }
@@ -124,10 +116,7 @@ impl RosterIq {
             .is_some_and(|subscription| subscription == "remove");
         let edit = if remove { Edit::Remove } else { read_item(item)? };
         let router = cx.router().clone();
-        let changed = self
-            .rosters
-            .change(&router, &session.account, &contact, edit)
-            .await?;
+        let changed = self.0.change(&router, &session.account, &contact, edit).await?;
         follow::to_contact(&router, &session.account, &contact, &changed.follow, cx).await;
         Ok(Reply::Empty)
     }

@@ -1,5 +1,5 @@
 //! XEP-0004 Data Forms 2.13.2: read and written in one way by all modules that ask people something or tell them something
-//! in fields. What is in a form is the business of the room that has it; [`api`] is all there is here.
+//! in fields. What is in a form is the business of the module that has it; [`api`] is all there is here.
 
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;

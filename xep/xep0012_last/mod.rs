@@ -12,7 +12,6 @@ use kim_core::error::Fault;
 use kim_core::events::Arrival;
 use kim_core::hook::Stage;
 use kim_core::module::{At, HandleIq, Module, Registrar, Reply, Request, Spec};
-use kim_core::stanza::IqType;
 use kim_core::wire::Writer;
 
 use crate::rfc6121_im::api::PresenceChanged;
@@ -34,12 +33,12 @@ impl Module for LastActivity {
     const NEEDS: &'static [&'static str] = &["rfc6121_im"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "xep0012_last",
+            module: "xep0012_last",
             name: "0001_last",
             sql: include_str!("migrations/0001_last.sql"),
         },
         Migration {
-            room: "xep0012_last",
+            module: "xep0012_last",
             name: "0002_sealed",
             sql: include_str!("migrations/0002_sealed.sql"),
         },
@@ -53,22 +52,11 @@ impl Module for LastActivity {
             seen: seen.clone(),
             subscriptions: Arc::clone(&subscriptions),
         };
-        house.iq(
-            &[At::Server],
-            IqType::Get,
-            "query",
-            NS,
-            Uptime {
-                started: house.clock.now(),
-            },
-        );
-        house.iq(
-            &[At::Own, At::Account, At::Nobody],
-            IqType::Get,
-            "query",
-            NS,
-            tell,
-        );
+        let started = house.clock.now();
+        house.at(&[At::Server]).get("query", NS, Uptime { started });
+        house
+            .at(&[At::Own, At::Account, At::Nobody])
+            .get("query", NS, tell);
         house.on::<Arrival>(Stage::Admit, account::Guard { subscriptions });
         house.hear::<PresenceChanged>(Stage::Store, account::Note(seen));
         Ok(())

@@ -28,7 +28,7 @@ pub struct InfoAsked {
     pub asker: Jid,
     /// The node, if one was named.
     pub node: Option<String>,
-    /// The answer. For a node, and for anything at a service, it is `None` until the room that knows it sets it; left so,
+    /// The answer. For a node, and for anything at a service, it is `None` until the module that knows it sets it; left so,
     /// the answer is `item-not-found`.
     pub info: Option<Info>,
 }
@@ -47,7 +47,7 @@ pub struct ItemsAsked {
     pub asker: Jid,
     /// The node, if one was named.
     pub node: Option<String>,
-    /// The items so far. For a node, and for anything at a service, it is `None` until the room that knows it sets it; left
+    /// The items so far. For a node, and for anything at a service, it is `None` until the module that knows it sets it; left
     /// so, the answer is `item-not-found`.
     pub items: Option<Vec<DiscoItem>>,
 }
@@ -85,7 +85,7 @@ impl Info {
         info
     }
 
-    /// What the rooms registered for a place, and for those whose handlers answer there too.
+    /// What the modules registered for a place, and for those whose handlers answer there too.
     pub fn advertised(router: &Router, at: At) -> Info {
         let mut info = Info::default();
         for at in at.and_wider() {

@@ -1,4 +1,4 @@
-//! XEP-0030 §4: disco#items. The server lists its services; an account lists what rooms keep for it, but never its
+//! XEP-0030 §4: disco#items. The server lists its services; an account lists what modules keep for it, but never its
 //! resources, and to strangers nothing at all (§8).
 
 use std::sync::Arc;

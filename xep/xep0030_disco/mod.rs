@@ -1,5 +1,5 @@
 //! XEP-0030 Service Discovery 2.5.0: tells what the server and its accounts are and can do, with the extension forms of
-//! XEP-0128. What rooms registered is advertised; what is only known when somebody asks, they add by the events in
+//! XEP-0128. What modules registered is advertised; what is only known when somebody asks, they add by the events in
 //! [`api`].
 
 use std::sync::Arc;

@@ -33,7 +33,7 @@ impl HandleIq for Admin {
     async fn handle(&self, iq: &Request<'_>, cx: &mut Cx) -> Result<Reply, Fault> {
         let held = self.0.open_to(iq.from, iq.account, cx.router()).await?;
         if iq.is_set() {
-            set(&self.0, held, iq, cx).await
+            set_items(&self.0, held, iq, cx).await
         } else {
             get(&held, iq)
         }
@@ -150,7 +150,7 @@ struct NewAffiliation {
 }
 
 /// All items are judged before the first one is done: what is not allowed as a whole changes nothing (§9.2).
-async fn set(
+async fn set_items(
     registry: &Arc<Registry>,
     held: HeldRoom,
     iq: &Request<'_>,
@@ -216,7 +216,7 @@ async fn set(
             reason: &change.reason,
         };
         let answer = answer.take();
-        affiliations::change(&mut turn, decided, |turn| send(turn, answer)).await?;
+        affiliations::change_affiliation(&mut turn, decided, |turn| send(turn, answer)).await?;
     }
     send(&mut turn, answer);
     turn.close(cx);
@@ -242,7 +242,7 @@ fn judge_role(
     let affiliation = room.affiliation(&user);
     let actor = match room.at(from) {
         Some(one) => room.standing(one),
-        // Whoever runs the room need not be in it.
+        // Admins need not be in the room.
         None if affiliation_allows(affiliation, Right::Administer) => super::privileges::Standing {
             role: Role::Moderator,
             affiliation,

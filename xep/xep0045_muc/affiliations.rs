@@ -93,7 +93,7 @@ pub async fn put(
 
 /// Does what was decided and tells of it. `between` comes behind what the person concerned is told and before what all others
 /// are, where the person is put out (§9.1).
-pub async fn change(
+pub async fn change_affiliation(
     turn: &mut RoomTurn,
     decided: Decided<'_>,
     between: impl FnOnce(&mut RoomTurn),
@@ -251,7 +251,7 @@ pub async fn by_the_room(
         actor: "",
         reason: "",
     };
-    change(&mut turn, decided, |_| ()).await?;
+    change_affiliation(&mut turn, decided, |_| ()).await?;
     turn.close(cx);
     Ok(())
 }

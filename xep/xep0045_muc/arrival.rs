@@ -60,7 +60,7 @@ fn says(stanza: &Stanza, conditions: &[&str]) -> bool {
         .any(|child| child.ns() == kim_core::error::STANZA_ERRORS && conditions.contains(&child.name()))
 }
 
-/// Who is not let in gets the `<x/>` back beside the error, as all examples of §7.2 have it: clients know by it what it is
+/// Those who are refused get the `<x/>` back beside the error, as all examples of §7.2 have it: clients know by it what it is
 /// about.
 fn refuse(stanza: &Stanza, error: &StanzaError, cx: &mut Cx) {
     let mut xml = Writer::new();
@@ -113,7 +113,7 @@ impl Arrivals {
         if is_same {
             nick::update(&mut turn, from, stanza).await?;
         } else {
-            nick::change(&mut turn, from, wanted, stanza).await?;
+            nick::change_nickname(&mut turn, from, wanted, stanza).await?;
         }
         turn.close(cx);
         Ok(())

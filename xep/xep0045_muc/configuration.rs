@@ -126,7 +126,7 @@ async fn submit(
             actor: &actor,
             reason: "",
         };
-        affiliations::change(&mut turn, decided, |_| ()).await?;
+        affiliations::change_affiliation(&mut turn, decided, |_| ()).await?;
     }
     if is_new || !changed.is_empty() {
         after(&mut turn, &was, is_new, &changed).await?;
@@ -167,7 +167,7 @@ fn lists(turn: &RoomTurn, form: &Form) -> Result<Vec<(BareJid, Affiliation)>, Fa
             .iter()
             .filter(|(_, member)| member.affiliation == affiliation);
         for (jid, _) in on_it.filter(|(jid, _)| !wanted.contains(jid)) {
-            // Who is on the other list has not lost anything.
+            // People on the other list have not lost anything.
             if !changes.iter().any(|(other, _)| other == jid) {
                 changes.push((jid.clone(), Affiliation::Member));
             }

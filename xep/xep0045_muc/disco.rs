@@ -14,6 +14,7 @@ use super::fields::Field;
 use super::history::HISTORY_MAX;
 use super::names::SERVICE;
 use super::privileges::Affiliation;
+use super::room::RoomState;
 use super::rooms::{HeldRoom, Registry};
 use super::views::Listed;
 use super::{guests, life};
@@ -55,7 +56,7 @@ impl On<InfoAsked> for TellRoomInfo {
             return Ok(Flow::Next);
         }
         match asked.node.as_deref() {
-            None => asked.info = Some(tell(&self.0, held, &asked.asker, cx).await?),
+            None => asked.info = Some(room_info(&self.0, held, &asked.asker, cx).await?),
             Some(RESERVED_NICK) => {
                 let mut info = Info::default();
                 if let Some(nick) = held.reserved_nick(&asked.asker.bare()) {
@@ -71,7 +72,7 @@ impl On<InfoAsked> for TellRoomInfo {
     }
 }
 
-async fn tell(registry: &Registry, held: HeldRoom, asker: &Jid, cx: &mut Cx) -> Result<Info, Fault> {
+async fn room_info(registry: &Registry, held: HeldRoom, asker: &Jid, cx: &mut Cx) -> Result<Info, Fault> {
     let router = cx.router().clone();
     let config = held.config.clone();
     let mut info = Info::advertised(&router, At::Within(SERVICE));
@@ -88,11 +89,40 @@ async fn tell(registry: &Registry, held: HeldRoom, asker: &Jid, cx: &mut Cx) -> 
             info.feature(feature);
         }
     }
-    let user = asker.bare();
-    let affiliation = held.affiliation(&user);
+    let affiliation = held.affiliation(&asker.bare());
     // §14.4: what goes on inside is told to those who may be inside.
     let may_know = held.at(asker).is_some() || affiliation >= Affiliation::Member || config.is(&life::PUBLIC);
-    let mut form: Vec<(String, String, Vec<String>)> = Vec::new();
+    let form = room_info_fields(&held, &fields, may_know);
+    if !registry.is_kept(&config) {
+        info.feature("urn:kim:muc:unarchived");
+    }
+    let mut event = RoomAsked {
+        room: held.view(),
+        asker: asker.clone(),
+        affiliation,
+        info,
+        form,
+    };
+    router.raise(&mut event, cx).await?;
+    drop(held);
+    let mut sheet = Sheet::new(FormKind::Result, "http://jabber.org/protocol/muc#roominfo").typed();
+    for (var, label, values) in &event.form {
+        let known = fields.iter().find(|field| field.var == var);
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        sheet = sheet.field(var, known.map_or_else(|| kind(var), Field::kind), label, &values);
+    }
+    event.info.form(sheet.xml());
+    Ok(event.info)
+}
+
+/// The fields of a room's extended information (§6.4): variable, label, values.
+fn room_info_fields(
+    held: &RoomState,
+    fields: &[Field],
+    may_know: bool,
+) -> Vec<(String, String, Vec<String>)> {
+    let config = &held.config;
+    let mut form = Vec::new();
     let mut tell = |var: &str, label: &str, value: String| {
         if !value.is_empty() {
             form.push((var.to_owned(), label.to_owned(), vec![value]));
@@ -131,7 +161,7 @@ async fn tell(registry: &Registry, held: HeldRoom, asker: &Jid, cx: &mut Cx) -> 
     for field in fields.iter().filter(|field| field.is_told) {
         tell(field.var, field.label, config.text(field).to_owned());
     }
-    let contacts: Vec<String> = if super::privacy::is_non_anonymous(&config) && may_know {
+    let contacts: Vec<String> = if super::privacy::is_non_anonymous(config) && may_know {
         let owners = held
             .members
             .iter()
@@ -143,26 +173,7 @@ async fn tell(registry: &Registry, held: HeldRoom, asker: &Jid, cx: &mut Cx) -> 
     if !contacts.is_empty() {
         form.push(("muc#roominfo_contactjid".into(), "Owners".into(), contacts));
     }
-    if !registry.is_kept(&config) {
-        info.feature("urn:kim:muc:unarchived");
-    }
-    let mut event = RoomAsked {
-        room: held.view(),
-        asker: asker.clone(),
-        affiliation,
-        info,
-        form,
-    };
-    router.raise(&mut event, cx).await?;
-    drop(held);
-    let mut sheet = Sheet::new(FormKind::Result, "http://jabber.org/protocol/muc#roominfo").typed();
-    for (var, label, values) in &event.form {
-        let known = fields.iter().find(|field| field.var == var);
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        sheet = sheet.field(var, known.map_or_else(|| kind(var), Field::kind), label, &values);
-    }
-    event.info.form(sheet.xml());
-    Ok(event.info)
+    form
 }
 
 /// The type of a field that is no setting (§15.5.4).

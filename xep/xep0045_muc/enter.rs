@@ -416,7 +416,7 @@ async fn again(turn: &mut RoomTurn, asking: &Guest<'_>) -> Result<(), Fault> {
     };
     let wanted = nickname_key(asking.nick).ok_or(Condition::JidMalformed)?;
     if *wanted != *key {
-        return nick::change(turn, asking.from, asking.nick, asking.stanza).await;
+        return nick::change_nickname(turn, asking.from, asking.nick, asking.stanza).await;
     }
     let presence = presence::clean(asking.stanza, turn.registry.config.presence_bytes_max)?;
     // Everything again costs more than any other presence.

@@ -62,7 +62,7 @@ pub struct Entering {
     pub room: RoomView,
     /// The presence that asks.
     pub stanza: Stanza,
-    /// Who asks: the full JID.
+    /// The full JID of the asker.
     pub from: Jid,
     /// What they are in this room.
     pub affiliation: Affiliation,
@@ -163,7 +163,7 @@ impl Event for Welcoming {
 pub struct RoomAsked {
     /// Which.
     pub room: RoomView,
-    /// Who asks.
+    /// The asker.
     pub asker: Jid,
     /// What the asker is there.
     pub affiliation: Affiliation,

@@ -86,7 +86,8 @@ impl EndOfAccount {
         if is_last {
             match heir(&turn.held, account) {
                 Some(heir) => {
-                    affiliations::change(&mut turn, decided(heir, Affiliation::Owner), |_| ()).await?;
+                    affiliations::change_affiliation(&mut turn, decided(heir, Affiliation::Owner), |_| ())
+                        .await?;
                 }
                 None => {
                     destroy::put_out(&mut turn, &DestroyNotice::default()).await?;
@@ -95,7 +96,8 @@ impl EndOfAccount {
                 }
             }
         }
-        affiliations::change(&mut turn, decided(account.clone(), Affiliation::None), |_| ()).await?;
+        affiliations::change_affiliation(&mut turn, decided(account.clone(), Affiliation::None), |_| ())
+            .await?;
         turn.close(cx);
         Ok(())
     }
@@ -142,10 +144,16 @@ pub async fn sweep(registry: &Arc<Registry>, router: &Arc<Router>) -> Result<(),
 
 /// Begins with the first session: before that there is no house to work in.
 pub struct Begin {
-    /// All rooms.
-    pub registry: Arc<Registry>,
-    /// Done once.
-    pub begun: std::sync::Once,
+    registry: Arc<Registry>,
+    begun: std::sync::Once,
+}
+
+impl Begin {
+    /// Nothing has begun yet.
+    pub fn new(registry: Arc<Registry>) -> Begin {
+        let begun = std::sync::Once::new();
+        Begin { registry, begun }
+    }
 }
 
 impl Hear<SessionStarted> for Begin {

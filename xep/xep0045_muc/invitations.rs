@@ -63,7 +63,7 @@ pub async fn handle(
             .filter(|child| child.is("invite", USER))
             .take(INVITES_MAX)
         {
-            one(&mut turn, from, invite, stanza.id.as_deref()).await?;
+            send_invitation(&mut turn, from, invite, stanza.id.as_deref()).await?;
         }
     }
     turn.close(cx);
@@ -82,7 +82,12 @@ async fn check_invitee(to: &Jid, router: &Arc<Router>) -> Result<(), Fault> {
     }
 }
 
-async fn one(turn: &mut RoomTurn, from: &Jid, invite: El<'_>, id: Option<&str>) -> Result<(), Fault> {
+async fn send_invitation(
+    turn: &mut RoomTurn,
+    from: &Jid,
+    invite: El<'_>,
+    id: Option<&str>,
+) -> Result<(), Fault> {
     let router = turn.cx.router().clone();
     let user = from.bare();
     guests::refuse(&user, &router)?;
@@ -155,9 +160,9 @@ async fn one(turn: &mut RoomTurn, from: &Jid, invite: El<'_>, id: Option<&str>) 
             actor: &nick,
             reason: "",
         };
-        affiliations::change(turn, decided, |_| ()).await?;
+        affiliations::change_affiliation(turn, decided, |_| ()).await?;
     }
-    // The inviter is told nothing of a block, as of everything else that becomes of an invitation.
+    // The inviter does not learn of a block, just as they learn nothing else about the fate of an invitation.
     let author = [from, &address];
     if !registry.errands.is_blocked(&invitee, &author, &router).await? {
         let room = &turn.held.jid;

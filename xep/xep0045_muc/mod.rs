@@ -14,8 +14,7 @@ use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{AccountRemoved, ServiceArrival, SessionEnded, SessionStarted};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
-use kim_core::stanza::IqType;
+use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 
 use crate::xep0030_disco::api as disco_api;
 use crate::xep0191_blocking::api::Blocks;
@@ -134,108 +133,82 @@ impl Module for Muc {
     const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
     const USES: &'static [&'static str] = &["xep0059_rsm", "xep0191_blocking", "xep0313_mam"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0045_muc",
+        module: "xep0045_muc",
         name: "0001_rooms",
         sql: include_str!("migrations/0001_rooms.sql"),
     }];
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(config: MucConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let archives = house.wanted();
-        let registry = Arc::new(rooms::Registry::new(rooms::Parts {
-            store: store::RoomStore::new(house.db.clone()),
-            config: config.effective(house.config.limits.enabled),
-            seals: house.seals.clone(),
-            retention: retention::Retention::of(house.config, archives.as_deref()),
-            archives,
-            errands: errands::Errands::new(Blocks::of(house), house.config.limits.enabled),
-            guest_rate_percent: house.config.limits.effective().guest_rate_percent,
-            defaults: defaults::DefaultRooms {
-                names: house.config.rooms.default.clone(),
-                admins: house.config.server.admins.clone(),
-                made: dashmap::DashSet::new(),
-            },
-        }));
-        forgetting::rule(&registry);
-        // Without the archive module there is nothing for an owner to choose.
-        let has_archives = registry.archives.is_some();
-        for field in FIELDS
-            .iter()
-            .filter(|field| has_archives || field.var != retention::ARCHIVE.var)
-        {
-            registry.fields.add(*field);
-        }
-        house.service(names::SERVICE);
+        let registry = registry(config, house);
         let (service, within) = (At::Service(names::SERVICE), At::Within(names::SERVICE));
-        house.identity(
-            service,
-            Identity {
-                category: "conference",
-                kind: "text",
-                name: "Rooms",
-            },
-        );
-        let everywhere = [service, within];
-        for feature in [
-            names::MUC,
-            "http://jabber.org/protocol/muc#stable_id",
-            names::OCCUPANT_ID,
-        ] {
-            house.feature(&everywhere, feature);
-        }
-        house.feature(&[service], crate::xep0059_rsm::api::NS);
-        house.feature(&[within], "http://jabber.org/protocol/muc#self-ping-optimization");
-        if let Some(archives) = &registry.archives {
-            house.feature(&[within], "urn:xmpp:sid:0");
-            house.on::<events::RoomMessage>(Stage::Store, message::KeepInArchive(archives.clone()));
-        }
-
-        house.on::<ServiceArrival>(Stage::Deliver, arrival::Arrivals(registry.clone()));
-        house.hear::<SessionEnded>(Stage::Admit, farewell::EndOfSession(registry.clone()));
-        house.hear::<AccountRemoved>(Stage::Deliver, farewell::EndOfAccount(registry.clone()));
-        let begun = std::sync::Once::new();
-        house.hear::<SessionStarted>(
-            Stage::Notify,
-            farewell::Begin {
-                registry: registry.clone(),
-                begun,
-            },
-        );
-        house.on::<events::RoomMessage>(Stage::Admit, e2ee::Require);
-
-        house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellRoomInfo(registry.clone()));
-        house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellRoomItems(registry.clone()));
-        house.iq(
-            &[service],
-            IqType::Get,
-            "query",
-            disco_api::ITEMS,
-            disco::ListRooms(registry.clone()),
-        );
-        for kind in [IqType::Get, IqType::Set] {
-            house.iq(
-                &[within],
-                kind,
-                "query",
-                names::ADMIN,
-                admin::Admin(registry.clone()),
-            );
-            house.iq(
-                &[within],
-                kind,
+        house.service(names::SERVICE);
+        house
+            .at(&[service])
+            .identity("conference", "text", "Rooms")
+            .get("query", disco_api::ITEMS, disco::ListRooms(registry.clone()))
+            .feature(crate::xep0059_rsm::api::NS);
+        house
+            .at(&[within])
+            .get_and_set("query", names::ADMIN, admin::Admin(registry.clone()))
+            .get_and_set(
                 "query",
                 names::OWNER,
                 configuration::OwnerRequests(registry.clone()),
-            );
-            house.iq(
-                &[within],
-                kind,
+            )
+            .get_and_set(
                 "query",
                 registration::NS,
                 registration::RegisterInRoom(registry.clone()),
-            );
+            )
+            .feature("http://jabber.org/protocol/muc#self-ping-optimization");
+        house
+            .at(&[service, within])
+            .feature(names::MUC)
+            .feature("http://jabber.org/protocol/muc#stable_id")
+            .feature(names::OCCUPANT_ID);
+
+        house.on::<ServiceArrival>(Stage::Deliver, arrival::Arrivals(registry.clone()));
+        house.on::<disco_api::InfoAsked>(Stage::Admit, disco::TellRoomInfo(registry.clone()));
+        house.on::<disco_api::ItemsAsked>(Stage::Admit, disco::TellRoomItems(registry.clone()));
+        house.on::<events::RoomMessage>(Stage::Admit, e2ee::Require);
+        if let Some(archives) = &registry.archives {
+            house.at(&[within]).feature("urn:xmpp:sid:0");
+            house.on::<events::RoomMessage>(Stage::Store, message::KeepInArchive(archives.clone()));
         }
+        house.hear::<SessionStarted>(Stage::Notify, farewell::Begin::new(registry.clone()));
+        house.hear::<SessionEnded>(Stage::Admit, farewell::EndOfSession(registry.clone()));
+        house.hear::<AccountRemoved>(Stage::Deliver, farewell::EndOfAccount(registry.clone()));
         house.provide(Arc::new(api::Rooms(registry)));
         Ok(())
     }
+}
+
+/// All rooms, with the fields of their configuration form that this module defines.
+fn registry(config: MucConfig, house: &Registrar<'_>) -> Arc<rooms::Registry> {
+    let archives = house.wanted();
+    let registry = Arc::new(rooms::Registry::new(rooms::Parts {
+        store: store::RoomStore::new(house.db.clone()),
+        config: config.effective(house.config.limits.enabled),
+        seals: house.seals.clone(),
+        retention: retention::Retention::of(house.config, archives.as_deref()),
+        archives,
+        errands: errands::Errands::new(Blocks::of(house), house.config.limits.enabled),
+        guest_rate_percent: house.config.limits.effective().guest_rate_percent,
+        defaults: defaults::DefaultRooms {
+            names: house.config.rooms.default.clone(),
+            admins: house.config.server.admins.clone(),
+            made: dashmap::DashSet::new(),
+        },
+    }));
+    forgetting::rule(&registry);
+    // Without the archive module there is nothing for an owner to choose.
+    let has_archives = registry.archives.is_some();
+    for field in FIELDS
+        .iter()
+        .filter(|field| has_archives || field.var != retention::ARCHIVE.var)
+    {
+        registry.fields.add(*field);
+    }
+    registry
 }

@@ -59,7 +59,12 @@ pub fn lookalike() -> Fault {
 }
 
 /// §7.6: presence to another nickname. All sessions of the occupant go along, for they are one occupant.
-pub async fn change(turn: &mut RoomTurn, session: &Jid, wanted: &str, stanza: &Stanza) -> Result<(), Fault> {
+pub async fn change_nickname(
+    turn: &mut RoomTurn,
+    session: &Jid,
+    wanted: &str,
+    stanza: &Stanza,
+) -> Result<(), Fault> {
     let presence = presence::clean(stanza, turn.registry.config.presence_bytes_max)?;
     let Some(old) = turn.held.seats.get(session).cloned() else {
         return Ok(());

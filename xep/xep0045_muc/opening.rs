@@ -19,7 +19,7 @@ pub async fn open(turn: &mut RoomTurn) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Who speaks in a new room has accepted it as it is: some clients never configure what they make.
+/// An owner who speaks in a new room has accepted it as it is: some clients never configure what they make.
 pub async fn accept(turn: &mut RoomTurn) -> Result<(), Fault> {
     if matches!(turn.held.phase, Phase::Locked { .. }) {
         open(turn).await?;

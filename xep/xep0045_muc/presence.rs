@@ -333,7 +333,7 @@ pub fn tell_gone(
 ) {
     let own: Arc<[Jid]> = one.seats.iter().map(|seat| seat.jid.clone()).collect();
     let sees = privacy::sees_addresses(&turn.held.config, one);
-    // Who is gone does not see the lists any more.
+    // People who have left no longer see the lists.
     let told = News {
         listed: "",
         ..news.and(&[110])

@@ -82,7 +82,7 @@ fn is_registered(room: &RoomState, user: &BareJid) -> bool {
 }
 
 fn may_ask(room: &RoomState, user: &BareJid) -> Result<(), Fault> {
-    // Who is something here already may always have a nickname.
+    // People with an affiliation may always reserve a nickname.
     if how(room) == "closed" && room.affiliation(user) < Affiliation::Member {
         return Err(Condition::NotAllowed.into());
     }
@@ -166,7 +166,7 @@ async fn register(turn: &mut RoomTurn, user: &BareJid, nick: &str) -> Result<(),
         actor: "",
         reason: "",
     };
-    affiliations::change(turn, decided, |_| ()).await
+    affiliations::change_affiliation(turn, decided, |_| ()).await
 }
 
 async fn remove(registry: &Arc<Registry>, held: HeldRoom, from: &Jid, cx: &mut Cx) -> Result<Reply, Fault> {
@@ -189,7 +189,7 @@ async fn remove(registry: &Arc<Registry>, held: HeldRoom, from: &Jid, cx: &mut C
         actor: "",
         reason: "",
     };
-    affiliations::change(&mut turn, decided, |_| ()).await?;
+    affiliations::change_affiliation(&mut turn, decided, |_| ()).await?;
     turn.close(cx);
     Ok(Reply::Empty)
 }

@@ -173,9 +173,9 @@ pub struct RoomState {
     pub created: i64,
     /// Its settings.
     pub config: Arc<RoomConfig>,
-    /// Who is what; domains may be banned too (§9.2).
+    /// Affiliations by address; domains may be banned too (§9.2).
     pub members: Arc<BTreeMap<BareJid, Member>>,
-    /// Who is there, by the form in which nicknames are compared.
+    /// Occupants, by the form in which nicknames are compared.
     pub occupants: BTreeMap<Box<str>, Occupant>,
     /// Which occupant a session is.
     pub seats: HashMap<Jid, Box<str>>,

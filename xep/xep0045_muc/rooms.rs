@@ -230,7 +230,7 @@ impl Registry {
         let state = match self.store.load(jid).await? {
             Some(stored) => {
                 let now = router.clock().now();
-                rows::open(&self.seals, &self.fields, jid, stored, now).await?
+                rows::open_room(&self.seals, &self.fields, jid, stored, now).await?
             }
             None => {
                 let made = self.defaults.make(jid, &self.store, &self.seals, router).await?;

@@ -117,7 +117,7 @@ pub async fn occupant_rows(seals: &Seals, room: &BareJid, one: &Occupant) -> Res
 
 /// Reads a room. What is damaged beside its settings is left empty, and the log says so once: a ban without its reason is a
 /// ban all the same, and a room without its subject can be given another.
-pub async fn open(
+pub async fn open_room(
     seals: &Seals,
     fields: &Fields,
     jid: &BareJid,

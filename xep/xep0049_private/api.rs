@@ -3,7 +3,7 @@
 use kim_core::hook::Event;
 use kim_core::jid::BareJid;
 
-/// A client asks for an entry. `Done` means that a room has said what there is.
+/// A client asks for an entry. `Done` means that a module has said what there is.
 pub struct Reading {
     /// Whose.
     pub account: BareJid,
@@ -11,7 +11,7 @@ pub struct Reading {
     pub ns: String,
     /// The name of the element.
     pub name: String,
-    /// The elements, canonical XML; set by the room that keeps them.
+    /// The elements, canonical XML; set by the module that keeps them.
     pub xml: Option<String>,
 }
 
@@ -19,7 +19,7 @@ impl Event for Reading {
     const NAME: &'static str = "private-reading";
 }
 
-/// A client replaces an entry. `Done` means that a room has taken it; it is committed then, and not kept here.
+/// A client replaces an entry. `Done` means that a module has taken it; it is committed then, and not kept here.
 pub struct Writing {
     /// Whose.
     pub account: BareJid,

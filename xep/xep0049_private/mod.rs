@@ -36,12 +36,12 @@ impl Module for PrivateXml {
     const SPECS: &'static [Spec] = &[Spec::complete("XEP-0049", "Private XML Storage", "1.2")];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "xep0049_private",
+            module: "xep0049_private",
             name: "0001_private",
             sql: include_str!("migrations/0001_private.sql"),
         },
         Migration {
-            room: "xep0049_private",
+            module: "xep0049_private",
             name: "0002_sealed",
             sql: include_str!("migrations/0002_sealed.sql"),
         },

@@ -1,4 +1,4 @@
-//! How a room offers a command: a node, a name, who may, and what it does with the forms it gets.
+//! How a module offers a command: a node, a name, who may, and what it does with the forms it gets.
 
 use std::collections::BTreeMap;
 use std::future::Future;

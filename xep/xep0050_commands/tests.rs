@@ -26,7 +26,7 @@ const MODULES: &[Entry] = &[
     Entry::of::<Toy>(),
 ];
 
-/// A room with commands: the example of §2.4.2, one for the operator, one of the account's own.
+/// A module with commands: the example of §2.4.2, one for the operator, one of the account's own.
 struct Toy;
 
 impl Module for Toy {

@@ -10,7 +10,6 @@ use kim_core::error::{Condition, Fault};
 use kim_core::events::Departure;
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Registrar, Spec};
-use kim_core::stanza::IqType;
 
 pub mod api;
 mod avatar;
@@ -34,12 +33,12 @@ impl Module for VCardTemp {
     ];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "xep0054_vcard",
+            module: "xep0054_vcard",
             name: "0001_vcard",
             sql: include_str!("migrations/0001_vcard.sql"),
         },
         Migration {
-            room: "xep0054_vcard",
+            module: "xep0054_vcard",
             name: "0002_sealed",
             sql: include_str!("migrations/0002_sealed.sql"),
         },
@@ -49,25 +48,17 @@ impl Module for VCardTemp {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let cards = Arc::new(store::Cards::new(house.db, house.seals));
         house.provide(Arc::new(api::VCards::new(cards.clone())));
-        house.iq(
-            &[At::Own, At::Account],
-            IqType::Get,
-            "vCard",
-            NS,
-            card::Show(cards.clone()),
-        );
-        house.iq(
-            &[At::Own],
-            IqType::Set,
-            "vCard",
-            NS,
-            card::CardChange {
-                cards: cards.clone(),
-                limits: house.limits.clone(),
-            },
-        );
-        // §3.2
-        house.refuse_others(IqType::Set, "vCard", NS, Condition::Forbidden);
+        let change = card::CardChange {
+            cards: cards.clone(),
+            limits: house.limits.clone(),
+        };
+        house
+            .at(&[At::Own, At::Account])
+            .get("vCard", NS, card::Show(cards.clone()));
+        house
+            .at(&[At::Own])
+            .refusing_others(Condition::Forbidden) // §3.2
+            .set("vCard", NS, change);
         house.feature(&[At::Server], NS);
         house.on::<Departure>(Stage::Stamp, avatar::ShowHash(cards));
         Ok(())

@@ -1,4 +1,4 @@
-//! Who may see what at a node (§4.5), and what those hear who may not.
+//! Who may see what at a node (§4.5), and what everybody else is told.
 //!
 //! At an account, somebody who does not see the owner's presence learns one thing only: that there is nothing for them. The
 //! answer is the same for a node that is closed to them, for one that is not there, and for an account that is not there.

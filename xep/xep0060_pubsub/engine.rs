@@ -55,7 +55,7 @@ pub struct Engine {
     pub(super) blocks: Arc<Blocks>,
     seals: Seals,
     pub(super) homes: Homes,
-    /// Held while a home is loaded or changed. Whoever needs a node's lock too takes this one first.
+    /// Held while a home is loaded or changed. Code that also needs a node's lock takes this one first.
     pub(super) home_locks: Locks,
     /// Held while a node's items are changed.
     pub(super) node_locks: Locks,

@@ -196,7 +196,7 @@ pub struct NodeAudience {
     pub node: String,
     /// How it behaves (or did, if it was deleted).
     pub config: Arc<NodeConfig>,
-    /// Full JIDs of sessions. Whoever subscribed and may not see the node is not among them.
+    /// Full JIDs of sessions. Subscribers who may not see the node are not among them.
     pub sessions: Vec<Jid>,
 }
 

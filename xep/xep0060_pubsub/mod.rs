@@ -13,7 +13,7 @@ use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{AccountErased, AccountRemoved, ServiceArrival};
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Identity, Module, Registrar, Spec};
+use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 
 use self::names::SERVICE;
 use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};
@@ -137,7 +137,7 @@ impl Module for PublishSubscribe {
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0004_forms", "xep0030_disco"];
     const USES: &'static [&'static str] = &["xep0059_rsm", "xep0191_blocking"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0060_pubsub",
+        module: "xep0060_pubsub",
         name: "0001_pubsub",
         sql: include_str!("migrations/0001_pubsub.sql"),
     }];
@@ -164,14 +164,7 @@ impl Module for PublishSubscribe {
         house.service(SERVICE);
         let at = At::Service(SERVICE);
         door::Door(engine.clone()).open(house, &[at]);
-        house.identity(
-            at,
-            Identity {
-                category: "pubsub",
-                kind: "service",
-                name: "",
-            },
-        );
+        house.at(&[at]).identity("pubsub", "service", "");
         house.on::<ServiceArrival>(Stage::Deliver, approve::AtService(engine.clone()));
         house.on::<InfoAsked>(
             Stage::Deliver,

@@ -167,7 +167,7 @@ impl Engine {
         self.homes.keep(owner, &home);
         drop(held);
         for (jid, _) in &changes {
-            // Who is shut out hears nothing more of it.
+            // Entities that are shut out hear nothing more of it.
             let held: Vec<Subscription> = node.subscriptions_of(jid).cloned().collect();
             if held.is_empty() || self.may_see(cx.router(), owner, &node, jid).await?.is_ok() {
                 continue;

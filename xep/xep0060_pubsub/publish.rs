@@ -1,4 +1,4 @@
-//! Publishing (§7.1): the options are met or become the node's, the rooms are asked, the items are committed, those
+//! Publishing (§7.1): the options are met or become the node's, the modules are asked, the items are committed, those
 //! concerned are told.
 
 use std::sync::Arc;
@@ -132,7 +132,7 @@ impl Engine {
         }))
     }
 
-    /// Whether the node meets the options (§7.1.5). What the rooms make of them counts: an option that they overrule is no
+    /// Whether the node meets the options (§7.1.5). What the modules make of them counts: an option that they overrule is no
     /// precondition, for they would overrule the node's own value just the same.
     async fn check_options(
         &self,

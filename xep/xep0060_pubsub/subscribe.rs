@@ -251,7 +251,7 @@ impl Engine {
         for node in self.home(cx.router(), owner).await?.nodes() {
             let affiliation = Engine::affiliation(owner, &node, &who);
             let wanted = wanted.as_deref().is_none_or(|wanted| *wanted == *node.name);
-            // Who is shut out need not be told where.
+            // Entities that are shut out need not be told where.
             if wanted && affiliation > Affiliation::None {
                 xml.start("affiliation", PUBSUB)
                     .attr("node", &node.name)

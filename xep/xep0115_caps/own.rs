@@ -31,7 +31,7 @@ impl Own {
             if ver.is_none() {
                 tracing::error!(
                     event = "own_caps_ill_formed",
-                    "two rooms registered the same form"
+                    "two modules registered the same form"
                 );
             }
             ver

@@ -10,6 +10,7 @@ use kim_core::config::NoSettings;
 use kim_core::error::Fault;
 use kim_core::module::{At, Coverage, Module, Registrar, Spec};
 
+use crate::rfc6121_im::api::Subscriptions;
 use crate::xep0050_commands::api::{Command, Commands, MayUse};
 
 mod accounts;
@@ -18,6 +19,13 @@ mod figures;
 mod forms;
 #[cfg(test)]
 mod tests;
+
+/// The node of a command (§4).
+macro_rules! node {
+    ($name:literal) => {
+        concat!("http://jabber.org/protocol/admin#", $name)
+    };
+}
 
 /// The module.
 pub struct Administration;
@@ -38,58 +46,10 @@ impl Module for Administration {
     fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let commands: Arc<Commands> = house.needed()?;
         let offer = Offer(&commands);
+        offer.accounts();
+        offer.figures(&house.needed()?);
         offer.add(
-            "http://jabber.org/protocol/admin#add-user",
-            "Add User",
-            accounts::Add,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#delete-user",
-            "Delete User",
-            accounts::Delete,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#end-user-session",
-            "End User Session",
-            accounts::EndSessions,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#change-user-password",
-            "Change User Password",
-            accounts::ChangePassword,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-user-roster",
-            "Get User Roster",
-            figures::RosterOf(house.needed()?),
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#user-stats",
-            "Get User Statistics",
-            figures::Statistics(house.needed()?),
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-registered-users-num",
-            "Get Number of Registered Users",
-            figures::Registered,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-online-users-num",
-            "Get Number of Online Users",
-            figures::Online,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-registered-users-list",
-            "Get List of Registered Users",
-            figures::ListRegistered,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#get-online-users-list",
-            "Get List of Online Users",
-            figures::ListOnline,
-        );
-        offer.add(
-            "http://jabber.org/protocol/admin#announce",
+            node!("announce"),
             "Send Announcement to Online Users",
             announce::Announce,
         );
@@ -103,5 +63,55 @@ struct Offer<'a>(&'a Commands);
 impl Offer<'_> {
     fn add(&self, node: &'static str, name: &'static str, command: impl Command) {
         self.0.add(At::Server, node, name, MayUse::Admins, command);
+    }
+
+    /// What changes accounts.
+    fn accounts(&self) {
+        self.add(node!("add-user"), "Add User", accounts::Add);
+        self.add(node!("delete-user"), "Delete User", accounts::Delete);
+        self.add(
+            node!("end-user-session"),
+            "End User Session",
+            accounts::EndSessions,
+        );
+        self.add(
+            node!("change-user-password"),
+            "Change User Password",
+            accounts::ChangePassword,
+        );
+    }
+
+    /// What only looks.
+    fn figures(&self, subscriptions: &Arc<Subscriptions>) {
+        self.add(
+            node!("get-user-roster"),
+            "Get User Roster",
+            figures::RosterOf(subscriptions.clone()),
+        );
+        self.add(
+            node!("user-stats"),
+            "Get User Statistics",
+            figures::Statistics(subscriptions.clone()),
+        );
+        self.add(
+            node!("get-registered-users-num"),
+            "Get Number of Registered Users",
+            figures::Registered,
+        );
+        self.add(
+            node!("get-online-users-num"),
+            "Get Number of Online Users",
+            figures::Online,
+        );
+        self.add(
+            node!("get-registered-users-list"),
+            "Get List of Registered Users",
+            figures::ListRegistered,
+        );
+        self.add(
+            node!("get-online-users-list"),
+            "Get List of Online Users",
+            figures::ListOnline,
+        );
     }
 }

@@ -35,7 +35,7 @@ const FEATURES: &[&str] = &[
 /// are libraries that sort the two the wrong way round when they check the hash of capabilities (XEP-0115 §5.1).
 const SEEN_AT_THE_SERVER: &[&str] = &["http://jabber.org/protocol/pubsub#publish-options"];
 
-/// What rooms of this house need to hear of accounts' nodes.
+/// What modules need to hear of accounts' nodes.
 #[derive(Clone)]
 struct Means {
     pubsub: Arc<PubSub>,

@@ -1,4 +1,4 @@
-//! The block itself: nothing passes between an account and whom it has blocked, in either direction, and the
+//! The block itself: nothing passes between an account and those it has blocked, in either direction, and the
 //! blocked see what strangers see (§3.3).
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl On<Departure> for BlockOutgoing {
     }
 }
 
-/// Broadcasts and probes of an account leave out whom it has blocked: they see it offline, and are not asked.
+/// Broadcasts and probes of an account leave out those it has blocked: they see it offline, and are not asked.
 pub(super) struct Unseen(pub Arc<BlockLists>);
 
 impl On<Audience> for Unseen {

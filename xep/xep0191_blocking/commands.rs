@@ -13,6 +13,7 @@ use kim_core::session::Mark;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{El, Writer};
 
+use super::api::Blocked;
 use super::list::BlockLists;
 use super::visibility::Visibility;
 use super::{ITEMS_PER_REQUEST_MAX, NS};
@@ -60,11 +61,19 @@ impl HandleIq for Block {
                 .text("the block list is full; unblock some addresses")
                 .into());
         }
-        // Whoever sees us now, sees us go (§3.3): asked before the block, sent as if before it.
+        // Contacts who see us online now see us go offline (§3.3): asked before the block, sent as if before it.
         let farewell = self.visibility.farewell(iq.account, &new, cx).await?;
         self.lists.block(iq.account, &new).await?;
         farewell.into_iter().for_each(|presence| cx.send(presence));
         push(iq.account, "block", &asked, cx);
+        let mut blocked = Blocked {
+            account: iq.account.clone(),
+            request: iq.stanza.clone(),
+        };
+        // They are blocked, whatever else was wanted.
+        if let Err(error) = cx.router().clone().tell(&mut blocked, cx).await {
+            tracing::error!(event = "block_not_told", account = %iq.account, %error);
+        }
         Ok(Reply::Empty)
     }
 }

@@ -1,4 +1,4 @@
-//! XEP-0191 Blocking Command 1.3: an account names whom it does not want to hear from, and seems offline to them.
+//! XEP-0191 Blocking Command 1.3: an account lists the addresses that it does not want to hear from, and seems offline to them.
 //! Blocking is polite (§4): subscriptions stay as they are, so that unblocking restores them.
 
 pub mod api;
@@ -19,7 +19,6 @@ use kim_core::error::Fault;
 use kim_core::events::{AccountErased, Arrival, Departure, Leaving};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Registrar, Spec};
-use kim_core::stanza::IqType;
 
 use crate::rfc6121_im::api::Audience;
 use list::BlockLists;
@@ -46,29 +45,20 @@ impl Module for Blocking {
         house.provide(Arc::new(api::Blocks::new(lists.clone())));
         let visibility = Arc::new(Visibility::new(house.needed()?));
 
-        house.iq(
-            &[At::Own],
-            IqType::Get,
-            "blocklist",
-            NS,
-            commands::Fetch(lists.clone()),
-        );
         let block = commands::Block {
             lists: lists.clone(),
             visibility: visibility.clone(),
             limits: house.limits.clone(),
         };
-        house.iq(&[At::Own], IqType::Set, "block", NS, block);
-        house.iq(
-            &[At::Own],
-            IqType::Set,
-            "unblock",
-            NS,
-            commands::Unblock {
-                lists: lists.clone(),
-                visibility,
-            },
-        );
+        let unblock = commands::Unblock {
+            lists: lists.clone(),
+            visibility,
+        };
+        house
+            .at(&[At::Own])
+            .get("blocklist", NS, commands::Fetch(lists.clone()))
+            .set("block", NS, block)
+            .set("unblock", NS, unblock);
         // Clients look for it at the domain (§3.1).
         house.feature(&[At::Server], NS);
 

@@ -4,7 +4,7 @@ use kim_core::db::{BoxFuture, Db, DbError, Migration, Query, Tx, Value};
 use kim_core::jid::{BareJid, Jid};
 
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    room: "xep0191_blocking",
+    module: "xep0191_blocking",
     name: "0001_blocklist",
     sql: include_str!("migrations/0001_blocklist.sql"),
 }];

@@ -1,4 +1,4 @@
-//! What the room keeps of one managed session: its id, and how it answers `<r/>`.
+//! What the module keeps of one managed session: its id, and how it answers `<r/>`.
 //!
 //! An acknowledgement is a promise, so its number is made durable before it leaves. While one number is being committed,
 //! further requests wait for the next: a client that asks after each of its stanzas costs a commit now and then, and

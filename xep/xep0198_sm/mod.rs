@@ -64,7 +64,7 @@ impl Module for StreamManagement {
         ),
     }];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0198_sm",
+        module: "xep0198_sm",
         name: "0001_sm",
         sql: include_str!("migrations/0001_sm.sql"),
     }];

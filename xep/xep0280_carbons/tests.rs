@@ -16,7 +16,7 @@ use crate::xep0191_blocking::Blocking;
 use crate::xep0359_ids::StanzaIds;
 use crate::xep0359_ids::api::SentId;
 
-const ROOMS: &[Entry] = &[
+const MODULES: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
     Entry::of::<Blocking>(),
@@ -111,7 +111,7 @@ const PASSING: &[(&str, &str)] = &[
 
 #[tokio::test]
 async fn what_clients_say_to_one_another_passes_byte_for_byte_and_is_in_the_copies_so() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let mut sent = enabled(&house, "alice@localhost/tablet").await;
     let mut bob = house.online("bob@localhost/laptop").await;
@@ -152,7 +152,7 @@ async fn what_clients_say_to_one_another_passes_byte_for_byte_and_is_in_the_copi
 #[tokio::test]
 async fn of_type_normal_only_what_the_rules_name_is_copied() {
     // §6.1: a body, receipts, chat states, markers. Reactions and keys without one want type chat.
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let mut tablet = enabled(&house, "alice@localhost/tablet").await;
     house.account("bob@localhost").await;
@@ -207,8 +207,8 @@ impl Module for Archive {
 #[tokio::test]
 async fn copies_have_the_ids_of_the_archive_of_the_account_they_are_for() {
     // XEP-0313 §3.5: never what leaves to the other party.
-    let rooms = [ROOMS, &[Entry::of::<Archive>()]].concat();
-    let house = House::new(&rooms).await;
+    let modules = [MODULES, &[Entry::of::<Archive>()]].concat();
+    let house = House::new(&modules).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let mut tablet = enabled(&house, "alice@localhost/tablet").await;
     let mut bob = house.online("bob@localhost/laptop").await;
@@ -255,8 +255,8 @@ impl Module for Look {
 
 #[tokio::test]
 async fn the_copies_share_what_they_copy() {
-    let rooms = [ROOMS, &[Entry::of::<Look>()]].concat();
-    let house = House::new(&rooms).await;
+    let modules = [MODULES, &[Entry::of::<Look>()]].concat();
+    let house = House::new(&modules).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let _tablets = [
         enabled(&house, "alice@localhost/one").await,
@@ -280,7 +280,7 @@ async fn the_copies_share_what_they_copy() {
 #[tokio::test]
 async fn a_copy_that_its_client_never_took_ends_there() {
     // The message itself went to its recipient; nobody else is to have the copy, now or later (§7).
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut alice = house.online("alice@localhost/phone").await;
     let tablet = enabled(&house, "alice@localhost/tablet").await;
     let mut bob = house.online("bob@localhost/laptop").await;
@@ -302,7 +302,7 @@ async fn a_copy_that_its_client_never_took_ends_there() {
 
 #[tokio::test]
 async fn a_message_on_its_second_way_is_not_copied_again() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let laptop = house.online("alice@localhost/laptop").await;
     let mut tablet = enabled(&house, "alice@localhost/tablet").await;
     let mut bob = house.connect("bob@localhost/x").await;
@@ -320,7 +320,7 @@ async fn a_message_on_its_second_way_is_not_copied_again() {
 #[tokio::test]
 async fn a_message_on_its_second_way_spares_those_who_had_a_copy() {
     // Every device has it once, although the tablet would take what is for the phone that has gone (RFC 6121 §8.5.3.2.1).
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let phone = house.online("alice@localhost/phone").await;
     let mut tablet = house.online("alice@localhost/tablet").await;
     api::switch(&house.router, &tablet.session, true);
@@ -343,7 +343,7 @@ async fn a_message_on_its_second_way_spares_those_who_had_a_copy() {
 
 #[tokio::test]
 async fn what_is_blocked_is_not_copied() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut tablet = enabled(&house, "alice@localhost/tablet").await;
     alice
@@ -365,7 +365,7 @@ async fn what_is_blocked_is_not_copied() {
 
 #[tokio::test]
 async fn switching_without_end_costs_nothing() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut phone = house.connect("alice@localhost/phone").await;
     let mut tablet = house.connect("alice@localhost/tablet").await;
     for at in 0..1_000 {
@@ -393,7 +393,7 @@ async fn switching_without_end_costs_nothing() {
 
 #[tokio::test]
 async fn forwards_inside_forwards_are_content_like_any_other() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut mallory = house.connect("mallory@localhost/x").await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut tablet = enabled(&house, "alice@localhost/tablet").await;
@@ -420,7 +420,7 @@ async fn forwards_inside_forwards_are_content_like_any_other() {
 
 #[tokio::test]
 async fn many_children_are_judged_in_one_pass() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut mallory = house.connect("mallory@localhost/x").await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut tablet = enabled(&house, "alice@localhost/tablet").await;

@@ -100,7 +100,7 @@ impl MessageArchives {
         super::page::metadata(&self.reader.archives, owner).await
     }
 
-    /// Answers a query for the archive of something that is no account, from somebody who may read it.
+    /// Answers a query for the archive of something other than an account, from somebody who may read it.
     pub async fn answer(
         &self,
         owner: &BareJid,

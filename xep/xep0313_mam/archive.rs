@@ -1,4 +1,4 @@
-//! Archives as the rest of the room sees them: messages go in, places and stanzas come out. What lies in the database is
+//! Archives as the rest of the module sees them: messages go in, places and stanzas come out. What lies in the database is
 //! sealed here and opened here.
 
 use std::sync::{Arc, OnceLock};

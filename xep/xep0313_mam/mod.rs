@@ -14,7 +14,6 @@ use kim_core::events::{AccountErased, Arrival, Departure};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
-use kim_core::stanza::IqType;
 
 pub mod api;
 mod archive;
@@ -63,7 +62,7 @@ impl Module for Mam {
     ];
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0359_ids", "xep0004_forms", "xep0059_rsm"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0313_mam",
+        module: "xep0313_mam",
         name: "0001_archive",
         sql: include_str!("migrations/0001_archive.sql"),
     }];
@@ -71,46 +70,34 @@ impl Module for Mam {
 
     fn register(config: MamConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let archives = Arc::new(archive::Archives::new(house.db, house.seals, house.clock));
+        let subscriptions = house.needed()?;
+        let caches = house.db.caches();
         let keeper = Arc::new(hooks::ArchiveKeeper {
-            preferences: prefs::Preferences::new(
-                house.db.caches(),
-                archives.clone(),
-                house.needed()?,
-                config.default,
-            ),
+            preferences: prefs::Preferences::new(caches, archives.clone(), subscriptions, config.default),
             retractions: retract::Retractions {
                 archives: archives.clone(),
             },
             archives: archives.clone(),
         });
-        house.on::<Arrival>(Stage::Admit, hooks::NoForeignResults);
-        house.on::<Departure>(Stage::Store, hooks::Departing(keeper.clone()));
-        house.on::<Arrival>(Stage::Store, hooks::Arriving(keeper.clone()));
-        house.hear::<AccountErased>(Stage::Deliver, hooks::ForgetArchives(keeper.clone()));
-
         let reader = Arc::new(page::Reader {
             archives: archives.clone(),
             page_messages_max: config.page_messages_max,
         });
-        for kind in [IqType::Get, IqType::Set] {
-            house.iq(&[At::Own], kind, "query", NS, page::QueryIq(reader.clone()));
-            house.iq(&[At::Own], kind, "prefs", NS, prefs::PrefsIq(keeper.clone()));
-            for name in ["query", "prefs"] {
-                // §8.1
-                house.refuse_others(kind, name, NS, Condition::Forbidden);
-            }
-        }
-        house.iq(
-            &[At::Own],
-            IqType::Get,
-            "metadata",
-            NS,
-            page::MetadataIq(archives.clone()),
-        );
-        house.refuse_others(IqType::Get, "metadata", NS, Condition::Forbidden);
-        house.feature(&[At::Own], "urn:xmpp:mam:2#extended");
-        house.feature(&[At::Account], retract::NS);
-        house.feature(&[At::Account], "urn:xmpp:message-retract:1#tombstone");
+        house
+            .at(&[At::Own])
+            .refusing_others(Condition::Forbidden) // §8.1
+            .get_and_set("query", NS, page::QueryIq(reader.clone()))
+            .get_and_set("prefs", NS, prefs::PrefsIq(keeper.clone()))
+            .get("metadata", NS, page::MetadataIq(archives.clone()))
+            .feature("urn:xmpp:mam:2#extended");
+        house
+            .at(&[At::Account])
+            .feature(retract::NS)
+            .feature("urn:xmpp:message-retract:1#tombstone");
+        house.on::<Departure>(Stage::Store, hooks::Departing(keeper.clone()));
+        house.on::<Arrival>(Stage::Admit, hooks::NoForeignResults);
+        house.on::<Arrival>(Stage::Store, hooks::Arriving(keeper.clone()));
+        house.hear::<AccountErased>(Stage::Deliver, hooks::ForgetArchives(keeper));
         house.provide(Arc::new(api::MessageArchives::new(reader, config.retention_days)));
         let clock = house.clock.clone();
         house.tidies(move || {

@@ -41,7 +41,7 @@ impl Module for Hats {
     }];
     const NEEDS: &'static [&'static str] = &["xep0004_forms", "xep0030_disco", "xep0045_muc"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0317_hats",
+        module: "xep0317_hats",
         name: "0001_hats",
         sql: include_str!("migrations/0001_hats.sql"),
     }];

@@ -115,7 +115,8 @@ pub enum Passing {
     ChatState,
 }
 
-/// Between whom it is that of what can wait only the latest counts. Addresses in a copy are those of the message in it.
+/// The kind and the two ends of a stanza of which only the latest counts; none for other stanzas.
+/// Addresses in a copy are those of the message in it.
 pub fn passing(stanza: &Stanza) -> Option<(Passing, Option<Jid>, Option<Jid>)> {
     match stanza.kind {
         Kind::Presence(_) => Some((Passing::Presence, stanza.from.clone(), None)),

@@ -45,7 +45,7 @@ impl Module for ClientStates {
         };
         house.on::<Nonza>(Stage::Deliver, state::Indications);
         house.on::<Delivery>(Stage::Filter, state::HoldBack(held, house.limits.clone()));
-        // Not before it is sure that it is resumed.
+        // Only once the resumption is certain.
         house.on::<SessionResumed>(Stage::Filter, state::Resumption);
         // Before others look at what the session leaves behind.
         house.hear::<SessionEnded>(Stage::Filter, state::GiveBack);

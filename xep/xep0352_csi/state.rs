@@ -1,6 +1,6 @@
 //! What a session's client has said, and what is held back from it meanwhile.
 //!
-//! Whoever decides about a stanza for an inactive client holds the session's lock until what has to leave before it is in
+//! A task that decides about a stanza for an inactive client holds the session's lock until what has to leave before it is in
 //! the outbox. So nothing overtakes what was held, whichever task delivers (§5.1, RFC 6120 §10.1). What leaves passes
 //! all hooks of `Delivery` again: the other stages have not seen it yet.
 

@@ -1,12 +1,12 @@
 //! What a client that does not look gets, and when; and what those who would fill its queue achieve.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;
 use kim_core::error::{Fault, StreamCondition};
-use kim_core::events::Delivery;
-use kim_core::hook::{Flow, On, Stage};
+use kim_core::events::{Delivery, Waits};
+use kim_core::hook::{Flow, Hear, On, Stage};
 use kim_core::module::{Entry, Module, Offer, Registrar, Spec};
 use kim_core::session::Session;
 use kim_core::stanza::Stanza;
@@ -20,7 +20,7 @@ use crate::xep0199_ping::Ping;
 use crate::xep0280_carbons::Carbons;
 use crate::xep0359_ids::StanzaIds;
 
-const ROOMS: &[Entry] = &[
+const MODULES: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
     Entry::of::<Ping>(),
@@ -101,7 +101,7 @@ const DOES_NOT_WAIT: &[&str] = &[
 
 #[tokio::test]
 async fn what_can_wait_waits_until_the_client_is_active() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     for waits in WAITS {
         let mut alice = inactive(&house, "alice@localhost/phone").await;
         deliver(&house, &alice.session, waits).await;
@@ -118,7 +118,7 @@ async fn what_can_wait_waits_until_the_client_is_active() {
 
 #[tokio::test]
 async fn what_cannot_wait_takes_along_what_waited_before_it() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     for now in DOES_NOT_WAIT {
         let mut alice = inactive(&house, "alice@localhost/phone").await;
         // Nothing waits: it comes alone.
@@ -148,7 +148,7 @@ async fn what_cannot_wait_takes_along_what_waited_before_it() {
 #[tokio::test]
 async fn an_answer_comes_after_what_waited() {
     // §5.1: the pong after the flush, whether the client says that it is active or not.
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut alice = inactive(&house, "alice@localhost/phone").await;
     for active in ["", "<active xmlns='urn:xmpp:csi:0'/>"] {
         deliver(&house, &alice.session, "<presence from='b@x/1'/>").await;
@@ -166,7 +166,7 @@ async fn an_answer_comes_after_what_waited() {
 
 #[tokio::test]
 async fn states_may_be_said_again_and_what_is_none_ends_the_stream() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut alice = house.online("alice@localhost/phone").await;
     for state in ["active", "active", "inactive", "inactive", "active", "inactive"] {
         alice.send(&format!("<{state} xmlns='{NS}'/>")).await;
@@ -184,7 +184,7 @@ async fn states_may_be_said_again_and_what_is_none_ends_the_stream() {
 #[tokio::test]
 async fn others_learn_nothing_of_it() {
     // §5, §6: the state is no presence.
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut tablet = house.online("alice@localhost/tablet").await;
     let mut phone = house.online("alice@localhost/phone").await;
     tablet.skip();
@@ -211,7 +211,7 @@ async fn others_learn_nothing_of_it() {
 
 #[tokio::test]
 async fn each_session_has_a_state_of_its_own() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut phone = inactive(&house, "alice@localhost/phone").await;
     let mut tablet = house.online("alice@localhost/tablet").await;
     let mut bob = house.online("bob@localhost/x").await;
@@ -228,8 +228,8 @@ async fn each_session_has_a_state_of_its_own() {
 #[tokio::test]
 async fn a_resumed_stream_begins_active() {
     // §5.2: what was on its way comes first, then what waited, before the connection was lost and while there was none.
-    let rooms = [ROOMS, &[Entry::of::<StreamManagement>()]].concat();
-    let house = House::new(&rooms).await;
+    let modules = [MODULES, &[Entry::of::<StreamManagement>()]].concat();
+    let house = House::new(&modules).await;
     let mut alice = house.online("alice@localhost/phone").await;
     alice.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
     alice.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
@@ -266,6 +266,68 @@ async fn a_resumed_stream_begins_active() {
     {
         assert!(got[at].contains(part), "{got:#?}");
     }
+}
+
+// ——— what a push service hears ———
+
+/// The bodies of the stanzas that were said to wait; what has none stands here as "quiet".
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+struct Listening(Arc<Heard>);
+
+impl Hear<Waits> for Listening {
+    async fn hear(&self, waits: &mut Waits, _: &mut Cx) -> Result<(), Fault> {
+        let body = waits.stanza.child("body", kim_core::ns::CLIENT);
+        let said = body.map_or_else(|| "quiet".to_owned(), |body| body.text().into_owned());
+        self.0.0.lock().unwrap().push(said);
+        Ok(())
+    }
+}
+
+impl Module for Listening {
+    type Config = NoSettings;
+    const NAME: &'static str = "xep9998_listening";
+    const SPECS: &'static [Spec] = &[Spec::complete("TEST", "Test", "")];
+
+    fn register(_: NoSettings, house: &mut Registrar<'_>) -> Result<(), Fault> {
+        let heard = Arc::new(Heard::default());
+        house.provide(heard.clone());
+        house.hear::<Waits>(Stage::Notify, Listening(heard));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_message_with_text_is_never_held_so_only_a_lost_connection_makes_it_wait() {
+    let modules = [
+        MODULES,
+        &[Entry::of::<StreamManagement>(), Entry::of::<Listening>()],
+    ]
+    .concat();
+    let house = House::new(&modules).await;
+    let heard = house.router.fact::<Heard>().unwrap();
+    let heard = || std::mem::take(&mut *heard.0.lock().unwrap());
+    let mut alice = house.online("alice@localhost/phone").await;
+    alice.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    alice.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
+    alice.skip();
+    let text = |body: &str| format!("<message from='b@x/1' type='chat'><body>{body}</body></message>");
+    let quiet = format!("<message from='b@x/1' type='chat'>{COMPOSING}</message>");
+
+    // Inactive and connected: text is on its way to the client at once. Nothing waits that is worth a notification.
+    deliver(&house, &alice.session, &quiet).await;
+    alice.expect_nothing();
+    deliver(&house, &alice.session, &text("at once")).await;
+    assert!(std::iter::from_fn(|| alice.next()).any(|xml| xml.contains("at once")));
+    assert!(heard().is_empty());
+
+    // Inactive without a connection: what can wait is held and not mentioned; text waits in the outbox, and is told of.
+    assert!(house.router.park(&alice.session).await);
+    deliver(&house, &alice.session, &quiet).await;
+    assert!(heard().is_empty());
+    deliver(&house, &alice.session, &text("waits")).await;
+    assert_eq!(heard().last().map(String::as_str), Some("waits"));
 }
 
 // ——— what other modules have to say ———
@@ -306,8 +368,8 @@ impl Module for Knowing {
 
 #[tokio::test]
 async fn who_knows_better_answers_first() {
-    let rooms = [ROOMS, &[Entry::of::<Knowing>()]].concat();
-    let house = House::new(&rooms).await;
+    let modules = [MODULES, &[Entry::of::<Knowing>()]].concat();
+    let house = House::new(&modules).await;
     let mut alice = inactive(&house, "alice@localhost/phone").await;
     deliver(
         &house,
@@ -328,7 +390,7 @@ async fn who_knows_better_answers_first() {
 
 #[tokio::test]
 async fn what_waited_for_a_session_that_ends_goes_the_way_of_what_it_did_not_read() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let phone = inactive(&house, "alice@localhost/phone").await;
     let mut bob = house.online("bob@localhost/x").await;
     // To this client alone, so somebody else is to have it; the presence and the chat state are worth nothing now.
@@ -352,7 +414,7 @@ async fn what_waited_for_a_session_that_ends_goes_the_way_of_what_it_did_not_rea
 
 #[tokio::test]
 async fn it_waits_offline_where_nobody_else_is() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let phone = inactive(&house, "alice@localhost/phone").await;
     let mut bob = house.online("bob@localhost/x").await;
     let receipt = "<received xmlns='urn:xmpp:receipts' id='1'/>";
@@ -369,7 +431,7 @@ async fn it_waits_offline_where_nobody_else_is() {
 
 #[tokio::test]
 async fn a_newer_session_of_the_same_name_has_what_waited_for_the_older() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let old = inactive(&house, "alice@localhost/phone").await;
     let receipt = "<message from='b@localhost/1' to='alice@localhost/phone' type='chat'>\
                    <received xmlns='urn:xmpp:receipts' id='1'/></message>";
@@ -383,7 +445,7 @@ async fn a_newer_session_of_the_same_name_has_what_waited_for_the_older() {
 #[tokio::test]
 async fn a_queue_that_is_full_is_sent_whole_and_in_order() {
     let toml = "[xep0352_csi]\nheld_stanzas_max = 10\n";
-    let house = House::configured(ROOMS, toml).await;
+    let house = House::configured(MODULES, toml).await;
     let mut alice = inactive(&house, "alice@localhost/phone").await;
     for at in 0..1_000 {
         let receipt =
@@ -412,7 +474,7 @@ async fn a_queue_that_is_full_is_sent_whole_and_in_order() {
 async fn large_stanzas_fill_it_by_their_bytes_and_never_the_outbox() {
     // The outbox is as small as it may be; what waits has to fit into it beside other things.
     let house = House::configured(
-        ROOMS,
+        MODULES,
         "[limits]\nstanza_bytes_max = 10000\noutbox_bytes_max = 65536\n",
     )
     .await;
@@ -435,7 +497,7 @@ async fn large_stanzas_fill_it_by_their_bytes_and_never_the_outbox() {
 
 #[tokio::test]
 async fn presence_and_typing_without_end_hold_one_place() {
-    let house = House::new(ROOMS).await;
+    let house = House::new(MODULES).await;
     let mut alice = inactive(&house, "alice@localhost/phone").await;
     for at in 0..5_000 {
         deliver(
@@ -466,7 +528,7 @@ async fn presence_and_typing_without_end_hold_one_place() {
 async fn many_senders_at_once_lose_nothing_and_keep_their_order() {
     const SENDERS: usize = 8;
     const EACH: usize = 200;
-    let house = Arc::new(House::configured(ROOMS, "[xep0352_csi]\nheld_stanzas_max = 7\n").await);
+    let house = Arc::new(House::configured(MODULES, "[xep0352_csi]\nheld_stanzas_max = 7\n").await);
     let mut alice = inactive(&house, "alice@localhost/phone").await;
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {

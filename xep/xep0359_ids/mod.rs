@@ -1,6 +1,6 @@
 //! XEP-0359 Unique and Stable Stanza IDs 0.7.0: what only this server may say about a message, nobody else says: a
 //! stanza-id by one of our addresses is taken out of everything that clients send, and so is a delay (XEP-0203) in our
-//! name. With XEP-0334 Message Processing Hints 1.0.0, read in one place for all rooms ([`api::hints`]).
+//! name. With XEP-0334 Message Processing Hints 1.0.0, read in one place for all modules ([`api::hints`]).
 
 use kim_core::config::NoSettings;
 use kim_core::cx::Cx;

@@ -7,6 +7,7 @@ use kim_core::jid::Jid;
 use kim_core::module::At;
 use kim_core::router::{Destination, Router};
 
+use super::SERVICE;
 use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};
 
 /// Hides the service from guests.
@@ -26,7 +27,7 @@ impl On<ItemsAsked> for Hide {
 
 impl On<InfoAsked> for Hide {
     async fn on(&self, asked: &mut InfoAsked, cx: &mut Cx) -> Result<Flow, Fault> {
-        match asked.at == At::Service("upload") && is_guest(&asked.asker, cx.router()) {
+        match asked.at == At::Service(SERVICE) && is_guest(&asked.asker, cx.router()) {
             true => Err(Condition::ServiceUnavailable.into()),
             false => Ok(Flow::Next),
         }
@@ -38,5 +39,5 @@ fn is_guest(jid: &Jid, router: &Router) -> bool {
 }
 
 fn is_service(router: &Router, jid: &Jid) -> bool {
-    router.destination(jid.domain()) == Destination::Service("upload")
+    router.destination(jid.domain()) == Destination::Service(SERVICE)
 }

@@ -10,9 +10,8 @@ use kim_core::config::WebOrigin;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::hook::Stage;
-use kim_core::module::{At, Identity, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
-use kim_core::stanza::IqType;
 
 use crate::xep0004_forms::api::{FormKind, Sheet};
 use crate::xep0030_disco::api::{InfoAsked, ItemsAsked};
@@ -28,6 +27,8 @@ mod store;
 mod tests;
 
 const NS: &str = "urn:xmpp:http:upload:0";
+/// The service, in front of the domain.
+const SERVICE: &str = "upload";
 const PURPOSES: &str = "urn:xmpp:http:upload:purpose:0";
 
 section! {
@@ -73,7 +74,7 @@ impl Module for Upload {
     const SPECS: &'static [Spec] = &[Spec::complete("XEP-0363", "HTTP File Upload", "1.2.0")];
     const USES: &'static [&'static str] = &["xep0004_forms", "xep0030_disco"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0363_upload",
+        module: "xep0363_upload",
         name: "0001_upload",
         sql: include_str!("migrations/0001_upload.sql"),
     }];
@@ -89,44 +90,33 @@ impl Module for Upload {
         } else {
             config.lifted()
         };
-        house.service("upload");
-        house.identity(
-            At::Service("upload"),
-            Identity {
-                category: "store",
-                kind: "file",
-                name: "HTTP File Upload",
-            },
-        );
-        house.form(
-            At::Service("upload"),
-            Sheet::new(FormKind::Result, NS)
-                .field(
-                    "max-file-size",
-                    "text-single",
-                    "",
-                    &[&config.file_bytes_max.to_string()],
-                )
-                .xml(),
-        );
-        for purpose in ["message", "profile", "ephemeral"] {
-            house.feature(&[At::Service("upload")], purpose_feature(purpose));
+        let (is_permanent, has_guests) = (config.permanent, config.guests);
+        let form = Sheet::new(FormKind::Result, NS)
+            .field(
+                "max-file-size",
+                "text-single",
+                "",
+                &[&config.file_bytes_max.to_string()],
+            )
+            .xml();
+        let uploads = Arc::new(api::Uploads::new(config, origin, house));
+
+        house.service(SERVICE);
+        house.form(At::Service(SERVICE), form);
+        house
+            .at(&[At::Service(SERVICE)])
+            .identity("store", "file", "HTTP File Upload")
+            .get("request", NS, request::UploadRequests(uploads.clone()))
+            .feature(purpose_feature("message"))
+            .feature(purpose_feature("profile"))
+            .feature(purpose_feature("ephemeral"));
+        if is_permanent {
+            house.feature(&[At::Service(SERVICE)], purpose_feature("permanent"));
         }
-        if config.permanent {
-            house.feature(&[At::Service("upload")], purpose_feature("permanent"));
-        }
-        if !config.guests {
+        if !has_guests {
             house.on::<ItemsAsked>(Stage::Filter, guests::Hide);
             house.on::<InfoAsked>(Stage::Admit, guests::Hide);
         }
-        let uploads = Arc::new(api::Uploads::new(config, origin, house));
-        house.iq(
-            &[At::Service("upload")],
-            IqType::Get,
-            "request",
-            NS,
-            request::UploadRequests(uploads.clone()),
-        );
         house.provide(uploads);
         Ok(())
     }

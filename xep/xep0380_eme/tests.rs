@@ -10,7 +10,7 @@ use crate::xep0004_forms::DataForms;
 use crate::xep0030_disco::Disco;
 use crate::xep0359_ids::StanzaIds;
 
-const ROOMS: &[Entry] = &[
+const MODULES: &[Entry] = &[
     Entry::of::<StanzaIds>(),
     Entry::of::<Im>(),
     Entry::of::<DataForms>(),
@@ -26,7 +26,7 @@ const REFUSED: &str = "<message type='error'>...<error type='modify'><policy-vio
 
 /// Sends each payload to Bob in a message with these attributes; how many came back as refused.
 async fn refusals(config: &str, attributes: &str, payloads: &[&str]) -> Vec<usize> {
-    let house = House::configured(ROOMS, config).await;
+    let house = House::configured(MODULES, config).await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut bob = house.online("bob@localhost/laptop").await;
     let mut refused = Vec::new();
@@ -52,7 +52,7 @@ async fn refusals(config: &str, attributes: &str, payloads: &[&str]) -> Vec<usiz
 
 #[tokio::test]
 async fn a_readable_body_comes_back_with_a_text() {
-    let house = House::configured(ROOMS, REQUIRE).await;
+    let house = House::configured(MODULES, REQUIRE).await;
     let mut alice = house.online("alice@localhost/phone").await;
     let mut bob = house.online("bob@localhost/laptop").await;
     alice
@@ -134,7 +134,7 @@ async fn rooms_have_a_policy_of_their_own() {
         (REQUIRE, false),
         ("[xep0380_eme]\nrooms_policy = \"require\"\n", true),
     ] {
-        let house = House::configured(ROOMS, config).await;
+        let house = House::configured(MODULES, config).await;
         let mut alice = house.online("alice@localhost/phone").await;
         for message in [
             "<message type='groupchat' to='room@conference.example.org'><body>hi</body></message>",
@@ -153,7 +153,7 @@ async fn what_is_asked_is_announced() {
     let asked =
         "<iq id='d' type='get' to='localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
     for (config, announced) in [(REQUIRE, true), ("", false)] {
-        let house = House::configured(ROOMS, config).await;
+        let house = House::configured(MODULES, config).await;
         let mut alice = house.online("alice@localhost/phone").await;
         alice.send(asked).await;
         let info = alice.next().unwrap();
@@ -169,7 +169,7 @@ async fn what_is_asked_is_announced() {
 
 #[tokio::test]
 async fn the_server_itself_may_be_told_anything() {
-    let house = House::configured(ROOMS, REQUIRE).await;
+    let house = House::configured(MODULES, REQUIRE).await;
     let mut alice = house.online("alice@localhost/phone").await;
     alice
         .send("<message id='1' type='chat' to='localhost'><body>help</body></message>")

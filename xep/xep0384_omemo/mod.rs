@@ -79,7 +79,7 @@ impl Module for Omemo {
     const SPECS: &'static [Spec] = &[Spec::complete("XEP-0384", "OMEMO Encryption", "0.9.1")];
     const NEEDS: &'static [&'static str] = &["xep0060_pubsub", "xep0163_pep"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0384_omemo",
+        module: "xep0384_omemo",
         name: "0001_omemo",
         sql: include_str!("migrations/0001_omemo.sql"),
     }];

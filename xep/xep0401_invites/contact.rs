@@ -42,7 +42,7 @@ impl On<Arrival> for Redeem {
         if router.destination(event.account.domain()) != Destination::Users || contact == event.account {
             return Ok(Flow::Next);
         }
-        // Who is a contact already needs no invitation, and uses none up.
+        // An existing contact needs no invitation, and uses none up.
         let known = self.0.subscriptions.item(&router, &event.account, &contact);
         if known.await?.is_some_and(|item| item.state.is_from()) {
             return Ok(Flow::Next);

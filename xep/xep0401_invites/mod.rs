@@ -67,32 +67,14 @@ impl Module for Invitations {
         "xep0077_register",
     ];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0401_invites",
+        module: "xep0401_invites",
         name: "0001_invites",
         sql: include_str!("migrations/0001_invites.sql"),
     }];
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(config: InvitesConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let is_limited = house.config.limits.enabled;
-        let public_url = house.config.public_url();
-        let registers = house.config.registration.invites;
-        let invites = Arc::new(api::Invites {
-            store: store::InviteStore::new(house.db.clone()),
-            subscriptions: house.needed()?,
-            reserved: house.needed()?,
-            public_url: public_url.map(|url| url.as_str().to_owned()),
-            registers,
-            per_day_max: is_limited.then_some(config.per_account_per_day_max),
-            seconds_default: u64::from(config.expires_days) * 86_400,
-        });
-        house.provide(invites.clone());
-        let (tidied, clock) = (invites.clone(), house.clock.clone());
-        house.tidies(move || {
-            let (invites, now) = (tidied.clone(), clock.now());
-            async move { invites.store.tidy(now).await }
-        });
-
+        let invites = Arc::new(invites(&config, house)?);
         let commands: Arc<Commands> = house.needed()?;
         let invite = commands::Invite {
             invites: invites.clone(),
@@ -108,26 +90,53 @@ impl Module for Invitations {
         );
         house.on::<Arrival>(Stage::Store, contact::Redeem(invites.clone()));
         house.on::<Arrival>(Stage::Notify, contact::AskBack(invites.clone()));
-        if !registers {
-            return Ok(());
-        }
-        let create = commands::CreateAccount(invites.clone());
-        commands.add(
-            At::Server,
-            commands::CREATE,
-            "Invite somebody to create an account",
-            MayUse::Admins,
-            create,
-        );
-        let tries = is_limited.then_some(config.tries_per_address_per_minute);
-        house.on::<BeforeLogin>(Stage::Deliver, preauth::Preauth::new(invites.clone(), tries));
-        house.on::<Admission>(Stage::Admit, preauth::Invited(invites));
-        let is_open = house.config.registration.open;
-        house.stream_feature(Offer::BeforeLogin, move |router, domain| {
-            (router.destination(domain) == Destination::Users).then(|| stream_features(is_open))
+        house.provide(invites.clone());
+        let (tidied, clock) = (invites.clone(), house.clock.clone());
+        house.tidies(move || {
+            let (invites, now) = (tidied.clone(), clock.now());
+            async move { invites.store.tidy(now).await }
         });
+        if house.config.registration.invites {
+            registration(&config, house, &commands, invites);
+        }
         Ok(())
     }
+}
+
+fn invites(config: &InvitesConfig, house: &Registrar<'_>) -> Result<api::Invites, Fault> {
+    Ok(api::Invites {
+        store: store::InviteStore::new(house.db.clone()),
+        subscriptions: house.needed()?,
+        reserved: house.needed()?,
+        public_url: house.config.public_url().map(|url| url.as_str().to_owned()),
+        registers: house.config.registration.invites,
+        per_day_max: house
+            .config
+            .limits
+            .enabled
+            .then_some(config.per_account_per_day_max),
+        seconds_default: u64::from(config.expires_days) * 86_400,
+    })
+}
+
+/// Registers what creates accounts by invitation (XEP-0401 §4, XEP-0445).
+fn registration(
+    config: &InvitesConfig,
+    house: &mut Registrar<'_>,
+    commands: &Commands,
+    invites: Arc<api::Invites>,
+) {
+    let title = "Invite somebody to create an account";
+    let create = commands::CreateAccount(invites.clone());
+    commands.add(At::Server, commands::CREATE, title, MayUse::Admins, create);
+    let is_limited = house.config.limits.enabled;
+    let tries = is_limited.then_some(config.tries_per_address_per_minute);
+    house.on::<BeforeLogin>(Stage::Deliver, preauth::Preauth::new(invites.clone(), tries));
+    house.on::<Admission>(Stage::Admit, preauth::Invited(invites));
+    let is_open = house.config.registration.open;
+    house.stream_feature(Offer::BeforeLogin, move |router, domain| {
+        (router.destination(domain) == Destination::Users).then(|| stream_features(is_open))
+    });
 }
 
 /// Clients look for the feature of XEP-0077 too before they register with a token, as in the example of XEP-0445 §3. Where

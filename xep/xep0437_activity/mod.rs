@@ -42,7 +42,7 @@ impl Module for RoomActivity {
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const USES: &'static [&'static str] = &["xep0313_mam"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0437_activity",
+        module: "xep0437_activity",
         name: "0001_activity",
         sql: include_str!("migrations/0001_activity.sql"),
     }];

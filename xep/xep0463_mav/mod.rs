@@ -38,12 +38,12 @@ impl Module for Mav {
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const MIGRATIONS: &'static [Migration] = &[
         Migration {
-            room: "xep0463_mav",
+            module: "xep0463_mav",
             name: "0001_versions",
             sql: include_str!("migrations/0001_versions.sql"),
         },
         Migration {
-            room: "xep0463_mav",
+            module: "xep0463_mav",
             name: "0002_was",
             sql: include_str!("migrations/0002_was.sql"),
         },

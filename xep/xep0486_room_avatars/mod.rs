@@ -38,7 +38,7 @@ impl Module for RoomAvatars {
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const USES: &'static [&'static str] = &["xep0054_vcard"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0486_room_avatars",
+        module: "xep0486_room_avatars",
         name: "0001_cards",
         sql: include_str!("migrations/0001_cards.sql"),
     }];

@@ -53,7 +53,7 @@ impl Module for TokenInvites {
     const SPECS: &'static [Spec] = &[Spec::complete("XEP-0488", "MUC Token Invite", "0.1.0")];
     const NEEDS: &'static [&'static str] = &["xep0045_muc"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0488_tokens",
+        module: "xep0488_tokens",
         name: "0001_tokens",
         sql: include_str!("migrations/0001_tokens.sql"),
     }];

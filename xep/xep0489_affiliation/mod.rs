@@ -10,7 +10,6 @@ use kim_core::error::Fault;
 use kim_core::events::{Answer, Arrival, Departure, Leaving, ServiceArrival};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Registrar, Spec};
-use kim_core::stanza::IqType;
 
 pub mod api;
 mod origin;
@@ -42,16 +41,15 @@ impl Module for AccountAffiliations {
         let query = told::AnswerQuery {
             subscriptions: house.needed()?,
         };
-        house.iq(
-            &[At::Own, At::Account, At::Nobody],
-            IqType::Get,
-            "query",
-            NS,
-            query,
-        );
-        for feature in [NS, IN_SUBSCRIPTIONS, IN_DIRECTED_PRESENCE, IN_MESSAGES] {
-            house.feature(&[At::Server], feature);
-        }
+        house
+            .at(&[At::Own, At::Account, At::Nobody])
+            .get("query", NS, query);
+        house
+            .at(&[At::Server])
+            .feature(NS)
+            .feature(IN_SUBSCRIPTIONS)
+            .feature(IN_DIRECTED_PRESENCE)
+            .feature(IN_MESSAGES);
         house.on::<Departure>(Stage::Stamp, told::StripForged);
         let embed = told::EmbedInfo {
             subscriptions: house.needed()?,

@@ -29,12 +29,12 @@ pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
     let known = || context.migrations.iter().flat_map(|set| set.iter());
     let newer = applied
         .iter()
-        .find(|(room, name)| !known().any(|step| step.room == room && step.name == name));
+        .find(|(module, name)| !known().any(|step| step.module == module && step.name == name));
     let missing = known()
         .filter(|step| {
             !applied
                 .iter()
-                .any(|(room, name)| step.room == room && step.name == name)
+                .any(|(module, name)| step.module == module && step.name == name)
         })
         .count();
     let tables = match (newer, missing) {

@@ -154,7 +154,7 @@ impl Module for Future {
         coverage: Coverage::Complete,
     }];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep9999_future",
+        module: "xep9999_future",
         name: "0001_future",
         sql: "CREATE TABLE future (id BIGINT PRIMARY KEY)",
     }];

@@ -131,7 +131,7 @@ async fn the_list_comes_in_pages_that_miss_nobody() {
 
 /// The table of a module that keeps something of every account.
 const DIARY: &[Migration] = &[Migration {
-    room: "diary",
+    module: "diary",
     name: "0001_diary",
     sql: "CREATE TABLE diary (account TEXT NOT NULL PRIMARY KEY, page TEXT NOT NULL)",
 }];
@@ -145,7 +145,7 @@ fn erase_diary<'a>(tx: &'a mut Tx, account: &'a BareJid) -> BoxFuture<'a, Result
 }
 
 fn fail_to_erase<'a>(_: &'a mut Tx, _: &'a BareJid) -> BoxFuture<'a, Result<(), DbError>> {
-    Box::pin(async { Err(DbError::Refused("this room cannot erase now")) })
+    Box::pin(async { Err(DbError::Refused("this module cannot erase now")) })
 }
 
 async fn write_diary(db: &TestDb, account: &BareJid) {
@@ -182,7 +182,7 @@ async fn removing_an_account_erases_every_rooms_rows_or_nothing() {
         let failed = accounts.delete(&alice, &[erase_diary, fail_to_erase]).await;
         assert_eq!(
             failed,
-            Err(AccountError::Db(DbError::Refused("this room cannot erase now")))
+            Err(AccountError::Db(DbError::Refused("this module cannot erase now")))
         );
         assert!(accounts.verify(&alice, &password("x")).await.unwrap());
         assert_eq!(diary_pages(&db).await, 2);

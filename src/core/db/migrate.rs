@@ -17,7 +17,7 @@ const PG_LOCK: i64 = 0x6b49_4d20_6d69_6772;
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
     /// The module that owns the tables, such as `xep0313_mam`; `core` for tables that no XEP owns.
-    pub room: &'static str,
+    pub module: &'static str,
     /// Four digits that count up from `0001` within the module, and a word: `0001_roster`.
     pub name: &'static str,
     /// The statements, by `include_str!`. One text for both databases; it runs inside a transaction.
@@ -37,7 +37,7 @@ impl Migration {
     }
 
     fn title(&self) -> String {
-        format!("migration {}/{}", self.room, self.name)
+        format!("migration {}/{}", self.module, self.name)
     }
 
     /// SHA-256 of the text. A checkout that turned LF into CRLF is still the same step.
@@ -73,6 +73,7 @@ async fn migrate_on(conn: &mut Conn, steps: &[(i64, Migration)]) -> Result<usize
         conn.fetch_all(Query::new("SELECT CAST(pg_advisory_lock($1) AS TEXT)").bind(PG_LOCK))
             .await?;
     }
+    // The column `room` holds the module: it keeps its first name because existing databases have it.
     conn.run_text(
         "CREATE TABLE IF NOT EXISTS kim_migrations (
              room TEXT NOT NULL, version BIGINT NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,
@@ -83,7 +84,7 @@ async fn migrate_on(conn: &mut Conn, steps: &[(i64, Migration)]) -> Result<usize
     check(&ledger, steps)?;
     let mut applied = 0;
     for (version, step) in steps {
-        if !ledger.contains_key(&(step.room.to_owned(), *version)) && apply(conn, *version, step).await? {
+        if !ledger.contains_key(&(step.module.to_owned(), *version)) && apply(conn, *version, step).await? {
             applied += 1;
         }
     }
@@ -104,7 +105,7 @@ fn in_order(sets: &[&[Migration]]) -> Result<Vec<(i64, Migration)>, DbError> {
     let mut steps = Vec::new();
     for step in sets.iter().flat_map(|set| set.iter()) {
         let version = step.version()?;
-        let before = last.insert(step.room, version).unwrap_or(0);
+        let before = last.insert(step.module, version).unwrap_or(0);
         if version != before + 1 {
             return Err(wrong(format!(
                 "{}: expected number {:04} here",
@@ -119,19 +120,19 @@ fn in_order(sets: &[&[Migration]]) -> Result<Vec<(i64, Migration)>, DbError> {
 
 /// Refuses a ledger that this binary cannot vouch for.
 fn check(ledger: &Ledger, steps: &[(i64, Migration)]) -> Result<(), DbError> {
-    for ((room, version), (name, checksum)) in ledger {
+    for ((module, version), (name, checksum)) in ledger {
         let known = steps
             .iter()
-            .find(|(number, step)| step.room == room && number == version);
+            .find(|(number, step)| step.module == module && number == version);
         let Some((_, step)) = known else {
             return Err(wrong(format!(
-                "the database schema is newer than this kim: it has migration {room}/{name}, \
+                "the database schema is newer than this kim: it has migration {module}/{name}, \
                  which this binary does not know; start the newer kim again"
             )));
         };
         if step.name != name || step.checksum() != *checksum {
             return Err(wrong(format!(
-                "migration {room}/{name} was applied to this database with another text than this kim has; \
+                "migration {module}/{name} was applied to this database with another text than this kim has; \
                  applied migrations must not be edited"
             )));
         }
@@ -177,17 +178,21 @@ async fn apply(conn: &mut Conn, version: i64, step: &Migration) -> Result<bool, 
 async fn apply_inside(conn: &mut Conn, version: i64, step: &Migration) -> Result<bool, DbError> {
     // SQLite has no advisory lock: another process may have been here since the ledger was read.
     let ledger = read_ledger(conn).await?;
-    if ledger.contains_key(&(step.room.to_owned(), version)) {
+    if ledger.contains_key(&(step.module.to_owned(), version)) {
         return Ok(false);
     }
     conn.run_text(step.sql).await?;
     let row = Query::new("INSERT INTO kim_migrations VALUES ($1, $2, $3, $4, $5)")
-        .bind(step.room)
+        .bind(step.module)
         .bind(version)
         .bind(step.name)
         .bind(step.checksum())
         .bind(now_us());
     conn.execute(row).await?;
-    tracing::debug!(event = "migration_applied", room = step.room, name = step.name);
+    tracing::debug!(
+        event = "migration_applied",
+        module = step.module,
+        name = step.name
+    );
     Ok(true)
 }

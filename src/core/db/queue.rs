@@ -150,7 +150,7 @@ where
     }
 }
 
-/// Runs an entry; a panic becomes an error, because one room's mistake must not end the committer.
+/// Runs an entry; a panic becomes an error, because one module's mistake must not end the committer.
 pub(super) async fn run_caught(entry: &mut dyn QueueEntry, tx: &mut Tx) -> Result<(), DbError> {
     AssertUnwindSafe(async { entry.run(tx).await })
         .catch_unwind()

@@ -2,7 +2,7 @@
 
 /// The TR39 skeleton of a text. Two texts that people can mistake for each other have the same skeleton.
 ///
-/// A skeleton is for comparing only; it is no name, and it is never shown. Letter case counts: fold it before, where names
+/// A skeleton is for comparing only; it is not a name, and it is never shown. Letter case counts: fold it before, where names
 /// that differ in case only are to be taken for one.
 ///
 /// ```

@@ -46,7 +46,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Why a text is no address. Each of them is the stanza error `jid-malformed` (RFC 6120 §8.3.3.8).
+/// Why a text is not an address. Each of them is the stanza error `jid-malformed` (RFC 6120 §8.3.3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JidError {
     /// Nothing is left of the part after preparation.

@@ -210,7 +210,7 @@ pub(super) fn nickname_key(nick: &str) -> String {
     if nick.is_ascii() {
         return key;
     }
-    // A key that has become ASCII is not done: U+1D2C, which is no capital, becomes one.
+    // A key that has become ASCII is not done: U+1D2C is not a capital letter but becomes one.
     for _ in 1..ROUNDS_MAX {
         let again = fold(&key);
         if again == key {

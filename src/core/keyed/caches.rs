@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// A cache as it can be reached from outside.
 pub(super) trait Cached: Send + Sync {
-    /// Drops the copy of one key, given as text. A text that is no key drops everything: rather read again than stale.
+    /// Drops the copy of one key, given as text. A text that is not a key drops everything: reading again is better than serving
+    /// stale values.
     fn drop_key(&self, key: &str);
 
     /// Drops everything.

@@ -20,7 +20,7 @@ pub struct Parcel {
     pub head: Bytes,
     /// The rest.
     pub tail: Bytes,
-    /// What it was, should it never be written; `None` for what is no stanza and of use to this connection alone.
+    /// What it was, should it never be written; `None` for anything but a stanza: it is of use to this connection alone.
     pub stanza: Option<Arc<Stanza>>,
     /// When what caused it was received: its place among others if it has to find another way.
     pub received: Timestamp,
@@ -210,7 +210,7 @@ impl Outbox {
         if taken { Ok(()) } else { Err(Refused::Full) }
     }
 
-    /// Queues something that is no stanza. It is for the connection that is there: with it, it is lost.
+    /// Queues something other than a stanza. It is for the current connection, and is lost with it.
     pub fn say(&self, xml: impl Into<Bytes>) {
         let parcel = Parcel::word(xml.into());
         let mut queue = lock(&self.queue);
@@ -390,7 +390,7 @@ impl Outbox {
     pub fn park(&self) -> bool {
         let mut queue = lock(&self.queue);
         let open = queue.closing.is_none();
-        // What is no stanza was for the connection that is gone.
+        // Anything but a stanza was for the connection that is gone.
         queue.parcels.retain(|parcel| parcel.stanza.is_some());
         queue.bytes = queue.parcels.iter().map(Parcel::bytes).sum();
         self.settle();

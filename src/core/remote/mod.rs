@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::component::Component;
-use crate::cx::{Origin, Recipient};
+use crate::cx::Origin;
 use crate::error::Condition;
 use crate::jid::Jid;
 use crate::stanza::Stanza;
@@ -72,13 +72,6 @@ impl Outside {
         match self {
             Outside::Component(component) => Origin::Component(component.clone()),
             Outside::Remote(domain) => Origin::Remote(domain.clone()),
-        }
-    }
-
-    pub(crate) fn recipient(&self) -> Recipient {
-        match self {
-            Outside::Component(component) => Recipient::Component(component.clone()),
-            Outside::Remote(_) => Recipient::Remote(None),
         }
     }
 }

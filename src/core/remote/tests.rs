@@ -57,7 +57,7 @@ impl Module for DiaryModule {
     const NAME: &'static str = "xep0001_diary";
     const SPECS: &'static [Spec] = &[Spec::complete("TEST", "Test", "")];
     const MIGRATIONS: &'static [Migration] = &[Migration {
-        room: "xep0001_diary",
+        module: "xep0001_diary",
         name: "0001_diary",
         sql: "CREATE TABLE diary (line TEXT NOT NULL)",
     }];

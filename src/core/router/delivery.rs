@@ -51,8 +51,8 @@ impl Router {
             match recipient {
                 Recipient::Session(session) => self.deliver(session, stanza, received).await,
                 Recipient::Node(card) => self.deliver_elsewhere(&card, stanza, received).await,
-                Recipient::Component(component) => self.hand_over(&component, stanza, received).await,
-                Recipient::Remote(row) => self.send_away(stanza, received, row).await,
+                Recipient::Component(component, _) => self.hand_over(&component, stanza, received).await,
+                Recipient::Remote(row, _) => self.send_away(stanza, received, row).await,
                 Recipient::Away(account) => self.tell_waiting(account, None, stanza).await,
             }
         }

@@ -1,8 +1,9 @@
-//! The router: what the house is made of, put together once and held by everyone. What it does is in four files:
+//! The router: what the house is made of, put together once and held by everyone. What it does is in five files:
 //! [`way`] takes a stanza from departure to arrival, [`outside`] lets stanzas in and out that no session of this server
 //! sends or gets, [`delivery`] brings them to their recipients once what must be stored is stored, [`sessions`] lets
-//! sessions come and go. `docs/architecture.md` walks one message through them.
+//! sessions come and go, [`asks`] waits for answers to what the server itself asks. `docs/architecture.md` walks one message through them.
 
+mod asks;
 mod delivery;
 mod departed;
 mod outside;
@@ -32,8 +33,10 @@ use crate::remote::{OutboundQueue, Remotes};
 use crate::seal::Seals;
 use crate::session::{Resource, Resources, Session, Sessions};
 
+pub use asks::NoAnswer;
 pub use delivery::{Missed, Redelivered};
 pub use departed::Departed;
+pub use outside::LetOut;
 pub use sessions::NotStarted;
 pub use way::SENDS_MAX;
 
@@ -71,6 +74,7 @@ pub struct Router {
     components: Components,
     remotes: OnceLock<Arc<dyn Remotes>>,
     outbound: OutboundQueue,
+    asks: asks::Asks,
     sessions: Sessions,
     accounts: Accounts,
     db: Db,
@@ -145,6 +149,7 @@ impl Router {
             components,
             remotes: OnceLock::new(),
             outbound: OutboundQueue::new(me.clone(), &parts.db, &parts.seals, &limits),
+            asks: asks::Asks::default(),
             sessions: Sessions::default(),
             accounts: parts.accounts,
             db: parts.db,

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::component::{AlreadyConnected, Component, Connected};
 use crate::cx::{Cx, Origin, Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
-use crate::events::Leaving;
+use crate::events::{Entering, Leaving};
 use crate::hook::Flow;
 use crate::jid::Jid;
 use crate::outbox::Parcel;
@@ -16,6 +16,20 @@ use crate::stanza::{Kind, NotAStanza, PresenceType, Stanza};
 use crate::wire::Element;
 
 use super::{Destination, Router};
+
+/// Permission to leave this server, which a [`Recipient`] elsewhere requires. Only this file can give it: to a stanza for which
+/// [`Leaving`] has been raised, and to an error that goes back over the stream on which its cause came in.
+#[derive(Clone, Debug)]
+pub struct LetOut(());
+
+/// Who sent what just came in, for an error about it. No hook has anything to decide there: the error shows its recipient
+/// nothing but its own stanza.
+fn back_to(outside: &Outside) -> Recipient {
+    match outside {
+        Outside::Component(component) => Recipient::Component(component.clone(), LetOut(())),
+        Outside::Remote(_) => Recipient::Remote(None, LetOut(())),
+    }
+}
 
 impl Router {
     /// Connects a program for the component of that domain; nothing where the configuration has none.
@@ -39,7 +53,7 @@ impl Router {
     /// Takes a stanza that came in from outside, and says what may leave once the commits are done. It must have both
     /// addresses, and its `from` must belong to where it came from; otherwise the stream ends (RFC 6120 §4.9.3.7,
     /// §4.9.3.9; XEP-0114 §3). Another server reaches only what this server answers for: nothing is relayed.
-    pub async fn receive(&self, outside: &Outside, mut stanza: Stanza) -> Outcome {
+    pub async fn receive(&self, outside: &Outside, stanza: Stanza) -> Outcome {
         let Some(mut cx) = self.cx_from(outside.origin()) else {
             return Outcome::default();
         };
@@ -48,11 +62,17 @@ impl Router {
             return cx.outcome;
         }
         let asked = stanza.clone();
-        if let Err(fault) = self.try_route(&mut stanza, &mut cx).await {
+        let mut entering = Entering { stanza };
+        let routed = match self.raise(&mut entering, &mut cx).await {
+            Ok(Flow::Done) => Ok(()),
+            Ok(Flow::Next) => self.try_route(&mut entering.stanza, &mut cx).await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = routed {
             cx.outcome.rows.clear();
-            self.refuse(&stanza, fault, &mut cx).await;
+            self.refuse(&entering.stanza, fault, &mut cx).await;
         }
-        self.settle(cx, outside.recipient(), asked).await
+        self.settle(cx, back_to(outside), asked).await
     }
 
     /// The same for an element on the first level of a stream from outside. An error ends the stream.
@@ -64,7 +84,7 @@ impl Router {
                 self.may_enter(outside, &stanza)?;
                 let mut outcome = Outcome::default();
                 if let Some(answer) = error.answer(&stanza) {
-                    outcome.deliver(outside.recipient(), Arc::new(answer));
+                    outcome.deliver(back_to(outside), Arc::new(answer));
                 }
                 Ok(outcome)
             }
@@ -127,9 +147,12 @@ impl Router {
             return Ok(());
         }
         let recipient = match self.components.get(domain) {
-            Some(component) => Recipient::Component(component.clone()),
+            Some(component) => Recipient::Component(component.clone(), LetOut(())),
             // Once all hooks have agreed.
-            None => Recipient::Remote(self.outbound.keep(&leaving.stanza, cx).await?),
+            None => {
+                let row = self.outbound.keep(&leaving.stanza, cx).await?;
+                Recipient::Remote(row, LetOut(()))
+            }
         };
         cx.outcome.deliver(recipient, Arc::new(leaving.stanza));
         Ok(())

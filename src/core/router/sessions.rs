@@ -251,7 +251,7 @@ impl Router {
         answer
     }
 
-    /// Asks the modules what an element means that is no stanza, on a stream that has no session yet.
+    /// Asks the modules what a top-level element other than a stanza means, on a stream that has no session yet.
     pub async fn unbound(&self, event: &mut Unbound) -> Result<(), StreamError> {
         let mut cx = self.cx().ok_or(StreamCondition::InternalServerError)?;
         let heard = self.raise(event, &mut cx).await;

@@ -76,7 +76,7 @@ impl Router {
         cx.outcome
     }
 
-    /// Takes what a session's client sent on the first level that is no stanza, and asks the modules what it means.
+    /// Takes a top-level element other than a stanza from a session's client, and asks the modules what it means.
     pub async fn nonza(&self, session: &Arc<Session>, element: Element) -> Outcome {
         let Some(mut cx) = self.cx_of(session) else {
             return Outcome::default();
@@ -89,7 +89,7 @@ impl Router {
             Ok(Flow::Done) => None,
             Ok(Flow::Next) => Some(StreamCondition::UnsupportedStanzaType.into()),
             Err(Fault::Stream(error)) => Some(error),
-            // Nothing of it can be answered but by the end of the stream.
+            // The only possible answer is to end the stream.
             Err(fault) => {
                 self.log_fault("nonza_failed", Some(fault));
                 Some(StreamCondition::InternalServerError.into())
@@ -232,7 +232,7 @@ impl Router {
             Kind::Iq(_) if to.is_bare() && is_request => {
                 self.serve(At::Within(service), &stanza, &address, cx).await
             }
-            Kind::Iq(_) if !is_request => self.raise(&mut Answer { stanza }, cx).await.map(|_| ()),
+            Kind::Iq(_) if !is_request => self.answered(&stanza, cx).await,
             Kind::Presence(_) => Ok(()),
             _ => Err(Condition::ServiceUnavailable.into()),
         }
@@ -241,18 +241,19 @@ impl Router {
     async fn at_server(&self, stanza: &Stanza, server: &BareJid, cx: &mut Cx) -> Result<(), Fault> {
         match stanza.kind {
             Kind::Iq(IqType::Get | IqType::Set) => self.serve(At::Server, stanza, server, cx).await,
-            Kind::Iq(_) => self
-                .raise(
-                    &mut Answer {
-                        stanza: stanza.clone(),
-                    },
-                    cx,
-                )
-                .await
-                .map(|_| ()),
+            Kind::Iq(_) => self.answered(stanza, cx).await,
             Kind::Message(_) => Err(Condition::ServiceUnavailable.into()),
             Kind::Presence(_) => Ok(()),
         }
+    }
+
+    /// The answer to something that this server has asked: of one that waits for it, or of a module.
+    async fn answered(&self, stanza: &Stanza, cx: &mut Cx) -> Result<(), Fault> {
+        if self.asks.hear(stanza) {
+            return Ok(());
+        }
+        let stanza = stanza.clone();
+        self.raise(&mut Answer { stanza }, cx).await.map(|_| ())
     }
 
     async fn at_account(&self, stanza: &mut Stanza, account: BareJid, cx: &mut Cx) -> Result<(), Fault> {
@@ -260,15 +261,7 @@ impl Router {
         let own = stanza.from.as_ref().is_some_and(|from| from.bare() == account);
         if to_bare && let Kind::Iq(kind) = stanza.kind {
             if matches!(kind, IqType::Result | IqType::Error) {
-                return self
-                    .raise(
-                        &mut Answer {
-                            stanza: stanza.clone(),
-                        },
-                        cx,
-                    )
-                    .await
-                    .map(|_| ());
+                return self.answered(stanza, cx).await;
             }
             if own {
                 return self.serve(At::Own, stanza, &account, cx).await;
@@ -398,7 +391,7 @@ impl Router {
         if let Fault::Us(cause) = &fault {
             tracing::error!(event = "stanza_failed", kind = stanza.kind.name(), %cause);
         }
-        // What the archive has was received: that another copy finds no place now is no news for its sender.
+        // The archive has it, so it was received: its sender need not hear that another copy finds no place now.
         let is_received = cx.fact::<Missed>().is_some_and(|missed| missed.is_archived);
         let answer = fault.as_stanza_error().answer(stanza).filter(|_| !is_received);
         if let Fault::Stream(error) = fault {

@@ -131,7 +131,7 @@ async fn strangers_learn_nothing_from_presence() {
     }
 }
 
-/// Forged senders end the stream before any room sees them (RFC 6120 §8.1.2.1): here a push in the account's name.
+/// Forged senders end the stream before any module sees them (RFC 6120 §8.1.2.1): here a push in the account's name.
 #[tokio::test]
 async fn a_forged_sender_ends_the_stream() {
     let house = configured("").await;

@@ -287,7 +287,7 @@ async fn others_hear_when_it_becomes_known() {
 
 #[tokio::test]
 async fn the_servers_own_hash_is_that_of_what_it_answers() {
-    // With all rooms: none of them registers a form twice.
+    // With all modules: none of them registers a form twice.
     let house = House::new(crate::MODULES).await;
     let mut alice = house.connect("alice@localhost/phone").await;
     let features = house.router.stream_features(Offer::AfterLogin, "localhost");

@@ -1,4 +1,4 @@
-//! What is refused and why; then the room's stories, in memory.
+//! What is refused and why; then the module's stories, in memory.
 
 mod bundles;
 mod news;

@@ -236,7 +236,7 @@ async fn nothing_stays_of_an_account_that_is_removed() {
 
 #[tokio::test]
 async fn keys_that_were_there_before_are_learnt_in_silence() {
-    // The room was disabled, or the keys were imported: what is known is empty.
+    // The module was disabled, or the keys were imported: what is known is empty.
     let house = house("").await;
     let mut phone = house.online("alice@localhost/phone").await;
     let mut tablet = house.online("alice@localhost/tablet").await;

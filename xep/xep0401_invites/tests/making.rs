@@ -5,7 +5,11 @@ use super::*;
 #[tokio::test]
 async fn an_administrator_has_an_account_made_for_a_name_that_is_held() {
     // XEP-0401 §5.4, §6.2.
-    let house = House::configured(MODULES, "[registration]\nopen = true\n").await;
+    let house = House::configured(
+        MODULES,
+        "[registration]\nopen = true\n[xep0158_captcha]\nenabled = false\n",
+    )
+    .await;
     let mut admin = house.connect("admin@localhost/desk").await;
     let page = execute(&mut admin, "urn:xmpp:invite#create-account").await;
     assert!(

@@ -4,17 +4,17 @@ use super::*;
 use futures_util::future::join_all;
 
 const STEP_1: Migration = Migration {
-    room: "a",
+    module: "a",
     name: "0001_first",
     sql: "CREATE TABLE a1 (id BIGINT)",
 };
 const STEP_2: Migration = Migration {
-    room: "a",
+    module: "a",
     name: "0002_second",
     sql: "CREATE TABLE a2 (id BIGINT);\nINSERT INTO a2 VALUES (1);",
 };
 const OTHER: Migration = Migration {
-    room: "b",
+    module: "b",
     name: "0001_first",
     sql: "CREATE TABLE b1 (id BIGINT)",
 };

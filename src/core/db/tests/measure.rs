@@ -19,7 +19,7 @@ impl SinkRow for Stored {
 }
 
 const ARCHIVE: &[Migration] = &[Migration {
-    room: "archive",
+    module: "archive",
     name: "0001_archive",
     sql: "CREATE TABLE archive (owner TEXT NOT NULL, id BIGINT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (owner, id))",
 }];

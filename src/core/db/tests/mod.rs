@@ -26,7 +26,7 @@ impl SinkRow for Note {
 }
 
 const NOTES: &[Migration] = &[Migration {
-    room: "notes",
+    module: "notes",
     name: "0001_notes",
     sql: "CREATE TABLE notes (id BIGINT PRIMARY KEY, body BYTEA NOT NULL, place TEXT);
           CREATE INDEX notes_by_place ON notes (place);

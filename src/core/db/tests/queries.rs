@@ -7,7 +7,7 @@ use bytes::Bytes;
 async fn values_of_every_type_come_back_as_they_went() {
     for db in databases().await {
         let tables = [Migration {
-            room: "types",
+            module: "types",
             name: "0001_types",
             sql: "CREATE TABLE types (id BIGINT PRIMARY KEY, n BIGINT, t TEXT, b BYTEA)",
         }];
