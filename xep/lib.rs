@@ -7,6 +7,7 @@ use kim_core::module::Entry;
 
 pub mod outreach;
 pub mod rfc6121_im;
+pub mod strangers;
 pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
@@ -35,6 +36,7 @@ pub mod xep0313_mam;
 pub mod xep0313_rooms;
 pub mod xep0317_hats;
 pub mod xep0352_csi;
+pub mod xep0357_push;
 pub mod xep0359_ids;
 pub mod xep0363_upload;
 pub mod xep0377_reports;
@@ -106,10 +108,12 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0486_room_avatars::RoomAvatars>(),
     Entry::of::<xep0488_tokens::TokenInvites>(),
     Entry::of::<xep0490_mds::DisplayedSync>(),
+    Entry::of::<xep0357_push::Push>(),
     Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),
     Entry::of::<xep0506_noreply::NoReply>(),
+    Entry::of::<strangers::Strangers>(),
 ];
 
 #[cfg(test)]

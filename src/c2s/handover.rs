@@ -14,6 +14,7 @@ use kim_core::error::StreamCondition;
 use kim_core::router::{NotStarted, Router};
 use kim_core::session::{Parcel, Session, Step};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Door;
 
@@ -210,8 +211,7 @@ pub(super) async fn outlive(mut registered: Registered) {
     let session = registered.session().clone();
     if registered.park().await {
         tracing::info!(event = "session_parked", session = %session.id);
-        let seconds = session.tally().map_or(0, |tally| tally.resumable_seconds());
-        match wait(registered, Duration::from_secs(seconds.into())).await {
+        match wait(registered).await {
             Some(left) => registered = left,
             None => return,
         }
@@ -222,9 +222,15 @@ pub(super) async fn outlive(mut registered: Registered) {
 }
 
 /// Waits until the session was handed over, which is `None`, or has to end.
-async fn wait(mut registered: Registered, time: Duration) -> Option<Registered> {
+async fn wait(mut registered: Registered) -> Option<Registered> {
     let session = registered.session().clone();
-    let expiry = tokio::time::sleep(time);
+    let since = Instant::now();
+    // Asked again after each waking: a module may change how long the session is waited for.
+    let until = || {
+        let seconds = session.tally().map_or(0, |tally| tally.resumable_seconds());
+        since + Duration::from_secs(seconds.into())
+    };
+    let expiry = tokio::time::sleep_until(until());
     tokio::pin!(expiry);
     while !session.outbox.is_closed() && !registered.is_stopping() {
         if is_wanted(&session) {
@@ -234,7 +240,12 @@ async fn wait(mut registered: Registered, time: Duration) -> Option<Registered> 
             }
         }
         tokio::select! {
-            () = session.outbox.ready() => {}
+            () = session.outbox.ready() => {
+                let until = until();
+                if expiry.deadline() != until {
+                    expiry.as_mut().reset(until);
+                }
+            }
             () = &mut expiry => break,
         }
     }

@@ -141,6 +141,19 @@ impl Notice for Waits {
     const NAME: &'static str = "waits";
 }
 
+/// A stanza has entered the outbox of a session that has a connection and whose client can be woken
+/// ([`Mark::Push`](crate::session::Mark)). Whether anybody hears it there is not known yet.
+pub struct MayWait {
+    /// The session.
+    pub session: Arc<Session>,
+    /// What it was given.
+    pub stanza: Arc<Stanza>,
+}
+
+impl Notice for MayWait {
+    const NAME: &'static str = "may-wait";
+}
+
 /// A message is for an account of this server that does not exist. The first hook that wants its sender to hear nothing
 /// answers `Done`; otherwise the sender gets `service-unavailable` (RFC 6121 §8.5.1).
 pub struct NoSuchAccount {
@@ -299,6 +312,25 @@ pub struct BeforeLogin {
 
 impl Event for BeforeLogin {
     const NAME: &'static str = "before-login";
+}
+
+/// An account has another password. All of its sessions end, but for the one that asked.
+pub struct PasswordChanged {
+    /// The account.
+    pub account: BareJid,
+    /// The session that asked for it, if one of the account did.
+    pub asked_by: Option<Jid>,
+}
+
+impl Notice for PasswordChanged {
+    const NAME: &'static str = "password-changed";
+}
+
+/// The server is about to open its doors. Modules take up the work that an earlier process left.
+pub struct Opening;
+
+impl Notice for Opening {
+    const NAME: &'static str = "opening";
 }
 
 /// An account is about to be erased; its rows are still there. Rooms tell the account's contacts.

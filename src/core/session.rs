@@ -79,6 +79,8 @@ pub enum Mark {
     BlockList = 4,
     /// It is being handed messages that waited, and takes no live ones for the bare JID yet.
     CatchingUp = 8,
+    /// Push notifications for this device (XEP-0357).
+    Push = 16,
 }
 
 /// Where a session is in its life. [`Session::step`] is the only way from one to another:
@@ -219,7 +221,7 @@ impl Tally {
         self.resumable_seconds.load(Ordering::Acquire)
     }
 
-    /// From now on the session outlives its connection.
+    /// From now on the session outlives its connection for so many seconds, counted from its loss.
     pub fn make_resumable(&self, seconds: u32) {
         self.resumable_seconds.store(seconds, Ordering::Release);
     }

@@ -9,8 +9,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kim_xep::outreach::api::OutreachTally;
+use kim_xep::strangers::api::Counters;
 use kim_xep::xep0158_captcha::api::RegistrationGate;
 use kim_xep::xep0191_server::api::ServerBlocks;
+use kim_xep::xep0357_push::api::Figures as PushFigures;
 use kim_xep::xep0377_reports::api::Reports;
 use kim_xep::xep0380_eme::api::Tally;
 use prometheus_client::collector::Collector;
@@ -54,6 +56,7 @@ impl Collector for Figures {
         self.stanzas(&mut page)?;
         self.database(&mut page)?;
         self.federation(&mut page)?;
+        self.pushes(&mut page)?;
         self.abuse(&mut page)?;
         self.newcomers(&mut page)?;
         self.uploads(&mut page)?;
@@ -179,9 +182,37 @@ impl Figures {
         page.counter("kim_s2s_connections_refused", help, read(&counters.refused))
     }
 
-    /// What was reported, and what the lists of blocked addresses refused.
+    fn pushes(&self, page: &mut Page<'_>) -> std::fmt::Result {
+        let Some(pushes) = self.0.router().fact::<PushFigures>() else {
+            return Ok(());
+        };
+        let help = "Push notifications published to app servers, further attempts included";
+        page.counter("kim_push_sent", help, pushes.sent() as f64)?;
+        let help = "Push notifications that app servers have taken";
+        page.counter("kim_push_taken", help, pushes.taken() as f64)?;
+        let help = "Messages that an earlier push notification stands for";
+        page.counter("kim_push_collapsed", help, pushes.collapsed() as f64)?;
+        let help = "Push notifications that did not reach their app server at once, by reason";
+        let failures = pushes.failed();
+        page.counters(
+            "kim_push_failures",
+            help,
+            failures.map(|(reason, count)| ([("reason", reason)], count)),
+        )
+    }
+
+    /// What strangers sent, what was reported, and what the lists of blocked addresses refused.
     fn abuse(&self, page: &mut Page<'_>) -> std::fmt::Result {
         let router = self.0.router();
+        if let Some(counters) = router.fact::<Counters>() {
+            let help = "What strangers sent to accounts, by kind and by what became of it";
+            let outcomes = counters.all().into_iter();
+            page.counters(
+                "kim_strangers_stanzas",
+                help,
+                outcomes.map(|(kind, outcome, count)| ([("kind", kind), ("outcome", outcome)], count)),
+            )?;
+        }
         if let Some(reports) = router.fact::<Reports>() {
             let help = "Reports of spam and abuse, by what became of them";
             let figures = &reports.counters;

@@ -90,6 +90,7 @@ impl Server {
         if let Some(federation) = &federation {
             house.router.connect_remotes(federation.clone());
         }
+        house.router.open().await;
         let mut tasks = vec![
             tokio::spawn(keep_house(door.clone())),
             tokio::spawn(tidy(house.router.clone(), house.db.clone())),

@@ -11,6 +11,7 @@ use kim_core::session::Session;
 use kim_core::stanza::{Kind, PresenceType, Stanza};
 
 use super::change::Edit;
+pub use super::delivery::choose;
 use super::directed::Directed;
 use super::follow;
 pub use super::item::{Roster, RosterItem};

@@ -2,26 +2,14 @@
 
 use std::sync::Arc;
 
-use kim_core::error::Fault;
-use kim_core::hook::Notice;
+use kim_core::cx::Cx;
+use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::Registrar;
-use kim_core::stanza::Stanza;
 
+use super::commands;
+pub use super::commands::Blocked;
 use super::list::BlockLists;
-
-/// An account has blocked addresses, and that is committed. The client waits for the answer to its request, which is the same
-/// whatever becomes of this.
-pub struct Blocked {
-    /// Who blocks.
-    pub account: BareJid,
-    /// The whole request: items may have more in them than an address (XEP-0377).
-    pub request: Stanza,
-}
-
-impl Notice for Blocked {
-    const NAME: &'static str = "blocked";
-}
 
 /// Whom accounts have blocked. Reads come from memory. Where the module is disabled nobody has blocked anybody.
 pub struct Blocks {
@@ -44,5 +32,23 @@ impl Blocks {
             Some(lists) => Ok(lists.of(account).await?.blocks(jid)),
             None => Ok(false),
         }
+    }
+
+    /// Blocks somebody who does not see the account's presence, in the account's name, and tells its clients (§3.3). Where the
+    /// module is disabled nothing can be blocked, which is an error.
+    pub async fn block(&self, account: &BareJid, jid: &Jid, cx: &mut Cx) -> Result<(), Fault> {
+        let Some(lists) = &self.lists else {
+            let error = StanzaError::new(Condition::FeatureNotImplemented);
+            return Err(error
+                .text("blocking is switched off on this server; refuse the request instead")
+                .into());
+        };
+        let list = lists.of(account).await?;
+        if !list.names(jid) && list.len() >= cx.router().limits().block_list_max {
+            return Err(commands::full());
+        }
+        lists.block(account, std::slice::from_ref(jid)).await?;
+        commands::push(account, "block", std::slice::from_ref(jid), cx);
+        Ok(())
     }
 }

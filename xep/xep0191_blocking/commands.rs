@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError};
+use kim_core::hook::Notice;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::random;
@@ -13,10 +14,22 @@ use kim_core::session::Mark;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{El, Writer};
 
-use super::api::Blocked;
 use super::list::BlockLists;
 use super::visibility::Visibility;
 use super::{ITEMS_PER_REQUEST_MAX, NS};
+
+/// An account has blocked addresses, and that is committed. The client waits for the answer to its request, which is the same
+/// whatever becomes of this.
+pub struct Blocked {
+    /// Who blocks.
+    pub account: BareJid,
+    /// The whole request: items may have more in them than an address (XEP-0377).
+    pub request: Stanza,
+}
+
+impl Notice for Blocked {
+    const NAME: &'static str = "blocked";
+}
 
 /// Reads the list (§3.2).
 pub(super) struct Fetch(pub Arc<BlockLists>);
@@ -57,9 +70,7 @@ impl HandleIq for Block {
         let list = self.lists.of(iq.account).await?;
         let new: Vec<Jid> = asked.iter().filter(|jid| !list.names(jid)).cloned().collect();
         if list.len() + new.len() > self.limits.now().block_list_max {
-            return Err(StanzaError::new(Condition::ResourceConstraint)
-                .text("the block list is full; unblock some addresses")
-                .into());
+            return Err(full());
         }
         // Contacts who see us online now see us go offline (§3.3): asked before the block, sent as if before it.
         let farewell = self.visibility.farewell(iq.account, &new, cx).await?;
@@ -101,6 +112,13 @@ impl HandleIq for Unblock {
     }
 }
 
+/// There is no room for another address.
+pub(super) fn full() -> Fault {
+    StanzaError::new(Condition::ResourceConstraint)
+        .text("the block list is full; unblock some addresses")
+        .into()
+}
+
 /// The addresses a request names. An item without a proper one spoils the whole request, so that nobody believes to be
 /// safe from somebody who was not blocked.
 fn items(payload: El<'_>) -> Result<Vec<Jid>, Fault> {
@@ -121,7 +139,7 @@ fn items(payload: El<'_>) -> Result<Vec<Jid>, Fault> {
 }
 
 /// Tells the change to every session of the account that has asked for the list.
-fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
+pub(super) fn push(account: &BareJid, command: &str, jids: &[Jid], cx: &mut Cx) {
     let mut xml = Writer::new();
     xml.start(command, NS);
     for jid in jids {

@@ -10,11 +10,11 @@ use kim_core::router::{Destination, Router};
 
 use super::feed::Feeds;
 use super::publish::Publisher;
-use super::rules::{OWN_MAX, Rules};
+use super::rules::{BlockRules, OWN_MAX};
 
 /// Whom nobody on this server hears from.
 pub struct ServerBlocks {
-    rules: Arc<Rules>,
+    rules: Arc<BlockRules>,
     feeds: Arc<Feeds>,
     publisher: Option<Publisher>,
     admins: Vec<BareJid>,
@@ -36,7 +36,7 @@ fn refused(condition: Condition, text: impl Into<std::borrow::Cow<'static, str>>
 
 impl ServerBlocks {
     pub(super) fn new(
-        rules: Arc<Rules>,
+        rules: Arc<BlockRules>,
         feeds: Arc<Feeds>,
         publisher: Option<Publisher>,
         admins: Vec<BareJid>,

@@ -10,10 +10,10 @@ use kim_core::hook::{Flow, On};
 use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind, PresenceType, Stanza};
 
-use super::rules::Rules;
+use super::rules::BlockRules;
 
 /// What comes in from the blocked.
-pub(super) struct KeepOut(pub Arc<Rules>);
+pub(super) struct KeepOut(pub Arc<BlockRules>);
 
 impl On<Entering> for KeepOut {
     async fn on(&self, entering: &mut Entering, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -40,7 +40,7 @@ impl On<Entering> for KeepOut {
 }
 
 /// What goes out to the blocked, whoever sends it.
-pub(super) struct KeepIn(pub Arc<Rules>);
+pub(super) struct KeepIn(pub Arc<BlockRules>);
 
 impl On<Leaving> for KeepIn {
     async fn on(&self, leaving: &mut Leaving, cx: &mut Cx) -> Result<Flow, Fault> {
@@ -67,7 +67,7 @@ impl On<Leaving> for KeepIn {
 }
 
 /// What a blocked account of this server sends, and what is sent to one.
-pub(super) struct KeepStill(pub Arc<Rules>);
+pub(super) struct KeepStill(pub Arc<BlockRules>);
 
 impl On<Departure> for KeepStill {
     async fn on(&self, departure: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {

@@ -18,20 +18,20 @@ const LIST_MAX: usize = 1_000;
 
 /// What to do with addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum BlockChange {
     Block,
     Unblock,
 }
 
 /// Blocks or unblocks.
-pub(super) struct ChangeBlocks(pub Arc<ServerBlocks>, pub Change);
+pub(super) struct ChangeBlocks(pub Arc<ServerBlocks>, pub BlockChange);
 
 impl Command for ChangeBlocks {
     async fn step(&self, turn: &CommandStep<'_>, cx: &mut Cx) -> Result<Step, Fault> {
         let Some(form) = turn.forms.first() else {
             let (title, label) = match self.1 {
-                Change::Block => ("Block for Everybody", "The accounts and domains to block"),
-                Change::Unblock => ("Unblock", "The accounts and domains to unblock"),
+                BlockChange::Block => ("Block for Everybody", "The accounts and domains to block"),
+                BlockChange::Unblock => ("Unblock", "The accounts and domains to unblock"),
             };
             let sheet = Sheet::new(FormKind::Form, FORM_TYPE).title(title).instructions(
                 "Nobody on this server hears from blocked accounts and domains, and nothing is sent to them.",
@@ -49,21 +49,21 @@ impl Command for ChangeBlocks {
         let mut changed = 0_usize;
         for address in &addresses {
             let is_news = match self.1 {
-                Change::Block => self.0.block(address, cx).await?,
-                Change::Unblock => self.0.unblock(address, cx).await?,
+                BlockChange::Block => self.0.block(address, cx).await?,
+                BlockChange::Unblock => self.0.unblock(address, cx).await?,
             };
             if is_news {
                 changed += 1;
                 let event = match self.1 {
-                    Change::Block => "address_blocked",
-                    Change::Unblock => "address_unblocked",
+                    BlockChange::Block => "address_blocked",
+                    BlockChange::Unblock => "address_unblocked",
                 };
                 tracing::info!(event, %address, by = %turn.asker.bare());
             }
         }
         let note = match self.1 {
-            Change::Block => format!("{changed} addresses were blocked"),
-            Change::Unblock => format!("{changed} addresses were unblocked"),
+            BlockChange::Block => format!("{changed} addresses were blocked"),
+            BlockChange::Unblock => format!("{changed} addresses were unblocked"),
         };
         Ok(Step::Done(CommandOutcome::default().note(Severity::Info, note)))
     }

@@ -16,7 +16,7 @@ use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{El, Writer};
 use tokio::sync::Notify;
 
-use super::rules::{List, Rules, sum_of};
+use super::rules::{BlockRules, RealTimeList, sum_of};
 use super::store::Sum;
 use crate::xep0059_rsm::api::NS as RSM;
 use crate::xep0060_pubsub::api::{EVENT, PUBSUB};
@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(300);
 const HELD_MAX: usize = 10_000;
 
 /// What a notification changes.
-enum Change {
+enum FeedChange {
     Added(Sum),
     Removed(Sum),
 }
@@ -41,14 +41,14 @@ enum Change {
 #[derive(Default)]
 struct FeedState {
     /// The changes since the fetch began that is under way.
-    held: Option<Vec<Change>>,
+    held: Option<Vec<FeedChange>>,
     /// Whether the last fetch found nothing although there is a list.
     was_empty: bool,
 }
 
 /// The subscriptions.
 pub(super) struct Feeds {
-    rules: Arc<Rules>,
+    rules: Arc<BlockRules>,
     subscriber: BareJid,
     interval: Duration,
     items_max: usize,
@@ -57,7 +57,7 @@ pub(super) struct Feeds {
 }
 
 impl Feeds {
-    pub fn new(rules: Arc<Rules>, subscriber: BareJid, interval: Duration, items_max: usize) -> Feeds {
+    pub fn new(rules: Arc<BlockRules>, subscriber: BareJid, interval: Duration, items_max: usize) -> Feeds {
         Feeds {
             states: rules.lists.iter().map(|_| Mutex::default()).collect(),
             rules,
@@ -110,7 +110,7 @@ impl Feeds {
         is_whole
     }
 
-    async fn refresh_one(&self, place: usize, list: &List, router: &Router) -> Result<(), String> {
+    async fn refresh_one(&self, place: usize, list: &RealTimeList, router: &Router) -> Result<(), String> {
         let service = list.source.address().ok_or("the service has no address")?;
         // A service may let everybody read and nobody subscribe; then the list is as new as the last fetch.
         if let Err(why) = self.subscribe(list, &service, router).await {
@@ -144,7 +144,7 @@ impl Feeds {
         Ok(())
     }
 
-    fn tell_full(&self, list: &List) {
+    fn tell_full(&self, list: &RealTimeList) {
         tracing::warn!(
             event = "block_list_too_long",
             list = &*list.uri,
@@ -153,7 +153,7 @@ impl Feeds {
         );
     }
 
-    async fn subscribe(&self, list: &List, service: &Jid, router: &Router) -> Result<(), NoAnswer> {
+    async fn subscribe(&self, list: &RealTimeList, service: &Jid, router: &Router) -> Result<(), NoAnswer> {
         let mut xml = Writer::new();
         xml.start("pubsub", PUBSUB).start("subscribe", PUBSUB);
         xml.attr("node", &list.source.node)
@@ -165,7 +165,12 @@ impl Feeds {
     }
 
     /// All items, a page after the other (XEP-0060 §6.5.4). What a service gives without pages is all there is.
-    async fn fetch(&self, list: &List, service: &Jid, router: &Router) -> Result<HashSet<Sum>, NoAnswer> {
+    async fn fetch(
+        &self,
+        list: &RealTimeList,
+        service: &Jid,
+        router: &Router,
+    ) -> Result<HashSet<Sum>, NoAnswer> {
         let mut sums = HashSet::new();
         let mut after: Option<String> = None;
         let (from, page_items) = (self.subscriber.clone().into(), PAGE_ITEMS.to_string());
@@ -207,16 +212,16 @@ impl Feeds {
         Ok(sums)
     }
 
-    async fn apply(&self, list: &List, changes: &[Change]) -> Result<(), Fault> {
+    async fn apply(&self, list: &RealTimeList, changes: &[FeedChange]) -> Result<(), Fault> {
         // The last word about a sum is the one that counts.
         let (mut added, mut removed) = (HashSet::new(), HashSet::new());
         for change in changes {
             match change {
-                Change::Added(sum) => {
+                FeedChange::Added(sum) => {
                     removed.remove(sum);
                     added.insert(*sum);
                 }
-                Change::Removed(sum) => {
+                FeedChange::Removed(sum) => {
                     added.remove(sum);
                     removed.insert(*sum);
                 }
@@ -234,7 +239,7 @@ impl Feeds {
     }
 
     /// The list that a message tells about: one from the service itself, about the node, to the subscriber.
-    fn told<'a>(&self, message: &'a Stanza) -> Option<(usize, &List, El<'a>)> {
+    fn told<'a>(&self, message: &'a Stanza) -> Option<(usize, &RealTimeList, El<'a>)> {
         let is_news = matches!(message.kind, Kind::Message(_)) && !message.kind.is_error();
         let (from, to) = (message.from.as_ref()?, message.to.as_ref()?);
         if !is_news || to.as_str() != self.subscriber.as_str() {
@@ -266,13 +271,13 @@ impl On<Entering> for Listen {
             feeds.soon.notify_one();
             return Ok(Flow::Done);
         }
-        let changes: Vec<Change> = told
+        let changes: Vec<FeedChange> = told
             .children()
             .filter_map(|child| {
                 let sum = sum_named(&child.attr("id")?)?;
                 match child.name() {
-                    "item" => Some(Change::Added(sum)),
-                    "retract" => Some(Change::Removed(sum)),
+                    "item" => Some(FeedChange::Added(sum)),
+                    "retract" => Some(FeedChange::Removed(sum)),
                     _ => None,
                 }
             })

@@ -72,7 +72,7 @@ impl Module for ServerWideBlocks {
     fn register(config: ServerBlocksConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let store = store::BlockStore(house.db.clone());
         let items_max = config.list_items_max;
-        let rules = rules::Rules::new(store, house.clock.clone(), config.lists, items_max);
+        let rules = rules::BlockRules::new(store, house.clock.clone(), config.lists, items_max);
         let rules = Arc::new(rules);
         let domain = |text: &str| BareJid::parse(text).map_err(Fault::from);
         let main = house.config.main_domain();
@@ -108,7 +108,10 @@ impl Module for ServerWideBlocks {
 
         let offered: Arc<Commands> = house.needed()?;
         let change = |change| commands::ChangeBlocks(blocks.clone(), change);
-        let (block, unblock) = (change(commands::Change::Block), change(commands::Change::Unblock));
+        let (block, unblock) = (
+            change(commands::BlockChange::Block),
+            change(commands::BlockChange::Unblock),
+        );
         let who = MayUse::Admins;
         offered.add(
             At::Server,

@@ -11,7 +11,7 @@ use kim_core::hook::{Flow, On};
 use kim_core::jid::BareJid;
 use kim_core::wire::Writer;
 
-use super::rules::{Rules, sum_of};
+use super::rules::{BlockRules, sum_of};
 use crate::xep0060_pubsub::api::{AccessModel, Draft, Most, NodeDefaults, PubSub, PublishModel, SendLast};
 
 /// The node of the accounts, by the name that the field has settled on.
@@ -84,7 +84,7 @@ impl Publisher {
     }
 
     /// Makes the nodes say what is blocked, whatever was changed while nothing was published.
-    pub async fn settle(&self, rules: &Rules, cx: &mut Cx) -> Result<(), Fault> {
+    pub async fn settle(&self, rules: &BlockRules, cx: &mut Cx) -> Result<(), Fault> {
         let router = cx.router().clone();
         let mut published = HashSet::new();
         for node in [JIDS, DOMAINS] {

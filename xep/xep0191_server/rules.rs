@@ -51,7 +51,7 @@ impl Refused {
 }
 
 /// The list of somebody else.
-pub(super) struct List {
+pub(super) struct RealTimeList {
     pub source: BlockListSource,
     pub uri: Arc<str>,
     sums: RwLock<HashSet<Sum>>,
@@ -60,7 +60,7 @@ pub(super) struct List {
     changing: Mutex<()>,
 }
 
-impl List {
+impl RealTimeList {
     fn sums(&self) -> RwLockReadGuard<'_, HashSet<Sum>> {
         self.sums.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,7 +73,7 @@ impl List {
 
 /// What blocks somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hit {
+pub(super) struct BlockHit {
     /// The place of the list; none for the administrators' own.
     list: Option<usize>,
     /// Whether their whole domain is blocked.
@@ -81,12 +81,12 @@ pub(super) struct Hit {
 }
 
 /// Everything that is blocked.
-pub(super) struct Rules {
+pub(super) struct BlockRules {
     pub store: BlockStore,
     clock: Clock,
     own: RwLock<HashSet<Box<str>>>,
     pub own_refused: Refused,
-    pub lists: Vec<List>,
+    pub lists: Vec<RealTimeList>,
     items_max: usize,
     /// How much all lists have together.
     listed: AtomicUsize,
@@ -94,16 +94,21 @@ pub(super) struct Rules {
     loaded: OnceCell<()>,
 }
 
-impl Rules {
-    pub fn new(store: BlockStore, clock: Clock, sources: Vec<BlockListSource>, items_max: usize) -> Rules {
-        let list = |source: BlockListSource| List {
+impl BlockRules {
+    pub fn new(
+        store: BlockStore,
+        clock: Clock,
+        sources: Vec<BlockListSource>,
+        items_max: usize,
+    ) -> BlockRules {
+        let list = |source: BlockListSource| RealTimeList {
             uri: source.uri().into(),
             source,
             sums: RwLock::default(),
             refused: Refused::default(),
             changing: Mutex::default(),
         };
-        Rules {
+        BlockRules {
             sums: Shared::new(store.0.caches(), "server_blocks.sums", SUMS_MAX),
             store,
             clock,
@@ -146,7 +151,7 @@ impl Rules {
     }
 
     fn count_listed(&self) {
-        let listed = self.lists.iter().map(List::len).sum();
+        let listed = self.lists.iter().map(RealTimeList::len).sum();
         self.listed.store(listed, Ordering::Release);
     }
 
@@ -174,7 +179,7 @@ impl Rules {
     }
 
     /// What blocks a domain: the administrators block those below it too, lists name exactly one.
-    pub fn domain(&self, domain: &str) -> Option<Hit> {
+    pub fn domain(&self, domain: &str) -> Option<BlockHit> {
         let is_own = {
             let own = self.own();
             let above = std::iter::successors(Some(domain), |name| Some(name.split_once('.')?.1));
@@ -184,18 +189,18 @@ impl Rules {
             true => None,
             false => Some(self.listing(domain)?),
         };
-        Some(Hit {
+        Some(BlockHit {
             list,
             is_domain: true,
         })
     }
 
     /// What blocks somebody. Lists of others decide nothing about the people of this server.
-    pub async fn check(&self, jid: &Jid, router: &Router) -> Result<Option<Hit>, DbError> {
+    pub async fn check(&self, jid: &Jid, router: &Router) -> Result<Option<BlockHit>, DbError> {
         self.load().await?;
         if router.destination(jid.domain()) != Destination::Remote {
             let is_own = jid.local().is_some() && self.own().contains(jid.bare_str());
-            return Ok(is_own.then_some(Hit {
+            return Ok(is_own.then_some(BlockHit {
                 list: None,
                 is_domain: false,
             }));
@@ -213,14 +218,14 @@ impl Rules {
                 None => return Ok(None),
             },
         };
-        Ok(Some(Hit {
+        Ok(Some(BlockHit {
             list,
             is_domain: false,
         }))
     }
 
     /// A stanza was refused.
-    pub fn count(&self, hit: Hit, kind: Kind) {
+    pub fn count(&self, hit: BlockHit, kind: Kind) {
         let list = hit.list.and_then(|place| self.lists.get(place));
         list.map_or(&self.own_refused, |list| &list.refused).count(kind);
     }
@@ -254,7 +259,12 @@ impl Rules {
     }
 
     /// Changes a list, on disk first. What does not fit any more is left out, and `false` says so.
-    pub async fn change_list(&self, list: &List, added: &[Sum], removed: &[Sum]) -> Result<bool, DbError> {
+    pub async fn change_list(
+        &self,
+        list: &RealTimeList,
+        added: &[Sum],
+        removed: &[Sum],
+    ) -> Result<bool, DbError> {
         self.load().await?;
         let _one = list.changing.lock().await;
         let (added, removed, is_whole): (Vec<Sum>, HashSet<Sum>, bool) = {
@@ -282,7 +292,7 @@ impl Rules {
     }
 
     /// Replaces a list by what its source has now.
-    pub async fn replace_list(&self, list: &List, now: &HashSet<Sum>) -> Result<bool, DbError> {
+    pub async fn replace_list(&self, list: &RealTimeList, now: &HashSet<Sum>) -> Result<bool, DbError> {
         let (added, removed) = {
             let sums = list.sums();
             let added: Vec<Sum> = now.difference(&sums).copied().collect();

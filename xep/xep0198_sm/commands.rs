@@ -8,9 +8,10 @@ use kim_core::error::{Condition, Fault, StreamCondition, StreamError};
 use kim_core::events::Nonza;
 use kim_core::hook::{Flow, On};
 use kim_core::random;
-use kim_core::session::{Confirmation, Session, Terms};
+use kim_core::session::{Confirmation, Mark, Session, Terms};
 use kim_core::wire::Element;
 
+use super::api::Patience;
 use super::managed::{Ledger, Managed};
 use super::store::SessionKey;
 use super::{NS, SmConfig, words};
@@ -19,6 +20,7 @@ use super::{NS, SmConfig, words};
 pub(super) struct SmCommands {
     pub config: Arc<SmConfig>,
     pub ledger: Arc<Ledger>,
+    pub patience: Arc<Patience>,
     /// Bytes kept for one session, large enough for a stanza.
     pub limits: LimitsInForce,
 }
@@ -105,7 +107,11 @@ impl SmCommands {
         }
         let max = element.attr("max").and_then(|max| max.trim().parse::<u32>().ok());
         let max = max.filter(|max| *max > 0).unwrap_or(u32::MAX);
-        max.min(self.config.resume_seconds_max)
+        let seconds = max.min(self.config.resume_seconds_max);
+        match session.has(Mark::Push) {
+            true => self.patience.extended(seconds),
+            false => seconds,
+        }
     }
 }
 

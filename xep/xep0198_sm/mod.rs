@@ -15,6 +15,7 @@ use kim_core::hook::Stage;
 use kim_core::module::{Coverage, Module, Offer, Registrar, Spec};
 use kim_core::section;
 
+pub mod api;
 mod commands;
 mod managed;
 mod resume;
@@ -30,6 +31,11 @@ section! {
     pub struct SmConfig {
         /// Seconds for which a session waits for its client to reconnect. 0 turns resumption off.
         pub resume_seconds_max: u32 = 600, in 0..=86_400;
+        /// The same for clients that can be woken by a push notification (XEP-0357), until they are woken for the first time.
+        /// Never less than resume_seconds_max.
+        pub push_resume_seconds_max: u32 = 86_400, in 0..=604_800;
+        /// The same, counted from that first notification.
+        pub pushed_resume_seconds_max: u32 = 3_600, in 0..=604_800;
         /// Waiting sessions of one account. One more ends the oldest. (row 28)
         pub parked_sessions_max: usize = 10, in 1..=1_000;
         /// Unacknowledged stanzas of one client. Further ones are held back; a waiting session ends if it has more
@@ -72,6 +78,8 @@ impl Module for StreamManagement {
 
     fn register(config: SmConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let config = Arc::new(config);
+        let patience = Arc::new(api::Patience::of(&config));
+        house.provide(patience.clone());
         let ledger = Arc::new(managed::Ledger {
             store: store::SmStore::new(house.db, config.remember_days),
             clock: house.clock.clone(),
@@ -86,6 +94,7 @@ impl Module for StreamManagement {
             commands::SmCommands {
                 config: config.clone(),
                 ledger: ledger.clone(),
+                patience,
                 limits: house.limits.clone(),
             },
         );

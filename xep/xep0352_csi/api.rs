@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::hook::Event;
 use kim_core::session::Session;
@@ -41,4 +42,9 @@ pub async fn is_important(stanza: &Arc<Stanza>, session: &Arc<Session>, cx: &mut
 /// Whether the client has said that its user does not look. Nobody but the account itself may learn of that (§6).
 pub fn is_inactive(session: &Session) -> bool {
     state::is_inactive(session)
+}
+
+/// Since when the client's user does not look, if the client has said so. The same holds for whom it may be told.
+pub fn inactive_since(session: &Session) -> Option<Timestamp> {
+    state::inactive_since(session)
 }

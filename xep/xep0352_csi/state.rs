@@ -5,8 +5,9 @@
 //! all hooks of `Delivery` again: the other stages have not seen it yet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use kim_core::clock::Timestamp;
 use kim_core::config::LimitsInForce;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
@@ -27,13 +28,14 @@ tokio::task_local! {
 /// The session's fact. A session that never said that it is inactive has none.
 #[derive(Default)]
 struct State {
-    inactive: AtomicBool,
+    /// Since when it is inactive, in microseconds since 1970; 0 while it is active.
+    inactive_since: AtomicI64,
     held: Mutex<Held>,
 }
 
 impl State {
     fn is_inactive(&self) -> bool {
-        self.inactive.load(Ordering::Acquire)
+        self.inactive_since.load(Ordering::Acquire) != 0
     }
 }
 
@@ -58,12 +60,21 @@ pub fn is_inactive(session: &Session) -> bool {
         .is_some_and(|state| state.is_inactive())
 }
 
+/// Since when a session's client is inactive, if it is.
+pub fn inactive_since(session: &Session) -> Option<Timestamp> {
+    let since = session
+        .known_fact::<State>()?
+        .inactive_since
+        .load(Ordering::Acquire);
+    (since != 0).then_some(Timestamp(since))
+}
+
 /// The client is active: it gets what was held back.
 pub async fn activate(session: &Arc<Session>, cx: &Cx) {
     if let Some(state) = session.known_fact::<State>() {
         let mut held = state.held.lock().await;
         let_go(&mut held, session, cx).await;
-        state.inactive.store(false, Ordering::Release);
+        state.inactive_since.store(0, Ordering::Release);
     }
 }
 
@@ -78,7 +89,10 @@ impl On<Nonza> for Indications {
         match event.element.name() {
             "inactive" => {
                 let state = event.session.fact::<State>();
-                state.inactive.store(true, Ordering::Release);
+                if !state.is_inactive() {
+                    let now = cx.router().clock().now();
+                    state.inactive_since.store(now.0, Ordering::Release);
+                }
                 Ok(Flow::Done)
             }
             "active" => {

@@ -13,13 +13,9 @@ use kim_core::stanza::Stanza;
 
 use super::STICKY;
 use super::api::{Absent, SaidWhileAway};
+use super::mention::mentioned;
 use super::wish::{BookmarkWish, Wishes};
 use crate::xep0045_muc::api::{OccupantView, RoomMessage, RoomView};
-
-/// XEP-0372
-const REFERENCE: &str = "urn:xmpp:reference:0";
-/// References of one message that are looked at.
-const REFERENCES_MAX: usize = 50;
 
 /// Hears every message of every room.
 pub struct ListenToRooms(pub Arc<Wishes>);
@@ -68,21 +64,6 @@ fn is_said(stanza: &Stanza) -> bool {
         || stanza.has("encrypted", "eu.siacs.conversations.axolotl")
         || stanza.has("encrypted", "urn:xmpp:omemo:2")
         || stanza.has("openpgp", "urn:xmpp:openpgp:0")
-}
-
-/// Whom the message mentions.
-fn mentioned(stanza: &Stanza) -> HashSet<BareJid> {
-    stanza
-        .children()
-        .filter(|child| child.is("reference", REFERENCE) && child.attr("type").as_deref() == Some("mention"))
-        .take(REFERENCES_MAX)
-        .filter_map(|reference| {
-            let uri = reference.attr("uri")?;
-            let address = uri.strip_prefix("xmpp:")?;
-            let address = address.split('?').next().unwrap_or(address);
-            Jid::parse(address).ok().map(|jid| jid.bare())
-        })
-        .collect()
 }
 
 async fn tell(said: Said, wishes: Arc<Wishes>, router: Weak<Router>) {

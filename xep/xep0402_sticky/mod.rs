@@ -17,6 +17,7 @@ use crate::xep0060_pubsub::api::{NodeDeleted, Published, Retracted};
 
 pub mod api;
 mod away;
+mod mention;
 #[cfg(test)]
 mod tests;
 mod wish;
@@ -55,6 +56,7 @@ impl Module for StickyMembers {
         house.needed::<Rooms>()?.add_field(STICKY);
         let (caches, remembered_max) = (house.db.caches(), config.wishes_remembered_max);
         let wishes = Arc::new(wish::Wishes::new(caches, house.needed()?, remembered_max));
+        house.provide(Arc::new(api::RoomWishes(wishes.clone())));
         house.on::<RoomMessage>(Stage::Notify, away::ListenToRooms(wishes.clone()));
         house.hear::<Published>(Stage::Notify, wish::BookmarksChanged(wishes.clone()));
         house.hear::<Retracted>(Stage::Notify, wish::BookmarksChanged(wishes.clone()));

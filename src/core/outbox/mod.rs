@@ -434,6 +434,17 @@ impl Outbox {
             .map_or(0, |kept| kept.unconfirmed.len() + waiting.count())
     }
 
+    /// Looks at the kept stanzas that were received before a moment, oldest first, for one that is wanted.
+    pub fn find_kept(&self, before: Timestamp, wanted: impl Fn(&Stanza) -> bool) -> Option<Arc<Stanza>> {
+        let queue = lock(&self.queue);
+        let kept = queue.kept.as_ref()?;
+        let all = kept.unconfirmed.iter().chain(&queue.parcels);
+        all.filter(|parcel| parcel.received < before)
+            .filter_map(|parcel| parcel.stanza.as_ref())
+            .find(|stanza| wanted(stanza))
+            .cloned()
+    }
+
     // ——— waiting and ending ———
 
     /// Bytes that wait to be taken.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::cx::{Outcome, Recipient};
 use crate::error::{Condition, Fault, StanzaError};
-use crate::events::{Delivery, Waits};
+use crate::events::{Delivery, MayWait, Waits};
 use crate::hook::Flow;
 use crate::jid::BareJid;
 use crate::ns;
-use crate::session::{Parcel, Resource, Session, SessionCard};
+use crate::session::{Mark, Parcel, Resource, Session, SessionCard};
 use crate::stanza::{IqType, Kind, MessageType, Stanza, delay};
 
 use super::Router;
@@ -85,6 +85,13 @@ impl Router {
         } else if session.is_parked() {
             let account = session.account.clone();
             self.tell_waiting(account, Some(session), stanza).await;
+        } else if session.has(Mark::Push)
+            && let Some(chain) = self.chain::<MayWait>()
+            && let Some(mut cx) = self.cx()
+        {
+            let mut event = MayWait { session, stanza };
+            self.log_fault("may_wait_unheard", chain.tell(&mut event, &mut cx).await.err());
+            Box::pin(self.finish(cx)).await;
         }
     }
 

@@ -1,7 +1,8 @@
-//! The router: what the house is made of, put together once and held by everyone. What it does is in five files:
+//! The router: what the house is made of, put together once and held by everyone. What it does is in these files:
 //! [`way`] takes a stanza from departure to arrival, [`outside`] lets stanzas in and out that no session of this server
 //! sends or gets, [`delivery`] brings them to their recipients once what must be stored is stored, [`sessions`] lets
-//! sessions come and go, [`asks`] waits for answers to what the server itself asks. `docs/architecture.md` walks one message through them.
+//! sessions come and go, [`asks`] waits for answers to what the server itself asks. `docs/architecture.md` walks one message
+//! through them.
 
 mod asks;
 mod delivery;

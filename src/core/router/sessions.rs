@@ -6,8 +6,8 @@ use crate::accounts::scram::Password;
 use crate::accounts::{AccountError, Epoch};
 use crate::error::{Fault, StreamCondition, StreamError};
 use crate::events::{
-    AccountErased, AccountRemoved, BeforeLogin, SessionEnded, SessionParked, SessionResumed, SessionStarted,
-    Unbound,
+    AccountErased, AccountRemoved, BeforeLogin, Opening, PasswordChanged, SessionEnded, SessionParked,
+    SessionResumed, SessionStarted, Unbound,
 };
 use crate::jid::{BareJid, Jid};
 use crate::session::{Parcel, Session, Step, TooManyResources};
@@ -119,7 +119,24 @@ impl Router {
                 session.close(StreamError::new(StreamCondition::Reset).text("the password was changed"));
             }
         }
+        if let Some(mut cx) = self.cx() {
+            let mut changed = PasswordChanged {
+                account: account.clone(),
+                asked_by: asked_by.cloned(),
+            };
+            let told = self.tell(&mut changed, &mut cx).await;
+            self.log_fault("password_change_unheard", told.err());
+            self.finish(cx).await;
+        }
         Ok(())
+    }
+
+    /// Tells the modules that the doors are about to open, once.
+    pub async fn open(&self) {
+        let Some(mut cx) = self.cx() else { return };
+        let told = self.tell(&mut Opening, &mut cx).await;
+        self.log_fault("opening_failed", told.err());
+        self.finish(cx).await;
     }
 
     /// Ends a session: the modules are told, and messages it never wrote find another way where nobody else got

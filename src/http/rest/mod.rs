@@ -18,6 +18,7 @@ mod nodes;
 mod pace;
 mod problem;
 mod push;
+mod requests;
 mod rooms;
 mod roster;
 mod send;
@@ -60,6 +61,8 @@ pub(super) fn routes() -> Routes<Arc<Web>> {
         .route("/api/roster", get(roster::list))
         .route("/api/roster/{jid}", put(roster::put).delete(roster::remove))
         .route("/api/roster/{jid}/{act}", post(roster::act))
+        .route("/api/requests", get(requests::list))
+        .route("/api/requests/{id}/{act}", post(requests::decide))
         .route("/api/devices", get(keys::devices))
         .route("/api/devices/{id}", delete(keys::remove))
         .route("/api/keys", get(keys::keys).put(keys::publish))

@@ -1,0 +1,548 @@
+//! What becomes of news for a device: it is published at once, collapsed into the notification that went before, or tried
+//! again later. The table knows what is owed ([`super::store`]), so a restart forgets nothing; in memory is only what is
+//! under way, and what makes notifications few. One task looks after both while there is something to look after.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use kim_core::clock::Timestamp;
+use kim_core::cx::Cx;
+use kim_core::error::Fault;
+use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::{Bucket, Rate};
+use kim_core::random;
+use kim_core::router::Router;
+use kim_core::session::{Mark, Session, SessionId};
+use quick_cache::unsync::Cache;
+
+use super::PushConfig;
+use super::api::{Failure, Figures};
+use super::publish::{self, Summary};
+use super::registration::{Registration, Registrations};
+use super::state::{PushPlace, WakeNews, Watched, Woken, after, lock};
+use super::store::DueRow;
+use crate::xep0198_sm::api::Patience;
+use crate::xep0402_sticky::api::RoomWishes;
+
+/// So long an app server may take to answer.
+const ANSWER_SECONDS: u32 = 60;
+/// Before the first further attempt; each one doubles it.
+const RETRY_SECONDS: u32 = 30;
+/// It is doubled up to here.
+const RETRY_SECONDS_MAX: u32 = 3_600;
+/// Attempts for one notification. Together they take about an hour.
+const TRIES_MAX: u32 = 8;
+/// A notification that found no room waits so long.
+const CROWDED_SECONDS: u32 = 10;
+/// Rows that are taken up at once.
+const PAGE_ROWS: usize = 100;
+/// How often it is looked for what is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// Notifications of one registration, calls included.
+const RATE: Rate = Rate {
+    per_second: 0.1,
+    burst: 20.0,
+};
+
+/// What is known of a registration since its client was last there.
+#[derive(Default)]
+struct State {
+    messages: u32,
+    subscriptions: u32,
+    pushed_at: Option<Timestamp>,
+    /// The table has an attempt for it.
+    is_owed: bool,
+    bucket: Bucket,
+}
+
+/// A notification that an app server has and did not answer.
+struct Underway {
+    place: PushPlace,
+    registration: Arc<Registration>,
+    deadline: Timestamp,
+    tries: u32,
+    /// A call is not tried again: nobody rings an hour later.
+    is_call: bool,
+}
+
+enum Decision {
+    Send,
+    Later(u32),
+    Nothing,
+}
+
+/// The module at work.
+pub(super) struct Dispatch {
+    pub config: PushConfig,
+    pub registrations: Registrations,
+    pub figures: Arc<Figures>,
+    pub(super) watched: Mutex<HashMap<SessionId, Watched>>,
+    /// What members want to hear of rooms, where there are any.
+    pub wishes: Option<Arc<RoomWishes>>,
+    patience: Option<Arc<Patience>>,
+    states: Mutex<Cache<PushPlace, State>>,
+    underway: Mutex<HashMap<Box<str>, Underway>>,
+    /// When something is due in the table, in microseconds since 1970; the largest number while nothing is.
+    next_due: AtomicI64,
+    ticking: AtomicBool,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Dispatch {
+    pub fn new(
+        config: PushConfig,
+        registrations: Registrations,
+        patience: Option<Arc<Patience>>,
+        wishes: Option<Arc<RoomWishes>>,
+        figures: Arc<Figures>,
+    ) -> Dispatch {
+        let states = Mutex::new(Cache::new(config.remembered_max / 4));
+        Dispatch {
+            config,
+            registrations,
+            figures,
+            watched: Mutex::default(),
+            wishes,
+            patience,
+            states,
+            underway: Mutex::default(),
+            next_due: AtomicI64::new(i64::MAX),
+            ticking: AtomicBool::new(false),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    // ——— who is there ———
+
+    /// The session is that of a device with a registration.
+    pub fn belongs(&self, session: &Session) {
+        session.mark(Mark::Push, true);
+        if let Some(patience) = &self.patience {
+            patience.extend(session);
+        }
+    }
+
+    /// The client of a session with a registration is there and hears: it is owed nothing.
+    pub async fn back(&self, session: &Session) -> Result<(), Fault> {
+        if let Some(woken) = session.known_fact::<Woken>() {
+            woken.0.store(false, Ordering::Release);
+        }
+        for registration in self.registrations.of(&session.account).await?.iter() {
+            if registration.is_of(&session.jid) {
+                self.belongs(session);
+                self.forget(&session.account, registration.tag);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was to be told under a registration is known.
+    pub fn forget(&self, account: &BareJid, tag: i64) {
+        let place = (account.clone(), tag);
+        let mut states = lock(&self.states);
+        let Some(mut state) = states.get_mut(&place) else {
+            return;
+        };
+        let was_owed = state.is_owed;
+        // The rate stays: a client that comes and goes is not to be told more often for it.
+        *state = State {
+            bucket: state.bucket,
+            ..State::default()
+        };
+        drop(state);
+        drop(states);
+        if was_owed {
+            drop(self.registrations.store.settled(account, tag));
+        }
+    }
+
+    /// The user has read everything, on whatever device.
+    pub async fn read(&self, account: &BareJid) -> Result<(), Fault> {
+        for registration in self.registrations.of(account).await?.iter() {
+            self.forget(account, registration.tag);
+        }
+        Ok(())
+    }
+
+    /// Ends registrations. Sessions that have no other are waited for no longer than any.
+    pub async fn remove(
+        &self,
+        account: &BareJid,
+        which: &[Arc<Registration>],
+        router: &Router,
+    ) -> Result<(), Fault> {
+        if which.is_empty() {
+            return Ok(());
+        }
+        self.registrations.remove(account, which).await?;
+        for registration in which {
+            lock(&self.states).remove(&(account.clone(), registration.tag));
+        }
+        let rest = self.registrations.of(account).await?;
+        for session in router.sessions().of(account) {
+            if session.has(Mark::Push) && !rest.iter().any(|one| one.is_of(&session.jid)) {
+                session.mark(Mark::Push, false);
+                if let Some(patience) = &self.patience {
+                    patience.shorten(&session);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // ——— sending ———
+
+    /// There is news for a device that sleeps or is gone.
+    pub fn tell(
+        self: &Arc<Self>,
+        account: &BareJid,
+        registration: &Arc<Registration>,
+        news: &WakeNews<'_>,
+        cx: &mut Cx,
+    ) {
+        let now = cx.router().clock().now();
+        let place = (account.clone(), registration.tag);
+        match self.decide(&place, news, now) {
+            Decision::Nothing => {}
+            Decision::Later(seconds) => self.owe(&place, after(now, seconds), 0, cx.router()),
+            Decision::Send => {
+                for session in cx.router().sessions().of(account) {
+                    if registration.is_of(&session.jid) {
+                        session.fact::<Woken>().0.store(true, Ordering::Release);
+                        if let Some(patience) = &self.patience {
+                            patience.woken(&session, now);
+                        }
+                    }
+                }
+                let is_call = matches!(news, WakeNews::Call(_));
+                let summary = self.summary(&place, registration, Some(news));
+                self.publish(place, registration, &summary, 0, is_call, cx);
+            }
+        }
+    }
+
+    fn decide(&self, place: &PushPlace, news: &WakeNews<'_>, now: Timestamp) -> Decision {
+        let mut states = lock(&self.states);
+        if states.get(place).is_none() {
+            states.insert(place.clone(), State::default());
+        }
+        let Some(mut state) = states.get_mut(place) else {
+            return Decision::Send;
+        };
+        let is_call = matches!(news, WakeNews::Call(_));
+        match news {
+            WakeNews::Message(_) => state.messages = state.messages.saturating_add(1),
+            WakeNews::Subscription(_) => state.subscriptions = state.subscriptions.saturating_add(1),
+            WakeNews::Call(_) => {}
+        }
+        let is_told = state
+            .pushed_at
+            .is_some_and(|at| now.seconds_since(at) < self.config.repeat_seconds.into());
+        if is_told && !is_call {
+            self.figures.collapsed.fetch_add(1, Ordering::Relaxed);
+            return Decision::Nothing;
+        }
+        if !state.bucket.take(RATE, now) {
+            self.figures.fail(Failure::Rate);
+            if is_call || state.is_owed {
+                return Decision::Nothing;
+            }
+            state.pushed_at = Some(now);
+            return Decision::Later(state.bucket.wait_seconds(RATE).max(1));
+        }
+        if !is_call {
+            state.pushed_at = Some(now);
+        }
+        Decision::Send
+    }
+
+    /// What a notification says. Who wrote, and what, only where the client asked for it and the policy allows.
+    fn summary(
+        &self,
+        place: &PushPlace,
+        registration: &Registration,
+        news: Option<&WakeNews<'_>>,
+    ) -> Summary {
+        let mut states = lock(&self.states);
+        let state = states.get_mut(place);
+        let counted = state.map(|state| (state.messages, state.subscriptions));
+        // What was counted before a restart is not known any more. It was something.
+        let (messages, subscriptions) = counted.unwrap_or((1, 0));
+        let (from, body) = match news {
+            Some(WakeNews::Message(said)) => (said.from.as_ref(), said.body.as_deref()),
+            Some(WakeNews::Call(from) | WakeNews::Subscription(from)) => (*from, None),
+            None => (None, None),
+        };
+        let content = self.config.content;
+        Summary {
+            messages,
+            subscriptions,
+            sender: from
+                .filter(|_| registration.wish.sender && content.tells_sender())
+                .cloned(),
+            body: body
+                .filter(|_| registration.wish.body && content.tells_body())
+                .map(str::to_owned),
+        }
+    }
+
+    fn publish(
+        self: &Arc<Self>,
+        place: PushPlace,
+        registration: &Arc<Registration>,
+        summary: &Summary,
+        tries: u32,
+        is_call: bool,
+        cx: &mut Cx,
+    ) {
+        if registration.removed.load(Ordering::Acquire) {
+            return;
+        }
+        let now = cx.router().clock().now();
+        let id: Box<str> = format!("{}{}", publish::ID, random::token()).into();
+        let stanza = publish::stanza(&place.0, registration, summary, &id);
+        let deadline = after(now, ANSWER_SECONDS);
+        let mut underway = lock(&self.underway);
+        if underway.len() >= self.config.underway_max {
+            drop(underway);
+            self.figures.fail(Failure::Crowded);
+            if !is_call {
+                self.owe(&place, after(now, CROWDED_SECONDS), tries, cx.router());
+            }
+            return;
+        }
+        let sent = Underway {
+            place: place.clone(),
+            registration: registration.clone(),
+            deadline,
+            tries,
+            is_call,
+        };
+        underway.insert(id, sent);
+        drop(underway);
+        self.figures.sent.fetch_add(1, Ordering::Relaxed);
+        match is_call {
+            true => self.keep_ticking(cx.router()),
+            // Should the process end before the answer, the next one sends it again.
+            false => self.owe(&place, deadline, tries, cx.router()),
+        }
+        cx.send(stanza);
+    }
+
+    /// The table knows that a notification is to be sent.
+    fn owe(self: &Arc<Self>, place: &PushPlace, at: Timestamp, tries: u32, router: &Arc<Router>) {
+        let (account, tag) = place;
+        if let Some(mut state) = lock(&self.states).get_mut(place) {
+            state.is_owed = true;
+        }
+        drop(self.registrations.store.due(account, *tag, at, tries));
+        self.next_due.fetch_min(at.0, Ordering::AcqRel);
+        self.keep_ticking(router);
+    }
+
+    fn owes_nothing(&self, place: &PushPlace) {
+        if let Some(mut state) = lock(&self.states).get_mut(place) {
+            state.is_owed = false;
+        }
+    }
+
+    /// Forgets what is under way, so that nobody waits for an answer.
+    #[cfg(test)]
+    pub fn settle_all(&self) {
+        for (_, sent) in lock(&self.underway).drain() {
+            drop(self.registrations.store.settled(&sent.place.0, sent.place.1));
+        }
+        lock(&self.watched).clear();
+    }
+
+    // ——— answers ———
+
+    /// Takes the notification that an app server answers. Nobody else can answer for it.
+    fn answered(&self, id: &str, from: &Jid, to: &BareJid) -> Option<Underway> {
+        let mut underway = lock(&self.underway);
+        let sent = underway.get(id)?;
+        let is_theirs = sent.registration.service == *from && sent.place.0 == *to;
+        is_theirs.then(|| underway.remove(id)).flatten()
+    }
+
+    /// The app server's word on a notification.
+    pub async fn hear(
+        self: &Arc<Self>,
+        id: &str,
+        from: &Jid,
+        to: &BareJid,
+        answer: publish::Answered,
+        cx: &mut Cx,
+    ) -> Result<bool, Fault> {
+        let Some(sent) = self.answered(id, from, to) else {
+            return Ok(false);
+        };
+        match answer {
+            publish::Answered::Taken => {
+                sent.registration.failures.store(0, Ordering::Relaxed);
+                if !sent.is_call {
+                    self.owes_nothing(&sent.place);
+                    drop(self.registrations.store.delivered(&sent.place.0, sent.place.1));
+                }
+                self.figures.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            publish::Answered::Refused => {
+                self.figures.fail(Failure::Refused);
+                self.end(&sent, "refused", cx.router()).await?;
+            }
+            publish::Answered::Useless => {
+                self.figures.fail(Failure::Useless);
+                self.give_up(&sent, cx.router()).await?;
+            }
+            publish::Answered::Unreachable => self.again(sent, Failure::Unreachable, cx.router()).await?,
+            publish::Answered::NotNow => self.again(sent, Failure::NotNow, cx.router()).await?,
+        }
+        Ok(true)
+    }
+
+    /// The notification failed, and may not fail the next time.
+    async fn again(
+        self: &Arc<Self>,
+        sent: Underway,
+        failure: Failure,
+        router: &Arc<Router>,
+    ) -> Result<(), Fault> {
+        self.figures.fail(failure);
+        let tries = sent.tries + 1;
+        if sent.is_call {
+            return Ok(());
+        }
+        if tries >= TRIES_MAX {
+            return self.give_up(&sent, router).await;
+        }
+        let seconds = RETRY_SECONDS
+            .saturating_mul(1 << sent.tries.min(16))
+            .min(RETRY_SECONDS_MAX);
+        // Up to a quarter more, so that those who failed together do not all come back together.
+        let [more] = random::bytes::<1>();
+        let seconds = seconds + seconds / 4 * u32::from(more) / 255;
+        self.owe(&sent.place, after(router.clock().now(), seconds), tries, router);
+        Ok(())
+    }
+
+    /// A notification was in vain. A registration under which that happens too often in a row is over (§7.1).
+    async fn give_up(self: &Arc<Self>, sent: &Underway, router: &Arc<Router>) -> Result<(), Fault> {
+        let failures = sent.registration.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures >= self.config.failures_max {
+            return self.end(sent, "failed too often", router).await;
+        }
+        if !sent.is_call {
+            self.owes_nothing(&sent.place);
+            // Nobody was woken: the next message tries again.
+            if let Some(mut state) = lock(&self.states).get_mut(&sent.place) {
+                state.pushed_at = None;
+            }
+        }
+        drop(self.registrations.store.given_up(&sent.place.0, sent.place.1));
+        Ok(())
+    }
+
+    async fn end(&self, sent: &Underway, why: &'static str, router: &Router) -> Result<(), Fault> {
+        let (account, service) = (&sent.place.0, sent.registration.service.domain());
+        tracing::info!(event = "push_registration_ended", %account, service, why);
+        self.remove(account, std::slice::from_ref(&sent.registration), router)
+            .await
+    }
+
+    // ——— what is due ———
+
+    /// An earlier process may have left something.
+    pub fn take_up(self: &Arc<Self>, router: &Arc<Router>) {
+        self.next_due.store(0, Ordering::Release);
+        self.keep_ticking(router);
+    }
+
+    /// Sees to it that somebody looks at the clock while something is under way, due or watched.
+    pub fn keep_ticking(self: &Arc<Self>, router: &Arc<Router>) {
+        if !self.ticking.swap(true, Ordering::AcqRel) {
+            let (dispatch, router) = (Arc::downgrade(self), Arc::downgrade(router));
+            tokio::spawn(run(dispatch, router));
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.next_due.load(Ordering::Acquire) == i64::MAX
+            && lock(&self.underway).is_empty()
+            && lock(&self.watched).is_empty()
+    }
+
+    /// Does what is due. Whoever calls it while another does waits for that one.
+    pub async fn tick(self: &Arc<Self>, router: &Arc<Router>) -> Result<(), Fault> {
+        let _turn = self.turn.lock().await;
+        let now = router.clock().now();
+        self.look_after_watched(router, now).await?;
+        let late: Vec<Underway> = {
+            let mut underway = lock(&self.underway);
+            underway
+                .extract_if(|_, sent| sent.deadline <= now)
+                .map(|(_, sent)| sent)
+                .collect()
+        };
+        for sent in late {
+            self.again(sent, Failure::Timeout, router).await?;
+        }
+        if self.next_due.load(Ordering::Acquire) > now.0 {
+            return Ok(());
+        }
+        self.next_due.store(i64::MAX, Ordering::Release);
+        let rows = self.registrations.store.next(PAGE_ROWS).await;
+        // Should the table not answer, it is asked again.
+        let rows = rows.inspect_err(|_| self.next_due.store(0, Ordering::Release))?;
+        let Some(mut cx) = router.cx() else { return Ok(()) };
+        for row in rows {
+            if row.due_at > now {
+                self.next_due.fetch_min(row.due_at.0, Ordering::AcqRel);
+                break;
+            }
+            // Those behind a full page are looked at next time.
+            self.next_due.fetch_min(after(now, 1).0, Ordering::AcqRel);
+            self.send_due(row, &mut cx).await?;
+        }
+        router.finish(cx).await;
+        Ok(())
+    }
+
+    async fn send_due(self: &Arc<Self>, row: DueRow, cx: &mut Cx) -> Result<(), Fault> {
+        let registration = self.registrations.get(&row.account, row.tag).await?;
+        let Some(registration) = registration else {
+            return Ok(());
+        };
+        let router = cx.router().clone();
+        let place = (row.account, row.tag);
+        if self.device(&place.0, &registration, &router).await.is_awake() {
+            self.owes_nothing(&place);
+            drop(self.registrations.store.settled(&place.0, place.1));
+            return Ok(());
+        }
+        let summary = self.summary(&place, &registration, None);
+        self.publish(place, &registration, &summary, row.tries, false, cx);
+        Ok(())
+    }
+}
+
+/// Looks once a second until there is nothing left to look after.
+async fn run(dispatch: Weak<Dispatch>, router: Weak<Router>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (Some(dispatch), Some(router)) = (dispatch.upgrade(), router.upgrade()) else {
+            return;
+        };
+        if let Err(fault) = dispatch.tick(&router).await {
+            tracing::error!(event = "push_stuck", %fault);
+        }
+        if dispatch.is_idle() {
+            dispatch.ticking.store(false, Ordering::Release);
+            // What came between the two finds this task or starts another.
+            if dispatch.is_idle() || dispatch.ticking.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+    }
+}
