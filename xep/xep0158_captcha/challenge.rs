@@ -45,7 +45,7 @@ pub(super) struct Challenge {
 
 /// Why an answer does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(super) enum BadAnswer {
     /// This server did not give out that challenge to this client, or too long ago.
     Void,
     /// The text is not one that was asked for.
@@ -88,30 +88,30 @@ impl Challenge {
         key: &ChallengeKey,
         recipient: Recipient<'_>,
         now: Timestamp,
-    ) -> Result<Challenge, Flaw> {
+    ) -> Result<Challenge, BadAnswer> {
         // One spelling for each: a second one would be another id of the same challenge.
         if token.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(Flaw::Void);
+            return Err(BadAnswer::Void);
         }
         let bytes = BASE32_NOPAD
             .decode(token.to_ascii_uppercase().as_bytes())
-            .map_err(|_| Flaw::Void)?;
-        let bytes: [u8; TOKEN_BYTES] = bytes.try_into().map_err(|_| Flaw::Void)?;
+            .map_err(|_| BadAnswer::Void)?;
+        let bytes: [u8; TOKEN_BYTES] = bytes.try_into().map_err(|_| BadAnswer::Void)?;
         let (head, its_code) = bytes.split_at(TOKEN_BYTES - CODE_BYTES);
         code(key, head, recipient)
-            .ok_or(Flaw::Void)?
+            .ok_or(BadAnswer::Void)?
             .verify_truncated_left(its_code)
-            .map_err(|_| Flaw::Void)?;
-        let (nonce, rest) = head.split_first_chunk::<NONCE_BYTES>().ok_or(Flaw::Void)?;
-        let (expires, label) = rest.split_first_chunk::<8>().ok_or(Flaw::Void)?;
+            .map_err(|_| BadAnswer::Void)?;
+        let (nonce, rest) = head.split_first_chunk::<NONCE_BYTES>().ok_or(BadAnswer::Void)?;
+        let (expires, label) = rest.split_first_chunk::<8>().ok_or(BadAnswer::Void)?;
         let challenge = Challenge {
             nonce: *nonce,
             expires: i64::from_be_bytes(*expires),
-            label: u32::from_be_bytes(label.try_into().map_err(|_| Flaw::Void)?),
+            label: u32::from_be_bytes(label.try_into().map_err(|_| BadAnswer::Void)?),
         };
         match challenge.expires > now.0 {
             true => Ok(challenge),
-            false => Err(Flaw::Void),
+            false => Err(BadAnswer::Void),
         }
     }
 
@@ -126,17 +126,17 @@ impl Challenge {
     }
 
     /// Whether a text is one that was asked for.
-    pub fn check(&self, domain: &str, answer: &str) -> Result<(), Flaw> {
+    pub fn check(&self, domain: &str, answer: &str) -> Result<(), BadAnswer> {
         let bits = u32::BITS - self.label.leading_zeros();
         let mask = (1_u64 << bits) - 1;
         if answer.len() > ANSWER_BYTES_MAX || !answer.starts_with(&self.from(domain)) {
-            return Err(Flaw::Wrong);
+            return Err(BadAnswer::Wrong);
         }
         let hash = Sha256::digest(answer.as_bytes());
         let end = hash.last_chunk::<8>().copied().map(u64::from_be_bytes);
         match end.is_some_and(|end| end & mask == u64::from(self.label)) {
             true => Ok(()),
-            false => Err(Flaw::Wrong),
+            false => Err(BadAnswer::Wrong),
         }
     }
 }

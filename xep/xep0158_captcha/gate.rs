@@ -11,7 +11,7 @@ use kim_core::hook::{Flow, On};
 use kim_core::keyed::{Bucket, Rate};
 
 use super::CaptchaConfig;
-use super::challenge::{Challenge, ChallengeKey, Flaw, Nonce, Recipient};
+use super::challenge::{BadAnswer, Challenge, ChallengeKey, Nonce, Recipient};
 use crate::xep0077_register::api::{Admission, Demand, Toll, network};
 
 /// Challenges that were used and are not over yet. Beyond it nobody registers until some of them are.
@@ -113,11 +113,11 @@ enum Refused {
     Full,
 }
 
-impl From<Flaw> for Refused {
-    fn from(flaw: Flaw) -> Refused {
+impl From<BadAnswer> for Refused {
+    fn from(flaw: BadAnswer) -> Refused {
         match flaw {
-            Flaw::Void => Refused::Void,
-            Flaw::Wrong => Refused::Wrong,
+            BadAnswer::Void => Refused::Void,
+            BadAnswer::Wrong => Refused::Wrong,
         }
     }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::RegistrationChallenges;
 use super::api::RegistrationGate;
-use super::challenge::{Challenge, ChallengeKey, Flaw, Recipient};
+use super::challenge::{BadAnswer, Challenge, ChallengeKey, Recipient};
 use crate::xep0077_register::Register;
 
 const OPEN: &str = "[listen]\npublic_url = \"https://chat.example.org\"\n[registration]\nopen = true\n\
@@ -266,9 +266,9 @@ fn a_challenge_is_recognised_by_its_maker_alone() {
     let token = challenge.token(&key, recipient("localhost")).unwrap();
     let read = |key, domain, now| Challenge::of_token(&token, key, recipient(domain), Timestamp(now));
     assert_eq!(read(&key, "localhost", 9), Ok(challenge));
-    assert_eq!(read(&key, "localhost", 10), Err(Flaw::Void));
-    assert_eq!(read(&key, "example.org", 9), Err(Flaw::Void));
-    assert_eq!(read(&other, "localhost", 9), Err(Flaw::Void));
+    assert_eq!(read(&key, "localhost", 10), Err(BadAnswer::Void));
+    assert_eq!(read(&key, "example.org", 9), Err(BadAnswer::Void));
+    assert_eq!(read(&other, "localhost", 9), Err(BadAnswer::Void));
 }
 
 /// §6.2 as it stands in the text: the end of the hash, not its beginning.
