@@ -72,7 +72,8 @@ impl Gate {
     /// The bits of a challenge that is given out now.
     pub fn bits(&self, now: Timestamp) -> u32 {
         let made = *self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = made.spent(self.rate(), now) / self.config.calm_per_hour as f32;
+        // As many as are nothing unusual add none.
+        let added = made.spent(self.rate(), now) / self.config.calm_per_hour as f32 - 1.0;
         self.config.bits.saturating_add(added as u32).min(self.bits_max())
     }
 
