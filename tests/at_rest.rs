@@ -6,13 +6,16 @@ use kim_core::db::Query;
 use kim_core::testing::TestDb;
 
 /// Columns that are hashes or tags though they are no bytes.
-const OPAQUE: [&str; 6] = [
+const OPAQUE: [&str; 9] = [
     "mam_archive.peer",
     "mam_archive.peer_full",
     "mam_archive.reference",
     "mam_archive.resend",
     "pubsub_item.item",
+    "push_registration.tag",
     "sm_session.id_hash",
+    "strangers_requests.peer",
+    "strangers_written.peer",
 ];
 
 /// The columns of each table, with their types.

@@ -8,10 +8,11 @@
 set -eu
 url=${KIM_URL:-https://localhost:5443}
 
-ask() { curl --silent --fail-with-body ${KIM_CA:+--cacert "$KIM_CA"} "$@"; }
+ask() { curl --silent --show-error --fail-with-body ${KIM_CA:+--cacert "$KIM_CA"} "$@"; }
 # Ends with the server's answer, which says what is wrong.
 fail() { echo "$1" >&2; exit 1; }
-# A field of a flat JSON answer. A real program uses a JSON parser, such as jq.
+# A field of a flat JSON answer. Values go into JSON as they are, so they must not contain quotes; a real program uses a JSON
+# library, or jq.
 field() { echo "$2" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 
 # A token that may read and send, and nothing else. It is valid for an hour.

@@ -206,7 +206,7 @@ impl Figures {
         let router = self.0.router();
         if let Some(counters) = router.fact::<Counters>() {
             let help = "What strangers sent to accounts, by kind and by what became of it";
-            let outcomes = counters.all().into_iter();
+            let outcomes = counters.all();
             page.counters(
                 "kim_strangers_stanzas",
                 help,

@@ -3,14 +3,14 @@
 //! nothing, for as long as DNS says.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::dnssec::Proof;
+use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
 use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
@@ -256,19 +256,39 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// Opens it; nothing is asked yet.
+    /// Opens it; nothing is asked yet. Reads the file of `[s2s] trust_anchor`.
     pub fn open(settings: &S2s) -> Result<Dns, String> {
-        let plain = build(settings, false, None).map_err(|error| error.to_string())?;
-        let signed =
-            build(settings, true, settings.trust_anchor.clone()).map_err(|error| error.to_string())?;
+        let anchors = match &settings.trust_anchor {
+            Some(file) => trusted(file)?,
+            None => TrustAnchors::default(),
+        };
         Ok(Dns {
-            resolver: plain,
-            signed,
+            resolver: build(settings, None).map_err(|error| error.to_string())?,
+            signed: build(settings, Some(anchors)).map_err(|error| error.to_string())?,
         })
     }
 }
 
-fn build(settings: &S2s, validate: bool, trust_anchor: Option<PathBuf>) -> Result<TokioResolver, NetError> {
+/// The keys in the file of `[s2s] trust_anchor`.
+fn trusted(file: &Path) -> Result<TrustAnchors, String> {
+    let read = std::fs::read_to_string(file).map_err(|error| error.to_string());
+    let anchors = read.and_then(|text| anchors_in(&text));
+    anchors.map_err(|problem| format!("trust_anchor {}: {problem}", file.display()))
+}
+
+/// The keys in the text of a trust anchor file.
+pub(super) fn anchors_in(text: &str) -> Result<TrustAnchors, String> {
+    const REQUIRED: &str = "DNSKEY records are required, one on a line: `. IN DNSKEY 257 3 8 AwEAAa…`";
+    // A file without a key would silently switch DANE off.
+    let has_key = |line: &str| !line.trim_start().starts_with(';') && !line.trim().is_empty();
+    if !text.lines().any(has_key) {
+        return Err(format!("there is no key in it; {REQUIRED}"));
+    }
+    text.parse().map_err(|error| format!("{error}; {REQUIRED}"))
+}
+
+/// A resolver; with anchors, one that checks signatures.
+fn build(settings: &S2s, anchors: Option<TrustAnchors>) -> Result<TokioResolver, NetError> {
     let by_server = |server: SocketAddr| {
         let mut name_server = NameServerConfig::udp_and_tcp(server.ip());
         for connection in &mut name_server.connections {
@@ -290,8 +310,10 @@ fn build(settings: &S2s, validate: bool, trust_anchor: Option<PathBuf>) -> Resul
     options.timeout = PATIENCE;
     options.attempts = ATTEMPTS;
     options.edns0 = true;
-    options.validate = validate;
-    options.trust_anchor = trust_anchor;
+    // The option `trust_anchor` only switches validation on: the resolver never reads the file that it names.
+    if let Some(anchors) = anchors {
+        builder = builder.with_trust_anchor(Arc::new(anchors));
+    }
     builder.build()
 }
 

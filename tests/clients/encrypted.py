@@ -94,6 +94,16 @@ class Encrypted(Person):
         manager = await self.omemo.get_session_manager()
         return " ".join(manager.format_identity_key((await self.device()).identity_key))
 
+    async def find_devices_of(self, other):
+        """Waits until a contact's devices can be read: its server may still be about to take note of the subscription."""
+        manager = await self.omemo.get_session_manager()
+        for _ in range(int(PATIENCE_SECONDS / 0.2)):
+            await self.omemo.refresh_device_lists({JID(other.boundjid.bare)}, force_download=True)
+            if await manager.get_device_information(other.boundjid.bare):
+                return
+            await asyncio.sleep(0.2)
+        raise AssertionError(f"{self.boundjid} finds no device of {other.boundjid.bare}")
+
     # --- writing -----------------------------------------------------------------------------------------------
 
     async def write(self, to, text, namespace=LEGACY):

@@ -42,8 +42,6 @@ ADDRESSES = {kind: f"127.0.1.{number}" for number, kind in enumerate([*PARTNERS,
 # newer one too, unless that has its own. These stories must fail (strict xfail): when a newer version gets one right, its
 # line goes.
 DEPARTURES = {
-    ("test_a_key_in_the_name_service[signed]", "target", "kim"): "does not see that the zone of the tests is signed",
-    ("test_a_wrong_key_in_the_name_service", "target", "kim"): "does not see that the zone of the tests is signed",
     ("test_nobody_there", "away", "kim"): "tells strangers nothing about who exists (RFC 6121 8.5.1 allows silence)",
     ("test_a_forged_id_is_not_believed", "away", "prosody"): "leaves a forged stanza-id of somebody elsewhere in place",
     ("test_a_message_to_one_device_of_who_blocks", "home", "prosody"): "drops the message without an error",

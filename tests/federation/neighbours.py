@@ -316,6 +316,8 @@ class Kim(Neighbour):
             "KIM__STORAGE__URL": f"sqlite://{data}/kim.db",
             "KIM__S2S__REQUIRE": "certificate" if self.settings.get("strict") else "dialback",
             "KIM__S2S__RESOLVER": "127.0.0.53:53",
+            # Everybody here writes to people who do not know them, from domains that nobody knows.
+            "KIM__STRANGERS__ENABLED": "false",
             "KIM__S2S__CA": str(self.world.authority.file),
             "KIM__S2S__PRIVATE_ADDRESSES": "true",
             # What cannot be delivered comes back at once, so that a story sees it.

@@ -106,7 +106,7 @@ class Names:
         other = self._make_key("other.")
         self.delegations = [keys["signed."], other.replace("other.", "bogus.", 1)]
         self._write()
-        (self.folder / "root.key").write_text(keys["."] + "\n")
+        (self.folder / "root.key").write_text(self._public_key(".") + "\n")
         self._start("knotd", ["knotd", "-c", str(self.folder / "knot.conf")])
         self._wait(AUTHORITATIVE, "signed.")
         self._start("unbound", ["unbound", "-d", "-c", str(self.folder / "unbound.conf")])
@@ -214,6 +214,13 @@ remote-control:
         assert made.returncode == 0, made.stderr + made.stdout
         told = subprocess.run([*keys, zone, "ds"], check=True, capture_output=True, text=True).stdout
         return next(line for line in told.splitlines() if " 13 2 " in line)
+
+    def _public_key(self, zone):
+        """The key that signs a zone, as a line of a trust anchor file: with its class, which not every program does without."""
+        told = subprocess.run(["keymgr", "-c", str(self.folder / "knot.conf"), zone, "dnskey"], check=True, capture_output=True,
+                              text=True).stdout
+        name, _, rest = next(line for line in told.splitlines() if " DNSKEY 257 " in line).partition(" DNSKEY ")
+        return f"{name} IN DNSKEY {rest}"
 
     def _start(self, name, command):
         with open(self.logs / f"{name}.log", "ab") as log:

@@ -27,6 +27,7 @@ async def test_a_new_device_is_announced_to_contacts_elsewhere(pair, people):
     alice = await people.online(pair.home, "alice", kind=Device, resource="phone")
     bob = await people.online(pair.away, "bob", kind=Device, resource="laptop")
     await alice.befriend(bob)
+    await alice.find_devices_of(bob)
     await alice.write(bob.boundjid.bare, "to one")
     await bob.expect_letter("to one")
     tablet = await people.again(bob, kind=Device, resource="tablet")

@@ -29,8 +29,6 @@ const PREAUTH: &str = "urn:xmpp:pars:0";
 /// What every rule needs.
 pub(super) struct StrangersGuard {
     pub config: StrangersConfig,
-    /// Whether accounts of this server came by invitation or from an operator: what they send is judged by policy alone.
-    pub vouches_for_own: bool,
     pub acquaintances: Arc<Acquaintances>,
     pub subscriptions: Arc<Subscriptions>,
     pub choices: Arc<StrangerChoices>,
@@ -211,7 +209,8 @@ impl StrangersGuard {
     /// The server's own policy for a message with this in it, whoever it is for.
     fn general(&self, content: StrangerContent, origin: Origin) -> Judgement {
         let mut judgement = self.config.messages;
-        if self.is_vouched_for(origin) {
+        // Elsewhere nobody knows what kind of people are there.
+        if origin != Origin::Unknown {
             return judgement;
         }
         if content.has_link {
@@ -223,15 +222,11 @@ impl StrangersGuard {
         judgement
     }
 
-    fn is_vouched_for(&self, origin: Origin) -> bool {
-        origin == Origin::Here && self.vouches_for_own
-    }
-
-    /// Counts an approach, unless its sender is vouched for.
+    /// Counts an approach. What accounts of this server send is bounded where they send it.
     fn take(&self, approach: &Approach<'_>, now: Timestamp) -> Finding {
-        match self.is_vouched_for(approach.origin) {
-            true => Finding::Plain,
-            false => self.budgets.take(approach, now),
+        match approach.origin {
+            Origin::Here => Finding::Plain,
+            Origin::Known | Origin::Unknown => self.budgets.take(approach, now),
         }
     }
 

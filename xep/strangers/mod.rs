@@ -93,15 +93,16 @@ impl Choice for DelayUnknown {
 
 section! {
     /// Messages and contact requests from strangers: people who are not among an account's contacts and to whom it has never
-    /// written. Where registration is not open, people of this server came by invitation or from you: only `messages` is
-    /// about them. With [limits] enabled = false there are no rates here either.
+    /// written. For people of this server only `messages` holds. With [limits] enabled = false there are no rates here
+    /// either.
     pub struct StrangersConfig {
         /// What becomes of their messages: "accept" delivers them, "hold" keeps them as message requests until the recipient
         /// decides, "refuse" sends them back. Users may choose something stricter for themselves.
         pub messages: Judgement = Judgement::Accept;
-        /// The same for messages with links in them. Invitations to rooms are not links.
+        /// The same for messages with links in them from domains where nobody of this server knows anybody. Invitations to
+        /// rooms are not links.
         pub links: Judgement = Judgement::Hold;
-        /// The same for messages with files.
+        /// The same for messages with files from such domains.
         pub files: Judgement = Judgement::Hold;
         /// Which contact requests keep the text that comes with them: "accept" all, "known" those from domains where somebody
         /// of this server knows somebody, "never" none.
@@ -115,7 +116,7 @@ section! {
         /// First contacts within an hour from one domain elsewhere where somebody of this server knows somebody.
         pub domain_contacts_per_hour: u32 = 200, in 1..=1_000_000;
         /// The same from a domain where nobody knows anybody.
-        pub unknown_domain_contacts_per_hour: u32 = 5, in 1..=1_000_000;
+        pub unknown_domain_contacts_per_hour: u32 = 20, in 1..=1_000_000;
         /// Strangers who may approach one account within an hour.
         pub recipient_senders_per_hour: u32 = 30, in 1..=1_000_000;
         /// Accounts that get the same text from strangers within an hour, from which on it is held.
@@ -190,7 +191,6 @@ impl Module for Strangers {
         let days = i64::from(config.request_days);
         let guard = Arc::new(guard::StrangersGuard {
             config,
-            vouches_for_own: !house.config.registration.open,
             acquaintances: acquaintances.clone(),
             subscriptions,
             choices: choices.clone(),

@@ -123,7 +123,8 @@ impl BlockRules {
 
     /// Reads everything from the database, once. Until that has been done nobody passes.
     pub async fn load(&self) -> Result<(), DbError> {
-        self.loaded.get_or_try_init(|| self.read()).await.map(|()| ())
+        self.loaded.get_or_try_init(|| self.read()).await?;
+        Ok(())
     }
 
     async fn read(&self) -> Result<(), DbError> {

@@ -80,7 +80,9 @@ impl Asks {
         });
         let waiting = if is_it { all.remove(id) } else { None };
         // The asker may have given up in this moment.
-        waiting.map(|waiting| waiting.tell.send(answer.clone())).is_some()
+        waiting
+            .map(|waiting| drop(waiting.tell.send(answer.clone())))
+            .is_some()
     }
 }
 

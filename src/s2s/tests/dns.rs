@@ -6,7 +6,7 @@ use kim_core::config::S2s;
 use kim_core::db::BoxFuture;
 
 use crate::s2s::dane::Association;
-use crate::s2s::dns::{DnsLookup, NoWay, Srv, Target, addresses, in_order, is_public, targets};
+use crate::s2s::dns::{DnsLookup, NoWay, Srv, Target, addresses, anchors_in, in_order, is_public, targets};
 
 fn srv(priority: u16, weight: u16, host: &str) -> (Srv, bool) {
     let srv = Srv {
@@ -201,4 +201,21 @@ async fn private_addresses_are_for_those_who_want_them() {
             .map(|all| all.len()),
         Ok(1)
     );
+}
+
+/// Comments, a TTL and tabs are fine; what other programs accept and this one does not is refused.
+#[test]
+fn a_trust_anchor_file_has_dnskey_records() {
+    let key = "mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==";
+    let good = format!("; the keys of the root\n.\t172800\tIN\tDNSKEY\t257 3 13 {key} ;{{id = 1}}\n");
+    assert_eq!(anchors_in(&good).map(|anchors| anchors.len()).ok(), Some(1));
+
+    let digest = ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n";
+    for bad in ["", "\n; nothing but a comment\n", digest, "Not a record.\n"] {
+        let problem = anchors_in(bad).err().unwrap_or_default();
+        assert!(
+            problem.contains("DNSKEY records are required"),
+            "{bad:?}: {problem:?}"
+        );
+    }
 }

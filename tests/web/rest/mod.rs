@@ -21,7 +21,7 @@ use crate::http::{self, Answer};
 const OPEN: &str = "[registration]\nopen = true\n[xep0158_captcha]\nenabled = false\n";
 
 /// Everything that needs a token: first lines of requests that would do something, the scope, and a body.
-const GUARDED: [(&str, &str, &str); 28] = [
+const GUARDED: [(&str, &str, &str); 30] = [
     ("POST /api/logout", "", ""),
     ("GET /api/tokens", "manage", ""),
     ("DELETE /api/tokens", "manage", ""),
@@ -46,6 +46,8 @@ const GUARDED: [(&str, &str, &str); 28] = [
     ("PUT /api/roster/bob", "manage", "{}"),
     ("DELETE /api/roster/bob", "manage", ""),
     ("POST /api/roster/bob/subscribe", "manage", ""),
+    ("GET /api/requests", "read", ""),
+    ("POST /api/requests/1/accept", "manage", ""),
     ("GET /api/devices", "read", ""),
     ("DELETE /api/devices/1", "manage", ""),
     ("GET /api/keys?device=1&version=2", "read", ""),

@@ -29,7 +29,7 @@ async fn counts(story: &super::Story) -> Vec<i64> {
 
 #[tokio::test]
 async fn everything_goes_with_the_account_and_nothing_readable_is_kept() {
-    for story in stories("").await {
+    for story in stories("[strangers]\nmessages = \"hold\"\n").await {
         let house = &story.house;
         let mut alice = house.online("alice@localhost/phone").await;
         let mut there = house.neighbour("example.org");
