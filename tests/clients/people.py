@@ -34,8 +34,8 @@ ROSTER = "{jabber:iq:roster}"
 DATA = "{jabber:x:data}"
 
 
-def answer_of_challenge(query):
-    """XEP-0158 §4, §6.2: the submitted form with the answer to the form's challenge; None where there is no challenge."""
+def answer_of_challenge(query, username, password):
+    """XEP-0158 §4, §6.2: the form filled in, with the answer to its challenge; None where there is no challenge."""
     form = query.find(f"{DATA}x")
     if form is None:
         return None
@@ -47,7 +47,7 @@ def answer_of_challenge(query):
                  if int.from_bytes(hashlib.sha256(text.encode()).digest()[-4:], "big") & mask == label)
     answer = ET.Element(f"{DATA}x", type="submit")
     for name, value in [("FORM_TYPE", "jabber:iq:register"), ("challenge", fields["challenge"].findtext(f"{DATA}value")),
-                        ("SHA-256", found)]:
+                        ("SHA-256", found), ("username", username), ("password", password)]:
         ET.SubElement(ET.SubElement(answer, f"{DATA}field", var=name), f"{DATA}value").text = value
     return answer
 
@@ -175,7 +175,7 @@ class Person(ClientXMPP):
         for field in form["register"]["fields"]:
             if field in wanted:
                 iq["register"][field] = wanted[field]
-        answer = answer_of_challenge(form["register"].xml)
+        answer = answer_of_challenge(form["register"].xml, **wanted)
         if answer is not None:
             iq["register"].xml.append(answer)
         try:

@@ -13,6 +13,9 @@ export class RegistrationError extends Error {
     }
 }
 
+/** Challenges that are tried: one may become void in between, when the server starts anew or many people register. */
+const TRIES_MAX = 3;
+
 async function answerOf(response) {
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) throw new RegistrationError(answer.error ?? {});
@@ -38,17 +41,20 @@ function solve({ prefix, label }) {
  * asks for work.
  */
 export async function register(domain, username, password, invitation, onWork) {
-    let work = {};
-    if (!invitation) {
-        const { challenge } = await answerOf(await fetch(`/api/register?domain=${encodeURIComponent(domain)}`));
-        if (challenge) {
-            onWork();
-            work = { challenge: challenge.id, proof: await solve(challenge) };
-        }
-    }
-    await answerOf(await fetch('/api/register', {
+    const post = (work) => fetch('/api/register', {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify({ domain, username, password, invitation, ...work }),
-    }));
+    }).then(answerOf);
+    if (invitation) return post({});
+    for (let tried = 1; ; tried += 1) {
+        const { challenge } = await answerOf(await fetch(`/api/register?domain=${encodeURIComponent(domain)}`));
+        if (!challenge) return post({});
+        onWork();
+        try {
+            return await post({ challenge: challenge.id, proof: await solve(challenge) });
+        } catch (error) {
+            if (error.code !== 'service-unavailable' || tried === TRIES_MAX) throw error;
+        }
+    }
 }

@@ -1,8 +1,9 @@
 // A worker: finds a text that begins with `prefix` and whose SHA-256 hash ends in the bits of `label` (XEP-0158 §6.2). The
 // browser's own SHA-256 is asynchronous and takes longer to ask than to compute, so the function stands here (FIPS 180-4 §6.2).
 
-const K = new Uint32Array(64);
-const START = new Uint32Array(8);
+// Signed: engines keep these numbers in registers, and unsigned ones above 2³¹ they do not.
+const K = new Int32Array(64);
+const START = new Int32Array(8);
 {
     // The first bits of the fractions of the roots of the first primes (§4.2.2, §5.3.3).
     const fraction = (root) => Math.floor((root - Math.floor(root)) * 2 ** 32);
@@ -17,11 +18,11 @@ const START = new Uint32Array(8);
     }
 }
 
-const schedule = new Uint32Array(64);
-const state = new Uint32Array(8);
+const schedule = new Int32Array(64);
+const state = new Int32Array(8);
 
 function compress(view, offset) {
-    for (let t = 0; t < 16; t += 1) schedule[t] = view.getUint32(offset + 4 * t);
+    for (let t = 0; t < 16; t += 1) schedule[t] = view.getInt32(offset + 4 * t);
     for (let t = 16; t < 64; t += 1) {
         const x = schedule[t - 15];
         const y = schedule[t - 2];
@@ -29,7 +30,14 @@ function compress(view, offset) {
         const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
         schedule[t] = (schedule[t - 16] + s0 + schedule[t - 7] + s1) | 0;
     }
-    let [a, b, c, d, e, f, g, h] = state;
+    let a = state[0];
+    let b = state[1];
+    let c = state[2];
+    let d = state[3];
+    let e = state[4];
+    let f = state[5];
+    let g = state[6];
+    let h = state[7];
     for (let t = 0; t < 64; t += 1) {
         const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
         const first = (h + s1 + ((e & f) ^ (~e & g)) + K[t] + schedule[t]) | 0;

@@ -123,7 +123,8 @@ impl Budget {
                     return Err(self.refuse(explanation(one, until, now)));
                 }
             }
-            self.people.store.meet(account, person.key(), now).await?;
+            let peer = self.people.tag(account, person.key()).await?;
+            self.people.store.meet(account, peer, now).await?;
             self.tally.count_met();
         }
         self.people.remember(account, person.key());

@@ -28,11 +28,11 @@ section! {
         /// Days during which an account counts as young. Accounts that were invited, or made by an administrator, never do.
         pub young_days: u32 = 7, in 0..=365;
         /// New people in an hour, for young accounts.
-        pub young_per_hour: u32 = 5, in 0..=1_000;
+        pub young_per_hour: u32 = 20, in 0..=1_000;
         /// New people in 24 hours, for young accounts.
-        pub young_per_day: u32 = 20, in 0..=1_000;
+        pub young_per_day: u32 = 30, in 0..=1_000;
         /// New people in 24 hours, for all others.
-        pub per_day: u32 = 50, in 1..=1_000;
+        pub per_day: u32 = 100, in 1..=1_000;
     }
 }
 
@@ -50,7 +50,7 @@ impl Module for Outreach {
     fn register(config: OutreachConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
         let tally = Arc::new(api::OutreachTally::default());
         house.provide(tally.clone());
-        let people = Arc::new(people::People::new(house.db, house.needed()?));
+        let people = Arc::new(people::People::new(house.db, house.seals, house.needed()?));
         house.on::<Departure>(
             Stage::Admit,
             budget::Budget::new(people.clone(), config, house.limits.clone(), tally),

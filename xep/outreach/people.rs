@@ -11,6 +11,7 @@ use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::BareJid;
 use kim_core::keyed::{Caches, Locks, Pair, Rate, Rates, Shared};
 use kim_core::router::{Destination, Router};
+use kim_core::seal::Seals;
 use tokio::sync::MutexGuard;
 
 use super::addressed::{self, Person};
@@ -34,16 +35,18 @@ const RATED_MAX: usize = 20_000;
 pub(super) struct People {
     pub store: OutreachStore,
     caches: Caches,
+    seals: Seals,
     known: Shared<(BareJid, Box<str>), ()>,
     subscriptions: Arc<Subscriptions>,
     locks: Locks,
 }
 
 impl People {
-    pub fn new(db: &Db, subscriptions: Arc<Subscriptions>) -> People {
+    pub fn new(db: &Db, seals: &Seals, subscriptions: Arc<Subscriptions>) -> People {
         People {
             store: OutreachStore::new(db.clone()),
             caches: db.caches().clone(),
+            seals: seals.clone(),
             known: Shared::new(db.caches(), CACHE, PAIRS_MAX),
             subscriptions,
             locks: Locks::new(LOCKS),
@@ -58,6 +61,12 @@ impl People {
     pub fn remember(&self, account: &BareJid, person: &str) {
         let pair = Pair(account, person);
         self.known.keep(&pair, (), self.known.mark(&pair));
+    }
+
+    /// What stands for a person in an account's rows.
+    pub async fn tag(&self, account: &BareJid, person: &str) -> Result<i64, Fault> {
+        let key = self.seals.key(account.as_str()).await?;
+        Ok(key.tag("outreach person", &[person.as_bytes()]))
     }
 
     /// Nobody else looks at an account's budget while this is held.
@@ -79,7 +88,8 @@ impl People {
         {
             return Ok(true);
         }
-        Ok(self.store.has_met(account, person.key()).await?)
+        let peer = self.tag(account, person.key()).await?;
+        Ok(self.store.has_met(account, peer).await?)
     }
 }
 
@@ -121,7 +131,8 @@ impl On<Arrival> for Remember {
             if !self.writers.take(account, WRITERS, cx.received) {
                 return Ok(Flow::Next);
             }
-            let met = Met::by_person(account, person, cx.received);
+            let peer = self.people.tag(account, person).await?;
+            let met = Met::by_peer(account, peer, cx.received);
             cx.store(&self.people.store.sink, met);
         }
         self.people.remember(account, person);

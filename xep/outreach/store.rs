@@ -1,4 +1,4 @@
-//! Every SQL statement about whom accounts have written to, and who to them.
+//! Every SQL statement about whom accounts have written to, and who to them. Peers are tags made with the account's key.
 
 use kim_core::clock::Timestamp;
 use kim_core::db::{BoxFuture, Db, DbError, Migration, Query, Sink, SinkRow, Tx};
@@ -13,28 +13,28 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
 /// After so many days people count as new again who are still no contacts.
 const KEPT_DAYS: i64 = 180;
 
-const HAS_MET: &str = "SELECT met_at FROM outreach_people WHERE account = $1 AND person = $2";
+const HAS_MET: &str = "SELECT met_at FROM outreach_people WHERE account = $1 AND peer = $2";
 const MET_SINCE: &str = "SELECT met_at FROM outreach_people WHERE account = $1 AND ours = 1 AND met_at > $2 \
      ORDER BY met_at DESC LIMIT $3";
-const MEET: &str = "INSERT INTO outreach_people (account, person, met_at, ours) VALUES ($1, $2, $3, 1) \
-     ON CONFLICT (account, person) DO NOTHING";
-const MEET_ALL: &str = "INSERT INTO outreach_people (account, person, met_at, ours)";
+const MEET: &str = "INSERT INTO outreach_people (account, peer, met_at, ours) VALUES ($1, $2, $3, 1) \
+     ON CONFLICT (account, peer) DO NOTHING";
+const MEET_ALL: &str = "INSERT INTO outreach_people (account, peer, met_at, ours)";
 const ERASE: &str = "DELETE FROM outreach_people WHERE account = $1";
-const CLEAR_AWAY: &str = "DELETE FROM outreach_people WHERE (account, person) IN \
-     (SELECT account, person FROM outreach_people WHERE met_at <= $1 LIMIT $2)";
+const CLEAR_AWAY: &str = "DELETE FROM outreach_people WHERE (account, peer) IN \
+     (SELECT account, peer FROM outreach_people WHERE met_at <= $1 LIMIT $2)";
 
 /// Somebody who has written to an account first.
 pub(super) struct Met {
     account: BareJid,
-    person: Box<str>,
+    peer: i64,
     at: i64,
 }
 
 impl Met {
-    pub fn by_person(account: &BareJid, person: &str, at: Timestamp) -> Met {
+    pub fn by_peer(account: &BareJid, peer: i64, at: Timestamp) -> Met {
         Met {
             account: account.clone(),
-            person: person.into(),
+            peer,
             at: at.0,
         }
     }
@@ -42,7 +42,7 @@ impl Met {
 
 impl SinkRow for Met {
     fn row_bytes(&self) -> usize {
-        self.account.as_str().len() + self.person.len() + 16
+        self.account.as_str().len() + 24
     }
 }
 
@@ -51,12 +51,12 @@ fn insert<'a>(tx: &'a mut Tx, rows: &'a [Met]) -> BoxFuture<'a, Result<(), DbErr
         let rows = rows.iter().map(|row| {
             [
                 row.account.as_str().into(),
-                (&*row.person).into(),
+                row.peer.into(),
                 row.at.into(),
                 0_i64.into(),
             ]
         });
-        tx.insert_rows(MEET_ALL, rows, "ON CONFLICT (account, person) DO NOTHING")
+        tx.insert_rows(MEET_ALL, rows, "ON CONFLICT (account, peer) DO NOTHING")
             .await?;
         Ok(())
     })
@@ -78,8 +78,8 @@ impl OutreachStore {
     }
 
     /// Whether one of the two has written to the other.
-    pub async fn has_met(&self, account: &BareJid, person: &str) -> Result<bool, DbError> {
-        let query = Query::new(HAS_MET).bind(account).bind(person);
+    pub async fn has_met(&self, account: &BareJid, peer: i64) -> Result<bool, DbError> {
+        let query = Query::new(HAS_MET).bind(account).bind(peer);
         Ok(self.db.fetch_optional(query).await?.is_some())
     }
 
@@ -91,8 +91,8 @@ impl OutreachStore {
     }
 
     /// The account writes to somebody new. Stored when this returns: a restart gives nobody a new budget.
-    pub async fn meet(&self, account: &BareJid, person: &str, at: Timestamp) -> Result<(), DbError> {
-        let query = Query::new(MEET).bind(account).bind(person).bind(at.0);
+    pub async fn meet(&self, account: &BareJid, peer: i64, at: Timestamp) -> Result<(), DbError> {
+        let query = Query::new(MEET).bind(account).bind(peer).bind(at.0);
         self.db.execute(query).await.map(drop)
     }
 }
@@ -112,9 +112,9 @@ pub(super) async fn clear_away(db: &Db, now: Timestamp) -> Result<u64, DbError> 
 #[cfg(test)]
 pub(super) fn queries(account: &BareJid) -> [Query; 3] {
     [
-        Query::new(HAS_MET).bind(account).bind("x@localhost"),
+        Query::new(HAS_MET).bind(account).bind(1),
         Query::new(MET_SINCE).bind(account).bind(0).bind(5),
-        Query::new("SELECT account, person FROM outreach_people WHERE met_at <= $1 LIMIT $2")
+        Query::new("SELECT account, peer FROM outreach_people WHERE met_at <= $1 LIMIT $2")
             .bind(0)
             .bind(5),
     ]

@@ -96,6 +96,23 @@ async fn a_young_account_writes_to_a_few_new_people_in_an_hour() {
     assert_eq!((tally.met(), tally.refused()), (3, 3));
 }
 
+/// Who comes from elsewhere brings their contacts along.
+#[tokio::test]
+async fn a_newcomer_adds_twenty_contacts_at_once() {
+    let house = house("").await;
+    let mut bill = newcomer(&house, "bill").await;
+    let _there = house.neighbour("example.org");
+    for n in 0..20 {
+        bill.skip();
+        bill.send(&format!(
+            "<presence to='friend{n}@example.org' type='subscribe'/>"
+        ))
+        .await;
+        write(&mut bill, &format!("friend{n}@example.org")).await.unwrap();
+    }
+    is_refused(write(&mut bill, "stranger@example.org").await);
+}
+
 #[tokio::test]
 async fn people_who_wrote_first_and_contacts_are_not_new() {
     let house = house("young_per_hour = 0\n").await;
@@ -231,7 +248,7 @@ async fn a_restart_gives_nobody_a_new_budget() {
         }
         // With the account goes whom it knew.
         let count = || async {
-            let rows = Query::new("SELECT person FROM outreach_people WHERE account = 'mallory@localhost'");
+            let rows = Query::new("SELECT peer FROM outreach_people WHERE account = 'mallory@localhost'");
             after.db.fetch_all(rows).await.unwrap().len()
         };
         assert_eq!(count().await, 3);
@@ -250,10 +267,10 @@ async fn what_is_old_is_cleared_away_and_every_query_has_its_index() {
             kim_core::clock::Timestamp(1),
             kim_core::clock::Timestamp(200 * 86_400_000_000),
         );
-        outreach.meet(&account, "a@localhost", old).await.unwrap();
-        outreach.meet(&account, "b@localhost", now).await.unwrap();
+        outreach.meet(&account, 1, old).await.unwrap();
+        outreach.meet(&account, 2, now).await.unwrap();
         assert_eq!(store::clear_away(&db.db(), now).await.unwrap(), 1);
-        assert!(!outreach.has_met(&account, "a@localhost").await.unwrap());
+        assert!(!outreach.has_met(&account, 1).await.unwrap());
         assert_eq!(outreach.met_since(&account, 0, 5).await.unwrap(), [now.0]);
         for query in store::queries(&account) {
             db.assert_uses_index(query).await;

@@ -51,7 +51,12 @@ pub struct Demand {
     pub label: String,
     /// Where people register whose client cannot answer.
     pub page: Option<String>,
+    /// Whether the client is shown the challenge, rather than the page alone.
+    pub is_shown: bool,
 }
+
+/// A fact of a stream: whoever is behind it can answer challenges.
+pub struct AnswersChallenges;
 
 /// What somebody has paid for an account. It is used up unless it is given back: also if the client goes away while the account
 /// is being made.

@@ -237,27 +237,30 @@ fn filled(query: El<'_>) -> Vec<(String, String)> {
     read.take(FIELDS_MAX).collect()
 }
 
-/// What has to be filled in; the username is there already where only one will do. Where more is asked for, it stands in a form
-/// beside the plain fields (XEP-0158 §4).
+/// What has to be filled in; the username is there already where only one will do. Where more is asked for, there are no plain
+/// fields, which would not be enough: there is a form (XEP-0158 §4), or the address of a page alone (§5).
 fn fields(meant: Option<&BareJid>, demand: Option<&Demand>, sid: Option<&str>) -> String {
     const OOB: &str = "jabber:x:oob";
     let page = demand.and_then(|demand| demand.page.as_deref());
     let mut xml = Writer::new();
     xml.start("query", NS);
     xml.start("instructions", NS);
-    xml.text("Choose a username and a password for this server.");
-    if let Some(page) = page {
-        xml.text(" Or register in a browser: ").text(page);
-    }
+    match page {
+        Some(page) => xml.text("Register in a browser: ").text(page),
+        None => xml.text("Choose a username and a password for this server."),
+    };
     xml.end();
-    xml.start("username", NS);
-    if let Some(name) = meant.and_then(|account| account.local()) {
-        xml.text(name);
-    }
-    xml.end();
-    xml.start("password", NS).end();
-    if let Some(demand) = demand {
-        form(&mut xml, demand, sid);
+    match demand {
+        Some(demand) if demand.is_shown => form(&mut xml, demand, sid),
+        Some(_) => {}
+        None => {
+            xml.start("username", NS);
+            if let Some(name) = meant.and_then(|account| account.local()) {
+                xml.text(name);
+            }
+            xml.end();
+            xml.start("password", NS).end();
+        }
     }
     if let Some(page) = page {
         xml.start("x", OOB).start("url", OOB).text(page).end().end();

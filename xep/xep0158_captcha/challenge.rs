@@ -63,6 +63,11 @@ impl Challenge {
         }
     }
 
+    /// How many bits of the hash are given.
+    pub fn bits(&self) -> u32 {
+        u32::BITS - self.label.leading_zeros()
+    }
+
     fn head(&self) -> [u8; NONCE_BYTES + 12] {
         let mut head = [0; NONCE_BYTES + 12];
         head[..NONCE_BYTES].copy_from_slice(&self.nonce);
@@ -127,8 +132,7 @@ impl Challenge {
 
     /// Whether a text is one that was asked for.
     pub fn check(&self, domain: &str, answer: &str) -> Result<(), BadAnswer> {
-        let bits = u32::BITS - self.label.leading_zeros();
-        let mask = (1_u64 << bits) - 1;
+        let mask = (1_u64 << self.bits()) - 1;
         if answer.len() > ANSWER_BYTES_MAX || !answer.starts_with(&self.from(domain)) {
             return Err(BadAnswer::Wrong);
         }

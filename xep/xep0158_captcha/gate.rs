@@ -12,7 +12,7 @@ use kim_core::keyed::{Bucket, Rate};
 
 use super::CaptchaConfig;
 use super::challenge::{BadAnswer, Challenge, ChallengeKey, Nonce, Recipient};
-use crate::xep0077_register::api::{Admission, Demand, Toll, network};
+use crate::xep0077_register::api::{Admission, AnswersChallenges, Demand, Toll, network};
 
 /// Challenges that were used and are not over yet. Beyond it nobody registers until some of them are.
 const USED_MAX: usize = 20_000;
@@ -108,7 +108,7 @@ enum Refused {
     Missing,
     /// Not what was asked for.
     Wrong,
-    /// Over, used, or never given to them.
+    /// Over, used, too easy by now, or never given to them.
     Void,
     /// Too many have passed.
     Full,
@@ -136,7 +136,7 @@ impl AskForWork {
     }
 
     /// The fields to fill in.
-    fn demand(&self, recipient: Recipient<'_>, now: Timestamp) -> Option<Demand> {
+    fn demand(&self, event: &Admission, recipient: Recipient<'_>, now: Timestamp) -> Option<Demand> {
         let gate = &self.gate;
         let seconds = i64::from(gate.config.seconds);
         let expires = Timestamp(now.0.saturating_add(seconds * 1_000_000));
@@ -146,6 +146,10 @@ impl AskForWork {
             from: challenge.from(recipient.domain),
             label: challenge.label(),
             page: self.page.clone(),
+            // Apps that cannot answer offer the page only where there is nothing else (XEP-0077 §5).
+            is_shown: gate.config.form
+                || self.page.is_none()
+                || event.facts.known::<AnswersChallenges>().is_some(),
         })
     }
 
@@ -156,6 +160,10 @@ impl AskForWork {
             return Err(Refused::Missing);
         };
         let challenge = Challenge::of_token(id, &gate.key, recipient, now)?;
+        // Nobody collects easy challenges for harder times. One bit is allowed for those who were just solving one.
+        if challenge.bits() + 1 < gate.bits(now) {
+            return Err(Refused::Void);
+        }
         challenge.check(recipient.domain, answer)?;
         gate.take(&challenge, now)?;
         let nonce = challenge.nonce;
@@ -185,11 +193,11 @@ impl AskForWork {
             ),
             Refused::Wrong => error(
                 Condition::NotAcceptable,
-                format!("the answer to the challenge is wrong; ask for the form again, or {elsewhere}"),
+                format!("the answer to the challenge is wrong; ask for a new one, or {elsewhere}"),
             ),
             Refused::Void => error(
                 Condition::ServiceUnavailable,
-                "the challenge has expired or was used already; ask for the form again".to_owned(),
+                "the challenge has expired, was used already, or has become too easy; ask for a new one".to_owned(),
             ),
             Refused::Full => error(
                 Condition::ResourceConstraint,
@@ -212,7 +220,7 @@ impl On<Admission> for AskForWork {
             network: network(event.address),
         };
         match event.account {
-            None => event.demand = self.demand(recipient, cx.received),
+            None => event.demand = self.demand(event, recipient, cx.received),
             Some(_) => {
                 let toll = self.check(event, recipient, cx.received);
                 event.toll = Some(toll.map_err(|why| self.refuse(why))?);

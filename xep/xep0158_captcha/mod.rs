@@ -23,17 +23,20 @@ mod tests;
 
 section! {
     /// Work that a client does before it can register (XEP-0158), where registration is open. Browsers do it on the
-    /// page /register. Each bit doubles the work; 18 bits take a browser about a second.
+    /// page /register, to which apps send people. Each bit doubles the work; 18 bits take a browser about a second.
     pub struct CaptchaConfig {
         /// Bits while few accounts are made.
         pub bits: u32 = 18, in 1..=28;
         /// Bits under attack. Not fewer than bits.
-        pub bits_max: u32 = 24, in 1..=28;
+        pub bits_max: u32 = 22, in 1..=28;
         /// Accounts in an hour that are nothing unusual. Each time so many more are made, one bit is added; it goes again
         /// after an hour with none.
         pub calm_per_hour: u32 = 20, in 1..=100_000;
         /// Seconds in which a client has to be done.
         pub seconds: u32 = 900, in 30..=86_400;
+        /// Whether apps get the challenge itself instead of the address of the page. Those that cannot solve it, which are
+        /// nearly all, then show an error and not the page. The API always has it.
+        pub form: bool = false;
     }
 }
 

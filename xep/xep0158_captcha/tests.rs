@@ -24,7 +24,7 @@ const DONE: &str = "<iq id='r' type='result'/>";
 
 async fn house(more: &str) -> House {
     let modules = [Entry::of::<Register>(), Entry::of::<RegistrationChallenges>()];
-    let challenges = "[xep0158_captcha]\nbits = 6\nbits_max = 8\ncalm_per_hour = 2\n";
+    let challenges = "[xep0158_captcha]\nbits = 6\nbits_max = 8\ncalm_per_hour = 2\nform = true\n";
     House::configured(&modules, &format!("{OPEN}{challenges}{more}")).await
 }
 
@@ -106,10 +106,18 @@ async fn refused(house: &House, address: &str, xml: &str, condition: &str) -> St
     answer
 }
 
-/// §4: the form that comes with the fields is filled in and sent back.
+/// §4: the form is filled in and sent back. There are no fields that an app could take for enough.
 #[tokio::test]
 async fn a_client_that_solves_the_challenge_registers() {
     let house = house("").await;
+    let asked = send(&house, NEAR, ASK).await;
+    assert!(
+        !asked
+            .child("query", "jabber:iq:register")
+            .unwrap()
+            .to_xml()
+            .contains("<username")
+    );
     let form = form(&house, NEAR).await;
     let answer = submit("bill", &form, &text(&form, true));
     assert_eq!(send(&house, NEAR, &answer).await.to_xml(), DONE);
@@ -118,14 +126,17 @@ async fn a_client_that_solves_the_challenge_registers() {
     assert_eq!((gate.passed(), gate.refused()), (1, 0));
 }
 
-/// §4: a client that does not know such forms is told where its user can register.
+/// XEP-0077 §5: what apps do not know how to solve they are not shown, but where their users can register.
 #[tokio::test]
 async fn a_client_that_knows_no_challenges_is_shown_the_page() {
-    let house = house("").await;
+    let modules = [Entry::of::<Register>(), Entry::of::<RegistrationChallenges>()];
+    let house = House::configured(&modules, OPEN).await;
     let asked = send(&house, NEAR, ASK).await.to_xml();
-    assert!(
-        asked.contains("<x xmlns='jabber:x:oob'><url>https://chat.example.org/register</url></x>"),
-        "{asked}"
+    assert_eq!(
+        asked,
+        "<iq id='reg1' type='result'><query xmlns='jabber:iq:register'>\
+         <instructions>Register in a browser: https://chat.example.org/register</instructions>\
+         <x xmlns='jabber:x:oob'><url>https://chat.example.org/register</url></x></query></iq>"
     );
     let plain = "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>bill</username>\
                  <password>pw</password></query></iq>";
@@ -234,6 +245,28 @@ async fn many_accounts_make_the_next_ones_dearer_for_a_while() {
     assert!(seen.is_sorted());
     house.clock.advance(4 * 3_600);
     assert_eq!(bits(), 6);
+}
+
+/// Easy challenges that were collected before cannot be used once there are too many.
+#[tokio::test]
+async fn a_challenge_that_has_become_too_easy_is_void() {
+    let house = house("seconds = 86400\n").await;
+    let early = form(&house, NEAR).await;
+    let gate = house.router.fact::<RegistrationGate>().unwrap();
+    let mut count = 0;
+    while gate.bits(house.clock.now()) < 8 {
+        let form = form(&house, NEAR).await;
+        let answer = submit(&format!("bill{count}"), &form, &text(&form, true));
+        assert_eq!(send(&house, NEAR, &answer).await.to_xml(), DONE);
+        count += 1;
+    }
+    let answer = submit("bob", &early, &text(&early, true));
+    let error = refused(&house, NEAR, &answer, "service-unavailable").await;
+    assert!(error.contains("ask for a new one"), "{error}");
+    // One bit more is forgiven.
+    house.clock.advance(3_600);
+    assert_eq!(gate.bits(house.clock.now()), 7);
+    assert_eq!(send(&house, NEAR, &answer).await.to_xml(), DONE);
 }
 
 #[tokio::test]

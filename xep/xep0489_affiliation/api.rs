@@ -83,7 +83,7 @@ impl PeerAffiliation {
     }
 }
 
-/// What a trusted server says of the sender of a stanza. Left as a fact on the context; the sender is named because a context
+/// What a stanza says of its sender, if it is to be believed. Left as a fact on the context; the sender is named because a context
 /// travels with stanzas of others too.
 pub(super) struct SaidOfSender {
     pub sender: BareJid,
@@ -95,7 +95,8 @@ pub struct Affiliations;
 
 impl Affiliations {
     /// What is known about the sender of a stanza, to be asked from the stage `Filter` of its arrival on: for an account of this
-    /// server what it is, for anybody else what their server says in this stanza, if it is to be believed.
+    /// server what it is, for anybody else what their server says in this stanza, if it is to be believed: because the server
+    /// has announced that nobody else can say it, or because it speaks against the sender.
     pub async fn of_sender(&self, stanza: &Stanza, cx: &Cx) -> Result<Option<PeerAffiliation>, Fault> {
         let Some(from) = &stanza.from else { return Ok(None) };
         let sender = from.bare();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kim_core::config::NoSettings;
 use kim_core::error::Fault;
-use kim_core::events::{Answer, Arrival, Departure, Leaving, ServiceArrival};
+use kim_core::events::{Answer, Arrival, Departure, Leaving, NoSuchAccount, ServiceArrival};
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Registrar, Spec};
 
@@ -59,6 +59,7 @@ impl Module for AccountAffiliations {
         let origins = Arc::new(origin::OriginServers::new(house.db.caches()));
         house.on::<Arrival>(Stage::Admit, origin::JudgeArriving(origins.clone()));
         house.on::<ServiceArrival>(Stage::Admit, origin::JudgeArriving(origins.clone()));
+        house.on::<NoSuchAccount>(Stage::Admit, origin::JudgeArriving(origins.clone()));
         house.on::<Answer>(Stage::Deliver, origin::HearOrigins(origins));
         Ok(())
     }

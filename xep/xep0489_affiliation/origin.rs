@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kim_core::clock::Timestamp;
 use kim_core::cx::{Cx, Origin};
 use kim_core::error::Fault;
-use kim_core::events::{Answer, Arrival, ServiceArrival};
+use kim_core::events::{Answer, Arrival, NoSuchAccount, ServiceArrival};
 use kim_core::hook::{Flow, On};
 use kim_core::jid::{BareJid, Jid};
 use kim_core::keyed::{Caches, Shared};
@@ -85,21 +85,23 @@ impl OriginServers {
             return None;
         }
         let from = stanza.from.clone()?;
-        let said = match (feature_of(stanza), only_info(stanza)) {
-            (Some(feature), Some(said)) if self.is_trusted(from.domain(), feature, cx) => Some(said),
-            _ => None,
+        let read = only_info(stanza);
+        let feature = feature_of(stanza);
+        let is_trusted = match (feature, read) {
+            (Some(feature), Some(_)) => self.is_trusted(from.domain(), feature, cx),
+            _ => false,
         };
-        match said {
-            Some(said) => cx.learn(SaidOfSender {
+        // Nobody makes up what speaks against themselves: that needs no server's word.
+        if let Some(said) = read.filter(|said| is_trusted || said.is_hardly_known(cx.received)) {
+            cx.learn(SaidOfSender {
                 sender: from.bare(),
                 said,
-            }),
-            None if matches!(stanza.kind, Kind::Message(_) | Kind::Presence(_)) => {
-                stanza.remove(|child| child.is("info", NS));
-            }
-            None => {}
+            });
         }
-        said
+        if !is_trusted && matches!(stanza.kind, Kind::Message(_) | Kind::Presence(_)) {
+            stanza.remove(|child| child.is("info", NS));
+        }
+        read.filter(|_| is_trusted)
     }
 }
 
@@ -125,6 +127,14 @@ pub(super) struct JudgeArriving(pub Arc<OriginServers>);
 
 impl On<Arrival> for JudgeArriving {
     async fn on(&self, event: &mut Arrival, cx: &mut Cx) -> Result<Flow, Fault> {
+        self.0.judge(&mut event.stanza, cx);
+        Ok(Flow::Next)
+    }
+}
+
+/// What is said to nobody is judged alike: the answer must not tell that nobody is there.
+impl On<NoSuchAccount> for JudgeArriving {
+    async fn on(&self, event: &mut NoSuchAccount, cx: &mut Cx) -> Result<Flow, Fault> {
         self.0.judge(&mut event.stanza, cx);
         Ok(Flow::Next)
     }

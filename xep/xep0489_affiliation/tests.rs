@@ -333,7 +333,7 @@ async fn another_server_is_believed_once_it_has_announced_it() {
     let mut there = house.neighbour("example.org");
     seen.take();
     let message = "<message from='spammer@example.org/x' to='alice@localhost' type='chat'><body>hi</body>\
-                   <info xmlns='urn:xmpp:raa:0' affiliation='anonymous'/></message>";
+                   <info xmlns='urn:xmpp:raa:0' affiliation='member'/></message>";
     tell(&mut there, message).await;
     assert_eq!(seen.take(), [None]);
     assert!(alice.next().is_some_and(|message| !message.contains("raa")));
@@ -357,10 +357,15 @@ async fn another_server_is_believed_once_it_has_announced_it() {
     tell(&mut there, message).await;
     alice.skip();
     assert_eq!(seen.take(), [None, None]);
+    // What speaks against its sender is believed of anybody, and shown to nobody.
+    let guest = message.replace("affiliation='member'", "affiliation='anonymous'");
+    tell(&mut there, &guest).await;
+    assert_eq!(seen.take(), [Some(AffiliationKind::Anonymous)]);
+    there.expect_nothing();
 
     tell(&mut there, &answer(question.id.as_deref().unwrap())).await;
     tell(&mut there, message).await;
-    assert_eq!(seen.take(), [Some(AffiliationKind::Anonymous)]);
+    assert_eq!(seen.take(), [Some(AffiliationKind::Member)]);
     assert!(
         alice
             .next()
@@ -389,7 +394,7 @@ async fn another_server_is_believed_once_it_has_announced_it() {
         &message.replace("alice@localhost", "lobby@conference.localhost/alice"),
     )
     .await;
-    assert_eq!(seen.take(), [Some(AffiliationKind::Anonymous)]);
+    assert_eq!(seen.take(), [Some(AffiliationKind::Member)]);
     // Of its own accounts the server knows without being told.
     let mut bob = house.online("bob@localhost/x").await;
     seen.take();

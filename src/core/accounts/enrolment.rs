@@ -6,9 +6,9 @@
 pub enum Enrolment {
     /// The account is older than the record of it.
     Unknown,
-    /// Nobody: it was made by its owner where registration is open.
+    /// Nobody: it was made by its owner where registration is open, or with an invitation from somebody for whom nobody spoke.
     Registered,
-    /// Somebody who gave an invitation.
+    /// The operator, or an account for which somebody had spoken, by an invitation.
     Invited,
     /// An administrator, or the import from another server.
     Provisioned,

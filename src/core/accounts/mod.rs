@@ -161,15 +161,16 @@ impl Accounts {
         self.make(account, password, tombstone, enrolment, None).await
     }
 
-    /// Makes an account for somebody who was invited. If the proviso says no, it is [`AccountError::NotMet`].
+    /// Makes an account for somebody who was invited; `enrolment` says what the inviter's word is worth. If the proviso says no,
+    /// it is [`AccountError::NotMet`].
     pub async fn create_invited(
         &self,
         account: &BareJid,
         password: &Password,
         tombstone: Tombstone,
+        enrolment: Enrolment,
         proviso: Proviso,
     ) -> Result<(), AccountError> {
-        let enrolment = Enrolment::Invited;
         self.make(account, password, tombstone, enrolment, Some(proviso))
             .await
     }

@@ -19,6 +19,7 @@ use kim_core::ns::DATA;
 use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, Writer};
+use kim_xep::xep0077_register::api::AnswersChallenges;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -118,11 +119,13 @@ pub(super) async fn challenge(
     let domain = served(router, newcomer.domain.as_deref().unwrap_or(main))?;
     let mut query = Writer::new();
     query.start("query", REGISTER).end();
+    let facts = Facts::default();
+    facts.leave(AnswersChallenges);
     let event = BeforeLogin {
         stanza: Stanza::new(Kind::Iq(IqType::Get), &query.finish_string()).id("api"),
         domain: domain.as_str().to_owned(),
         address: client.address,
-        facts: Arc::default(),
+        facts: Arc::new(facts),
         reply: None,
     };
     let Some(answer) = router.before_login(event).await else {

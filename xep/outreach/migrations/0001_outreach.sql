@@ -2,10 +2,10 @@
 -- those who wrote to it first.
 CREATE TABLE outreach_people (
     account TEXT   NOT NULL,
-    person  TEXT   NOT NULL,             -- a bare JID, or an occupant of a room
+    peer    BIGINT NOT NULL,             -- who: a tag made with the account's key
     met_at  BIGINT NOT NULL,             -- microseconds since 1970
-    ours    BIGINT NOT NULL,             -- 1 if the account wrote first, 0 if the person did
-    PRIMARY KEY (account, person)
+    ours    BIGINT NOT NULL,             -- 1 if the account wrote first, 0 if the peer did
+    PRIMARY KEY (account, peer)
 );
 -- What counts against the budget, the latest first.
 CREATE INDEX outreach_people_by_time ON outreach_people (account, ours, met_at);
