@@ -327,7 +327,11 @@ impl Module for Witness {
 #[tokio::test]
 async fn another_server_is_believed_once_it_has_announced_it() {
     let modules = [MODULES, &[Entry::of::<Witness>()]].concat();
-    let house = House::configured(&modules, QUIET).await;
+    let house = House::configured(
+        &modules,
+        &format!("{QUIET}[strangers]\nhardly_known = \"accept\"\n"),
+    )
+    .await;
     let seen = house.router.fact::<Seen>().unwrap();
     let mut alice = house.online("alice@localhost/x").await;
     let mut there = house.neighbour("example.org");
