@@ -365,6 +365,7 @@ async fn another_server_is_believed_once_it_has_announced_it() {
     let guest = message.replace("affiliation='member'", "affiliation='anonymous'");
     tell(&mut there, &guest).await;
     assert_eq!(seen.take(), [Some(AffiliationKind::Anonymous)]);
+    assert!(alice.next().is_some_and(|message| !message.contains("raa")));
     there.expect_nothing();
 
     tell(&mut there, &answer(question.id.as_deref().unwrap())).await;
