@@ -83,8 +83,8 @@ impl PeerAffiliation {
     }
 }
 
-/// What a stanza says of its sender, if it is to be believed. Left as a fact on the context; the sender is named because a context
-/// travels with stanzas of others too.
+/// What a stanza says of its sender, if it is to be believed. Left as a fact on the context; the sender is named because a
+/// context travels with stanzas of others too.
 pub(super) struct SaidOfSender {
     pub sender: BareJid,
     pub said: PeerAffiliation,
