@@ -190,6 +190,13 @@ function complain(form, text) {
     place.hidden = !text;
 }
 
+/** Says what is being done. */
+function report(form, text) {
+    const place = form.querySelector('[role=status]');
+    place.textContent = text;
+    place.hidden = !text;
+}
+
 /** Runs a form: `work` gets its fields; what it throws is told. */
 function onSubmit(id, work) {
     const form = document.getElementById(id);
@@ -241,11 +248,16 @@ function said(code) {
 async function makeAccount({ name, password, again, trusted }) {
     const jid = address(name);
     if (again !== undefined && again !== password) throw new Error(words.passwords_differ);
+    const form = document.getElementById('register');
     try {
-        await register(page.domain, jid.split('@')[0], password, page.invite);
+        await register(page.domain, jid.split('@')[0], password, page.invite, () => {
+            report(form, words.register_checking);
+        });
     } catch (error) {
         if (!(error instanceof RegistrationError)) throw error;
         throw new Error(said(error.reason) ?? said(`register-${error.code}`) ?? words.register_failed);
+    } finally {
+        report(form, '');
     }
     // From here on this is an account's page: a reload must not ask for the invitation again.
     history.replaceState(null, '', page.home);

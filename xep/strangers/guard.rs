@@ -22,6 +22,7 @@ use super::requests::{Released, RequestBox, note_delay, stamp_delay};
 use super::waves::Waves;
 use super::{RequestText, StrangersConfig};
 use crate::rfc6121_im::api::{Half, Subscriptions, choose};
+use crate::xep0489_affiliation::api::Affiliations;
 
 /// The namespace of invitations' tokens (XEP-0379).
 const PREAUTH: &str = "urn:xmpp:pars:0";
@@ -43,6 +44,8 @@ pub(super) struct StrangersGuard {
 struct Stranger {
     sender: BareJid,
     origin: Origin,
+    /// Their own server says that it hardly knows them.
+    is_hardly_known: bool,
 }
 
 /// Admits what arrives at accounts.
@@ -97,8 +100,7 @@ impl On<Arrival> for Admit {
         {
             return Ok(Flow::Next);
         }
-        let origin = guard.acquaintances.origin(&router, sender.domain()).await?;
-        let stranger = Stranger { sender, origin };
+        let stranger = guard.stranger(&router, &arrival.stanza, sender, cx).await?;
         match arrival.stanza.kind {
             // Boxed, so that the future of those who know each other, which is all but these, stays small.
             Kind::Message(kind) => Box::pin(guard.message(arrival, kind, stranger, &router, cx)).await,
@@ -147,12 +149,12 @@ impl On<NoSuchAccount> for Nobody {
             return Ok(Flow::Next);
         }
         let guard = &self.0;
-        let origin = guard.acquaintances.origin(&router, sender.domain()).await?;
-        let approach = guard.approach(stanza, &sender, &event.account, origin);
+        let stranger = guard.stranger(&router, stanza, sender, cx).await?;
+        let approach = guard.approach(stanza, &stranger.sender, &event.account, stranger.origin);
         if guard.take(&approach, cx.received) == Finding::TooMany {
             return Err(too_many());
         }
-        match guard.general(stanza, origin) {
+        match guard.general(stanza, &stranger) {
             Judgement::Refuse => Err(guard.refusal()),
             _ => Ok(Flow::Next),
         }
@@ -191,6 +193,30 @@ impl StrangersGuard {
             .is_some_and(Relation::is_known)
     }
 
+    /// A guest of another server, or somebody who registered there a moment ago, is a stranger to that server too (XEP-0489):
+    /// that people here know people there speaks for nobody.
+    async fn stranger(
+        &self,
+        router: &Router,
+        stanza: &Stanza,
+        sender: BareJid,
+        cx: &Cx,
+    ) -> Result<Stranger, Fault> {
+        let mut origin = self.acquaintances.origin(router, sender.domain()).await?;
+        let mut is_hardly_known = false;
+        if origin != Origin::Here
+            && let Some(said) = Affiliations.of_sender(stanza, cx).await?
+            && said.is_hardly_known(cx.received)
+        {
+            (origin, is_hardly_known) = (Origin::Unknown, true);
+        }
+        Ok(Stranger {
+            sender,
+            origin,
+            is_hardly_known,
+        })
+    }
+
     fn approach<'a>(
         &self,
         stanza: &Stanza,
@@ -212,10 +238,13 @@ impl StrangersGuard {
     }
 
     /// The server's own policy for a message, whoever it is for.
-    fn general(&self, stanza: &Stanza, origin: Origin) -> Judgement {
+    fn general(&self, stanza: &Stanza, stranger: &Stranger) -> Judgement {
         let mut judgement = self.config.messages;
+        if stranger.is_hardly_known {
+            judgement = judgement.max(self.config.hardly_known);
+        }
         // Only where nobody is known it counts what is in it, and reading that is the dearest step of all.
-        if origin != Origin::Unknown {
+        if stranger.origin != Origin::Unknown {
             return judgement;
         }
         let content = StrangerContent::of(stanza);
@@ -256,7 +285,6 @@ impl StrangersGuard {
         cx: &mut Cx,
     ) -> Result<Flow, Fault> {
         let (account, now) = (arrival.account.clone(), cx.received);
-        let Stranger { sender, origin } = stranger;
         let sessions = router.sessions_of(&account).await;
         if !arrival
             .stanza
@@ -273,16 +301,18 @@ impl StrangersGuard {
             .unwrap_or(Judgement::Accept);
         if !is_for_people(&arrival.stanza) || kind == MessageType::Groupchat {
             // There is nothing in it to wait for.
-            let passes =
-                self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
+            let passes = self.config.messages.max(choice) == Judgement::Accept
+                && self.budgets.signal(&stranger.sender, now);
             return Ok(self.signal(arrival, passes));
         }
-        let finding = self.take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
+        let approach = self.approach(&arrival.stanza, &stranger.sender, &account, stranger.origin);
+        let finding = self.take(&approach, now);
         if finding == Finding::TooMany {
             self.counters.count(SentByStranger::Message, Became::Limited);
             return Err(too_many());
         }
-        let general = self.general(&arrival.stanza, origin);
+        let general = self.general(&arrival.stanza, &stranger);
+        let sender = stranger.sender;
         let mut own = general.max(choice);
         if finding == Finding::Repeated {
             own = own.max(Judgement::Hold);
@@ -331,7 +361,7 @@ impl StrangersGuard {
         router: &Arc<Router>,
         cx: &mut Cx,
     ) -> Result<Flow, Fault> {
-        let Stranger { sender, origin } = stranger;
+        let Stranger { sender, origin, .. } = stranger;
         let approach = Approach {
             sender: &sender,
             recipient: &arrival.account,

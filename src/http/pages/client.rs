@@ -49,6 +49,7 @@ const OWN: &[(&str, &[u8])] = &[
     ("reach.js", include_bytes!("../../../web/client/reach.js")),
     ("chat.js", include_bytes!("../../../web/client/chat.js")),
     ("register.js", include_bytes!("../../../web/client/register.js")),
+    ("work.js", include_bytes!("../../../web/client/work.js")),
     ("pages.css", include_bytes!("../../../web/client/pages.css")),
     ("client.css", include_bytes!("../../../web/client/client.css")),
     ("kim.svg", include_bytes!("../../../web/client/kim.svg")),

@@ -249,6 +249,7 @@ impl Reader<'_> {
                 (password_field(words.choose_password, Some(words.password_hint), "password", "new-password"))
                 (password_field(words.again, None, "again", "new-password"))
                 (self.trusted_tick())
+                p.quiet role="status" hidden {}
                 p { button type="submit" { (submit) } }
             }
         }
