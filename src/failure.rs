@@ -69,7 +69,7 @@ pub enum Failure {
     #[error("{0}")]
     SealingKey(String),
     /// `kim check` found something that does not work; it has told what.
-    #[error("{0} {} failed", if *.0 == 1 { "check" } else { "checks" })]
+    #[error("{count} {checks} failed", count = .0, checks = if *.0 == 1 { "check" } else { "checks" })]
     Check(usize),
 }
 

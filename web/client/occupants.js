@@ -6,7 +6,20 @@ import { extendElement, fill } from './elements.js';
 /** That a room keeps an archive, and that it keeps none any more (XEP-0045 §15.6.2). */
 const ARCHIVE_CODES = ['170', '171'];
 
+/** Converse words these before it knows the language: whether somebody is there. */
+function translateStatus(api, name) {
+    const { i18n } = window.converse.env;
+    extendElement(api, name, (Item) => class extends Item {
+        updated(changed) {
+            super.updated?.(changed);
+            for (const icon of this.querySelectorAll('.chat-status[title]')) icon.title = i18n.translate(icon.title);
+        }
+    });
+}
+
 export function countOccupants({ api }, { words }) {
+    translateStatus(api, 'converse-muc-occupant-list-item');
+    translateStatus(api, 'converse-roster-contact');
     extendElement(api, 'converse-muc-occupants', (List) => class extends List {
         initialize() {
             super.initialize();

@@ -155,7 +155,8 @@ pub(super) async fn run(
         migrations: migrations(app.modules),
     };
     for check in own_checks().iter().chain(&app.checks) {
-        for finding in check(&context).await {
+        let findings = check(&context).await;
+        for finding in findings {
             failed += usize::from(finding.outcome == Outcome::Fail);
             if finding.outcome == Outcome::Fail && finding.what == files::DATA {
                 // Told once: what lies in it would fail for the same reason.

@@ -67,7 +67,7 @@ fn port(key: &'static str, address: SocketAddr, bound: io::Result<TcpListener>, 
 
 /// What is said of ports that are in use although no server runs with this data directory.
 fn taken(in_use: &[(&'static str, SocketAddr)], barred: Option<&'static str>) -> Option<Finding> {
-    let (key, first) = in_use.first()?;
+    let (key, first) = *in_use.first()?;
     let each = in_use.iter().map(|(key, address)| format!("{address} ({key})"));
     let each = each.collect::<Vec<_>>().join(", ");
     Some(match (barred, in_use.len()) {
@@ -76,7 +76,7 @@ fn taken(in_use: &[(&'static str, SocketAddr)], barred: Option<&'static str>) ->
             format!("{each}: in use, perhaps by the server; {barred}"),
         ),
         (None, 1) => {
-            let failure = Failure::listen(key, *first, &ErrorKind::AddrInUse.into());
+            let failure = Failure::listen(key, first, &ErrorKind::AddrInUse.into());
             Finding::fail("ports", failure.to_string())
         }
         (None, _) => {
