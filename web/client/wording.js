@@ -88,8 +88,9 @@ function writeDates(dayjs, locale) {
 function showWhole() {
     document.addEventListener('pointerover', ({ target }) => {
         const isCut = target.childElementCount === 0 && target.scrollWidth > target.clientWidth + 1;
-        if (!isCut || target.closest('[title]') || !target.textContent.trim()) return;
-        if (getComputedStyle(target).textOverflow === 'ellipsis') target.title = target.textContent.trim();
+        const text = target.textContent.trim();
+        if (!isCut || !text || target.closest('[title]')?.title.includes(text)) return;
+        if (getComputedStyle(target).textOverflow === 'ellipsis') target.title = text;
     });
 }
 
