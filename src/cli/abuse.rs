@@ -5,7 +5,7 @@ use kim_core::jid::BareJid;
 
 use super::reach::{Begins, Site};
 use super::terminal::Terminal;
-use super::user::utc;
+use super::utc::utc;
 use crate::control::{AbuseAnswer, AbuseRequest, Control, ControlError, ReportFacts};
 use crate::failure::Failure;
 

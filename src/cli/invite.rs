@@ -8,7 +8,7 @@ use super::qr;
 use super::reach::{Begins, Site};
 use super::terminal::Terminal;
 use super::typed::TypedAccount;
-use super::user::utc;
+use super::utc::utc;
 use crate::control::{Control, ControlError, Invite, InviteRow, InviteWanted};
 use crate::failure::Failure;
 

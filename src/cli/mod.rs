@@ -18,6 +18,7 @@ mod terminal;
 mod tests;
 mod typed;
 mod user;
+mod utc;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

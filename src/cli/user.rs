@@ -1,12 +1,12 @@
 //! `kim user …`: looks first whether what is asked for can be done, and only then asks for a password or a confirmation.
 
 use kim_core::accounts::Tombstone;
-use kim_core::clock::Timestamp;
 use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
 use super::reach::{Begins, Site};
 use super::terminal::Terminal;
+use super::utc::utc;
 use super::{UserCommand, password};
 use crate::control::{Control, ControlError, KeyDevice, Secret, UserFacts};
 use crate::failure::Failure;
@@ -244,10 +244,4 @@ fn device_line(device: &KeyDevice) -> String {
         .map(|since| format!(" since {}", utc(since)))
         .unwrap_or_default();
     format!("device {id}, version {versions}{since}, {prekeys} prekeys: {fingerprint}")
-}
-
-/// A time to the second, as `2026-11-22T21:30:12Z`.
-pub(super) fn utc(microseconds: i64) -> String {
-    let text = Timestamp(microseconds).to_string();
-    format!("{}Z", text.split('.').next().unwrap_or(&text))
 }

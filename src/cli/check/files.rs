@@ -7,7 +7,7 @@ use kim_core::db::now_us;
 
 use super::super::certificate::{CertificateFacts, inspect};
 use super::super::serve::try_writing;
-use super::super::user::utc;
+use super::super::utc::utc;
 use super::{CheckContext, Finding};
 use crate::exposed::open_to_others;
 use crate::failure::Failure;

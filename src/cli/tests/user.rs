@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kim_core::accounts::Tombstone;
 use kim_core::cluster::Solo;
-use kim_core::jid::Jid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::session::{Session, Terms};
 
 use super::*;
