@@ -24,10 +24,10 @@ pub(super) fn ports(context: &CheckContext) -> Vec<Finding> {
         }
     }
     // One cause is told once: usually another kIM has them all.
-    if let Some(finding) = taken(&in_use, context.barred) {
-        findings.push(finding);
-    }
-    findings
+    taken(&in_use, context.barred)
+        .into_iter()
+        .chain(findings)
+        .collect()
 }
 
 fn addresses(context: &CheckContext) -> Vec<(&'static str, SocketAddr)> {
