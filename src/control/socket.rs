@@ -201,12 +201,11 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
             password,
             reuse_name,
         } => {
-            let tombstone = if reuse_name {
-                Tombstone::Override
-            } else {
-                Tombstone::Respect
-            };
+            let tombstone = tombstone(reuse_name);
             done(control.user_add(&account, &password, tombstone).await)
+        }
+        Request::UserMayAdd { account, reuse_name } => {
+            done(control.user_may_add(&account, tombstone(reuse_name)).await)
         }
         Request::UserPasswd { account, password } => done(control.user_passwd(&account, &password).await),
         Request::UserList { after } => control.user_list(after.as_ref()).await.map(Response::Users),
@@ -222,4 +221,11 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
         Request::KeyRotate {} => control.key_rotate().await.map(Response::KeyRotated),
     };
     result.unwrap_or_else(Response::Error)
+}
+
+fn tombstone(reuse_name: bool) -> Tombstone {
+    match reuse_name {
+        true => Tombstone::Override,
+        false => Tombstone::Respect,
+    }
 }

@@ -317,6 +317,7 @@ impl From<StoreError> for Failure {
 impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Failure {
         Failure::Certificate {
+            setting: error.setting,
             path: error.path,
             cause: error.problem,
         }

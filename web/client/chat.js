@@ -5,11 +5,13 @@ import { sayWhenAway } from './away.js';
 import { encryptWhenPossible } from './encrypt.js';
 import { fetchFilesByTheirScheme } from './files.js';
 import { furnish } from './furnish.js';
+import { prepared } from './password.js';
 import { opensWebSocket } from './reach.js';
 import { RegistrationError, register } from './register.js';
 import { sealStores } from './sealed.js';
 import { Vault } from './vault.js';
 import { enterFirstRooms } from './welcome.js';
+import { reword } from './wording.js';
 
 const page = JSON.parse(document.body.dataset.page);
 const words = page.words;
@@ -131,6 +133,7 @@ async function start(more) {
             });
         },
     });
+    reword(page);
     await window.converse.initialize({ ...settings, ...(opens && { websocket_url: websocket }), ...more, whitelisted_plugins: ['kim'] });
     client = inner;
     return client;
@@ -236,7 +239,7 @@ async function signIn({ name, password, trusted }) {
     inner.state.config.save({ trusted: trusted !== undefined });
     const done = signedIn(inner);
     done.catch(() => {});
-    await inner.api.user.login(jid, password);
+    await inner.api.user.login(jid, prepared(password));
     await done;
 }
 

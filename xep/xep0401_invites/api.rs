@@ -120,6 +120,8 @@ pub struct ListedInvitation {
 /// An invitation as it was made. Nobody but whoever gets it knows the links from here on.
 #[derive(Clone, Debug)]
 pub struct Made {
+    /// Identifies it in the list, and is no secret.
+    pub id: String,
     /// What it is.
     pub invitation: Invitation,
     /// How it is passed on.
@@ -246,6 +248,7 @@ impl Invites {
         };
         let token = token::new();
         let hash = token::hash(&token).ok_or(InviteError::Void)?;
+        let id = token::id(&hash);
         // Neither the operator nor administrators have to be slowed down.
         let admins = &router.config().server.admins;
         let is_limited = invitation.inviter.as_ref().is_some_and(|by| !admins.contains(by));
@@ -260,7 +263,11 @@ impl Invites {
             by = invitation.inviter.as_ref().map(|by| by.as_str())
         );
         let links = Links::of(&invitation, &token, self.public_url.as_deref());
-        Ok(Made { invitation, links })
+        Ok(Made {
+            id,
+            invitation,
+            links,
+        })
     }
 
     /// The invitation of a token, if it can be redeemed.

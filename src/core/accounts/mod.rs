@@ -196,6 +196,12 @@ impl Accounts {
         self.add(account, keys, enrolled, tombstone, proviso).await
     }
 
+    /// Whether [`Accounts::create`] would take this name now. Somebody else may still be faster.
+    pub async fn may_create(&self, account: &BareJid, tombstone: Tombstone) -> Result<(), AccountError> {
+        may_be_account(account)?;
+        store::may_create(&self.inner.db, account, tombstone).await
+    }
+
     /// Registers an account with keys that another server made of its password.
     pub async fn import(
         &self,

@@ -179,6 +179,31 @@ pub(super) async fn create(
     }
 }
 
+/// Whether an account could be made.
+pub(super) async fn may_create(db: &Db, name: &BareJid, tombstone: Tombstone) -> Result<(), AccountError> {
+    let removed_at = removed_at(db, name).await?;
+    let found = db.fetch_optional(Query::new(FIND).bind(name)).await?;
+    let alike = db
+        .fetch_optional(Query::new(LOOKALIKE).bind(skeleton_of(name)))
+        .await?;
+    judged(removed_at, found.is_some(), alike.is_some(), tombstone)
+}
+
+/// Whether a name can be given to an account.
+fn judged(
+    removed_at: Option<i64>,
+    exists: bool,
+    is_alike: bool,
+    tombstone: Tombstone,
+) -> Result<(), AccountError> {
+    match (removed_at, tombstone) {
+        (Some(removed_at), Tombstone::Respect) => Err(AccountError::Removed { removed_at }),
+        _ if exists => Err(AccountError::Exists),
+        _ if is_alike => Err(AccountError::Lookalike),
+        _ => Ok(()),
+    }
+}
+
 async fn create_in(
     tx: &mut Tx,
     name: &BareJid,
@@ -187,22 +212,13 @@ async fn create_in(
     tombstone: Tombstone,
     proviso: Option<Proviso>,
 ) -> Result<Result<(), AccountError>, DbError> {
-    let buried = tx.fetch_optional(Query::new(REMOVED_AT).bind(name)).await?;
-    if let (Some(row), Tombstone::Respect) = (&buried, tombstone) {
-        return Ok(Err(AccountError::Removed {
-            removed_at: row.i64(0)?,
-        }));
-    }
-    if tx.fetch_optional(Query::new(FIND).bind(name)).await?.is_some() {
-        return Ok(Err(AccountError::Exists));
-    }
     let skeleton = skeleton_of(name);
-    if tx
-        .fetch_optional(Query::new(LOOKALIKE).bind(&skeleton))
-        .await?
-        .is_some()
-    {
-        return Ok(Err(AccountError::Lookalike));
+    let buried = tx.fetch_optional(Query::new(REMOVED_AT).bind(name)).await?;
+    let found = tx.fetch_optional(Query::new(FIND).bind(name)).await?;
+    let alike = tx.fetch_optional(Query::new(LOOKALIKE).bind(&skeleton)).await?;
+    let removed_at = buried.as_ref().map(|row| row.i64(0)).transpose()?;
+    if let Err(error) = judged(removed_at, found.is_some(), alike.is_some(), tombstone) {
+        return Ok(Err(error));
     }
     if let Some(proviso) = proviso {
         proviso(tx).await?;

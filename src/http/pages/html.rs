@@ -68,7 +68,7 @@ impl Reader<'_> {
                             }
                         }
                         main #content {
-                            @if client::base().is_none() { p.note { (words.client_missing) } }
+                            @if client::base().is_none() { p.note.wide { (words.client_missing) } }
                             @if !self.may_sign_in { (self.elsewhere()) }
                             (content)
                             @if script.is_some() { noscript { p.note { (words.scripts_needed) } } }

@@ -144,7 +144,7 @@ words! {
     have_account: "Already have an account?", "已有账号？";
     by_invitation: "You need an invitation to create an account here. Ask somebody who already has one.",
         "此服务器采用邀请注册，请向已有账号的人索取邀请。";
-    look_around: "Just looking? You can enter public rooms without an account.", "只想看看？公共聊天室无需账号即可进入。";
+    look_around: "Just looking? You can enter public rooms without an account.", "只想随便看看？公共聊天室无需账号即可进入。";
     see_rooms: "See the public rooms", "查看公共聊天室";
 
     // Making an account.
