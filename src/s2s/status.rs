@@ -159,7 +159,7 @@ impl Federation {
         if self.is_ours(&domain) {
             return vec![Looked::new("domain", false, "this is a domain of this server")];
         }
-        if !self.settings().permits(&domain) {
+        if !self.lists(&domain) {
             seen.push(Looked::new("policy", false, "[s2s] allow or deny keeps it out"));
         }
         if self.is_blocked(&domain) {

@@ -12,6 +12,7 @@ use kim_core::cluster::Solo;
 use kim_core::config::{Config, Sources};
 use kim_core::db::Db;
 use kim_core::module::Entry;
+use kim_core::remote::BEAT_EVERY;
 use kim_core::router::Router;
 use kim_xep::MODULES;
 use kim_xep::xep0191_server::api::ServerBlocks;
@@ -82,6 +83,9 @@ impl Server {
             let loaded = blocks.load().await;
             loaded.map_err(|error| Failure::Database(error.to_string()))?;
         }
+        let outbound = house.router.outbound();
+        let entered = outbound.enter(control.place()).await;
+        entered.map_err(|error| Failure::Database(error.to_string()))?;
         // Before anybody can send: what an earlier process left is first in its queue.
         let federation = match house.router.config().s2s.enabled {
             true => Some(federate(&door, &certificates).await?),
@@ -126,9 +130,16 @@ impl Server {
             .iter()
             .map(|listener| (listener.security(), listener.address()))
             .collect();
+        if federation.is_none() {
+            tasks.push(tokio::spawn(hold_queue(house.router.clone())));
+        }
         if let Some(federation) = &federation {
             let tidied = federation.clone();
             tasks.push(tokio::spawn(async move { tidied.keep_tidy().await }));
+            let kept = federation.clone();
+            tasks.push(tokio::spawn(async move { kept.keep_queue().await }));
+            let keeper = federation.clone();
+            tasks.push(tokio::spawn(async move { keeper.keep_out().await }));
             tasks.extend(
                 listeners
                     .s2s
@@ -211,7 +222,7 @@ impl Server {
         &self.certificates
     }
 
-    /// Reads the configuration again and puts its `[limits]` in force; other settings that were changed are named in the log. A
+    /// Reads the configuration again and puts its `[limits]` and the lists of `[s2s]` in force; other settings that were changed are named in the log. A
     /// file with a mistake, wherever it is, changes nothing, and neither does one that has disappeared.
     pub fn reload_limits(&self, sources: &Sources) -> Result<(), Failure> {
         let router = &self.house.router;
@@ -249,6 +260,9 @@ impl Server {
         let limits = router.limits();
         self.door.go_by(&limits);
         self.web.go_by(&limits);
+        if let Some(federation) = &self.federation {
+            federation.go_by(&config.s2s);
+        }
         tracing::info!(event = "limits_reloaded", changed = is_new);
         Ok(())
     }
@@ -294,6 +308,10 @@ impl Server {
         if let Err(error) = self.house.router.outbound().settled().await {
             tracing::error!(event = "queue_not_swept", %error);
         }
+        // Another process need not wait for what is left.
+        if let Err(error) = self.house.router.outbound().leave().await {
+            tracing::error!(event = "queue_not_left", %error);
+        }
         self.house.db.close().await;
         tracing::info!(event = "stopped");
     }
@@ -328,10 +346,34 @@ async fn tidy(router: Arc<Router>, db: Db) {
         tokio::time::sleep(pause).await;
         pause = TIDY_EVERY;
         router.tidy().await;
+        let s2s = &router.config().s2s;
+        if !s2s.enabled {
+            return_expired(&router, s2s.keep_hours).await;
+        }
         match db.give_back_space().await {
             Ok(0) => {}
             Ok(pages) => tracing::info!(event = "space_given_back", pages),
             Err(error) => tracing::error!(event = "space_not_given_back", %error),
+        }
+    }
+}
+
+/// Messages for other servers from when federation was on: nobody tries to send them, but they come back in time.
+async fn return_expired(router: &Router, keep_hours: u64) {
+    let now = router.clock().now();
+    match router.outbound().return_expired(keep_hours, now).await {
+        Ok(0) => {}
+        Ok(messages) => tracing::info!(event = "outbound_expired", messages),
+        Err(error) => tracing::error!(event = "outbound_not_expired", %error),
+    }
+}
+
+/// Where federation is off: shows other processes that this one lives.
+async fn hold_queue(router: Arc<Router>) {
+    loop {
+        tokio::time::sleep(BEAT_EVERY).await;
+        if let Err(error) = router.outbound().beat().await {
+            tracing::error!(event = "queue_not_held", %error);
         }
     }
 }

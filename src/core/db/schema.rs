@@ -34,4 +34,9 @@ pub const CORE_MIGRATIONS: &[Migration] = &[
         name: "0006_s2s_queue",
         sql: include_str!("../../../migrations/0006_s2s_queue.sql"),
     },
+    Migration {
+        module: "core",
+        name: "0007_s2s_processes",
+        sql: include_str!("../../../migrations/0007_s2s_processes.sql"),
+    },
 ];
