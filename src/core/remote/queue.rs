@@ -250,7 +250,11 @@ impl OutboundQueue {
 
     /// Whether what is kept may be sent now. If not, another process may already send it.
     pub fn may_send(&self) -> bool {
-        self.inner.lease.is_held(Instant::now())
+        self.may_send_at(Instant::now())
+    }
+
+    pub(super) fn may_send_at(&self, now: Instant) -> bool {
+        self.inner.lease.is_held(now)
     }
 
     /// Whether another process sends this message.
