@@ -97,8 +97,9 @@ impl ControlSocket {
         &self.path
     }
 
-    /// A number for the place that the lock guards: as long as this server lives, no other has the same. It is made of the kernel's
-    /// boot and of the lock file there, because a copy of the directory, or the same path on another machine, is another place.
+    /// A number for the place that the lock guards: as long as this server lives, no other has the same. It is made of the
+    /// kernel's boot and of the lock file there, because a copy of the directory, or the same path on another machine, is
+    /// another place.
     pub fn place(&self) -> i64 {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let (Ok(boot), Ok(lock)) = (boot, self.lock.metadata()) else {

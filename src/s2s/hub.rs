@@ -444,7 +444,8 @@ impl Federation {
     /// The pair of two domains, made if need be.
     fn pair(&self, local: &str, remote: &str) -> Result<Arc<DomainPair>, Condition> {
         let pairs_max = self.router().limits().s2s_pairs_max;
-        self.pair_of(local, remote, pairs_max).ok_or(Condition::ResourceConstraint)
+        self.pair_of(local, remote, pairs_max)
+            .ok_or(Condition::ResourceConstraint)
     }
 
     /// The same, unless it would be one too many.

@@ -232,8 +232,10 @@ impl DomainPair {
 
     /// Puts stanzas that were read into their places. Those that were not found are gone.
     pub fn fill(&self, asked: &[RowId], found: Vec<Outbound>) {
-        let mut found: HashMap<RowId, Outbound> =
-            found.into_iter().filter_map(|outbound| Some((outbound.row?, outbound))).collect();
+        let mut found: HashMap<RowId, Outbound> = found
+            .into_iter()
+            .filter_map(|outbound| Some((outbound.row?, outbound)))
+            .collect();
         let mut queue = self.lock();
         let (mut more, mut less) = (0, 0);
         queue.items.retain_mut(|item| {
@@ -502,7 +504,10 @@ mod tests {
         let later = now + Duration::from_secs(11);
         assert_eq!(pair.push(outbound("3", None), ROOM, later), Ok(Pushed::Waits));
         let given = pair.give_up(|item| !item.is_kept());
-        assert!(matches!(&given[..], [Item::Here(one)] if one.stanza.id.as_deref() == Some("3")), "{given:?}");
+        assert!(
+            matches!(&given[..], [Item::Here(one)] if one.stanza.id.as_deref() == Some("3")),
+            "{given:?}"
+        );
         assert!(!pair.is_done());
     }
 }

@@ -1,5 +1,5 @@
-//! What is done now and then: taking up the messages that earlier processes left, showing other processes that this one lives, and
-//! forgetting what is over.
+//! What is done now and then: taking up the messages that earlier processes left, showing other processes that this one
+//! lives, and forgetting what is over.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -136,7 +136,9 @@ impl Federation {
             for some in absent.chunks(READ_MAX) {
                 let rows: Vec<_> = some.iter().map(|absent| absent.row).collect();
                 match hub.router().outbound().read(&rows).await {
-                    Ok(found) => found.into_iter().for_each(|outbound| hub.returned(outbound, condition)),
+                    Ok(found) => found
+                        .into_iter()
+                        .for_each(|outbound| hub.returned(outbound, condition)),
                     // They are there after the next start.
                     Err(error) => return tracing::error!(event = "queue_not_read", %error),
                 }

@@ -222,8 +222,9 @@ impl Server {
         &self.certificates
     }
 
-    /// Reads the configuration again and puts its `[limits]` and the lists of `[s2s]` in force; other settings that were changed are named in the log. A
-    /// file with a mistake, wherever it is, changes nothing, and neither does one that has disappeared.
+    /// Reads the configuration again and puts its `[limits]`, and `allow` and `deny` of `[s2s]`, in force; other settings that
+    /// were changed are named in the log. A file with a mistake, wherever it is, changes nothing, and neither does one that has
+    /// disappeared.
     pub fn reload_limits(&self, sources: &Sources) -> Result<(), Failure> {
         let router = &self.house.router;
         let refused = |mistakes: usize, error: &str| {

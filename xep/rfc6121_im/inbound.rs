@@ -112,7 +112,9 @@ impl IncomingPresence {
         if item.is_none_or(|item| !item.state.is_asking()) {
             return Ok(Verdict::Dropped);
         }
-        self.0.change(router, account, &contact, Edit::Unreachable).await?;
+        self.0
+            .change(router, account, &contact, Edit::Unreachable)
+            .await?;
         Ok(to_available(router, event).await)
     }
 }
@@ -123,7 +125,9 @@ fn is_to_bare(event: &Arrival) -> bool {
 
 async fn to_available(router: &Router, event: &Arrival) -> Verdict {
     let sessions = router.sessions_of(&event.account).await;
-    let available = sessions.into_iter().filter(|session| session.priority().is_some());
+    let available = sessions
+        .into_iter()
+        .filter(|session| session.priority().is_some());
     chosen(available.collect())
 }
 

@@ -338,7 +338,11 @@ impl OutboundQueue {
             match self.open(&row).await? {
                 Some(outbound) => found.push(outbound),
                 None => {
-                    tracing::error!(event = "outbound_unreadable", owner = row.owner, bytes = row.stanza.len());
+                    tracing::error!(
+                        event = "outbound_unreadable",
+                        owner = row.owner,
+                        bytes = row.stanza.len()
+                    );
                     self.delivered(&[row.id]);
                 }
             }

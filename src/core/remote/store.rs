@@ -103,7 +103,13 @@ pub(super) async fn claim(db: &Db, mine: i64, gone: i64, limit: u32) -> Result<V
     let mut claimed = db
         .write(move |tx| {
             let query = query.clone();
-            Box::pin(async move { tx.fetch_all(query).await?.iter().map(left).collect::<Result<Vec<_>, _>>() })
+            Box::pin(async move {
+                tx.fetch_all(query)
+                    .await?
+                    .iter()
+                    .map(left)
+                    .collect::<Result<Vec<_>, _>>()
+            })
         })
         .await?;
     claimed.sort_by_key(|row| row.id);
@@ -162,7 +168,9 @@ pub(super) async fn beat(db: &Db, process: i64) -> Result<bool, DbError> {
 
 /// All processes, with what they have counted.
 pub(super) async fn beats(db: &Db) -> Result<Vec<(i64, i64)>, DbError> {
-    let rows = db.fetch_all(Query::new("SELECT process, beat FROM s2s_processes")).await?;
+    let rows = db
+        .fetch_all(Query::new("SELECT process, beat FROM s2s_processes"))
+        .await?;
     rows.iter().map(|row| Ok((row.i64(0)?, row.i64(1)?))).collect()
 }
 

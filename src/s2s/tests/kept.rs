@@ -54,7 +54,9 @@ async fn alone(one: &Neighbour) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("its streams end");
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("its streams end");
 }
 
 fn router(of: &Neighbour) -> &Router {

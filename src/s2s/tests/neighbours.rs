@@ -276,7 +276,7 @@ impl Neighbour {
 
     /// Writes to somebody elsewhere, as clients do; when this returns, the message is stored.
     pub async fn write(&self, person: &Arc<Session>, to: &str, id: &str, body: &str) {
-        let stanza = Stanza::new(Kind::Message(Chat::Chat), format!("<body>{body}</body>"))
+        let stanza = Stanza::new(Kind::Message(Chat::Chat), &format!("<body>{body}</body>"))
             .to(Jid::parse(to).expect("an address"))
             .id(id);
         let router = self.federation().router();

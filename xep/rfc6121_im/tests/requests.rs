@@ -169,14 +169,19 @@ async fn a_request_that_comes_back_is_an_error_and_no_question() {
         assert_eq!(there.send(failed).await, None);
         assert!(all(&mut alice).is_empty(), "nothing was asked");
 
-        alice.send("<presence to='carol@far.example' type='subscribe'/>").await;
+        alice
+            .send("<presence to='carol@far.example' type='subscribe'/>")
+            .await;
         assert!(roster(&mut alice).await.contains("ask='subscribe'"));
         tablet.skip();
         there.skip();
         assert_eq!(there.send(failed).await, None);
         for client in [&mut alice, &mut tablet] {
             let heard = all(client);
-            assert!(heard.iter().any(|xml| xml.contains("remote-server-timeout")), "{heard:?}");
+            assert!(
+                heard.iter().any(|xml| xml.contains("remote-server-timeout")),
+                "{heard:?}"
+            );
         }
         there.expect_nothing();
         assert!(!roster(&mut alice).await.contains("ask="));

@@ -83,7 +83,10 @@ async fn who_stood_still_for_too_long_forgets_what_is_anothers() {
         send(&mut alice, &["m1", "m2"]).await;
         let kept = there.kept();
         there.skip();
-        let pending = asleep.router.depart(&alice.session, Stanza::parse(&chat("m3")).unwrap()).await;
+        let pending = asleep
+            .router
+            .depart(&alice.session, Stanza::parse(&chat("m3")).unwrap())
+            .await;
         let start = Instant::now();
         assert!(asleep.router.outbound().may_send_at(start + HELD_FOR / 2));
         assert!(!asleep.router.outbound().may_send_at(start + HELD_FOR));
@@ -95,7 +98,11 @@ async fn who_stood_still_for_too_long_forgets_what_is_anothers() {
 
         assert_eq!(beat(&asleep, start + GONE_AFTER).await, Standing::Lost);
         // It bounces nothing of what the other sends, and sends nothing whose commit ran meanwhile.
-        asleep.router.outbound().failed(&kept[0], Condition::RemoteServerTimeout).await;
+        asleep
+            .router
+            .outbound()
+            .failed(&kept[0], Condition::RemoteServerTimeout)
+            .await;
         alice.expect_nothing();
         asleep.router.perform(pending).await;
         there.expect_nothing();
