@@ -19,6 +19,8 @@ CLIENT, SM, MAM, RSM = "jabber:client", "urn:xmpp:sm:3", "urn:xmpp:mam:2", "http
 KILLS = 20
 # Confirmed on each side before it is killed the next time.
 CONFIRMED_BETWEEN = 15
+# Before every fifth kill one of them writes so much at once: more than an archive remembers to recognise what comes again.
+BURST = 600
 # A pause between two messages of one sender: the load is to last, not to be the most that is possible.
 PAUSE_SECONDS = 0.02
 ROUND_SECONDS_MAX = 30
@@ -116,7 +118,7 @@ class Sender:
     def __init__(self, server, account, to):
         self.server, self.account, self.to = server, account, to
         self.sent, self.confirmed, self.errors = 0, [], []
-        self.resumptions = self.logins = 0
+        self.resumptions = self.logins = self.burst = 0
         # In the order in which the server counts them: those of this session that it has not confirmed.
         self.waiting, self.counted = [], 0
         self.previous, self.stops = None, False
@@ -192,11 +194,12 @@ class Sender:
 
     async def _keep_writing(self, client):
         while True:
-            if not self.stops:
+            for _ in range(0 if self.stops else 1 + self.burst):
                 body = f"{self.name}:{self.sent}"
                 self.sent += 1
                 self.waiting.append(body)
                 self._write(client, body)
+            self.burst = 0
             client.send(f"<r xmlns='{SM}'/>")
             await client.flush()
             await asyncio.sleep(PAUSE_SECONDS)
@@ -265,6 +268,13 @@ async def test_nothing_confirmed_is_lost_when_servers_are_killed(world):
                     to_south.cut()
                     cuts += 1
                 victim = servers[kill % 2]
+                if kill % 5 == 4:
+                    # Its server is the one that stays, and what it writes is on its way to the one that is killed.
+                    writer = next(sender for sender in senders if sender.server is not victim)
+                    goal, writer.burst = len(writer.confirmed) + BURST // 2, BURST
+                    async with asyncio.timeout(ROUND_SECONDS_MAX):
+                        while len(writer.confirmed) < goal:
+                            await asyncio.sleep(0.01)
                 victim.kill()
                 kills += 1
                 await asyncio.to_thread(victim.start)

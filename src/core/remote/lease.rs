@@ -1,8 +1,8 @@
 //! Who may send what waits for other servers, where several processes use one database: a second server that was started by
 //! mistake, or an old one that still drains while a new one runs.
 //!
-//! Every row of the queue has the number of the process that sends it. A process enters its number in a table and counts on there
-//! every [`BEAT_EVERY`]. Others leave its rows alone while it does. They strike it out once they have seen the same count for
+//! Every row of the queue has the number of the process that sends it. A process enters its number in a table and counts on
+//! there every [`BEAT_EVERY`], once it is not alone in it. Others leave its rows alone while it does. They strike it out once they have seen the same count for
 //! [`GONE_AFTER`] by their own clock, so clocks need not agree; then they take its rows. A process that could not count on for
 //! [`HELD_FOR`], which is shorter, sends nothing more until it has: by then it may have been struck out. If it was, it forgets
 //! its rows and goes on as a new process.
@@ -109,7 +109,10 @@ impl Lease {
         let Some(home) = home else {
             return Ok(Standing::Holds);
         };
-        if store::beat(db, process).await? {
+        let beats = store::beats(db).await?;
+        // Whoever is entered from now on waits long enough: a server that is alone need not write.
+        let is_alone = matches!(&beats[..], [(only, _)] if *only == process);
+        if is_alone || store::beat(db, process).await? {
             self.lock().renewed = now;
             return Ok(Standing::Holds);
         }
