@@ -2,10 +2,10 @@
 //! mistake, or an old one that still drains while a new one runs.
 //!
 //! Every row of the queue has the number of the process that sends it. A process enters its number in a table and counts on
-//! there every [`BEAT_EVERY`], once it is not alone in it. Others leave its rows alone while it does. They strike it out once they have seen the same count for
-//! [`GONE_AFTER`] by their own clock, so clocks need not agree; then they take its rows. A process that could not count on for
-//! [`HELD_FOR`], which is shorter, sends nothing more until it has: by then it may have been struck out. If it was, it forgets
-//! its rows and goes on as a new process.
+//! there every [`BEAT_EVERY`], once it is not alone in it. Others leave its rows alone while it does. They strike it out once
+//! they have seen the same count for [`GONE_AFTER`] by their own clock, so clocks need not agree; then they take its rows. A
+//! process that could not count on for [`HELD_FOR`], which is shorter, sends nothing more until it has: by then it may have
+//! been struck out. If it was, it forgets its rows and goes on as a new process.
 //!
 //! A server that ends strikes itself out. One that was killed is struck out by the next one in the same data directory, at once:
 //! its lock there is free, so it is dead.
