@@ -142,6 +142,11 @@ impl Figures {
     }
 
     fn federation(&self, page: &mut Page<'_>) -> std::fmt::Result {
+        let router = self.0.router();
+        let oldest = router.outbound().oldest_seconds(router.clock().now());
+        let help = "For how long the oldest message has waited for another server, as of the last 10 seconds";
+        let oldest = usize::try_from(oldest).unwrap_or(usize::MAX);
+        page.gauge("kim_s2s_oldest_message_seconds", help, oldest)?;
         let Some(federation) = &self.0.federation else {
             return Ok(());
         };

@@ -17,7 +17,7 @@ use super::dialback::{self, Dialback, Verdict};
 use super::exchange::{Chain, Side, live};
 use super::life::{How, Life, PeerEnd, Unverified};
 use super::talk::{Features, Said, ServerTalk, TalkBroken, TalkOpening, judge};
-use super::{Federation, tls};
+use super::{Federation, policy, tls};
 use crate::c2s::{Place, Security};
 use kim_core::error::Condition;
 use kim_core::random;
@@ -208,10 +208,7 @@ fn greetable(hub: &Federation, said: &Said) -> Result<(), StreamCondition> {
 
 /// Why a domain may not come in, if so.
 fn unwelcome(hub: &Federation, from: &str) -> Option<StreamError> {
-    let is_permitted = hub.permits(from);
-    (!is_permitted).then(|| {
-        StreamError::new(StreamCondition::PolicyViolation).text("this server does not talk to yours")
-    })
+    (!hub.permits(from)).then(policy::unwelcome)
 }
 
 /// Serves a connection from its first byte to its last.

@@ -39,4 +39,9 @@ pub const CORE_MIGRATIONS: &[Migration] = &[
         name: "0007_enrolment",
         sql: include_str!("../../../migrations/0007_enrolment.sql"),
     },
+    Migration {
+        module: "core",
+        name: "0008_s2s_processes",
+        sql: include_str!("../../../migrations/0008_s2s_processes.sql"),
+    },
 ];
