@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kim_core::config::Domain;
-use kim_core::error::{StreamCondition, StreamError};
+use kim_core::error::StreamCondition;
 use kim_core::ns;
 use kim_core::wire::{Element, Header};
 use tokio::net::TcpStream;
@@ -17,7 +17,7 @@ use super::dialback::{self, Dialback, Verdict};
 use super::exchange::{Chain, Side, live};
 use super::life::{How, Life, PeerEnd, Unverified};
 use super::talk::{Features, Said, ServerTalk, TalkBroken, TalkOpening, judge};
-use super::{Federation, policy, tls};
+use super::{Federation, tls};
 use crate::c2s::{Place, Security};
 use kim_core::error::Condition;
 use kim_core::random;
@@ -87,7 +87,7 @@ impl IncomingStream {
             state.local = Some(local.into());
             state.remote = said.from.as_deref().map(Arc::from);
         }
-        if let Some(condition) = said.from.as_deref().and_then(|from| unwelcome(hub, from)) {
+        if let Some(condition) = said.from.as_deref().and_then(|from| hub.not_let_in(from)) {
             life.say(&words);
             return Err(condition.into());
         }
@@ -206,11 +206,6 @@ fn greetable(hub: &Federation, said: &Said) -> Result<(), StreamCondition> {
     }
 }
 
-/// Why a domain may not come in, if so.
-fn unwelcome(hub: &Federation, from: &str) -> Option<StreamError> {
-    (!hub.permits(from)).then(policy::unwelcome)
-}
-
 /// Serves a connection from its first byte to its last.
 pub async fn serve(
     hub: Arc<Federation>,
@@ -309,7 +304,7 @@ async fn ask_for_tls(
     };
     *answered = true;
     talk.say(&opening.to_xml()).await?;
-    if let Some(error) = said.from.as_deref().and_then(|from| unwelcome(hub, from)) {
+    if let Some(error) = said.from.as_deref().and_then(|from| hub.not_let_in(from)) {
         return Err(error.into());
     }
     talk.say(&features.to_xml()).await?;

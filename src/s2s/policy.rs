@@ -15,6 +15,11 @@ impl Federation {
         self.lists(domain) && !self.is_blocked(domain)
     }
 
+    /// What a server is told whose domain is not let in.
+    pub(super) fn not_let_in(&self, domain: &str) -> Option<StreamError> {
+        (!self.permits(domain)).then(unwelcome)
+    }
+
     /// Whether `[s2s] allow` and `deny` let a domain in and out.
     pub(super) fn lists(&self, domain: &str) -> bool {
         let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +68,6 @@ impl Federation {
     }
 }
 
-/// What a server is told that is kept out.
-pub fn unwelcome() -> StreamError {
+fn unwelcome() -> StreamError {
     StreamError::new(StreamCondition::PolicyViolation).text("this server does not talk to yours")
 }

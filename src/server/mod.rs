@@ -19,7 +19,7 @@ use kim_xep::xep0191_server::api::ServerBlocks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use self::listeners::{Addresses, Listeners};
+use self::listeners::{Listeners, OpenPorts};
 use crate::c2s::{Door, Security};
 use crate::cli::App;
 use crate::control::{ControlSocket, Direct};
@@ -47,7 +47,7 @@ pub struct Server {
     house: House,
     door: Arc<Door>,
     certificates: Arc<Certificates>,
-    addresses: Addresses,
+    addresses: OpenPorts,
     federation: Option<Arc<Federation>>,
     upload: Option<Arc<Upload>>,
     web: Arc<Web>,
