@@ -70,11 +70,10 @@ impl Server {
         let door = Door::new(house.router.clone(), certificates.clone());
         let mut tasks = Tasks::default();
         // Before anybody can connect: a block list on disk does not wait for its source.
-        if let Some(blocks) = house.router.fact::<ServerBlocks>() {
+        let blocks = house.router.fact::<ServerBlocks>();
+        if let Some(blocks) = &blocks {
             let loaded = blocks.load().await;
             loaded.map_err(|error| Failure::Database(error.to_string()))?;
-            let router = house.router.clone();
-            tasks.run(async move { blocks.keep(&router).await });
         }
         let outbound = house.router.outbound();
         let entered = outbound.enter(control.place()).await;
@@ -94,6 +93,11 @@ impl Server {
         house.router.open().await;
         tasks.run(keep_house(door.clone()));
         tasks.run(tidy(house.router.clone(), house.db.clone()));
+        // Its sources are elsewhere, so it asks them once other servers can be reached.
+        if let Some(blocks) = blocks {
+            let router = house.router.clone();
+            tasks.run(async move { blocks.keep(&router).await });
+        }
         let web = Web::new(door.clone(), house.db.clone(), upload.clone(), federation.clone());
         let addresses = listeners.addresses();
         tasks.serve(listeners.c2s, |listener| listener.serve(door.clone()));
