@@ -1,6 +1,5 @@
 //! Stories of accounts that write to people who have never heard of them.
 
-use kim_core::accounts::scram::Password;
 use kim_core::db::{CORE_MIGRATIONS, Query};
 use kim_core::jid::BareJid;
 use kim_core::testing::{Client, House, databases, migrated_databases};
@@ -13,19 +12,6 @@ const QUIET: &str = "[xep0384_omemo]\npolicy = \"off\"\n";
 
 async fn house(settings: &str) -> House {
     House::configured(MODULES, &format!("{QUIET}[outreach]\n{settings}")).await
-}
-
-/// Somebody who has just registered.
-async fn newcomer(house: &House, name: &str) -> Client {
-    let account = BareJid::new(Some(name), "localhost").unwrap();
-    let password = Password::prepare("secret").unwrap();
-    house
-        .router
-        .accounts()
-        .register(&account, &password)
-        .await
-        .unwrap();
-    house.online(&format!("{name}@localhost/x")).await
 }
 
 async fn write(client: &mut Client, to: &str) -> Result<(), String> {
@@ -55,7 +41,7 @@ fn is_refused(outcome: Result<(), String>) -> String {
 #[tokio::test]
 async fn a_young_account_writes_to_a_few_new_people_in_an_hour() {
     let house = house("young_per_hour = 2\nyoung_per_day = 3\n").await;
-    let mut mallory = newcomer(&house, "mallory").await;
+    let mut mallory = house.newcomer("mallory").await;
     let _there = house.neighbour("example.org");
     for name in ["a", "b"] {
         house.account(&format!("{name}@localhost")).await;
@@ -100,7 +86,7 @@ async fn a_young_account_writes_to_a_few_new_people_in_an_hour() {
 #[tokio::test]
 async fn a_newcomer_adds_twenty_contacts_at_once() {
     let house = house("").await;
-    let mut bill = newcomer(&house, "bill").await;
+    let mut bill = house.newcomer("bill").await;
     let _there = house.neighbour("example.org");
     for n in 0..20 {
         bill.skip();
@@ -116,7 +102,7 @@ async fn a_newcomer_adds_twenty_contacts_at_once() {
 #[tokio::test]
 async fn people_who_wrote_first_and_contacts_are_not_new() {
     let house = house("young_per_hour = 0\n").await;
-    let mut mallory = newcomer(&house, "mallory").await;
+    let mut mallory = house.newcomer("mallory").await;
     let mut there = house.neighbour("example.org");
     let error = is_refused(write(&mut mallory, "romeo@example.org").await);
     assert!(error.contains("ask them to write first"), "{error}");
@@ -145,7 +131,7 @@ async fn people_who_wrote_first_and_contacts_are_not_new() {
 async fn those_who_are_vouched_for_and_older_ones_have_the_larger_budget() {
     let house = house("young_per_hour = 1\nper_day = 3\n").await;
     let mut invited = house.online("alice@localhost/x").await;
-    let mut old = newcomer(&house, "old").await;
+    let mut old = house.newcomer("old").await;
     let back = Query::new("UPDATE accounts SET created_at = 0 WHERE account = 'old@localhost'");
     house.db.execute(back).await.unwrap();
     house.db.caches().drop_all();
@@ -162,7 +148,7 @@ async fn those_who_are_vouched_for_and_older_ones_have_the_larger_budget() {
 async fn in_rooms_only_private_messages_and_invitations_count() {
     let house = house("young_per_hour = 1\n").await;
     let mut alice = house.online("alice@localhost/x").await;
-    let mut mallory = newcomer(&house, "mallory").await;
+    let mut mallory = house.newcomer("mallory").await;
     for (client, nick) in [(&mut alice, "alice"), (&mut mallory, "mallory")] {
         client
             .send(&format!(
@@ -234,7 +220,7 @@ async fn a_restart_gives_nobody_a_new_budget() {
     for db in databases().await {
         let settings = format!("{QUIET}[outreach]\nyoung_per_hour = 2\n");
         let before = House::on(db.db(), MODULES, &settings).await;
-        let mut mallory = newcomer(&before, "mallory").await;
+        let mut mallory = before.newcomer("mallory").await;
         before.account("a@localhost").await;
         let mut bob = before.online("bob@localhost/x").await;
         write(&mut bob, "mallory@localhost").await.unwrap();

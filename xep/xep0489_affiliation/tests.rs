@@ -1,15 +1,13 @@
 //! Stories of what servers say about their accounts.
 
-use kim_core::accounts::scram::Password;
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{Arrival, ServiceArrival};
 use kim_core::hook::{Flow, On, Stage};
-use kim_core::jid::BareJid;
 use kim_core::module::{Entry, Module, Registrar, Spec};
 use kim_core::stanza::{Kind, Stanza};
-use kim_core::testing::{Client, House, Neighbour};
+use kim_core::testing::{House, Neighbour};
 use kim_core::wire::Element;
 use std::sync::{Arc, Mutex};
 
@@ -28,18 +26,6 @@ async fn house() -> House {
 
 fn query(to: &str) -> String {
     format!("<iq id='q' to='{to}' type='get'><query xmlns='urn:xmpp:raa:0'/></iq>")
-}
-
-async fn registered(house: &House, name: &str) -> Client {
-    let account = BareJid::new(Some(name), "localhost").unwrap();
-    let password = Password::prepare("secret").unwrap();
-    house
-        .router
-        .accounts()
-        .register(&account, &password)
-        .await
-        .unwrap();
-    house.online(&format!("{name}@localhost/x")).await
 }
 
 async fn tell(there: &mut Neighbour, xml: &str) {
@@ -72,7 +58,7 @@ async fn an_account_is_told_what_it_is() {
              <info xmlns='urn:xmpp:raa:0' affiliation='anonymous'/></iq>",
         )
         .await;
-    let mut bill = registered(&house, "bill").await;
+    let mut bill = house.newcomer("bill").await;
     bill.send(&query("bill@localhost")).await;
     let answer = bill.next().unwrap();
     assert!(

@@ -118,6 +118,15 @@ impl House {
         self.bind(jid, false).await
     }
 
+    /// Somebody who has just registered themselves (password `secret`) and is online as `NAME@localhost/x`.
+    pub async fn newcomer(&self, name: &str) -> Client {
+        let account = BareJid::new(Some(name), "localhost").expect("a username");
+        let password = Password::prepare("secret").expect("a password");
+        let registered = self.router.accounts().register(&account, &password).await;
+        registered.expect("a new account");
+        self.online(&format!("{name}@localhost/x")).await
+    }
+
     /// Binds a guest's session.
     pub async fn guest(&self, jid: &str) -> Client {
         self.bind(Jid::parse(jid).expect("a full JID"), true).await
