@@ -193,8 +193,8 @@ impl StrangersGuard {
             .is_some_and(Relation::is_known)
     }
 
-    /// A guest of another server, or somebody who registered there a moment ago, is a stranger to that server too (XEP-0489):
-    /// that people here know people there speaks for nobody.
+    /// Looks up where a sender comes from. If their own server hardly knows them, because they are a guest or a new account
+    /// there (XEP-0489), they count as from an unknown domain, even if people here have contacts at that domain.
     async fn stranger(
         &self,
         router: &Router,

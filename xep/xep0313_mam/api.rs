@@ -135,7 +135,7 @@ impl MessageArchives {
         })
     }
 
-    /// When the message with an id was archived, read from the id alone; `None` for what is no id.
+    /// Reads from an archive id when its message was archived. Returns `None` if the text is not an archive id.
     pub async fn stamp_of(&self, owner: &BareJid, id: &str) -> Result<Option<Timestamp>, Fault> {
         let key = self.reader.archives.key(owner).await?;
         Ok(ids::read(&key, id).map(|place| Timestamp(place.stamp)))
