@@ -5,6 +5,7 @@
 
 use kim_core::module::Entry;
 
+pub mod push_service;
 pub mod rfc6121_im;
 pub mod strangers;
 pub mod xep0004_forms;
@@ -103,6 +104,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0488_tokens::TokenInvites>(),
     Entry::of::<xep0490_mds::DisplayedSync>(),
     Entry::of::<xep0357_push::Push>(),
+    Entry::of::<push_service::PushServer>(),
     Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),

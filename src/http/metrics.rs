@@ -139,7 +139,7 @@ impl Figures {
     }
 
     fn federation(&self, page: &mut Page<'_>) -> std::fmt::Result {
-        let Some(federation) = &self.0.federation else {
+        let Some(federation) = &self.0.parts.federation else {
             return Ok(());
         };
         let streams = federation.streams();
@@ -243,7 +243,7 @@ impl Figures {
     }
 
     fn uploads(&self, page: &mut Page<'_>) -> std::fmt::Result {
-        let Some(upload) = &self.0.upload else {
+        let Some(upload) = &self.0.parts.upload else {
             return Ok(());
         };
         page.counter("kim_uploads", "Files uploaded", read(&upload.files))?;

@@ -20,7 +20,7 @@ use crate::http::{self, Answer};
 const OPEN: &str = "[registration]\nopen = true\n";
 
 /// Everything that needs a token: first lines of requests that would do something, the scope, and a body.
-const GUARDED: [(&str, &str, &str); 30] = [
+const GUARDED: [(&str, &str, &str); 32] = [
     ("POST /api/logout", "", ""),
     ("GET /api/tokens", "manage", ""),
     ("DELETE /api/tokens", "manage", ""),
@@ -54,7 +54,9 @@ const GUARDED: [(&str, &str, &str); 30] = [
     ("POST /api/upload/slot", "send", r#"{"filename":"x","size":1}"#),
     ("GET /api/files", "read", ""),
     ("DELETE /api/files/x", "manage", ""),
+    ("GET /api/push/subscribe", "read", ""),
     ("POST /api/push/subscribe", "manage", "{}"),
+    ("DELETE /api/push/subscribe/x", "manage", ""),
 ];
 
 fn json(answer: &Answer) -> Value {
