@@ -8,6 +8,7 @@ use kim_core::config::ConfigErrors;
 use kim_core::jid::BareJid;
 
 use crate::control::{ControlError, SocketError};
+use crate::exposed::unreadable;
 
 /// Why a command failed. Each kind has its own exit code, which does not change; 0 is success, and 2 is a command
 /// line that is not understood.
@@ -30,8 +31,10 @@ pub enum Failure {
         cause: String,
     },
     /// The certificate or its key cannot be used.
-    #[error("{path}: {cause}")]
+    #[error("{path}{}: {cause}", named(*setting))]
     Certificate {
+        /// The setting that names the file, if one does.
+        setting: Option<&'static str>,
         /// The file.
         path: PathBuf,
         /// Why, and what to do.
@@ -66,7 +69,7 @@ pub enum Failure {
     #[error("{0}")]
     SealingKey(String),
     /// `kim check` found something that does not work; it has told what.
-    #[error("{0} checks failed")]
+    #[error("{count} {checks} failed", count = .0, checks = if *.0 == 1 { "check" } else { "checks" })]
     Check(usize),
 }
 
@@ -103,8 +106,21 @@ impl Failure {
     /// A file of the certificate that cannot be read.
     pub fn certificate_file(path: &Path, error: &io::Error) -> Failure {
         Failure::Certificate {
+            setting: None,
             path: path.to_owned(),
             cause: unreadable(error),
+        }
+    }
+
+    /// The same of a file that a setting names: `[tls] cert`.
+    pub fn set_by(self, name: Option<&'static str>) -> Failure {
+        match self {
+            Failure::Certificate { path, cause, .. } => Failure::Certificate {
+                setting: name,
+                path,
+                cause,
+            },
+            other => other,
         }
     }
 
@@ -121,11 +137,7 @@ impl Failure {
     }
 }
 
-/// Why a file cannot be read, in words.
-pub(crate) fn unreadable(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied for this user".to_owned(),
-        _ => format!("cannot be read: {error}"),
-    }
+/// A setting behind the file that it names.
+fn named(setting: Option<&'static str>) -> String {
+    setting.map(|setting| format!(" ({setting})")).unwrap_or_default()
 }

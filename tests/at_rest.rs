@@ -6,11 +6,12 @@ use kim_core::db::Query;
 use kim_core::testing::TestDb;
 
 /// Columns that are hashes or tags though they are no bytes.
-const OPAQUE: [&str; 9] = [
+const OPAQUE: [&str; 10] = [
     "mam_archive.peer",
     "mam_archive.peer_full",
     "mam_archive.reference",
     "mam_archive.resend",
+    "outreach_people.peer",
     "pubsub_item.item",
     "push_registration.tag",
     "sm_session.id_hash",

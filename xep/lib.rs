@@ -5,6 +5,7 @@
 
 use kim_core::module::Entry;
 
+pub mod outreach;
 pub mod push_service;
 pub mod rfc6121_im;
 pub mod strangers;
@@ -23,6 +24,7 @@ pub mod xep0092_version;
 pub mod xep0115_caps;
 pub mod xep0133_admin;
 pub mod xep0157_contact;
+pub mod xep0158_captcha;
 pub mod xep0163_pep;
 pub mod xep0175_anonymous;
 pub mod xep0191_blocking;
@@ -52,6 +54,7 @@ pub mod xep0452_mentions;
 pub mod xep0463_mav;
 pub mod xep0486_room_avatars;
 pub mod xep0488_tokens;
+pub mod xep0489_affiliation;
 pub mod xep0490_mds;
 pub mod xep0500_slow_mode;
 pub mod xep0502_muc_activity;
@@ -67,6 +70,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0054_vcard::VCardTemp>(),
     Entry::of::<xep0059_rsm::ResultSets>(),
     Entry::of::<xep0030_disco::Disco>(),
+    Entry::of::<xep0489_affiliation::AccountAffiliations>(),
     Entry::of::<xep0050_commands::AdHocCommands>(),
     Entry::of::<xep0077_register::Register>(),
     Entry::of::<xep0092_version::Version>(),
@@ -75,6 +79,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0157_contact::ContactAddresses>(),
     Entry::of::<xep0175_anonymous::Anonymous>(),
     Entry::of::<xep0191_blocking::Blocking>(),
+    Entry::of::<outreach::Outreach>(),
     Entry::of::<xep0060_pubsub::PublishSubscribe>(),
     Entry::of::<xep0191_server::ServerWideBlocks>(),
     Entry::of::<xep0163_pep::PersonalEventing>(),
@@ -93,6 +98,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0380_eme::MessageEncryption>(),
     Entry::of::<xep0384_omemo::Omemo>(),
     Entry::of::<xep0401_invites::Invitations>(),
+    Entry::of::<xep0158_captcha::RegistrationChallenges>(),
     Entry::of::<xep0402_bookmarks::Bookmarks>(),
     Entry::of::<xep0402_sticky::StickyMembers>(),
     Entry::of::<xep0424_retraction::Retraction>(),

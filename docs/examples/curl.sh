@@ -6,11 +6,22 @@
 # KIM_URL   the server (default: https://localhost:5443)
 # KIM_CA    its certificate, where it is self-signed: data/certs/localhost.crt on a trial
 set -eu
+: "${USERNAME:?must be set}" "${PASSWORD:?must be set}" "${RECEIVER:?must be set}" "${TEXT:?must be set}"
 url=${KIM_URL:-https://localhost:5443}
 
-ask() { curl --silent --show-error --fail-with-body ${KIM_CA:+--cacert "$KIM_CA"} "$@"; }
+ask() {
+    curl --silent --fail-with-body ${KIM_CA:+--cacert "$KIM_CA"} "$@" && return
+    # What curl means by its numbers, and what helps.
+    case $? in
+        22) ;; # the server refused, and its answer says why
+        60) echo "the certificate of $url is not trusted: set KIM_CA to its file, data/certs/localhost.crt on a trial" >&2 ;;
+        77) echo "KIM_CA, $KIM_CA: cannot be read as a certificate" >&2 ;;
+        *) echo "$url cannot be reached; KIM_URL names another server" >&2 ;;
+    esac
+    return 1
+}
 # Ends with the server's answer, which says what is wrong.
-fail() { echo "$1" >&2; exit 1; }
+fail() { [ -z "$1" ] || echo "$1" >&2; exit 1; }
 # A field of a flat JSON answer. Values go into JSON as they are, so they must not contain quotes; a real program uses a JSON
 # library, or jq.
 field() { echo "$2" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }

@@ -9,12 +9,31 @@
 const { USERNAME, PASSWORD, RECEIVER, TEXT, KIM_URL = "https://localhost:5443" } = process.env;
 let token = null;
 
-/** Makes a request; an error has the server's sentence. */
+/** Ends the program with a sentence. */
+function fail(sentence) {
+  console.error(sentence);
+  process.exit(1);
+}
+
+const missing = Object.entries({ USERNAME, PASSWORD, RECEIVER, TEXT }).filter(([, value]) => !value);
+if (missing.length > 0) fail(`set ${missing.map(([name]) => name).join(", ")}; the first lines of this program say how`);
+
+/** What Node says of a connection that did not come about, and what helps. */
+function unreachable({ cause }) {
+  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(cause?.code)) {
+    const file = "data/certs/localhost.crt on a trial";
+    fail(`the certificate of ${KIM_URL} is not trusted: set NODE_EXTRA_CA_CERTS to its file, ${file}`);
+  }
+  fail(`${KIM_URL} cannot be reached: ${cause?.message ?? "no answer"}; KIM_URL names another server`);
+}
+
+/** Makes a request; an error ends the program with the server's sentence. */
 async function ask(path, { body, method = body ? "POST" : "GET", headers = {}, signal } = {}) {
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body) headers["Content-Type"] = "application/json";
-  const response = await fetch(KIM_URL + path, { method, headers, signal, body: body && JSON.stringify(body) });
-  if (!response.ok) throw new Error((await response.json()).error.message);
+  const request = { method, headers, signal, body: body && JSON.stringify(body) };
+  const response = await fetch(KIM_URL + path, request).catch(unreachable);
+  if (!response.ok) fail((await response.json()).error.message);
   return response;
 }
 

@@ -15,8 +15,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+MISSING = [name for name in ("USERNAME", "PASSWORD", "RECEIVER", "TEXT") if name not in os.environ]
+if MISSING:
+    sys.exit(f"set {', '.join(MISSING)}; the first lines of this program say how")
 URL = os.environ.get("KIM_URL", "https://localhost:5443")
-TLS = ssl.create_default_context(cafile=os.environ.get("KIM_CA"))
+try:
+    TLS = ssl.create_default_context(cafile=os.environ.get("KIM_CA"))
+except OSError as error:
+    sys.exit(f"KIM_CA, {os.environ['KIM_CA']}: {error}")
 
 
 def ask(path, token=None, body=None, method=None, **headers):
@@ -32,6 +38,10 @@ def ask(path, token=None, body=None, method=None, **headers):
         return urllib.request.urlopen(request, context=TLS, timeout=60)
     except urllib.error.HTTPError as error:
         sys.exit(json.load(error)["error"]["message"])
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            sys.exit(f"the certificate of {URL} is not trusted: set KIM_CA to its file, data/certs/localhost.crt on a trial")
+        sys.exit(f"{URL} cannot be reached: {error.reason}; KIM_URL names another server")
 
 
 def events(stream):

@@ -1,18 +1,13 @@
 //! `kim report …` and `kim block …`: asks the running server; opens the house itself, without doors, when none is running.
 
-use std::sync::Arc;
-
 use clap::Subcommand;
-use kim_core::cluster::Solo;
-use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
+use super::reach::{Begins, Site};
 use super::terminal::Terminal;
-use super::user::utc;
-use super::{App, serve};
-use crate::control::{AbuseAnswer, AbuseRequest, Control, ControlError, Direct, Remote, ReportFacts};
+use super::utc::utc;
+use crate::control::{AbuseAnswer, AbuseRequest, Control, ControlError, ReportFacts};
 use crate::failure::Failure;
-use crate::house::House;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ReportCommand {
@@ -64,23 +59,20 @@ fn parse_address(text: &str) -> Result<BareJid, String> {
 
 /// Runs `kim report`.
 pub(super) async fn report(
-    app: &App,
-    config: Config,
+    site: Site<'_>,
     command: ReportCommand,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
-    let asked = Asked::Report(command);
-    run(app, config, asked, terminal).await
+    run(site, Asked::Report(command), terminal).await
 }
 
 /// Runs `kim block`.
 pub(super) async fn block(
-    app: &App,
-    config: Config,
+    site: Site<'_>,
     command: BlockCommand,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
-    run(app, config, Asked::Block(command), terminal).await
+    run(site, Asked::Block(command), terminal).await
 }
 
 enum Asked {
@@ -88,16 +80,10 @@ enum Asked {
     Block(BlockCommand),
 }
 
-async fn run(app: &App, config: Config, asked: Asked, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-    let remote = Remote::find(&config.control_socket()).await;
-    if let Some(remote) = remote.map_err(|error| Failure::Other(error.to_string()))? {
-        return perform(&remote, asked, terminal).await;
-    }
-    serve::prepare_data_dir(&config.server.data_dir)?;
-    let house = House::open(Arc::new(config), app.modules, Box::new(Solo)).await?;
-    let control = Direct::without_doors(house.router.clone());
-    let result = perform(&control, asked, terminal).await;
-    house.db.close().await;
+async fn run(site: Site<'_>, asked: Asked, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    let reached = site.reach(Begins::Never, terminal).await?;
+    let result = perform(reached.control(), asked, terminal).await;
+    reached.close().await;
     result
 }
 
@@ -152,6 +138,12 @@ async fn reports(
         let AbuseAnswer::Reports(page, next) = answer else {
             return Err(odd());
         };
+        if page.is_empty() && before.is_none() {
+            terminal.complain(match with_closed {
+                true => "There are no reports.\n",
+                false => "There are no open reports; --all lists the closed ones too.\n",
+            });
+        }
         for report in &page {
             if !terminal.say_line(line(report)) {
                 return Ok(()); // the reader of a pipe has seen enough
@@ -167,12 +159,17 @@ async fn reports(
 /// All blocks, a page at a time.
 async fn blocks(control: &dyn Control, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let mut after: Option<String> = None;
+    let mut is_first = true;
     loop {
         let answer = control.abuse(&AbuseRequest::Blocks { after }).await;
         let answer = answer.map_err(|error| Failure::Other(error.to_string()))?;
         let AbuseAnswer::Blocks(page) = answer else {
             return Err(odd());
         };
+        if page.is_empty() && is_first {
+            terminal.complain("Nothing is blocked.\n");
+        }
+        is_first = false;
         for (address, _) in &page {
             if !terminal.say_line(address) {
                 return Ok(());

@@ -51,6 +51,7 @@ impl CertificateFacts {
 /// Reads a certificate with its chain and its key, both PEM, and sees that they belong together.
 pub fn inspect(cert: &Path, key: &Path) -> Result<CertificateFacts, Failure> {
     let wrong = |path: &Path, cause: String| Failure::Certificate {
+        setting: None,
         path: path.to_owned(),
         cause,
     };

@@ -1,18 +1,16 @@
 //! `kim invite`: makes links with which people create accounts, with a QR code for a phone; lists and revokes them.
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
-use kim_core::cluster::Solo;
 use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
+use super::qr;
+use super::reach::{Begins, Site};
 use super::terminal::Terminal;
-use super::user::utc;
-use super::{App, parse_account, qr, serve};
-use crate::control::{Control, ControlError, Direct, Invite, InviteRow, InviteWanted, Remote};
+use super::typed::TypedAccount;
+use super::utc::utc;
+use crate::control::{Control, ControlError, Invite, InviteRow, InviteWanted};
 use crate::failure::Failure;
-use crate::house::House;
 
 /// The service of the rooms, for those who type only a room's name.
 const ROOMS: &str = "conference";
@@ -30,17 +28,17 @@ pub(super) struct InviteArguments {
     #[arg(long, requires = "room")]
     create_room: bool,
     /// The owner of a room that is created [default: the first administrator with an account]
-    #[arg(long, value_name = "JID", requires = "create_room", value_parser = parse_account)]
-    owner: Option<BareJid>,
+    #[arg(long, value_name = "ACCOUNT", requires = "create_room", value_parser = TypedAccount::parse)]
+    owner: Option<TypedAccount>,
     /// How long the link is valid, such as 30m, 12h or 7d
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     expires: Option<u64>,
     /// How many people may use the link
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     uses: u32,
-    /// The address of the account that the link creates. The name is reserved until the link expires
-    #[arg(long, value_name = "JID", value_parser = parse_account, conflicts_with = "uses")]
-    account: Option<BareJid>,
+    /// The account that the link creates: its name or address. The name is reserved until the link expires
+    #[arg(long, visible_alias = "for", value_name = "ACCOUNT", value_parser = TypedAccount::parse, conflicts_with = "uses")]
+    account: Option<TypedAccount>,
     /// Allow the name of an account that was removed
     #[arg(long, requires = "account")]
     reuse_name: bool,
@@ -75,34 +73,29 @@ fn parse_time(text: &str) -> Result<u64, String> {
 
 /// Runs it: asks the running server, or works on the database itself when none runs.
 pub(super) async fn run(
-    app: &App,
-    config: Config,
+    site: Site<'_>,
     arguments: InviteArguments,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
-    let wanted = match &arguments.command {
-        None => Some(wanted(&arguments, &config)?),
-        Some(_) => None,
+    let (wanted, begins) = match &arguments.command {
+        None => (Some(wanted(&arguments, &site.config)?), Begins::IfNamed),
+        Some(_) => (None, Begins::Never),
     };
-    let remote = Remote::find(&config.control_socket()).await;
-    if let Some(remote) = remote.map_err(|error| Failure::Other(error.to_string()))? {
-        return perform(&remote, arguments.command, wanted, terminal).await;
-    }
-    serve::prepare_data_dir(&config.server.data_dir)?;
-    let house = House::open(Arc::new(config), app.modules, Box::new(Solo)).await?;
-    let control = Direct::without_doors(house.router.clone());
-    let result = perform(&control, arguments.command, wanted, terminal).await;
-    house.db.close().await;
+    let reached = site.reach(begins, terminal).await?;
+    let result = perform(reached.control(), arguments.command, wanted, terminal).await;
+    reached.close().await;
     result
 }
 
 fn wanted(arguments: &InviteArguments, config: &Config) -> Result<InviteWanted, Failure> {
     let room = arguments.room.as_deref().map(|room| parse_room(room, config));
+    let whole =
+        |account: &Option<TypedAccount>| account.clone().map(|account| account.at(config)).transpose();
     Ok(InviteWanted {
-        account: arguments.account.clone(),
+        account: whole(&arguments.account)?,
         room: room.transpose()?,
         create_room: arguments.create_room,
-        owner: arguments.owner.clone(),
+        owner: whole(&arguments.owner)?,
         reuse_name: arguments.reuse_name,
         uses: arguments.uses,
         seconds: arguments.expires,
@@ -140,6 +133,9 @@ async fn list(control: &dyn Control, terminal: &mut Terminal<'_>) -> Result<(), 
     let mut after: Option<InviteRow> = None;
     loop {
         let page = control.invite_list(after.as_ref()).await?;
+        if page.is_empty() && after.is_none() {
+            terminal.complain("No link can be used at present. Make one with: kim invite\n");
+        }
         for row in &page {
             if !terminal.say_line(line(row)) {
                 return Ok(()); // the reader of a pipe has seen enough
@@ -198,6 +194,12 @@ pub fn shown(invite: &Invite, colours: bool) -> String {
         uses => format!("{uses} people"),
     };
     line("valid", &format!("until {}, for {whom}", invite.expires));
+    if !invite.id.is_empty() {
+        line(
+            "id",
+            &format!("{0} (to revoke the link: kim invite revoke {0})", invite.id),
+        );
+    }
     if let Some(code) = qr::code(invite.landing.as_ref().unwrap_or(&invite.uri), colours) {
         text.push_str(&format!("\n{code}\n"));
     }

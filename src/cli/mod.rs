@@ -9,23 +9,25 @@ mod log;
 mod modules;
 mod password;
 mod qr;
+mod reach;
 mod s2s;
 mod serve;
 mod storage;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod user;
+mod utc;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use kim_core::accounts::names::{self, UsernameError};
 use kim_core::config::{Config, Schema, Sources};
 use kim_core::db::BoxFuture;
-use kim_core::jid::BareJid;
 use kim_core::module::Entry;
 
 pub use crate::failure::Failure;
@@ -34,8 +36,10 @@ pub use check::{Check, CheckContext, Finding, Outcome};
 pub use invite::shown as invitation_shown;
 pub use log::flush as flush_log;
 pub use modules::ModuleFacts;
+use reach::Site;
 pub use serve::prepare_data_dir;
 pub use terminal::{Terminal, shows_colours};
+use typed::TypedAccount;
 
 /// What the commands need to know about the program they are part of.
 pub struct App {
@@ -147,9 +151,9 @@ enum S2sCommand {
 enum UserCommand {
     /// Create an account; asks for its password
     Add {
-        /// Its address, such as alice@example.org
-        #[arg(value_name = "JID", value_parser = parse_account)]
-        account: BareJid,
+        /// Its address, such as alice@example.org; the name alone is enough where the server has one domain
+        #[arg(value_name = "ACCOUNT", value_parser = TypedAccount::parse)]
+        account: TypedAccount,
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
@@ -159,9 +163,9 @@ enum UserCommand {
     },
     /// Change the password of an account; asks for the new one
     Passwd {
-        /// Its address
-        #[arg(value_name = "JID", value_parser = parse_account)]
-        account: BareJid,
+        /// Its address, or its name
+        #[arg(value_name = "ACCOUNT", value_parser = TypedAccount::parse)]
+        account: TypedAccount,
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
@@ -170,26 +174,19 @@ enum UserCommand {
     List,
     /// Show when an account was created, which clients are connected, and its OMEMO devices
     Show {
-        /// Its address
-        #[arg(value_name = "JID", value_parser = parse_account)]
-        account: BareJid,
+        /// Its address, or its name
+        #[arg(value_name = "ACCOUNT", value_parser = TypedAccount::parse)]
+        account: TypedAccount,
     },
     /// Remove an account with all its data, and end its sessions
     Delete {
-        /// Its address
-        #[arg(value_name = "JID", value_parser = parse_account)]
-        account: BareJid,
+        /// Its address, or its name
+        #[arg(value_name = "ACCOUNT", value_parser = TypedAccount::parse)]
+        account: TypedAccount,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
     },
-}
-
-fn parse_account(text: &str) -> Result<BareJid, String> {
-    names::account_at(text).map_err(|error| match error {
-        UsernameError::Empty => "an account needs a name before the @, such as alice@example.org".to_owned(),
-        error => error.to_string(),
-    })
 }
 
 /// Runs the command that the process was called with.
@@ -227,6 +224,13 @@ pub fn run_with(app: &App, arguments: impl IntoIterator<Item = OsString>, termin
 fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let sources = sources(&arguments, terminal);
     let loaded = Config::load(&sources, &app.schemas());
+    let site = |config: Config| Site {
+        app,
+        is_named: config.file.is_some()
+            || sources.sets("server", "data_dir")
+            || sources.sets("storage", "url"),
+        config: Arc::new(config),
+    };
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => {
             let config = loaded?;
@@ -235,12 +239,12 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
             }
             serve::run(app, config, sources, &runtime()?)
         }
-        Command::User { command } => runtime()?.block_on(user::run(app, loaded?, command, terminal)),
-        Command::Invite(arguments) => runtime()?.block_on(invite::run(app, loaded?, arguments, terminal)),
-        Command::Key { command } => runtime()?.block_on(key::run(app, loaded?, command, terminal)),
-        Command::Storage { command } => runtime()?.block_on(storage::run(app, loaded?, command, terminal)),
-        Command::Report { command } => runtime()?.block_on(abuse::report(app, loaded?, command, terminal)),
-        Command::Block { command } => runtime()?.block_on(abuse::block(app, loaded?, command, terminal)),
+        Command::User { command } => runtime()?.block_on(user::run(site(loaded?), command, terminal)),
+        Command::Invite(arguments) => runtime()?.block_on(invite::run(site(loaded?), arguments, terminal)),
+        Command::Key { command } => runtime()?.block_on(key::run(site(loaded?), command, terminal)),
+        Command::Storage { command } => runtime()?.block_on(storage::run(site(loaded?), command, terminal)),
+        Command::Report { command } => runtime()?.block_on(abuse::report(site(loaded?), command, terminal)),
+        Command::Block { command } => runtime()?.block_on(abuse::block(site(loaded?), command, terminal)),
         Command::S2s { command } => runtime()?.block_on(s2s::run(loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {

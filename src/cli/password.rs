@@ -1,7 +1,7 @@
 //! Reading a password: from the terminal, unseen and twice, or from the first line of standard input. Never from an
 //! argument, where every user of the machine could read it.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use zeroize::Zeroizing;
 
@@ -47,9 +47,14 @@ fn from_line(terminal: &mut Terminal<'_>) -> Result<Zeroizing<String>, Failure> 
 
 fn ask_twice(terminal: &mut Terminal<'_>) -> Result<Zeroizing<String>, Failure> {
     let no_terminal = |error: std::io::Error| {
-        Failure::Other(format!(
-            "cannot ask for the password ({error}); give it with --password-stdin"
-        ))
+        Failure::Other(match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::Interrupted => {
+                "no password was typed; nothing was changed".to_owned()
+            }
+            _ => "asking for the password needs a terminal; without one, add --password-stdin and give the password on \
+                  the first line of standard input"
+                .to_owned(),
+        })
     };
     let first = (terminal.prompt)("Password: ").map_err(no_terminal)?;
     let second = (terminal.prompt)("Repeat it: ").map_err(no_terminal)?;

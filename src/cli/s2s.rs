@@ -18,9 +18,11 @@ pub(super) async fn run(
     let remote = Remote::find(&config.control_socket()).await;
     let remote = remote.map_err(|error| Failure::Other(error.to_string()))?;
     let Some(remote) = remote else {
-        let problem =
-            "no server runs with this data directory, so there are no streams; start one with: kim serve";
-        return Err(Failure::Other(problem.to_owned()));
+        return Err(Failure::Other(format!(
+            "no server runs with the data directory {}, so there are no streams; start one with kim serve, or name another \
+             with --data-dir or --config",
+            config.server.data_dir.display()
+        )));
     };
     let failed = |error: ControlError| Failure::Other(error.to_string());
     match command {

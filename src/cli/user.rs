@@ -1,48 +1,129 @@
-//! `kim user …`: asks the running server, so that sessions end and caches stay correct; opens the house itself, without doors,
-//! when no server is running.
-
-use std::sync::Arc;
+//! `kim user …`: looks first whether what is asked for can be done, and only then asks for a password or a confirmation.
 
 use kim_core::accounts::Tombstone;
-use kim_core::clock::Timestamp;
-use kim_core::cluster::Solo;
 use kim_core::config::Config;
 use kim_core::jid::BareJid;
 
+use super::reach::{Begins, Site};
 use super::terminal::Terminal;
-use super::{App, UserCommand, password, serve};
-use crate::control::{Control, ControlError, Direct, KeyDevice, Remote, Secret, UserFacts};
+use super::utc::utc;
+use super::{UserCommand, password};
+use crate::control::{Control, ControlError, KeyDevice, Secret, UserFacts};
 use crate::failure::Failure;
-use crate::house::House;
+
+/// What is to be done, with all that it needs.
+enum Task {
+    Add(BareJid, Tombstone),
+    Passwd(BareJid),
+    List,
+    Show(BareJid),
+    Delete(BareJid),
+}
+
+/// What a person is asked before it is done.
+enum Question {
+    Nothing,
+    Password { is_piped: bool },
+    Confirmation,
+}
+
+fn task(command: UserCommand, config: &Config) -> Result<(Task, Question), Failure> {
+    Ok(match command {
+        UserCommand::Add {
+            account,
+            password_stdin: is_piped,
+            reuse_name,
+        } => {
+            let tombstone = if reuse_name {
+                Tombstone::Override
+            } else {
+                Tombstone::Respect
+            };
+            (
+                Task::Add(account.at(config)?, tombstone),
+                Question::Password { is_piped },
+            )
+        }
+        UserCommand::Passwd {
+            account,
+            password_stdin: is_piped,
+        } => (Task::Passwd(account.at(config)?), Question::Password { is_piped }),
+        UserCommand::List => (Task::List, Question::Nothing),
+        UserCommand::Show { account } => (Task::Show(account.at(config)?), Question::Nothing),
+        UserCommand::Delete { account, yes: true } => (Task::Delete(account.at(config)?), Question::Nothing),
+        UserCommand::Delete { account, yes: false } => {
+            (Task::Delete(account.at(config)?), Question::Confirmation)
+        }
+    })
+}
 
 /// Runs one of them.
 pub(super) async fn run(
-    app: &App,
-    config: Config,
+    site: Site<'_>,
     command: UserCommand,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
-    // Before anything is opened: a person may take their time to type it.
-    let secret = match &command {
-        UserCommand::Add { password_stdin, .. } | UserCommand::Passwd { password_stdin, .. } => {
-            Some(password::read(*password_stdin, terminal)?)
-        }
-        UserCommand::Delete { account, yes: false } => {
-            confirm_removal(account, terminal)?;
+    let (task, question) = task(command, &site.config)?;
+    let begins = match task {
+        Task::Add(..) => Begins::IfNamed,
+        _ => Begins::Never,
+    };
+    if !matches!(question, Question::Nothing) {
+        look(&site, &task, begins, terminal).await?;
+    }
+    // Nothing is open meanwhile: a person may take their time, and a server may be started.
+    let secret = match question {
+        Question::Password { is_piped } => Some(password::read(is_piped, terminal)?),
+        Question::Confirmation => {
+            if let Task::Delete(account) = &task {
+                confirm_removal(account, terminal)?;
+            }
             None
         }
-        _ => None,
+        Question::Nothing => None,
     };
-    let remote = Remote::find(&config.control_socket()).await;
-    if let Some(remote) = remote.map_err(|error| Failure::Other(error.to_string()))? {
-        return perform(&remote, command, secret, terminal).await;
-    }
-    serve::prepare_data_dir(&config.server.data_dir)?;
-    let house = House::open(Arc::new(config), app.modules, Box::new(Solo)).await?;
-    let control = Direct::without_doors(house.router.clone());
-    let result = perform(&control, command, secret, terminal).await;
-    house.db.close().await;
+    let reached = site.reach(begins, terminal).await?;
+    let result = perform(reached.control(), task, secret, &site.config, terminal).await;
+    reached.close().await;
     result
+}
+
+/// Whether it can be done at all.
+async fn look(
+    site: &Site<'_>,
+    task: &Task,
+    begins: Begins,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Failure> {
+    if let Task::Add(account, _) = task
+        && site.would_begin(begins).await?
+    {
+        // Any name is free there; what would be refused must not leave an empty database behind.
+        let domains = &site.config.server.domains;
+        let is_ours = domains.iter().any(|domain| **domain == *account.domain());
+        return match is_ours {
+            true => Ok(()),
+            false => Err(Failure::account(
+                account,
+                ControlError::foreign(account, &site.config),
+            )),
+        };
+    }
+    let reached = site.reach(begins, terminal).await?;
+    let control = reached.control();
+    let looked = match task {
+        Task::Add(account, tombstone) => {
+            let may = control.user_may_add(account, *tombstone).await;
+            may.map_err(|error| Failure::account(account, error))
+        }
+        Task::Passwd(account) | Task::Delete(account) | Task::Show(account) => {
+            let facts = control.user_show(account).await;
+            facts.map(drop).map_err(|error| Failure::account(account, error))
+        }
+        Task::List => Ok(()),
+    };
+    reached.close().await;
+    looked
 }
 
 /// Nothing brings an account back, so a person is asked; a script says --yes.
@@ -60,42 +141,33 @@ fn confirm_removal(account: &BareJid, terminal: &mut Terminal<'_>) -> Result<(),
 
 async fn perform(
     control: &dyn Control,
-    command: UserCommand,
+    task: Task,
     secret: Option<Secret>,
+    config: &Config,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Failure> {
-    match (command, secret) {
-        (
-            UserCommand::Add {
-                account, reuse_name, ..
-            },
-            Some(secret),
-        ) => {
-            let tombstone = if reuse_name {
-                Tombstone::Override
-            } else {
-                Tombstone::Respect
-            };
+    match (task, secret) {
+        (Task::Add(account, tombstone), Some(secret)) => {
             let result = control.user_add(&account, &secret, tombstone).await;
             result.map_err(|error| Failure::account(&account, error))?;
             terminal.say_line(format_args!("{account} can log in now"));
         }
-        (UserCommand::Passwd { account, .. }, Some(secret)) => {
+        (Task::Passwd(account), Some(secret)) => {
             let result = control.user_passwd(&account, &secret).await;
             result.map_err(|error| Failure::account(&account, error))?;
             terminal.say_line(format_args!("{account} has a new password"));
         }
-        (UserCommand::List, _) => list(control, terminal).await?,
-        (UserCommand::Show { account }, _) => {
+        (Task::List, _) => list(control, config, terminal).await?,
+        (Task::Show(account), _) => {
             let facts = control.user_show(&account).await;
             terminal.say(shown(&facts.map_err(|error| Failure::account(&account, error))?));
         }
-        (UserCommand::Delete { account, .. }, _) => {
+        (Task::Delete(account), _) => {
             let result = control.user_delete(&account).await;
             result.map_err(|error| Failure::account(&account, error))?;
             terminal.say_line(format_args!("{account} is removed"));
         }
-        (UserCommand::Add { account, .. } | UserCommand::Passwd { account, .. }, None) => {
+        (Task::Add(account, _) | Task::Passwd(account), None) => {
             return Err(Failure::Other(format!("{account}: a password is required")));
         }
     }
@@ -103,11 +175,18 @@ async fn perform(
 }
 
 /// All accounts, a page at a time: neither side ever holds them all.
-async fn list(control: &dyn Control, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+async fn list(control: &dyn Control, config: &Config, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let mut after: Option<BareJid> = None;
     loop {
         let page = control.user_list(after.as_ref()).await;
         let page = page.map_err(|error: ControlError| Failure::Other(error.to_string()))?;
+        if page.is_empty() && after.is_none() {
+            // Not among the answers, which scripts read.
+            terminal.complain(format_args!(
+                "No accounts yet. Add one with: kim user add alice@{}\n",
+                config.main_domain()
+            ));
+        }
         for user in &page {
             if !terminal.say_line(&user.account) {
                 return Ok(()); // the reader of a pipe has seen enough
@@ -165,10 +244,4 @@ fn device_line(device: &KeyDevice) -> String {
         .map(|since| format!(" since {}", utc(since)))
         .unwrap_or_default();
     format!("device {id}, version {versions}{since}, {prekeys} prekeys: {fingerprint}")
-}
-
-/// A time to the second, as `2026-11-22T21:30:12Z`.
-pub(super) fn utc(microseconds: i64) -> String {
-    let text = Timestamp(microseconds).to_string();
-    format!("{}Z", text.split('.').next().unwrap_or(&text))
 }

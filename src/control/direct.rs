@@ -72,12 +72,7 @@ impl Direct {
         if self.router.destination(account.domain()) == Destination::Users {
             return Ok(());
         }
-        let served = self.router.config().server.domains.iter().map(|domain| &**domain);
-        let served = served.collect::<Vec<_>>().join(", ");
-        Err(ControlError::ForeignDomain {
-            domain: account.domain().to_owned(),
-            served,
-        })
+        Err(ControlError::foreign(account, self.router.config()))
     }
 
     async fn devices(&self, account: &BareJid) -> Result<Vec<KeyDevice>, ControlError> {
@@ -170,8 +165,15 @@ impl Direct {
     async fn check_exists(&self, account: &BareJid) -> Result<(), ControlError> {
         match self.router.accounts().exists(account).await? {
             true => Ok(()),
-            false => Err(ControlError::NoSuchAccount),
+            false => Err(self.absent(account)),
         }
+    }
+
+    /// What is said of an account that does not exist. Those of a domain that is served no more may still exist.
+    fn absent(&self, account: &BareJid) -> ControlError {
+        self.check_ours(account)
+            .err()
+            .unwrap_or(ControlError::NoSuchAccount)
     }
 }
 
@@ -206,6 +208,17 @@ impl Control for Direct {
         })
     }
 
+    fn user_may_add<'a>(
+        &'a self,
+        account: &'a BareJid,
+        tombstone: Tombstone,
+    ) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            self.check_ours(account)?;
+            Ok(self.router.accounts().may_create(account, tombstone).await?)
+        })
+    }
+
     fn user_passwd<'a>(
         &'a self,
         account: &'a BareJid,
@@ -213,6 +226,7 @@ impl Control for Direct {
     ) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
             let password = prepare(password)?;
+            self.check_exists(account).await?;
             self.router.change_password(account, &password, None).await?;
             tracing::info!(event = "password_changed", %account, by = "operator");
             Ok(())
@@ -239,7 +253,7 @@ impl Control for Direct {
                 .accounts()
                 .find(account)
                 .await?
-                .ok_or(ControlError::NoSuchAccount)?;
+                .ok_or_else(|| self.absent(account))?;
             let mut online = None;
             if self.serves {
                 let sessions = self.router.sessions_of(account).await;
@@ -303,6 +317,7 @@ impl Control for Direct {
             );
             let made = made.await?;
             Ok(Invite {
+                id: made.id,
                 expires: made.invitation.expires(),
                 uses: made.invitation.uses_left,
                 uri: made.links.uri,

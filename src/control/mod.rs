@@ -21,6 +21,7 @@ pub use socket::{ControlSocket, SocketError};
 use std::net::IpAddr;
 
 use kim_core::accounts::Tombstone;
+use kim_core::config::Config;
 use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,13 @@ pub trait Control: Send + Sync {
         &'a self,
         account: &'a BareJid,
         password: &'a Secret,
+        tombstone: Tombstone,
+    ) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// Whether [`Control::user_add`] would make this account; makes nothing.
+    fn user_may_add<'a>(
+        &'a self,
+        account: &'a BareJid,
         tombstone: Tombstone,
     ) -> BoxFuture<'a, Result<(), ControlError>>;
 
@@ -186,6 +194,9 @@ pub struct InviteRow {
 /// An invitation that was made. Anybody with its links can use them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invite {
+    /// Identifies it in the list; not a secret.
+    #[serde(default)]
+    pub id: String,
     /// For clients.
     pub uri: String,
     /// For browsers, where the server has a site.
@@ -249,4 +260,15 @@ pub enum ControlError {
     /// The server could not do it.
     #[error("{0}")]
     Failed(String),
+}
+
+impl ControlError {
+    /// The address is on none of the domains in a configuration.
+    pub fn foreign(account: &BareJid, config: &Config) -> ControlError {
+        let served = config.server.domains.iter().map(|domain| &**domain);
+        ControlError::ForeignDomain {
+            domain: account.domain().to_owned(),
+            served: served.collect::<Vec<_>>().join(", "),
+        }
+    }
 }

@@ -35,6 +35,14 @@ pub enum Request {
         #[serde(default)]
         reuse_name: bool,
     },
+    /// Say whether an account could be made.
+    UserMayAdd {
+        /// Its address.
+        account: BareJid,
+        /// Also if the name belonged to a removed account.
+        #[serde(default)]
+        reuse_name: bool,
+    },
     /// Replace a password.
     UserPasswd {
         /// Whose.

@@ -142,6 +142,18 @@ impl Control for Remote {
         Box::pin(async move { self.ask_done(&request).await })
     }
 
+    fn user_may_add<'a>(
+        &'a self,
+        account: &'a BareJid,
+        tombstone: Tombstone,
+    ) -> BoxFuture<'a, Result<(), ControlError>> {
+        let request = Request::UserMayAdd {
+            account: account.clone(),
+            reuse_name: tombstone == Tombstone::Override,
+        };
+        Box::pin(async move { self.ask_done(&request).await })
+    }
+
     fn user_passwd<'a>(
         &'a self,
         account: &'a BareJid,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kim_core::accounts::Tombstone;
+use kim_core::random;
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -54,7 +56,7 @@ pub struct ControlSocket {
     path: PathBuf,
     owner: u32,
     /// Held for as long as the server runs; the kernel frees it however the server ends.
-    _lock: File,
+    lock: File,
 }
 
 impl ControlSocket {
@@ -86,13 +88,31 @@ impl ControlSocket {
             listener,
             path,
             owner,
-            _lock: lock,
+            lock,
         })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A number for the place that the lock guards: as long as this server lives, no other has the same. It is made of the
+    /// kernel's boot and of the lock file there, because a copy of the directory, or the same path on another machine, is
+    /// another place.
+    pub fn place(&self) -> i64 {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        let (Ok(boot), Ok(lock)) = (boot, self.lock.metadata()) else {
+            return i64::from_le_bytes(random::bytes());
+        };
+        let mut hash = Sha256::new();
+        hash.update(boot.trim());
+        hash.update(lock.dev().to_be_bytes());
+        hash.update(lock.ino().to_be_bytes());
+        let hash: [u8; 32] = hash.finalize().into();
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash[..8]);
+        i64::from_be_bytes(first)
     }
 
     /// Serves requests until it is dropped (its task aborted, or its future dropped in a `select!`). Requests in hand
@@ -201,12 +221,11 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
             password,
             reuse_name,
         } => {
-            let tombstone = if reuse_name {
-                Tombstone::Override
-            } else {
-                Tombstone::Respect
-            };
+            let tombstone = tombstone(reuse_name);
             done(control.user_add(&account, &password, tombstone).await)
+        }
+        Request::UserMayAdd { account, reuse_name } => {
+            done(control.user_may_add(&account, tombstone(reuse_name)).await)
         }
         Request::UserPasswd { account, password } => done(control.user_passwd(&account, &password).await),
         Request::UserList { after } => control.user_list(after.as_ref()).await.map(Response::Users),
@@ -222,4 +241,11 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
         Request::KeyRotate {} => control.key_rotate().await.map(Response::KeyRotated),
     };
     result.unwrap_or_else(Response::Error)
+}
+
+fn tombstone(reuse_name: bool) -> Tombstone {
+    match reuse_name {
+        true => Tombstone::Override,
+        false => Tombstone::Respect,
+    }
 }

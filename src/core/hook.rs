@@ -65,6 +65,10 @@ pub trait Hear<N: Notice>: Send + Sync + 'static {
     fn hear(&self, notice: &mut N, cx: &mut Cx) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
+/// A hook's future is moved to the heap for each stanza, so one that is large costs every message something, whether the hook
+/// has to do with it or not. Optimized builds do not look; theirs are smaller.
+const FUTURE_BYTES_MAX: usize = 8_000;
+
 /// A hook without its type.
 trait DynHook<E>: Send + Sync {
     fn call<'a>(&'a self, event: &'a mut E, cx: &'a mut Cx) -> BoxFuture<'a, Result<Flow, Fault>>;
@@ -74,7 +78,14 @@ struct Deciding<H>(H);
 
 impl<E: Event, H: On<E>> DynHook<E> for Deciding<H> {
     fn call<'a>(&'a self, event: &'a mut E, cx: &'a mut Cx) -> BoxFuture<'a, Result<Flow, Fault>> {
-        Box::pin(self.0.on(event, cx))
+        let hook = self.0.on(event, cx);
+        debug_assert!(
+            size_of_val(&hook) <= FUTURE_BYTES_MAX,
+            "{}: the future takes {} bytes; put its rare branches into boxes",
+            std::any::type_name::<H>(),
+            size_of_val(&hook)
+        );
+        Box::pin(hook)
     }
 }
 

@@ -8,7 +8,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kim_xep::outreach::api::OutreachTally;
 use kim_xep::strangers::api::Counters;
+use kim_xep::xep0158_captcha::api::RegistrationGate;
 use kim_xep::xep0191_server::api::ServerBlocks;
 use kim_xep::xep0357_push::api::Figures as PushFigures;
 use kim_xep::xep0377_reports::api::Reports;
@@ -56,6 +58,7 @@ impl Collector for Figures {
         self.federation(&mut page)?;
         self.pushes(&mut page)?;
         self.abuse(&mut page)?;
+        self.newcomers(&mut page)?;
         self.uploads(&mut page)?;
         page.counter("kim_panics", "Tasks that panicked", crate::panics::count() as f64)
     }
@@ -139,6 +142,11 @@ impl Figures {
     }
 
     fn federation(&self, page: &mut Page<'_>) -> std::fmt::Result {
+        let router = self.0.router();
+        let oldest = router.outbound().oldest_seconds(router.clock().now());
+        let help = "For how long the oldest message has waited for another server, as of the last 10 seconds";
+        let oldest = usize::try_from(oldest).unwrap_or(usize::MAX);
+        page.gauge("kim_s2s_oldest_message_seconds", help, oldest)?;
         let Some(federation) = &self.0.parts.federation else {
             return Ok(());
         };
@@ -240,6 +248,27 @@ impl Figures {
             kinds.map(move |(kind, count)| ([("list", list), ("kind", kind)], count))
         });
         page.counters("kim_blocked_stanzas", help, refused)
+    }
+
+    /// What new accounts cost, and how many new people accounts wrote to.
+    fn newcomers(&self, page: &mut Page<'_>) -> std::fmt::Result {
+        let router = self.0.router();
+        if let Some(gate) = router.fact::<RegistrationGate>() {
+            let help = "Bits of the challenge that open registration asks for";
+            let bits = gate.bits(router.clock().now()) as usize;
+            page.gauge("kim_registration_bits", help, bits)?;
+            let help = "Accounts made with a challenge solved";
+            page.counter("kim_registration_challenges_passed", help, gate.passed() as f64)?;
+            let help = "Attempts to register without a valid answer to a challenge";
+            page.counter("kim_registration_challenges_refused", help, gate.refused() as f64)?;
+        }
+        let Some(outreach) = router.fact::<OutreachTally>() else {
+            return Ok(());
+        };
+        let help = "New people whom accounts wrote to or asked for a subscription";
+        page.counter("kim_outreach_people", help, outreach.met() as f64)?;
+        let help = "Messages and requests to new people that were over an account's budget";
+        page.counter("kim_outreach_refused", help, outreach.refused() as f64)
     }
 
     fn uploads(&self, page: &mut Page<'_>) -> std::fmt::Result {

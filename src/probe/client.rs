@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
 use zeroize::Zeroizing;
 
 use super::wrong;
@@ -61,10 +61,11 @@ impl ProbeClient {
         let session = tls.get_ref().1;
         let binding = session.export_keying_material([0; 32], EXPORTER_LABEL, None);
         let binding = binding.map_err(io::Error::other)?;
-        let version = session
-            .protocol_version()
-            .map(|version| format!("{version:?}"))
-            .unwrap_or_default();
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
+        };
 
         let mut talk = Talk::new(tls);
         talk.open(domain).await?;

@@ -19,7 +19,7 @@ use kim_core::jid::BareJid;
 use kim_core::random;
 use zeroize::Zeroizing;
 
-use crate::cli::{CheckContext, Finding};
+use crate::cli::{CheckContext, Finding, Outcome};
 use crate::control::{Control, Remote, Secret};
 use client::ProbeClient;
 
@@ -36,15 +36,15 @@ const KEYS_MODULE: &str = "xep0384_omemo";
 /// Tries what clients do, if a server runs.
 pub async fn check(context: &CheckContext) -> Vec<Finding> {
     if !context.running {
-        return vec![Finding::ok(LOGIN, "not tried, because no server runs")];
+        return vec![Finding::skip(
+            LOGIN,
+            "no server is running with this data directory",
+        )];
     }
     let listen = &context.config.listen;
     let direct = listen.c2s_tls.first().map(|address| (*address, true));
     let Some((address, direct)) = direct.or(listen.c2s.first().map(|address| (*address, false))) else {
-        return vec![Finding::ok(
-            LOGIN,
-            "not tried, because [listen] has no address for clients",
-        )];
+        return vec![Finding::skip(LOGIN, "[listen] has no address for clients")];
     };
     let place = Place {
         address: reachable(address),
@@ -60,15 +60,22 @@ pub async fn check(context: &CheckContext) -> Vec<Finding> {
     for name in NAMES {
         match Guest::invite(name, context, &remote).await {
             Ok(guest) => guests.push(guest),
-            Err(error) => findings.push(Finding::fail(LOGIN, error.to_string())),
+            Err(error) => {
+                findings.push(Finding::fail(LOGIN, error.to_string()));
+                break;
+            }
         }
     }
     if let [one, other] = guests.as_slice() {
-        findings.push(within(LOGIN, log_in(&place, one)).await);
-        findings.push(if context.config.modules.is_enabled(KEYS_MODULE) {
+        let login = within(LOGIN, log_in(&place, one)).await;
+        let works = login.outcome == Outcome::Ok;
+        findings.push(login);
+        findings.push(if !works {
+            Finding::skip(OMEMO, "the login failed")
+        } else if context.config.modules.is_enabled(KEYS_MODULE) {
             converse_encrypted(&place, one, other).await
         } else {
-            Finding::ok(OMEMO, format!("not tried, because [{KEYS_MODULE}] is disabled"))
+            Finding::skip(OMEMO, format!("[{KEYS_MODULE}] is disabled"))
         });
     }
     for guest in guests {
@@ -98,10 +105,7 @@ async fn converse_encrypted(place: &Place, one: &Guest, other: &Guest) -> Findin
 
 #[cfg(not(feature = "check-omemo"))]
 async fn converse_encrypted(_: &Place, _: &Guest, _: &Guest) -> Finding {
-    Finding::ok(
-        OMEMO,
-        "not tried, because this kim was built without the feature `check-omemo`",
-    )
+    Finding::skip(OMEMO, "this kim was built without the feature `check-omemo`")
 }
 
 /// Where clients connect.

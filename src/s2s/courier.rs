@@ -12,7 +12,7 @@ use kim_core::config::Proof;
 use kim_core::error::{Condition, StreamCondition};
 use kim_core::ns;
 use kim_core::random;
-use kim_core::remote::Outbound;
+use kim_core::remote::{Remotes, has_expired};
 use kim_core::wire::{Element, escape_value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,7 +24,7 @@ use super::dns;
 use super::exchange::{Chain, Side, live};
 use super::hub::{Federation, Phase};
 use super::life::{Counting, How, PeerEnd};
-use super::pair::{Carrier, DomainPair};
+use super::pair::{Carrier, DomainPair, Item};
 use super::reach::{ATTEMPT, Failed, HEAD_START, PeerGreeted, SecuredPeer, greet, secure};
 use super::talk::{BIDI, SM, ServerTalk, TalkBroken};
 
@@ -74,17 +74,24 @@ pub async fn run(hub: Arc<Federation>, pair: Arc<DomainPair>) {
         pair.close_until(Instant::now() + pause.min(CLOSED_LONGEST), failed.condition);
         let now = hub.router().clock().now();
         let keep_hours = hub.settings().keep_hours;
-        let gives_up = |outbound: &Outbound| {
-            failed.is_final || outbound.row.is_none() || outbound.has_expired(keep_hours, now)
+        let may_send = hub.router().outbound().may_send();
+        let gives_up = |item: &Item| match item.is_kept() {
+            true => may_send && (failed.is_final || has_expired(item.received(), keep_hours, now)),
+            false => true,
         };
-        for outbound in pair.give_up(gives_up) {
-            let late = outbound.row.is_some() && !failed.is_final;
-            let condition = match late {
-                true => Condition::RemoteServerTimeout,
-                false => failed.condition,
-            };
-            hub.returned(outbound, condition);
+        let mut absent = Vec::new();
+        let late = match failed.is_final {
+            true => failed.condition,
+            false => Condition::RemoteServerTimeout,
+        };
+        for item in pair.give_up(gives_up) {
+            let condition = if item.is_kept() { late } else { failed.condition };
+            match item {
+                Item::Here(outbound) => hub.returned(outbound, condition),
+                Item::There(one) => absent.push(one),
+            }
         }
+        hub.returned_absent(absent, late);
         if let Some(suspended) = pair.take_suspended() {
             // A stream that cannot be reached cannot be resumed for ever.
             match suspended.until > Instant::now() {
@@ -279,6 +286,13 @@ where
 
 /// Tries the servers of a domain, one after another, until one accepts the pair.
 async fn open(hub: &Federation, pair: &DomainPair) -> Result<(Proven, SocketAddr, Chain, bool), Failed> {
+    if let Some(condition) = hub.refusal(&pair.remote) {
+        return Err(Failed {
+            condition,
+            is_final: true,
+            why: "this server does not talk to it".to_owned(),
+        });
+    }
     let targets = dns::targets(&*hub.lookup, &pair.remote, hub.settings()).await?;
     let mut last: Option<Failed> = None;
     for target in targets {

@@ -437,7 +437,13 @@ async fn write<S: AsyncWrite>(
             matches!(&end, Some(PeerEnd::Error(error)) if error.condition == StreamCondition::SystemShutdown);
         let mut batch = Vec::new();
         if end.is_none() || is_stopping {
-            batch = collect(hub, life, &pairs, window, max_bytes);
+            let mut open = Vec::with_capacity(pairs.len());
+            for pair in pairs {
+                if hub.fetch(life, &pair).await {
+                    open.push(pair);
+                }
+            }
+            batch = collect(hub, life, &open, window, max_bytes);
         }
         if matches!(end, Some(PeerEnd::Lost)) {
             return Ok(());

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use kim_core::config::{Proof, S2s};
 use kim_core::error::{Condition, StreamCondition, StreamError};
+use kim_core::jid::Jid;
 use kim_core::remote::{Outbound, Remotes};
 use kim_core::router::{Destination, Router};
-use kim_core::seal::SealError;
 use kim_core::wire;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::rustls::RootCertStore;
@@ -31,16 +31,12 @@ use super::{dane, tls};
 use crate::c2s::Door;
 use crate::tls::Certificates;
 
-/// How often what is over is forgotten.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How long a stream that was cut can be resumed.
 pub const RESUMABLE: Duration = Duration::from_secs(300);
 /// How long streams have to end while everybody waits for the server to stop.
 const CLOSING: Duration = Duration::from_secs(5);
 /// Servers of a domain whose TLSA records are asked for when one connects without a trusted certificate.
 const DANE_TARGETS_MAX: usize = 4;
-/// Messages that are read at once when those of an earlier process are taken up.
-const TAKEN_UP_MAX: u32 = 200;
 
 /// How far the end of the server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,20 +64,22 @@ pub struct FederationCounters {
     pub failures: Mutex<HashMap<&'static str, u64>>,
 }
 
-type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, Arc<DomainPair>>>;
+pub(super) type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, Arc<DomainPair>>>;
 
 /// The streams to and from other servers.
 pub struct Federation {
     door: Arc<Door>,
     settings: S2s,
+    /// The settings whose `allow` and `deny` hold.
+    pub(super) listed: RwLock<S2s>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) lookup: SharedLookup,
     pub(super) roots: RootCertStore,
     pub(super) secret: DialbackSecret,
     dialbacks: Semaphore,
     ledger: RwLock<Arc<dyn Ledger>>,
-    pairs: RwLock<Pairs>,
-    pairs_count: AtomicUsize,
+    pub(super) pairs: RwLock<Pairs>,
+    pub(super) pairs_count: AtomicUsize,
     waiting_bytes: Arc<AtomicUsize>,
     streams: Mutex<HashMap<u64, Arc<Life>>>,
     stream_count: watch::Sender<usize>,
@@ -116,6 +114,7 @@ impl Federation {
         let limits = router.limits();
         let ledger: Arc<dyn Ledger> = Arc::new(QueueLedger::of(&router));
         Ok(Arc::new_cyclic(|own| Federation {
+            listed: RwLock::new(settings.clone()),
             settings,
             certificates,
             lookup,
@@ -139,26 +138,6 @@ impl Federation {
         }))
     }
 
-    /// Takes up the messages that an earlier process had not delivered. To be called before anybody can send.
-    pub async fn take_up_queue(&self) -> Result<(), SealError> {
-        let (queue, mut after, mut count) = (self.router().outbound().clone(), None, 0_usize);
-        loop {
-            let page = queue.waiting(after, TAKEN_UP_MAX).await?;
-            let Some(last) = page.last() else { break };
-            after = last.row;
-            count += page.len();
-            for outbound in page {
-                if let Err(condition) = self.push(outbound.clone()) {
-                    queue.failed(&outbound, condition).await;
-                }
-            }
-        }
-        if count > 0 {
-            tracing::info!(event = "outbound_taken_up", messages = count);
-        }
-        Ok(())
-    }
-
     /// From now on, stanzas are accounted for there.
     pub fn account_to(&self, ledger: Arc<dyn Ledger>) {
         *self.ledger.write().unwrap_or_else(PoisonError::into_inner) = ledger;
@@ -172,6 +151,11 @@ impl Federation {
     /// The door for clients, whose limits by address hold here too.
     pub(super) fn door(&self) -> &Arc<Door> {
         &self.door
+    }
+
+    /// For tasks that outlive a call.
+    pub(super) fn itself(&self) -> Option<Arc<Federation>> {
+        self.own.upgrade()
     }
 
     /// `[s2s]`.
@@ -459,28 +443,58 @@ impl Federation {
 
     /// The pair of two domains, made if need be.
     fn pair(&self, local: &str, remote: &str) -> Result<Arc<DomainPair>, Condition> {
+        let pairs_max = self.router().limits().s2s_pairs_max;
+        self.pair_of(local, remote, pairs_max)
+            .ok_or(Condition::ResourceConstraint)
+    }
+
+    /// The same, unless it would be one too many.
+    pub(super) fn pair_of(&self, local: &str, remote: &str, pairs_max: usize) -> Option<Arc<DomainPair>> {
         let known = |pairs: &Pairs| pairs.get(remote)?.get(local).cloned();
         if let Some(pair) = known(&self.pairs.read().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(pair);
+            return Some(pair);
         }
         let mut pairs = self.pairs.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(pair) = known(&pairs) {
-            return Ok(pair);
+            return Some(pair);
         }
-        if self.pairs_count.load(Ordering::Relaxed) >= self.router().limits().s2s_pairs_max {
-            return Err(Condition::ResourceConstraint);
+        if self.pairs_count.load(Ordering::Relaxed) >= pairs_max {
+            return None;
         }
         let pair = DomainPair::new(local, remote, self.waiting_bytes.clone());
         let of_remote = pairs.entry(pair.remote.clone()).or_default();
         of_remote.insert(pair.local.clone(), pair.clone());
         self.pairs_count.fetch_add(1, Ordering::Relaxed);
-        Ok(pair)
+        Some(pair)
     }
 
     /// All pairs.
     pub(super) fn pairs(&self) -> Vec<Arc<DomainPair>> {
         let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
         pairs.values().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Whom a stanza is from and for, if it may leave.
+    pub(super) fn addresses(&self, outbound: &Outbound) -> Result<(Jid, Jid), Condition> {
+        let (Some(from), Some(to)) = (&outbound.stanza.from, &outbound.stanza.to) else {
+            return Err(Condition::BadRequest);
+        };
+        if !self.speaks_as(from.domain()) {
+            return Err(Condition::Forbidden);
+        }
+        match self.refusal(to.domain()) {
+            Some(condition) => Err(condition),
+            None => Ok((from.clone(), to.clone())),
+        }
+    }
+
+    /// How much may wait.
+    pub(super) fn room(&self) -> Room {
+        let limits = self.router().limits();
+        Room {
+            bytes_max: limits.s2s_queue_bytes_max,
+            total_bytes_max: limits.s2s_queues_bytes_max,
+        }
     }
 
     pub(super) fn send_courier(&self, pair: &Arc<DomainPair>) {
@@ -545,47 +559,16 @@ impl Federation {
         let all_over = count.wait_for(|count| *count == 0);
         let _ = tokio::time::timeout(CLOSING, all_over).await;
     }
-
-    /// Forgets what is over, now and then.
-    pub async fn keep_tidy(&self) {
-        loop {
-            tokio::time::sleep(TIDY_EVERY).await;
-            let now = Instant::now();
-            self.forget_old(now);
-            let mut pairs = self.pairs.write().unwrap_or_else(PoisonError::into_inner);
-            for of_remote in pairs.values_mut() {
-                // Nobody else has it, so nobody can push to it any more.
-                of_remote.retain(|_, pair| Arc::strong_count(pair) > 1 || !pair.is_idle(now));
-            }
-            pairs.retain(|_, of_remote| !of_remote.is_empty());
-            let count = pairs.values().map(HashMap::len).sum();
-            self.pairs_count.store(count, Ordering::Relaxed);
-        }
-    }
 }
 
 impl Remotes for Federation {
     fn push(&self, outbound: Outbound) -> Result<(), Condition> {
-        let (Some(from), Some(to)) = (&outbound.stanza.from, &outbound.stanza.to) else {
-            return Err(Condition::BadRequest);
-        };
-        let (from, to) = (from.clone(), to.clone());
-        if !self.speaks_as(from.domain()) {
-            return Err(Condition::Forbidden);
-        }
-        if let Some(condition) = self.refusal(to.domain()) {
-            return Err(condition);
-        }
+        let (from, to) = self.addresses(&outbound)?;
         if self.phase() == Phase::Closing {
             return Err(Condition::RemoteServerTimeout);
         }
-        let limits = self.router().limits();
-        let room = Room {
-            bytes_max: limits.s2s_queue_bytes_max,
-            total_bytes_max: limits.s2s_queues_bytes_max,
-        };
         let pair = self.pair(from.domain(), to.domain())?;
-        if pair.push(outbound, room, Instant::now())? == Pushed::NeedsCourier {
+        if pair.push(outbound, self.room(), Instant::now())? == Pushed::NeedsCourier {
             self.send_courier(&pair);
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kim_core::config::Domain;
-use kim_core::error::{StreamCondition, StreamError};
+use kim_core::error::StreamCondition;
 use kim_core::ns;
 use kim_core::wire::{Element, Header};
 use tokio::net::TcpStream;
@@ -87,7 +87,7 @@ impl IncomingStream {
             state.local = Some(local.into());
             state.remote = said.from.as_deref().map(Arc::from);
         }
-        if let Some(condition) = said.from.as_deref().and_then(|from| unwelcome(hub, from)) {
+        if let Some(condition) = said.from.as_deref().and_then(|from| hub.not_let_in(from)) {
             life.say(&words);
             return Err(condition.into());
         }
@@ -206,14 +206,6 @@ fn greetable(hub: &Federation, said: &Said) -> Result<(), StreamCondition> {
     }
 }
 
-/// Why a domain may not come in, if so.
-fn unwelcome(hub: &Federation, from: &str) -> Option<StreamError> {
-    let is_permitted = hub.permits(from);
-    (!is_permitted).then(|| {
-        StreamError::new(StreamCondition::PolicyViolation).text("this server does not talk to yours")
-    })
-}
-
 /// Serves a connection from its first byte to its last.
 pub async fn serve(
     hub: Arc<Federation>,
@@ -312,7 +304,7 @@ async fn ask_for_tls(
     };
     *answered = true;
     talk.say(&opening.to_xml()).await?;
-    if let Some(error) = said.from.as_deref().and_then(|from| unwelcome(hub, from)) {
+    if let Some(error) = said.from.as_deref().and_then(|from| hub.not_let_in(from)) {
         return Err(error.into());
     }
     talk.say(&features.to_xml()).await?;

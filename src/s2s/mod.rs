@@ -25,6 +25,7 @@ mod talk;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod upkeep;
 
 pub use self::hub::{Federation, Phase};
 pub use self::ledger::Ledger;

@@ -4,18 +4,24 @@
 //! A pair is idle until something waits for it. Then a task of its own looks for a way (`courier`), and afterwards a stream
 //! carries the pair; with XEP-0288 that may be one which the other server opened. When the stream ends, what it has not
 //! delivered is back at the front of the queue.
+//!
+//! What an earlier process left is never refused. Where memory is full, a place in the queue stands for it until a stream is
+//! there to carry it; then it is read from the database.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use kim_core::clock::Timestamp;
 use kim_core::error::Condition;
-use kim_core::remote::Outbound;
+use kim_core::remote::{Outbound, RowId};
 use tokio::sync::Notify;
 
 /// What a stanza takes in a queue beside its own bytes.
 const OVERHEAD_BYTES: usize = 256;
+/// What a place takes that stands for a stanza in the database.
+const ABSENT_BYTES: usize = 64;
 
 /// A domain here that speaks to a domain elsewhere.
 pub struct DomainPair {
@@ -32,7 +38,7 @@ pub struct DomainPair {
 
 #[derive(Default)]
 struct Queue {
-    items: VecDeque<Outbound>,
+    items: VecDeque<Item>,
     bytes: usize,
     /// The stream that takes from the queue.
     carrier: Option<Carrier>,
@@ -42,6 +48,51 @@ struct Queue {
     closed: Option<(Instant, Condition)>,
     /// A stream that was cut and can be resumed.
     suspended: Option<Suspended>,
+}
+
+/// What waits.
+#[derive(Debug)]
+pub enum Item {
+    /// A stanza.
+    Here(Outbound),
+    /// One that is in the database alone.
+    There(Absent),
+}
+
+/// A stanza that is in the database alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    /// Its row.
+    pub row: RowId,
+    /// When it was received from its sender.
+    pub received: Timestamp,
+    /// What it weighs in memory.
+    weight: usize,
+}
+
+impl Item {
+    /// Whether it is kept in the database.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Item::Here(outbound) => outbound.row.is_some(),
+            Item::There(_) => true,
+        }
+    }
+
+    /// When it was received from its sender.
+    pub fn received(&self) -> Timestamp {
+        match self {
+            Item::Here(outbound) => outbound.received,
+            Item::There(absent) => absent.received,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Item::Here(outbound) => weight(outbound),
+            Item::There(_) => ABSENT_BYTES,
+        }
+    }
 }
 
 /// The stream that carries a pair.
@@ -119,21 +170,90 @@ impl DomainPair {
             queue.closed = None;
             self.hurry.notify_one();
         }
-        let total = self.total.load(Ordering::Relaxed);
-        if queue.bytes + weight > room.bytes_max || total + weight > room.total_bytes_max {
+        if !self.has_room(&queue, weight, room) {
             return Err(Condition::ResourceConstraint);
         }
+        Ok(self.append(&mut queue, Item::Here(outbound)))
+    }
+
+    /// Lets a stanza wait that an earlier process left; where there is no room, in the database alone.
+    pub fn leave(&self, outbound: Outbound, room: Room) -> Pushed {
+        let mut queue = self.lock();
+        let absent = outbound.row.map(|row| Absent {
+            row,
+            received: outbound.received,
+            weight: weight(&outbound),
+        });
+        let item = match absent {
+            Some(absent) if !self.has_room(&queue, absent.weight, room) => Item::There(absent),
+            _ => Item::Here(outbound),
+        };
+        self.append(&mut queue, item)
+    }
+
+    fn has_room(&self, queue: &Queue, weight: usize, room: Room) -> bool {
+        let total = self.total.load(Ordering::Relaxed);
+        queue.bytes + weight <= room.bytes_max && total + weight <= room.total_bytes_max
+    }
+
+    fn append(&self, queue: &mut Queue, item: Item) -> Pushed {
+        let weight = item.weight();
         queue.bytes += weight;
         self.total.fetch_add(weight, Ordering::Relaxed);
-        queue.items.push_back(outbound);
+        queue.items.push_back(item);
         if let Some(carrier) = &queue.carrier {
             carrier.ready.notify_one();
-            return Ok(Pushed::Waits);
+            return Pushed::Waits;
         }
         match std::mem::replace(&mut queue.courier, true) {
-            true => Ok(Pushed::Waits),
-            false => Ok(Pushed::NeedsCourier),
+            true => Pushed::Waits,
+            false => Pushed::NeedsCourier,
         }
+    }
+
+    /// The stanzas that are next and only in the database, as many as fit in so many bytes but at least one.
+    pub fn absent(&self, carrier: u64, bytes_max: usize, stanzas_max: usize) -> Vec<RowId> {
+        let queue = self.lock();
+        let mut rows = Vec::new();
+        if queue.carrier.as_ref().is_none_or(|own| own.id != carrier) {
+            return rows;
+        }
+        let mut bytes = 0;
+        for item in queue.items.iter().take(stanzas_max) {
+            let Item::There(absent) = item else { break };
+            bytes += absent.weight;
+            if !rows.is_empty() && bytes > bytes_max {
+                break;
+            }
+            rows.push(absent.row);
+        }
+        rows
+    }
+
+    /// Puts stanzas that were read into their places. Those that were not found are gone.
+    pub fn fill(&self, asked: &[RowId], found: Vec<Outbound>) {
+        let mut found: HashMap<RowId, Outbound> = found
+            .into_iter()
+            .filter_map(|outbound| Some((outbound.row?, outbound)))
+            .collect();
+        let mut queue = self.lock();
+        let (mut more, mut less) = (0, 0);
+        queue.items.retain_mut(|item| {
+            let Item::There(absent) = item else { return true };
+            if !asked.contains(&absent.row) {
+                return true;
+            }
+            less += ABSENT_BYTES;
+            let Some(outbound) = found.remove(&absent.row) else {
+                return false;
+            };
+            more += weight(&outbound);
+            *item = Item::Here(outbound);
+            true
+        });
+        self.let_go(&mut queue, less);
+        queue.bytes += more;
+        self.total.fetch_add(more, Ordering::Relaxed);
     }
 
     /// Takes what waits, as much as fits in so many bytes but at least one. Nothing for a stream that does not carry the pair.
@@ -144,13 +264,15 @@ impl DomainPair {
             return taken;
         }
         let mut bytes = 0;
-        while let Some(front) = queue.items.front() {
+        while let Some(Item::Here(front)) = queue.items.front() {
             let weight = weight(front);
             if taken.len() >= stanzas_max || (!taken.is_empty() && bytes + weight > bytes_max) {
                 break;
             }
             bytes += weight;
-            taken.extend(queue.items.pop_front());
+            if let Some(Item::Here(outbound)) = queue.items.pop_front() {
+                taken.push(outbound);
+            }
         }
         self.let_go(&mut queue, bytes);
         if queue.items.is_empty() {
@@ -172,27 +294,22 @@ impl DomainPair {
             let weight = weight(&outbound);
             queue.bytes += weight;
             self.total.fetch_add(weight, Ordering::Relaxed);
-            queue.items.push_front(outbound);
+            queue.items.push_front(Item::Here(outbound));
         }
     }
 
     /// Takes out what `gives_up` says.
-    pub fn give_up(&self, gives_up: impl Fn(&Outbound) -> bool) -> Vec<Outbound> {
+    pub fn give_up(&self, gives_up: impl Fn(&Item) -> bool) -> Vec<Item> {
         let mut queue = self.lock();
         let all = std::mem::take(&mut queue.items);
-        let (given, kept): (Vec<_>, VecDeque<_>) = {
-            let mut given = Vec::new();
-            let mut kept = VecDeque::new();
-            for outbound in all {
-                match gives_up(&outbound) {
-                    true => given.push(outbound),
-                    false => kept.push_back(outbound),
-                }
+        let mut given = Vec::new();
+        for item in all {
+            match gives_up(&item) {
+                true => given.push(item),
+                false => queue.items.push_back(item),
             }
-            (given, kept)
-        };
-        queue.items = kept;
-        let bytes = given.iter().map(weight).sum();
+        }
+        let bytes = given.iter().map(Item::weight).sum();
         self.let_go(&mut queue, bytes);
         given
     }
@@ -244,7 +361,7 @@ impl DomainPair {
 
     /// Whether something waits that is kept in the database.
     pub fn is_patient(&self) -> bool {
-        self.lock().items.iter().any(|outbound| outbound.row.is_some())
+        self.lock().items.iter().any(Item::is_kept)
     }
 
     /// Keeps what is left of a stream.
@@ -386,8 +503,11 @@ mod tests {
         assert!(pair.is_patient());
         let later = now + Duration::from_secs(11);
         assert_eq!(pair.push(outbound("3", None), ROOM, later), Ok(Pushed::Waits));
-        let given = pair.give_up(|outbound| outbound.row.is_none());
-        assert_eq!(ids(&given), ["3"]);
+        let given = pair.give_up(|item| !item.is_kept());
+        assert!(
+            matches!(&given[..], [Item::Here(one)] if one.stanza.id.as_deref() == Some("3")),
+            "{given:?}"
+        );
         assert!(!pair.is_done());
     }
 }

@@ -180,7 +180,7 @@ impl Federation {
     /// What this server's own rules say of a domain.
     fn look_at_policy(&self, domain: &Domain) -> Vec<Looked> {
         let mut seen = Vec::new();
-        if !self.settings().permits(domain) {
+        if !self.lists(domain) {
             seen.push(Looked::new("policy", false, "[s2s] allow or deny keeps it out"));
         }
         if self.is_blocked(domain) {

@@ -9,13 +9,14 @@ use std::sync::{Arc, OnceLock};
 use kim_core::config::Domain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::exposed::unreadable;
 use crate::tls::{AnyCertificate, Loaded, provider};
 
 /// What ALPN calls streams between servers (XEP-0368).
@@ -111,15 +112,19 @@ pub fn roots(extra: Option<&Path>) -> Result<RootCertStore, String> {
     });
     let mut roots = system.clone();
     if let Some(path) = extra {
-        let unreadable = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
+        let path_shown = path.display();
+        let broken = |error: &dyn std::fmt::Display| format!("{path_shown} ([s2s] ca): {error}");
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| match error {
+            pem::Error::Io(error) => broken(&unreadable(&error)),
+            error => broken(&error),
+        })?;
         let before = roots.len();
         for certificate in certificates {
-            let certificate = certificate.map_err(|error| unreadable(&error))?;
-            roots.add(certificate).map_err(|error| unreadable(&error))?;
+            let certificate = certificate.map_err(|error| broken(&error))?;
+            roots.add(certificate).map_err(|error| broken(&error))?;
         }
         if roots.len() == before {
-            return Err(format!("{}: holds no certificate", path.display()));
+            return Err(broken(&"holds no certificate"));
         }
     }
     Ok(roots)

@@ -73,11 +73,11 @@ impl Listeners {
         })
     }
     /// Where all of them are. Port 0 in the configuration has become a real one.
-    pub fn addresses(&self) -> Addresses {
+    pub fn addresses(&self) -> OpenPorts {
         let c2s = self.c2s.iter();
         let web = self.web.iter();
         let s2s = self.s2s.iter();
-        Addresses {
+        OpenPorts {
             c2s: c2s.map(|one| (one.security(), one.address())).collect(),
             web: web.map(|one| (one.speaks(), one.address())).collect(),
             s2s: s2s.map(|one| (one.security(), one.address())).collect(),
@@ -87,7 +87,7 @@ impl Listeners {
 }
 
 /// Where a server can be reached.
-pub(super) struct Addresses {
+pub(super) struct OpenPorts {
     /// For clients.
     pub c2s: Vec<(Security, SocketAddr)>,
     /// For browsers and programs.

@@ -12,6 +12,7 @@ use kim_core::cluster::Solo;
 use kim_core::config::{Config, Sources};
 use kim_core::db::Db;
 use kim_core::module::Entry;
+use kim_core::remote::BEAT_EVERY;
 use kim_core::router::Router;
 use kim_xep::MODULES;
 use kim_xep::push_service::api::AppServer;
@@ -19,7 +20,7 @@ use kim_xep::xep0191_server::api::ServerBlocks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use self::listeners::{Addresses, Listeners};
+use self::listeners::{Listeners, OpenPorts};
 use crate::c2s::{Door, Security};
 use crate::cli::App;
 use crate::control::{ControlSocket, Direct};
@@ -48,7 +49,7 @@ pub struct Server {
     house: House,
     door: Arc<Door>,
     certificates: Arc<Certificates>,
-    addresses: Addresses,
+    addresses: OpenPorts,
     federation: Option<Arc<Federation>>,
     upload: Option<Arc<Upload>>,
     web: Arc<Web>,
@@ -77,6 +78,9 @@ impl Server {
             let router = house.router.clone();
             tasks.run(async move { blocks.keep(&router).await });
         }
+        let outbound = house.router.outbound();
+        let entered = outbound.enter(control.place()).await;
+        entered.map_err(|error| Failure::Database(error.to_string()))?;
         // Before anybody can send: what an earlier process left is first in its queue.
         let federation = match house.router.config().s2s.enabled {
             true => Some(federate(&door, &certificates).await?),
@@ -84,7 +88,6 @@ impl Server {
         };
         if let Some(federation) = federation.clone() {
             house.router.connect_remotes(federation.clone());
-            tasks.run(async move { federation.keep_tidy().await });
         }
         let upload = Upload::open(&house.router, house.router.config())?;
         if let Some(upload) = upload.clone() {
@@ -107,8 +110,12 @@ impl Server {
         tasks.serve(listeners.c2s, |listener| listener.serve(door.clone()));
         tasks.serve(listeners.component, |listener| listener.serve(door.clone()));
         tasks.serve(listeners.web, |listener| listener.serve(web.clone()));
-        if let Some(federation) = &federation {
-            tasks.serve(listeners.s2s, |listener| listener.serve(federation.clone()));
+        match &federation {
+            Some(federation) => {
+                tasks.federate(federation.clone());
+                tasks.serve(listeners.s2s, |listener| listener.serve(federation.clone()));
+            }
+            None => tasks.run(hold_queue(house.router.clone())),
         }
         let controlled = Direct::serving(house.router.clone()).federated(federation.clone());
         tasks.run(control.serve(Arc::new(controlled)));
@@ -169,8 +176,9 @@ impl Server {
         &self.certificates
     }
 
-    /// Reads the configuration again and puts its `[limits]` in force; other settings that were changed are named in the log. A
-    /// file with a mistake, wherever it is, changes nothing, and neither does one that has disappeared.
+    /// Reads the configuration again and puts its `[limits]`, and `allow` and `deny` of `[s2s]`, in force; other settings that
+    /// were changed are named in the log. A file with a mistake, wherever it is, changes nothing, and neither does one that has
+    /// disappeared.
     pub fn reload_limits(&self, sources: &Sources) -> Result<(), Failure> {
         let router = &self.house.router;
         let refused = |mistakes: usize, error: &str| {
@@ -207,6 +215,9 @@ impl Server {
         let limits = router.limits();
         self.door.go_by(&limits);
         self.web.go_by(&limits);
+        if let Some(federation) = &self.federation {
+            federation.go_by(&config.s2s);
+        }
         tracing::info!(event = "limits_reloaded", changed = is_new);
         Ok(())
     }
@@ -252,6 +263,10 @@ impl Server {
         if let Err(error) = self.house.router.outbound().settled().await {
             tracing::error!(event = "queue_not_swept", %error);
         }
+        // Another process need not wait for what is left.
+        if let Err(error) = self.house.router.outbound().leave().await {
+            tracing::error!(event = "queue_not_left", %error);
+        }
         self.house.db.close().await;
         tracing::info!(event = "stopped");
     }
@@ -264,6 +279,14 @@ struct Tasks(Vec<JoinHandle<()>>);
 impl Tasks {
     fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.push(tokio::spawn(task));
+    }
+
+    /// What federation does by itself.
+    fn federate(&mut self, federation: Arc<Federation>) {
+        let [tidied, kept, keeper] = [federation.clone(), federation.clone(), federation];
+        self.run(async move { tidied.keep_tidy().await });
+        self.run(async move { kept.keep_queue().await });
+        self.run(async move { keeper.keep_out().await });
     }
 
     /// One task for each listener.
@@ -306,10 +329,34 @@ async fn tidy(router: Arc<Router>, db: Db) {
         tokio::time::sleep(pause).await;
         pause = TIDY_EVERY;
         router.tidy().await;
+        let s2s = &router.config().s2s;
+        if !s2s.enabled {
+            return_expired(&router, s2s.keep_hours).await;
+        }
         match db.give_back_space().await {
             Ok(0) => {}
             Ok(pages) => tracing::info!(event = "space_given_back", pages),
             Err(error) => tracing::error!(event = "space_not_given_back", %error),
+        }
+    }
+}
+
+/// Messages for other servers from when federation was on: nobody tries to send them, but they come back in time.
+async fn return_expired(router: &Router, keep_hours: u64) {
+    let now = router.clock().now();
+    match router.outbound().return_expired(keep_hours, now).await {
+        Ok(0) => {}
+        Ok(messages) => tracing::info!(event = "outbound_expired", messages),
+        Err(error) => tracing::error!(event = "outbound_not_expired", %error),
+    }
+}
+
+/// Where federation is off: shows other processes that this one lives.
+async fn hold_queue(router: Arc<Router>) {
+    loop {
+        tokio::time::sleep(BEAT_EVERY).await;
+        if let Err(error) = router.outbound().beat().await {
+            tracing::error!(event = "queue_not_held", %error);
         }
     }
 }
@@ -328,6 +375,7 @@ impl From<StoreError> for Failure {
 impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Failure {
         Failure::Certificate {
+            setting: error.setting,
             path: error.path,
             cause: error.problem,
         }

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use kim_core::config::Config;
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
@@ -28,12 +28,14 @@ use zeroize::Zeroizing;
 
 pub use self::any_certificate::AnyCertificate;
 pub use self::channel_binding::{ChannelBindingType, ChannelBindings, EXPORTER_LABEL, server_end_point_hash};
-use crate::exposed::open_to_others;
+use crate::exposed::{open_to_others, unreadable};
 
 /// What is wrong with a certificate or key: one line that names the file.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
+#[error("{}{}: {problem}", path.display(), setting.map(|setting| format!(" ({setting})")).unwrap_or_default())]
 pub struct TlsError {
+    /// The setting that names the file, if one does.
+    pub setting: Option<&'static str>,
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -43,6 +45,7 @@ pub struct TlsError {
 impl TlsError {
     fn new(path: &Path, problem: impl Into<String>) -> TlsError {
         TlsError {
+            setting: None,
             path: path.to_owned(),
             problem: problem.into(),
         }
@@ -118,7 +121,15 @@ impl Sources {
     fn load(&self) -> Result<Loaded, TlsError> {
         let mut pairs = Vec::new();
         if let Some((cert, key)) = &self.configured {
-            pairs.push(Pair::read(cert, key)?);
+            let read = Pair::read(cert, key);
+            pairs.push(read.map_err(|error| TlsError {
+                setting: Some(if error.path == *key {
+                    "[tls] key"
+                } else {
+                    "[tls] cert"
+                }),
+                ..error
+            })?);
         }
         fs::create_dir_all(&self.folder)
             .map_err(|error| TlsError::new(&self.folder, format!("cannot be created: {error}")))?;
@@ -311,13 +322,22 @@ impl Pair {
         };
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
             .and_then(Iterator::collect)
-            .map_err(|error| wrong(cert, "cannot be read as a PEM certificate", &error))?;
+            .map_err(|error| match error {
+                pem::Error::Io(error) => TlsError::new(cert, unreadable(&error)),
+                error => wrong(cert, "is not a certificate in PEM", &error),
+            })?;
         let leaf = chain
             .first()
             .ok_or_else(|| TlsError::new(cert, "contains no certificate"))?
             .clone();
-        let private = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| wrong(key, "cannot be read as a PEM private key", &error))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
+            pem::Error::Io(error) => TlsError::new(key, unreadable(&error)),
+            pem::Error::NoItemsFound => TlsError::new(
+                key,
+                "contains no private key in PEM (encrypted keys are not supported)",
+            ),
+            error => wrong(key, "is not a private key in PEM", &error),
+        })?;
         if open_to_others(key) {
             let path = key.display();
             tracing::warn!(event = "tls_key_exposed", %path, "other users can read the private key; run chmod 600 {path}");

@@ -15,7 +15,7 @@ def locale(request):
 
 
 async def open_dialog(tab):
-    """As a person does: the menu beside "Groupchats", its first entry."""
+    """As a person does: the menu beside "Rooms", its first entry."""
     await tab.page.locator("#chatrooms converse-dropdown > button").first.click()
     await tab.page.locator(".show-add-muc-modal:visible").click()
     await tab.page.locator(".kim-rooms input[name=room]").wait_for()
@@ -86,7 +86,7 @@ async def test_a_room_that_stays_shut_says_why(open_tab, people, locale):
     await tab.sees(("at least one letter or digit", "至少包含一个文字")[LANGUAGES[locale]], ".kim-rooms")
     await name.fill(room)
     await name.press("Enter")
-    await tab.sees(("You are not on the member list of this groupchat.", "您不在此群聊的成员列表中")[LANGUAGES[locale]],
+    await tab.sees(("You are not on the member list of this room.", "您不在此聊天室的成员列表中")[LANGUAGES[locale]],
                    ".kim-rooms [role=alert]")
     await tab.shot("members only")
     # The dialog goes on: another name, and one is in.

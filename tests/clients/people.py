@@ -1,6 +1,8 @@
 """A person with a real client: slixmpp, plus an inbox in which a test can wait for what must come."""
 
 import asyncio
+import hashlib
+import itertools
 
 from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError
@@ -27,6 +29,27 @@ PLUGINS = [
 ]
 
 ROSTER = "{jabber:iq:roster}"
+
+
+DATA = "{jabber:x:data}"
+
+
+def answer_of_challenge(query, username, password):
+    """XEP-0158 §4, §6.2: the form filled in, with the answer to its challenge; None where there is no challenge."""
+    form = query.find(f"{DATA}x")
+    if form is None:
+        return None
+    fields = {field.get("var"): field for field in form.iter(f"{DATA}field")}
+    prefix, label = fields["from"].findtext(f"{DATA}value"), int(fields["SHA-256"].get("label"), 16)
+    mask = (1 << label.bit_length()) - 1
+    texts = (f"{prefix}{count}" for count in itertools.count())
+    found = next(text for text in texts
+                 if int.from_bytes(hashlib.sha256(text.encode()).digest()[-4:], "big") & mask == label)
+    answer = ET.Element(f"{DATA}x", type="submit")
+    for name, value in [("FORM_TYPE", "jabber:iq:register"), ("challenge", fields["challenge"].findtext(f"{DATA}value")),
+                        ("SHA-256", found), ("username", username), ("password", password)]:
+        ET.SubElement(ET.SubElement(answer, f"{DATA}field", var=name), f"{DATA}value").text = value
+    return answer
 
 
 class SignInFailed(Exception):
@@ -152,6 +175,9 @@ class Person(ClientXMPP):
         for field in form["register"]["fields"]:
             if field in wanted:
                 iq["register"][field] = wanted[field]
+        answer = answer_of_challenge(form["register"].xml, **wanted)
+        if answer is not None:
+            iq["register"].xml.append(answer)
         try:
             await iq.send(timeout=PATIENCE_SECONDS)
         except IqError as error:

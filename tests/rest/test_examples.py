@@ -14,7 +14,8 @@ EXAMPLES = ROOT / "docs" / "examples"
 SECONDS_MAX = 60
 
 
-def run(server, command, username, password, receiver, text):
+def run(server, command, username, password, receiver, text, **changed):
+    """`changed` are variables that have another value, or none."""
     environment = {
         "PATH": os.environ["PATH"],
         "KIM_URL": server.url,
@@ -24,7 +25,9 @@ def run(server, command, username, password, receiver, text):
         "PASSWORD": password,
         "RECEIVER": receiver,
         "TEXT": text,
+        **changed,
     }
+    environment = {name: value for name, value in environment.items() if value is not None}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, stdin=subprocess.DEVNULL
     )
@@ -52,3 +55,14 @@ def test_an_example_sends_hears_and_reads(server, account, neighbour, program, f
     refused = run(server, command, account[0], "wrong", "bob", text)
     assert refused.returncode != 0
     assert "wrong username or password" in refused.stdout + refused.stderr
+
+    # And what is not set up, in one line that says what to set.
+    variable = "NODE_EXTRA_CA_CERTS" if program == "node" else "KIM_CA"
+    for changed, told in [
+        ({variable: None}, f"is not trusted: set {variable} to its file"),
+        ({"KIM_URL": "https://localhost:1"}, "cannot be reached"),
+        ({"RECEIVER": None}, "RECEIVER"),
+    ]:
+        failed = run(server, command, *account, "bob", text, **changed)
+        assert failed.returncode != 0 and failed.stdout == "", failed
+        assert told in failed.stderr and len(failed.stderr.splitlines()) == 1, failed.stderr

@@ -5,11 +5,13 @@ import { sayWhenAway } from './away.js';
 import { encryptWhenPossible } from './encrypt.js';
 import { fetchFilesByTheirScheme } from './files.js';
 import { furnish } from './furnish.js';
+import { prepared } from './password.js';
 import { opensWebSocket } from './reach.js';
 import { RegistrationError, register } from './register.js';
 import { sealStores } from './sealed.js';
 import { Vault } from './vault.js';
 import { enterFirstRooms } from './welcome.js';
+import { reword } from './wording.js';
 
 const page = JSON.parse(document.body.dataset.page);
 const words = page.words;
@@ -131,6 +133,7 @@ async function start(more) {
             });
         },
     });
+    reword(page);
     await window.converse.initialize({ ...settings, ...(opens && { websocket_url: websocket }), ...more, whitelisted_plugins: ['kim'] });
     client = inner;
     return client;
@@ -190,6 +193,13 @@ function complain(form, text) {
     place.hidden = !text;
 }
 
+/** Says what is being done. */
+function report(form, text) {
+    const place = form.querySelector('[role=status]');
+    place.textContent = text;
+    place.hidden = !text;
+}
+
 /** Runs a form: `work` gets its fields; what it throws is told. */
 function onSubmit(id, work) {
     const form = document.getElementById(id);
@@ -229,7 +239,7 @@ async function signIn({ name, password, trusted }) {
     inner.state.config.save({ trusted: trusted !== undefined });
     const done = signedIn(inner);
     done.catch(() => {});
-    await inner.api.user.login(jid, password);
+    await inner.api.user.login(jid, prepared(password));
     await done;
 }
 
@@ -241,11 +251,16 @@ function said(code) {
 async function makeAccount({ name, password, again, trusted }) {
     const jid = address(name);
     if (again !== undefined && again !== password) throw new Error(words.passwords_differ);
+    const form = document.getElementById('register');
     try {
-        await register(page.domain, jid.split('@')[0], password, page.invite);
+        await register(page.domain, jid.split('@')[0], password, page.invite, () => {
+            report(form, words.register_checking);
+        });
     } catch (error) {
         if (!(error instanceof RegistrationError)) throw error;
         throw new Error(said(error.reason) ?? said(`register-${error.code}`) ?? words.register_failed);
+    } finally {
+        report(form, '');
     }
     // From here on this is an account's page: a reload must not ask for the invitation again.
     history.replaceState(null, '', page.home);

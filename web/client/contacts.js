@@ -59,6 +59,14 @@ export function showRequests(inner, { words }) {
         }
     });
 
+    // A new contact may be drawn before it is known whether they are there.
+    extendElement(api, 'converse-roster-contact', (View) => class extends View {
+        initialize() {
+            super.initialize();
+            this.model?.initialized?.then(() => this.requestUpdate());
+        }
+    });
+
     // The dialog that these lead to asks for a name and groups, and then fails.
     for (const [name, key] of [['converse-contact-approval-alert', 'contact'], ['converse-roster-contact', 'model']]) {
         extendElement(api, name, (View) => class extends View {

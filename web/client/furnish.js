@@ -3,6 +3,7 @@
 import { showRequests } from './contacts.js';
 import { explainRefusals } from './files.js';
 import { offerInvitations } from './invite.js';
+import { countOccupants } from './occupants.js';
 import { offerRooms } from './rooms.js';
 import { markClearText } from './secrecy.js';
 import { keepTitle } from './title.js';
@@ -14,6 +15,7 @@ export function furnish(inner, page) {
     countUnreadable(inner, page);
     keepTitle(inner, page);
     markClearText(inner, page);
+    countOccupants(inner, page);
     // Guests come for one room: they have neither contacts nor other rooms.
     if (page.kind === 'room') return;
     offerRooms(inner, page);

@@ -1,6 +1,7 @@
 // Inviting somebody: one click makes a link (XEP-0401 §5.1), shown with a button that copies it and as a QR code.
 
 import { dialogClass, fill, reasonIn } from './elements.js';
+import { languageTag } from './wording.js';
 
 /** The level of error correction, as Converse numbers them: fewer and larger dots than at its default. */
 const MEDIUM = 0;
@@ -21,10 +22,7 @@ export function offerInvitations(inner, { domain, locale, words }) {
     const { html } = window.converse.env;
     const readableTime = (stamp) => {
         const style = { dateStyle: 'long', timeStyle: 'short' };
-        // The reader's own kind of the page's language: in Britain days come before months.
-        const [language] = locale.split('_');
-        const own = navigator.languages.find((tag) => tag.startsWith(language)) ?? language;
-        return new Intl.DateTimeFormat(own, style).format(new Date(stamp));
+        return new Intl.DateTimeFormat(languageTag(locale), style).format(new Date(stamp));
     };
 
     api.elements.define('kim-invite-modal', class extends dialogClass(api) {

@@ -36,11 +36,10 @@ impl Cache {
     }
 
     /// A roster; `load` brings it if it is not here.
-    pub async fn read<E>(
-        &self,
-        account: &BareJid,
-        load: impl Future<Output = Result<Arc<Roster>, E>>,
-    ) -> Result<Arc<Roster>, E> {
+    pub async fn read<F, E>(&self, account: &BareJid, load: impl FnOnce() -> F) -> Result<Arc<Roster>, E>
+    where
+        F: Future<Output = Result<Arc<Roster>, E>>,
+    {
         self.rosters.read(account, load).await
     }
 

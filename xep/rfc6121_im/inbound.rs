@@ -33,11 +33,13 @@ impl On<Arrival> for IncomingPresence {
         }
         let router = cx.router().clone();
         event.verdict = match (follow::act(kind), kind) {
-            (Some(act), _) => self.subscription(&router, event, act, cx).await?,
+            // Boxed, so that the future stays small for all that is no presence.
+            (Some(act), _) => Box::pin(self.subscription(&router, event, act, cx)).await?,
             (None, PresenceType::Probe) => {
-                probe::answer(&self.0, &router, event, cx).await?;
+                Box::pin(probe::answer(&self.0, &router, event, cx)).await?;
                 Verdict::Dropped
             }
+            (None, PresenceType::Error) if is_to_bare(event) => self.unanswered(&router, event).await?,
             (None, _) => plain(&router, event).await,
         };
         Ok(Flow::Next)
@@ -96,24 +98,49 @@ impl IncomingPresence {
     }
 }
 
-/// Presence and its errors: to the bare JID for every available resource, to a full JID for that one.
+impl IncomingPresence {
+    /// An error to the bare JID is about what was sent from there: subscription stanzas (§3.1.2). If the account waits for this
+    /// contact's answer, none will come: its available resources hear why, and the roster no longer says so. Others are dropped.
+    async fn unanswered(&self, router: &Arc<Router>, event: &Arrival) -> Result<Verdict, Fault> {
+        let account = &event.account;
+        let Some(contact) = event.stanza.from.as_ref().map(|from| from.bare()) else {
+            return Ok(Verdict::Dropped);
+        };
+        let item = match router.destination(account.domain()) {
+            Destination::Users => self.0.item(router, account, &contact).await?,
+            _ => None,
+        };
+        if item.is_none_or(|item| !item.state.is_asking()) {
+            return Ok(Verdict::Dropped);
+        }
+        self.0
+            .change(router, account, &contact, Edit::Unreachable)
+            .await?;
+        Ok(to_available(router, event).await)
+    }
+}
+
+fn is_to_bare(event: &Arrival) -> bool {
+    event.stanza.to.as_ref().is_some_and(|to| to.is_bare())
+}
+
+async fn to_available(router: &Router, event: &Arrival) -> Verdict {
+    let sessions = router.sessions_of(&event.account).await;
+    let available = sessions
+        .into_iter()
+        .filter(|session| session.priority().is_some());
+    chosen(available.collect())
+}
+
+/// Presence: to the bare JID for every available resource, to a full JID for that one, and so are errors.
 async fn plain(router: &Router, event: &Arrival) -> Verdict {
     let Some(to) = event.stanza.to.as_ref() else {
         return Verdict::Dropped;
     };
-    let sessions = router.sessions_of(&event.account).await;
-    let is_error = event.stanza.kind == Kind::Presence(PresenceType::Error);
     if to.is_bare() {
-        if is_error {
-            return Verdict::Dropped;
-        }
-        return chosen(
-            sessions
-                .into_iter()
-                .filter(|session| session.priority().is_some())
-                .collect(),
-        );
+        return to_available(router, event).await;
     }
+    let sessions = router.sessions_of(&event.account).await;
     let Some(session) = sessions.into_iter().find(|session| session.jid == *to) else {
         return Verdict::Dropped;
     };

@@ -48,9 +48,16 @@ impl OutgoingPresence {
 
 impl On<Departure> for OutgoingPresence {
     async fn on(&self, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
-        let Kind::Presence(kind) = event.stanza.kind else {
-            return Ok(Flow::Next);
-        };
+        match event.stanza.kind {
+            // Boxed, so that the future stays small for all that is no presence.
+            Kind::Presence(kind) => Box::pin(self.presence(kind, event, cx)).await,
+            Kind::Message(_) | Kind::Iq(_) => Ok(Flow::Next),
+        }
+    }
+}
+
+impl OutgoingPresence {
+    async fn presence(&self, kind: PresenceType, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
         let session = event.session.clone();
         let router = cx.router().clone();
         if let Some(act) = follow::act(kind) {

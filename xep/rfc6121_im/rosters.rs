@@ -63,7 +63,7 @@ impl Rosters {
 
     /// An account's roster.
     pub async fn of(&self, account: &BareJid) -> Result<Arc<Roster>, Fault> {
-        let load = async { Ok(Arc::new(self.store.load(account).await?)) };
+        let load = || async { Ok(Arc::new(self.store.load(account).await?)) };
         self.cache.read(account, load).await
     }
 

@@ -87,7 +87,9 @@ impl Acquaintances {
         peer: &BareJid,
     ) -> Result<Relation, Fault> {
         let pair = Pair(account, peer.as_str());
-        self.relations.read(&pair, self.load(router, account, peer)).await
+        self.relations
+            .read(&pair, || self.load(router, account, peer))
+            .await
     }
 
     async fn load(&self, router: &Router, account: &BareJid, peer: &BareJid) -> Result<Relation, Fault> {
@@ -170,7 +172,7 @@ impl Acquaintances {
     }
 
     async fn is_known_domain(&self, domain: &str) -> Result<bool, Fault> {
-        let read = self.store.is_known_domain(domain);
+        let read = || self.store.is_known_domain(domain);
         Ok(self.domains.read(domain, read).await?)
     }
 

@@ -47,7 +47,7 @@ impl StrangerChoices {
     }
 
     async fn read(&self, account: &BareJid) -> Result<Chosen, Fault> {
-        let load = async {
+        let load = || async {
             let (messages, told) = self.store.account(account).await?;
             let messages = messages.as_deref().and_then(Judgement::parse);
             Ok(Chosen { messages, told })

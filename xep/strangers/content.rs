@@ -53,11 +53,9 @@ const WORDS_MAX: usize = 256;
 /// Hashes that stand for a text.
 pub(super) const SKETCH: usize = 4;
 
-/// What a message contains.
+/// What a message contains that is held back where nobody is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StrangerContent {
-    /// Something that a person is to see or hear.
-    pub is_personal: bool,
     /// A link. An invitation to a room is none: rooms have rates for them.
     pub has_link: bool,
     /// A file (XEP-0066, XEP-0447, XEP-0385).
@@ -68,7 +66,6 @@ impl StrangerContent {
     pub(super) fn of(stanza: &Stanza) -> StrangerContent {
         let mut content = StrangerContent::default();
         for child in stanza.children() {
-            content.is_personal |= is_personal(&child);
             content.has_file |= is_file(&child);
             content.has_link |= reason(&child).is_some_and(|reason| has_link(&reason));
             content.has_link |= child.is("html", XHTML) && has_address(child.xml());
@@ -90,7 +87,12 @@ pub(super) fn speaks(stanza: &Stanza) -> bool {
     matches!(
         stanza.kind,
         Kind::Message(MessageType::Chat | MessageType::Normal)
-    ) && stanza.children().any(|child| is_personal(&child))
+    ) && is_for_people(stanza)
+}
+
+/// Whether there is something in a stanza that a person is to see or hear.
+pub(super) fn is_for_people(stanza: &Stanza) -> bool {
+    stanza.children().any(|child| is_personal(&child))
 }
 
 fn is_personal(child: &El<'_>) -> bool {
@@ -233,6 +235,11 @@ mod tests {
         StrangerContent::of(&Stanza::parse(&xml).unwrap())
     }
 
+    fn is_said(child: &str) -> bool {
+        let xml = format!("<message xmlns='jabber:client' type='chat'>{child}</message>");
+        is_for_people(&Stanza::parse(&xml).unwrap())
+    }
+
     #[test]
     fn links_are_what_clients_and_people_follow() {
         for link in [
@@ -261,7 +268,7 @@ mod tests {
     fn files_and_their_addresses_are_files() {
         let oob = "<x xmlns='jabber:x:oob'><url>https://u.example/a.jpg</url></x>";
         let file = content(&format!("<body>https://u.example/a.jpg</body>{oob}"));
-        assert!(file.has_file && !file.has_link && file.is_personal);
+        assert!(file.has_file && !file.has_link && is_said(oob));
         assert!(content(&format!("<body>look: https://u.example/a.jpg</body>{oob}")).has_link);
         assert!(content("<file-sharing xmlns='urn:xmpp:sfs:0'/>").has_file);
         let media = "<reference xmlns='urn:xmpp:reference:0' type='data'><media-sharing xmlns='urn:xmpp:sims:1'/></reference>";
@@ -273,8 +280,7 @@ mod tests {
         let omemo = "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/><payload>eA==</payload></encrypted>";
         let fallback =
             "<body>I sent you an OMEMO encrypted message, see https://conversations.im/omemo</body>";
-        let encrypted = content(&format!("{omemo}{fallback}"));
-        assert!(encrypted.is_personal && !encrypted.has_link);
+        assert!(!content(&format!("{omemo}{fallback}")).has_link && is_said(omemo));
         assert!(content(fallback).has_link);
         assert!(
             content(&format!(
@@ -294,9 +300,9 @@ mod tests {
             "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/></encrypted>",
             "<retract xmlns='urn:xmpp:jingle-message:0' id='1'/>",
         ] {
-            assert!(!content(signal).is_personal, "{signal}");
+            assert!(!is_said(signal), "{signal}");
         }
-        assert!(content("<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>").is_personal);
+        assert!(is_said("<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>"));
     }
 
     #[test]

@@ -16,12 +16,13 @@ use super::acquaintances::{Acquaintances, Relation};
 use super::api::{Judgement, StrangerArrival};
 use super::budgets::{Approach, Budgets, Finding, Origin};
 use super::choices::StrangerChoices;
-use super::content::{Sketcher, StrangerContent, inviter};
+use super::content::{Sketcher, StrangerContent, inviter, is_for_people};
 use super::counters::{Became, Counters, SentByStranger};
 use super::requests::{Released, RequestBox, note_delay, stamp_delay};
 use super::waves::Waves;
 use super::{RequestText, StrangersConfig};
 use crate::rfc6121_im::api::{Half, Subscriptions, choose};
+use crate::xep0489_affiliation::api::Affiliations;
 
 /// The namespace of invitations' tokens (XEP-0379).
 const PREAUTH: &str = "urn:xmpp:pars:0";
@@ -43,6 +44,8 @@ pub(super) struct StrangersGuard {
 struct Stranger {
     sender: BareJid,
     origin: Origin,
+    /// Their own server says that it hardly knows them.
+    is_hardly_known: bool,
 }
 
 /// Admits what arrives at accounts.
@@ -97,13 +100,13 @@ impl On<Arrival> for Admit {
         {
             return Ok(Flow::Next);
         }
-        let origin = guard.acquaintances.origin(&router, sender.domain()).await?;
-        let stranger = Stranger { sender, origin };
+        let stranger = guard.stranger(&router, &arrival.stanza, sender, cx).await?;
         match arrival.stanza.kind {
-            Kind::Message(kind) => guard.message(arrival, kind, stranger, &router, cx).await,
+            // Boxed, so that the future of those who know each other, which is all but these, stays small.
+            Kind::Message(kind) => Box::pin(guard.message(arrival, kind, stranger, &router, cx)).await,
             // Asking again costs nothing: the roster knows, and nobody is shown it twice (RFC 6121 §3.1.3).
             _ if relation == Relation::Asking => Ok(Flow::Next),
-            _ => guard.subscription(arrival, stranger, &router, cx).await,
+            _ => Box::pin(guard.subscription(arrival, stranger, &router, cx)).await,
         }
     }
 }
@@ -142,17 +145,16 @@ impl On<NoSuchAccount> for Nobody {
         let Some(sender) = sender.filter(|_| is_answered) else {
             return Ok(Flow::Next);
         };
-        let content = StrangerContent::of(stanza);
-        if !content.is_personal {
+        if !is_for_people(stanza) {
             return Ok(Flow::Next);
         }
         let guard = &self.0;
-        let origin = guard.acquaintances.origin(&router, sender.domain()).await?;
-        let approach = guard.approach(stanza, &sender, &event.account, origin);
+        let stranger = guard.stranger(&router, stanza, sender, cx).await?;
+        let approach = guard.approach(stanza, &stranger.sender, &event.account, stranger.origin);
         if guard.take(&approach, cx.received) == Finding::TooMany {
             return Err(too_many());
         }
-        match guard.general(content, origin) {
+        match guard.general(stanza, &stranger) {
             Judgement::Refuse => Err(guard.refusal()),
             _ => Ok(Flow::Next),
         }
@@ -191,6 +193,30 @@ impl StrangersGuard {
             .is_some_and(Relation::is_known)
     }
 
+    /// A guest of another server, or somebody who registered there a moment ago, is a stranger to that server too (XEP-0489):
+    /// that people here know people there speaks for nobody.
+    async fn stranger(
+        &self,
+        router: &Router,
+        stanza: &Stanza,
+        sender: BareJid,
+        cx: &Cx,
+    ) -> Result<Stranger, Fault> {
+        let mut origin = self.acquaintances.origin(router, sender.domain()).await?;
+        let mut is_hardly_known = false;
+        if origin != Origin::Here
+            && let Some(said) = Affiliations.of_sender(stanza, cx).await?
+            && said.is_hardly_known(cx.received)
+        {
+            (origin, is_hardly_known) = (Origin::Unknown, true);
+        }
+        Ok(Stranger {
+            sender,
+            origin,
+            is_hardly_known,
+        })
+    }
+
     fn approach<'a>(
         &self,
         stanza: &Stanza,
@@ -198,21 +224,30 @@ impl StrangersGuard {
         recipient: &'a BareJid,
         origin: Origin,
     ) -> Approach<'a> {
+        let sketch = match origin {
+            // Nobody compares them.
+            Origin::Here => Default::default(),
+            Origin::Known | Origin::Unknown => self.sketcher.sketch(stanza, sender, recipient),
+        };
         Approach {
             sender,
             recipient,
             origin,
-            sketch: self.sketcher.sketch(stanza, sender, recipient),
+            sketch,
         }
     }
 
-    /// The server's own policy for a message with this in it, whoever it is for.
-    fn general(&self, content: StrangerContent, origin: Origin) -> Judgement {
+    /// The server's own policy for a message, whoever it is for.
+    fn general(&self, stanza: &Stanza, stranger: &Stranger) -> Judgement {
         let mut judgement = self.config.messages;
-        // Elsewhere nobody knows what kind of people are there.
-        if origin != Origin::Unknown {
+        if stranger.is_hardly_known {
+            judgement = judgement.max(self.config.hardly_known);
+        }
+        // Only where nobody is known it counts what is in it, and reading that is the dearest step of all.
+        if stranger.origin != Origin::Unknown {
             return judgement;
         }
+        let content = StrangerContent::of(stanza);
         if content.has_link {
             judgement = judgement.max(self.config.links);
         }
@@ -250,7 +285,6 @@ impl StrangersGuard {
         cx: &mut Cx,
     ) -> Result<Flow, Fault> {
         let (account, now) = (arrival.account.clone(), cx.received);
-        let Stranger { sender, origin } = stranger;
         let sessions = router.sessions_of(&account).await;
         if !arrival
             .stanza
@@ -265,19 +299,20 @@ impl StrangersGuard {
             .messages(&account)
             .await?
             .unwrap_or(Judgement::Accept);
-        let content = StrangerContent::of(&arrival.stanza);
-        if !content.is_personal || kind == MessageType::Groupchat {
+        if !is_for_people(&arrival.stanza) || kind == MessageType::Groupchat {
             // There is nothing in it to wait for.
-            let passes =
-                self.config.messages.max(choice) == Judgement::Accept && self.budgets.signal(&sender, now);
+            let passes = self.config.messages.max(choice) == Judgement::Accept
+                && self.budgets.signal(&stranger.sender, now);
             return Ok(self.signal(arrival, passes));
         }
-        let finding = self.take(&self.approach(&arrival.stanza, &sender, &account, origin), now);
+        let approach = self.approach(&arrival.stanza, &stranger.sender, &account, stranger.origin);
+        let finding = self.take(&approach, now);
         if finding == Finding::TooMany {
             self.counters.count(SentByStranger::Message, Became::Limited);
             return Err(too_many());
         }
-        let general = self.general(content, origin);
+        let general = self.general(&arrival.stanza, &stranger);
+        let sender = stranger.sender;
         let mut own = general.max(choice);
         if finding == Finding::Repeated {
             own = own.max(Judgement::Hold);
@@ -326,7 +361,7 @@ impl StrangersGuard {
         router: &Arc<Router>,
         cx: &mut Cx,
     ) -> Result<Flow, Fault> {
-        let Stranger { sender, origin } = stranger;
+        let Stranger { sender, origin, .. } = stranger;
         let approach = Approach {
             sender: &sender,
             recipient: &arrival.account,

@@ -104,6 +104,10 @@ section! {
         pub links: Judgement = Judgement::Hold;
         /// The same for messages with files from such domains.
         pub files: Judgement = Judgement::Hold;
+        /// The same for messages of guests of other servers, and of accounts that were registered there within the last two
+        /// days, where that server says so (XEP-0489). For everything else they count as from a domain where nobody knows
+        /// anybody.
+        pub hardly_known: Judgement = Judgement::Hold;
         /// Which contact requests keep the text that comes with them: "accept" all, "known" those from domains where somebody
         /// of this server knows somebody, "never" none.
         pub request_text: RequestText = RequestText::Known;
@@ -146,7 +150,7 @@ impl Module for Strangers {
     const NAME: &'static str = "strangers";
     const SPECS: &'static [Spec] = &[];
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0004_forms", "xep0050_commands"];
-    const USES: &'static [&'static str] = &["xep0191_blocking"];
+    const USES: &'static [&'static str] = &["xep0191_blocking", "xep0489_affiliation"];
     const MIGRATIONS: &'static [Migration] = &[Migration {
         module: "strangers",
         name: "0001_strangers",

@@ -48,9 +48,14 @@ impl On<Departure> for Speaking {
         };
         if is_somebody {
             let (account, peer) = (account.clone(), to.bare());
-            if self.acquaintances.speak(&account, &peer, cx).await? {
-                self.requests.release(&account, &peer, cx).await?;
-            }
+            // Boxed, so that the future stays small for those who know each other.
+            let speak = async {
+                match self.acquaintances.speak(&account, &peer, cx).await? {
+                    true => self.requests.release(&account, &peer, cx).await,
+                    false => Ok(()),
+                }
+            };
+            Box::pin(speak).await?;
         }
         Ok(Flow::Next)
     }

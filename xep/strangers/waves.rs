@@ -66,6 +66,8 @@ impl Waves {
                         return;
                     }
                 }
+                // The next process goes on.
+                Err(_) if router.is_stopping() => return,
                 Err(fault) => tracing::error!(event = "requests_unswept", ?fault),
             }
         }

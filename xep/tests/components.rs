@@ -168,7 +168,10 @@ async fn the_blocked_do_not_see_what_the_server_says_for_an_account() {
     alice
         .send("<presence to='bob@irc.localhost' type='subscribe'/>")
         .await;
-    irc.expect("<presence from='alice@localhost' to='bob@irc.localhost' type='subscribe'/>");
+    irc.expect(
+        "<presence from='alice@localhost' to='bob@irc.localhost' type='subscribe'>\
+         <info xmlns='urn:xmpp:raa:0' affiliation='member'/></presence>",
+    );
     irc.send("<presence from='bob@irc.localhost' to='alice@localhost' type='subscribed'/>")
         .await;
     irc.send("<presence from='bob@irc.localhost' to='alice@localhost' type='subscribe'/>")

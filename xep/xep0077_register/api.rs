@@ -1,4 +1,5 @@
-//! Who lets newcomers in where registration is closed, and who keeps names back: invitations (XEP-0445).
+//! Who lets newcomers in where registration is closed, and who keeps names back: invitations (XEP-0445). Who asks something of
+//! newcomers where it is open: challenges (XEP-0158).
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -20,8 +21,65 @@ pub struct Admission {
     pub facts: Arc<Facts>,
     /// The account they want; nothing while they only ask what to fill in.
     pub account: Option<BareJid>,
+    /// Where they are.
+    pub address: IpAddr,
+    /// The fields of the form that they have filled in (XEP-0077 §4), the password apart.
+    pub form: Vec<(String, String)>,
     /// What lets them in.
     pub invitation: Option<Arc<dyn RegistrationPass>>,
+    /// What else they have to fill in; set by the hook that asks for it, while they only ask.
+    pub demand: Option<Demand>,
+    /// What they have paid; set by the hook that asked for it.
+    pub toll: Option<Toll>,
+}
+
+impl Admission {
+    /// The value of a field of the form.
+    pub fn filled(&self, name: &str) -> Option<&str> {
+        let found = self.form.iter().find(|(its, _)| its == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// A SHA-256 challenge (XEP-0158 §6.2).
+pub struct Demand {
+    /// Its id, for the field `challenge`.
+    pub id: String,
+    /// What the answer has to begin with.
+    pub from: String,
+    /// The end of the hash, in hexadecimal.
+    pub label: String,
+    /// Where people register whose client cannot answer.
+    pub page: Option<String>,
+    /// Whether the client is shown the challenge, rather than the page alone.
+    pub is_shown: bool,
+}
+
+/// A fact of a stream: whoever is behind it can answer challenges.
+pub struct AnswersChallenges;
+
+/// What somebody has paid for an account. It is used up unless it is given back: also if the client goes away while the account
+/// is being made.
+pub struct Toll {
+    keep: Box<dyn FnOnce() + Send>,
+    give_back: Box<dyn FnOnce() + Send>,
+}
+
+impl Toll {
+    /// `keep` is called once the account is made, `give_back` if it is not.
+    pub fn new(keep: impl FnOnce() + Send + 'static, give_back: impl FnOnce() + Send + 'static) -> Toll {
+        Toll {
+            keep: Box::new(keep),
+            give_back: Box::new(give_back),
+        }
+    }
+
+    pub(super) fn settle(self, is_made: bool) {
+        match is_made {
+            true => (self.keep)(),
+            false => (self.give_back)(),
+        }
+    }
 }
 
 impl Event for Admission {

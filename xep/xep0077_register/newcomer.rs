@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use kim_core::accounts::names;
 use kim_core::accounts::scram::Password;
-use kim_core::accounts::{Tombstone, names};
 use kim_core::config::{Config, LimitsInForce};
 use kim_core::cx::Cx;
 use kim_core::error::{Condition, ErrorType, Fault, StanzaError};
@@ -20,7 +20,7 @@ use kim_core::router::Destination;
 use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::{El, Writer};
 
-use super::api::{self, Admission};
+use super::api::{self, Admission, Demand};
 use super::{NS, field};
 
 /// Names that people take for the operator (RFC 2142 and common sense). The command line may still make them.
@@ -39,6 +39,8 @@ const RESERVED: [&str; 12] = [
     "xmpp",
 ];
 
+/// Fields of a form that are looked at.
+const FIELDS_MAX: usize = 16;
 /// After so many registrations the limiter forgets addresses that have been quiet.
 const TIDY_EVERY: usize = 256;
 
@@ -93,13 +95,29 @@ impl Newcomer {
         let password = field(query, "password").unwrap_or_default();
         let account = names::account(&name, &event.domain)?;
         let password = Password::prepare(&password)?;
-        let router = cx.router().clone();
-        let invitation = self.admission(event, Some(account.clone()), cx).await?.invitation;
+        let mut admission = self.admission(event, query, Some(account.clone()), cx).await?;
+        let toll = admission.toll.take();
+        let made = self.make(admission, event.address, &account, &password, cx).await;
+        if let Some(toll) = toll {
+            toll.settle(made.is_ok());
+        }
+        made
+    }
+
+    async fn make(
+        &self,
+        admission: Admission,
+        address: IpAddr,
+        account: &BareJid,
+        password: &Password,
+        cx: &Cx,
+    ) -> Result<(), Fault> {
+        let (router, invitation) = (cx.router().clone(), admission.invitation);
         match invitation.as_ref().and_then(|invitation| invitation.account()) {
-            Some(meant) if *meant != account => {
+            Some(meant) if meant != account => {
                 return Err(refusal("this invitation is for another username"));
             }
-            None if self.reserved.has(&account) => {
+            None if self.reserved.has(account) => {
                 return Err(StanzaError::new(Condition::Conflict)
                     .text("this username is reserved")
                     .into());
@@ -107,11 +125,10 @@ impl Newcomer {
             _ => {}
         }
         if let Some(invitation) = invitation {
-            return invitation.register(&router, &account, &password).await;
+            return invitation.register(&router, account, password).await;
         }
-        self.admit(event.address)?;
-        let accounts = cx.router().accounts();
-        accounts.create(&account, &password, Tombstone::Respect).await?;
+        self.admit(address)?;
+        router.accounts().register(account, password).await?;
         tracing::info!(event = "account_registered", %account);
         Ok(())
     }
@@ -120,6 +137,7 @@ impl Newcomer {
     async fn admission(
         &self,
         event: &BeforeLogin,
+        query: El<'_>,
         account: Option<BareJid>,
         cx: &mut Cx,
     ) -> Result<Admission, Fault> {
@@ -127,7 +145,11 @@ impl Newcomer {
             domain: event.domain.clone(),
             facts: event.facts.clone(),
             account,
+            address: event.address,
+            form: filled(query),
             invitation: None,
+            demand: None,
+            toll: None,
         };
         if cx.router().destination(&event.domain) != Destination::Users {
             return Err(closed());
@@ -175,9 +197,13 @@ impl On<BeforeLogin> for Newcomer {
         let Some(query) = event.stanza.child("query", NS) else {
             return Ok(Flow::Next);
         };
-        let known = self.admission(event, None, cx).await?.invitation;
+        let known = self.admission(event, query, None, cx).await?;
         let payload = match kind {
-            IqType::Get => fields(known.as_ref().and_then(|invitation| invitation.account())),
+            IqType::Get => {
+                let invitation = known.invitation.as_ref();
+                let meant = invitation.and_then(|invitation| invitation.account());
+                fields(meant, known.demand.as_ref(), event.stanza.id.as_deref())
+            }
             // There is no account yet that could be removed (§3.2).
             IqType::Set if query.child("remove", NS).is_some() => {
                 return Err(Condition::UnexpectedRequest.into());
@@ -199,21 +225,74 @@ fn closed() -> Fault {
         .into()
 }
 
-/// What has to be filled in; the username is there already where only one will do.
-fn fields(meant: Option<&BareJid>) -> String {
+/// What a client has filled into the form, apart from the password.
+fn filled(query: El<'_>) -> Vec<(String, String)> {
+    let form = query.child("x", kim_core::ns::DATA);
+    let fields = form.iter().flat_map(|form| form.children());
+    let read = fields.filter_map(|field| {
+        let name = field.attr("var").filter(|name| name != "password")?;
+        let value = field.child("value", kim_core::ns::DATA)?;
+        Some((name.into_owned(), value.text().into_owned()))
+    });
+    read.take(FIELDS_MAX).collect()
+}
+
+/// What has to be filled in; the username is there already where only one will do. Where more is asked for, there are no plain
+/// fields, which would not be enough: there is a form (XEP-0158 §4), or the address of a page alone (§5).
+fn fields(meant: Option<&BareJid>, demand: Option<&Demand>, sid: Option<&str>) -> String {
+    const OOB: &str = "jabber:x:oob";
+    let page = demand.and_then(|demand| demand.page.as_deref());
     let mut xml = Writer::new();
     xml.start("query", NS);
-    xml.start("instructions", NS)
-        .text("Choose a username and a password for this server.")
-        .end();
-    xml.start("username", NS);
-    if let Some(name) = meant.and_then(|account| account.local()) {
-        xml.text(name);
+    xml.start("instructions", NS);
+    match page {
+        Some(page) => xml.text("Register in a browser: ").text(page),
+        None => xml.text("Choose a username and a password for this server."),
+    };
+    xml.end();
+    match demand {
+        Some(demand) if demand.is_shown => form(&mut xml, demand, sid),
+        Some(_) => {}
+        None => {
+            xml.start("username", NS);
+            if let Some(name) = meant.and_then(|account| account.local()) {
+                xml.text(name);
+            }
+            xml.end();
+            xml.start("password", NS).end();
+        }
+    }
+    if let Some(page) = page {
+        xml.start("x", OOB).start("url", OOB).text(page).end().end();
     }
     xml.end();
-    xml.start("password", NS).end();
-    xml.end();
     xml.finish_string()
+}
+
+fn form(xml: &mut Writer, demand: &Demand, sid: Option<&str>) {
+    use kim_core::ns::DATA;
+    xml.start("x", DATA).attr("type", "form");
+    for (name, value) in [
+        ("FORM_TYPE", NS),
+        ("from", &demand.from),
+        ("challenge", &demand.id),
+        ("sid", sid.unwrap_or_default()),
+    ] {
+        xml.start("field", DATA).attr("type", "hidden").attr("var", name);
+        xml.start("value", DATA).text(value).end();
+        xml.end();
+    }
+    for (kind, name, label) in [
+        ("text-single", "username", "Username"),
+        ("text-private", "password", "Password"),
+        ("text-single", "SHA-256", demand.label.as_str()),
+    ] {
+        xml.start("field", DATA).attr("type", kind).attr("var", name);
+        xml.attr("label", label);
+        xml.start("required", DATA).end();
+        xml.end();
+    }
+    xml.end();
 }
 
 fn refusal(why: &'static str) -> Fault {

@@ -71,7 +71,7 @@ impl BlockLists {
 
     /// An account's list.
     pub(super) async fn of(&self, account: &BareJid) -> Result<Arc<BlockList>, DbError> {
-        let read = async {
+        let read = || async {
             let jids = store::list(&self.db, account).await?;
             Ok(Arc::new(jids.into_iter().collect()))
         };

@@ -7,6 +7,7 @@ use kim_core::cx::Cx;
 use kim_core::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use kim_core::jid::BareJid;
 use kim_core::router::{Destination, Router};
+use tokio::sync::watch;
 
 use super::feed::Feeds;
 use super::publish::Publisher;
@@ -57,6 +58,11 @@ impl ServerBlocks {
     /// Whether another domain may talk to this server, as far as blocks say.
     pub fn permits(&self, domain: &str) -> bool {
         self.rules.domain(domain).is_none()
+    }
+
+    /// Tells each time that somebody is blocked who was not.
+    pub fn grown(&self) -> watch::Receiver<()> {
+        self.rules.grown.subscribe()
     }
 
     /// Reads the address of an account or a domain that is to be blocked.

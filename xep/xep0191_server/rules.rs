@@ -12,7 +12,7 @@ use kim_core::keyed::Shared;
 use kim_core::router::{Destination, Router};
 use kim_core::stanza::Kind;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, watch};
 
 use super::source::BlockListSource;
 use super::store::{BlockStore, Sum};
@@ -92,6 +92,8 @@ pub(super) struct BlockRules {
     listed: AtomicUsize,
     sums: Shared<String, Sum>,
     loaded: OnceCell<()>,
+    /// Tells that somebody is blocked who was not.
+    pub grown: watch::Sender<()>,
 }
 
 impl BlockRules {
@@ -118,6 +120,7 @@ impl BlockRules {
             items_max,
             listed: AtomicUsize::new(0),
             loaded: OnceCell::new(),
+            grown: watch::Sender::new(()),
         }
     }
 
@@ -247,6 +250,8 @@ impl BlockRules {
         let is_new = self.store.add_own(address, self.clock.now()).await?;
         let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
         own.insert(address.as_str().into());
+        drop(own);
+        self.grown.send_replace(());
         Ok(is_new)
     }
 
@@ -283,10 +288,14 @@ impl BlockRules {
         };
         let gone: Vec<Sum> = removed.iter().copied().collect();
         self.store.change_listed(&list.uri, &added, &gone).await?;
+        let grows = !added.is_empty();
         {
             let mut sums = list.sums.write().unwrap_or_else(PoisonError::into_inner);
             sums.retain(|sum| !removed.contains(sum));
             sums.extend(added);
+        }
+        if grows {
+            self.grown.send_replace(());
         }
         self.count_listed();
         Ok(is_whole)

@@ -135,6 +135,12 @@ impl MessageArchives {
         })
     }
 
+    /// When the message with an id was archived, read from the id alone; `None` for what is no id.
+    pub async fn stamp_of(&self, owner: &BareJid, id: &str) -> Result<Option<Timestamp>, Fault> {
+        let key = self.reader.archives.key(owner).await?;
+        Ok(ids::read(&key, id).map(|place| Timestamp(place.stamp)))
+    }
+
     /// The message with an id, if it is there.
     pub async fn find(&self, owner: &BareJid, id: &str) -> Result<Option<Kept>, Fault> {
         let archives = &self.reader.archives;

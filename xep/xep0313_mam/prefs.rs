@@ -173,7 +173,7 @@ impl Preferences {
     }
 
     async fn of(&self, account: &BareJid) -> Result<Arc<Prefs>, Fault> {
-        self.remembered.read(account, self.load(account)).await
+        self.remembered.read(account, || self.load(account)).await
     }
 
     async fn load(&self, account: &BareJid) -> Result<Arc<Prefs>, Fault> {

@@ -207,7 +207,7 @@ impl Racks {
 
     /// The hats of a room.
     pub async fn of(&self, room: &BareJid) -> Result<Arc<Rack>, Fault> {
-        let read = async {
+        let read = || async {
             let Some(sealed) = self.store.of(room).await? else {
                 return Ok::<_, Fault>(Arc::default());
             };

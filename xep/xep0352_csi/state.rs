@@ -45,7 +45,8 @@ async fn let_go(held: &mut Held, session: &Arc<Session>, cx: &Cx) {
     while let Some(stanza) = held.pop() {
         let Some(mut out) = cx.router().cx() else { return };
         out.deliver(session, stanza);
-        LETTING_GO.scope(session.id, cx.router().finish(out)).await;
+        // Boxed, so that the futures of those who have nothing to let go stay small.
+        Box::pin(LETTING_GO.scope(session.id, cx.router().finish(out))).await;
     }
 }
 
@@ -112,9 +113,16 @@ impl On<Delivery> for HoldBack {
         let Some(state) = event.session.known_fact::<State>() else {
             return Ok(Flow::Next);
         };
-        if !state.is_inactive() || is_let_go(&event.session) {
-            return Ok(Flow::Next);
+        match !state.is_inactive() || is_let_go(&event.session) {
+            true => Ok(Flow::Next),
+            // Boxed, so that the future stays small for clients that are active.
+            false => Box::pin(self.hold_back(&state, event, cx)).await,
         }
+    }
+}
+
+impl HoldBack {
+    async fn hold_back(&self, state: &State, event: &mut Delivery, cx: &mut Cx) -> Result<Flow, Fault> {
         let important = api::is_important(&event.stanza, &event.session, cx).await;
         let mut held = state.held.lock().await;
         // It may have become active, or have ended, while others had the lock.

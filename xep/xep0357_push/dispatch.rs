@@ -537,8 +537,11 @@ async fn run(dispatch: Weak<Dispatch>, router: Weak<Router>) {
         let (Some(dispatch), Some(router)) = (dispatch.upgrade(), router.upgrade()) else {
             return;
         };
-        if let Err(fault) = dispatch.tick(&router).await {
-            tracing::error!(event = "push_stuck", %fault);
+        match dispatch.tick(&router).await {
+            Ok(()) => {}
+            // The next process goes on.
+            Err(_) if router.is_stopping() => return,
+            Err(fault) => tracing::error!(event = "push_stuck", %fault),
         }
         if dispatch.is_idle() {
             dispatch.ticking.store(false, Ordering::Release);

@@ -200,7 +200,7 @@ impl Registrations {
 
     /// Those of an account.
     pub async fn of(&self, account: &BareJid) -> Result<OfAccount, Fault> {
-        self.remembered.read(account, self.load(account)).await
+        self.remembered.read(account, || self.load(account)).await
     }
 
     /// One of them.

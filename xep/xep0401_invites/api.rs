@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kim_core::accounts::scram::Password;
-use kim_core::accounts::{AccountError, Tombstone, names};
+use kim_core::accounts::{AccountError, Enrolment, Tombstone, names};
 use kim_core::clock::Timestamp;
 use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
@@ -19,6 +19,8 @@ use crate::xep0077_register::api::Reserved;
 pub const SECONDS_MAX: u64 = 366 * 86_400;
 /// The most people that one invitation lets in.
 pub const USES_MAX: u32 = 10_000;
+/// After so long an account that registered itself can let others have accounts.
+const SETTLED_SECONDS: u64 = 7 * 86_400;
 
 /// What an invitation is to be.
 #[derive(Clone, Debug)]
@@ -118,6 +120,8 @@ pub struct ListedInvitation {
 /// An invitation as it was made. Nobody but whoever gets it knows the links from here on.
 #[derive(Clone, Debug)]
 pub struct Made {
+    /// Identifies it in the list, and is no secret.
+    pub id: String,
     /// What it is.
     pub invitation: Invitation,
     /// How it is passed on.
@@ -217,7 +221,13 @@ impl Invites {
                 return Err(InviteError::HeldBack);
             }
         }
-        let registers = self.registers && wanted.registers;
+        let is_settled = is_settled(router, wanted.inviter.as_ref()).await?;
+        let registers = self.registers && wanted.registers && is_settled;
+        if self.registers && wanted.registers && !is_settled && !wanted.contact {
+            return Err(InviteError::Wrong(
+                "an account that registered itself can invite others to create accounts after 7 days",
+            ));
+        }
         if !registers && !wanted.contact && wanted.room.is_none() {
             return Err(InviteError::Wrong(
                 "invitations cannot create accounts on this server",
@@ -238,6 +248,7 @@ impl Invites {
         };
         let token = token::new();
         let hash = token::hash(&token).ok_or(InviteError::Void)?;
+        let id = token::id(&hash);
         // Neither the operator nor administrators have to be slowed down.
         let admins = &router.config().server.admins;
         let is_limited = invitation.inviter.as_ref().is_some_and(|by| !admins.contains(by));
@@ -252,7 +263,11 @@ impl Invites {
             by = invitation.inviter.as_ref().map(|by| by.as_str())
         );
         let links = Links::of(&invitation, &token, self.public_url.as_deref());
-        Ok(Made { invitation, links })
+        Ok(Made {
+            id,
+            invitation,
+            links,
+        })
     }
 
     /// The invitation of a token, if it can be redeemed.
@@ -332,7 +347,7 @@ impl Invites {
         account: &BareJid,
         password: &Password,
     ) -> Result<(), InviteError> {
-        let proviso = Some(InviteStore::proviso(hash));
+        let proviso = InviteStore::proviso(hash);
         let accounts = router.accounts();
         // The operator has named this account, and was told if its name was held back. A removal erases such invitations.
         let is_named_by_operator = invitation.inviter.is_none() && invitation.account.is_some();
@@ -340,7 +355,11 @@ impl Invites {
             true => Tombstone::Override,
             false => Tombstone::Respect,
         };
-        let created = accounts.create_if(account, password, tombstone, proviso);
+        let enrolment = match speaks_for_others(router, invitation.inviter.as_ref()).await? {
+            true => Enrolment::Invited,
+            false => Enrolment::Registered,
+        };
+        let created = accounts.create_invited(account, password, tombstone, enrolment, proviso);
         created.await.map_err(|error| match error {
             AccountError::Exists | AccountError::Removed { .. } => InviteError::Taken,
             AccountError::NotMet(_) => InviteError::Void,
@@ -365,4 +384,26 @@ impl Invites {
         router.finish(cx).await;
         Ok(())
     }
+}
+
+/// Whether an inviter's word counts: the operator's, and that of accounts for which somebody has spoken. One that nobody knows
+/// cannot make others known.
+async fn speaks_for_others(router: &Router, inviter: Option<&BareJid>) -> Result<bool, InviteError> {
+    let Some(inviter) = inviter.filter(|inviter| !router.config().server.admins.contains(inviter)) else {
+        return Ok(true);
+    };
+    let enrolled = router.accounts().enrolled(inviter).await?;
+    Ok(enrolled.is_some_and(|enrolled| enrolled.by != Enrolment::Registered))
+}
+
+/// Whether an account may let others have accounts: one that nobody knows after a while only, so that nobody gets many accounts
+/// out of one at once.
+async fn is_settled(router: &Router, inviter: Option<&BareJid>) -> Result<bool, InviteError> {
+    if speaks_for_others(router, inviter).await? {
+        return Ok(true);
+    }
+    let Some(inviter) = inviter else { return Ok(true) };
+    let enrolled = router.accounts().enrolled(inviter).await?;
+    let age = enrolled.map(|enrolled| router.clock().now().seconds_since(Timestamp(enrolled.at)));
+    Ok(age.is_some_and(|age| age >= SETTLED_SECONDS))
 }

@@ -111,7 +111,7 @@ impl Wishes {
 
     /// What somebody wants to hear of a room.
     pub async fn of(&self, member: &BareJid, room: &BareJid, router: &Router) -> Result<BookmarkWish, Fault> {
-        let wishes = self.remembered.read(member, self.load(member, router)).await?;
+        let wishes = self.remembered.read(member, || self.load(member, router)).await?;
         Ok(wishes.get(room).copied().unwrap_or(BookmarkWish::Unsaid))
     }
 

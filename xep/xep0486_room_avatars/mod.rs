@@ -73,7 +73,7 @@ struct Cards {
 
 impl Cards {
     async fn hash(&self, room: &BareJid) -> Result<Option<Arc<str>>, Fault> {
-        let read = async { Ok::<_, Fault>(self.store.hash(room).await?.map(Arc::from)) };
+        let read = || async { Ok::<_, Fault>(self.store.hash(room).await?.map(Arc::from)) };
         self.hashes.read(room, read).await
     }
 }

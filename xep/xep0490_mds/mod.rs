@@ -74,7 +74,8 @@ impl On<Departure> for Assist {
         };
         if is_marker(&marker) {
             let account = departure.session.account.clone();
-            self.note(&account, chat, marker, cx).await;
+            // Boxed, so that the future stays small for messages without a marker.
+            Box::pin(self.note(&account, chat, marker, cx)).await;
         }
         Ok(Flow::Next)
     }

@@ -8,11 +8,13 @@ use super::{CheckContext, Finding, store};
 /// Whether the database is there and up to date.
 pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
     let url = context.config.storage_url();
+    let in_data_dir = context.config.storage.url.is_none();
+    if let Some(barred) = context.barred.filter(|_| in_data_dir) {
+        return vec![Finding::skip("database", barred)];
+    }
     if let Some(path) = url.sqlite_path().filter(|path| !path.exists()) {
-        return vec![Finding::ok(
-            "database",
-            format!("{} will be created at the first start", path.display()),
-        )];
+        let text = format!("{} will be created at the first start", path.display());
+        return vec![Finding::skip("database", text)];
     }
     let db = match Db::open(url.as_str(), &DbOptions::default()).await {
         Ok(db) => db,
@@ -56,6 +58,10 @@ pub(super) async fn database(context: &CheckContext) -> Vec<Finding> {
 /// Whether the sealing key is the one of this database. Nothing is said where the first start makes both.
 async fn sealing_key(context: &CheckContext, db: &Db) -> Option<Finding> {
     let path = context.config.sealing_key();
+    let in_data_dir = context.config.storage.sealing_key.is_none();
+    if let Some(barred) = context.barred.filter(|_| in_data_dir) {
+        return Some(Finding::skip("sealing key", barred));
+    }
     match Seals::inspect(db.clone(), &path).await {
         Ok(None) => None,
         Ok(Some(key)) => Some(Finding::ok(

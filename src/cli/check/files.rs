@@ -7,9 +7,13 @@ use kim_core::db::now_us;
 
 use super::super::certificate::{CertificateFacts, inspect};
 use super::super::serve::try_writing;
-use super::super::user::utc;
-use super::Finding;
+use super::super::utc::utc;
+use super::{CheckContext, Finding};
 use crate::exposed::open_to_others;
+use crate::failure::Failure;
+
+/// What findings about the data directory are about.
+pub(super) const DATA: &str = "data";
 
 /// Warn about a certificate this many days before it expires. Let's Encrypt renews 30 days before.
 const EXPIRY_WARN_DAYS: i64 = 14;
@@ -17,8 +21,8 @@ const EXPIRY_WARN_DAYS: i64 = 14;
 const DAY_SECONDS: i64 = 86_400;
 
 /// Whether the data directory is writable, and who can read it. Changes nothing.
-pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
-    let path = &config.server.data_dir;
+pub(super) fn data_dir(context: &CheckContext) -> Vec<Finding> {
+    let path = &context.config.server.data_dir;
     let shown = path.display();
     if !path.exists() {
         // The nearest directory that is there decides whether it can be made.
@@ -30,9 +34,9 @@ pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         return vec![match try_writing(parent) {
-            Ok(()) => Finding::ok("data", format!("{shown} will be created at the first start")),
+            Ok(()) => Finding::ok(DATA, format!("{shown} will be created at the first start")),
             Err(error) => Finding::fail(
-                "data",
+                DATA,
                 format!(
                     "{shown} cannot be created: {} is not writable: {error}",
                     parent.display()
@@ -41,28 +45,47 @@ pub(super) fn data_dir(config: &Config) -> Vec<Finding> {
         }];
     }
     if let Err(error) = try_writing(path) {
-        return vec![Finding::fail("data", format!("{shown} is not writable: {error}"))];
+        return vec![Finding::fail(DATA, format!("{shown} is not writable: {error}"))];
     }
-    let mut findings = vec![Finding::ok("data", format!("{shown} is writable"))];
+    let mut findings = vec![Finding::ok(DATA, format!("{shown} is writable"))];
     if open_to_others(path) {
         let text = format!("other users of this machine can read {shown}; fix: chmod 700 {shown}");
-        findings.push(Finding::warn("data", text));
+        findings.push(Finding::warn(DATA, text));
     }
     findings
 }
 
 /// Whether each certificate can be used, and whether each domain has one: the configured pair, and every `NAME.crt` with
 /// a `NAME.key` in `DATA_DIR/certs/`.
-pub(super) fn certificates(config: &Config) -> Vec<Finding> {
+pub(super) fn certificates(context: &CheckContext) -> Vec<Finding> {
+    let config = &context.config;
+    let configured = config.tls.cert.clone().zip(config.tls.key.clone());
+    if let (Some(barred), None) = (context.barred, &configured) {
+        return vec![Finding::skip("certificate", barred)];
+    }
     let mut findings = Vec::new();
     let mut good = Vec::new();
-    for (cert, key) in pairs(config) {
+    let mut is_broken = false;
+    for (cert, key) in configured.into_iter().chain(in_folder(config)) {
+        let is_set = |path: &Path, set: &Option<PathBuf>| set.as_deref() == Some(path);
+        let setting = |path: &Path| match (is_set(path, &config.tls.cert), is_set(path, &config.tls.key)) {
+            (true, _) => Some("[tls] cert"),
+            (_, true) => Some("[tls] key"),
+            _ => None,
+        };
         match inspect(&cert, &key) {
             Ok(facts) => {
                 findings.extend(judge(&cert, &facts, now_us() / 1_000_000));
                 good.push(facts);
             }
-            Err(failure) => findings.push(Finding::fail("certificate", failure.to_string())),
+            Err(failure) => {
+                is_broken = true;
+                let named = match &failure {
+                    Failure::Certificate { path, .. } => setting(path),
+                    _ => None,
+                };
+                findings.push(Finding::fail("certificate", failure.set_by(named).to_string()));
+            }
         }
         if open_to_others(&key) {
             let key = key.display();
@@ -74,7 +97,9 @@ pub(super) fn certificates(config: &Config) -> Vec<Finding> {
         if good.iter().any(|facts| facts.covers(domain)) {
             continue;
         }
-        findings.push(if config.tls.cert.is_some() {
+        findings.push(if is_broken && config.tls.cert.is_some() {
+            Finding::skip("certificate", format!("whether one covers {domain}, while a file is wrong"))
+        } else if config.tls.cert.is_some() {
             Finding::fail(
                 "certificate",
                 format!("no certificate covers {domain}; clients refuse to connect"),
@@ -89,26 +114,20 @@ pub(super) fn certificates(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn pairs(config: &Config) -> Vec<(PathBuf, PathBuf)> {
+/// Every `NAME.crt` with a `NAME.key` in the folder of the data directory.
+fn in_folder(config: &Config) -> Vec<(PathBuf, PathBuf)> {
     let folder = std::fs::read_dir(config.server.data_dir.join("certs"));
     let files = folder
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()));
     let certs = files.filter(|path| path.extension().is_some_and(|extension| extension == "crt"));
-    let in_folder = certs
+    let found = certs
         .map(|cert| (cert.clone(), cert.with_extension("key")))
         .filter(|(_, key)| key.exists());
-    let mut pairs: Vec<_> = in_folder.collect();
+    let mut pairs: Vec<_> = found.collect();
     pairs.sort();
-    config
-        .tls
-        .cert
-        .clone()
-        .zip(config.tls.key.clone())
-        .into_iter()
-        .chain(pairs)
-        .collect()
+    pairs
 }
 
 fn judge(cert: &Path, facts: &CertificateFacts, now: i64) -> Vec<Finding> {

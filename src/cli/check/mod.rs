@@ -12,6 +12,8 @@ use std::fmt;
 use kim_core::config::{Config, ConfigErrors};
 use kim_core::db::{BoxFuture, Migration};
 
+pub(super) use store::applied;
+
 use super::App;
 use super::terminal::Terminal;
 use crate::control::Remote;
@@ -27,6 +29,8 @@ pub struct CheckContext {
     pub config: Config,
     /// Whether a server runs with this data directory.
     pub running: bool,
+    /// Why what lies in the data directory cannot be looked at, if it cannot.
+    pub barred: Option<&'static str>,
     /// All migrations of this program.
     pub migrations: Vec<&'static [Migration]>,
 }
@@ -47,6 +51,8 @@ pub struct Finding {
 pub enum Outcome {
     /// It is.
     Ok,
+    /// It was not tried.
+    Skip,
     /// It works, and somebody should know.
     Warn,
     /// It does not work.
@@ -59,6 +65,15 @@ impl Finding {
         Finding {
             what,
             outcome: Outcome::Ok,
+            text: text.into(),
+        }
+    }
+
+    /// It was not tried; the text says why.
+    pub fn skip(what: &'static str, text: impl Into<String>) -> Finding {
+        Finding {
+            what,
+            outcome: Outcome::Skip,
             text: text.into(),
         }
     }
@@ -86,6 +101,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
             Outcome::Ok => "ok  ",
+            Outcome::Skip => "skip",
             Outcome::Warn => "warn",
             Outcome::Fail => "FAIL",
         };
@@ -97,8 +113,8 @@ impl fmt::Display for Finding {
 fn own_checks() -> Vec<Check> {
     vec![
         Box::new(|context| Box::pin(async { configuration(context) })),
-        Box::new(|context| Box::pin(async { files::data_dir(&context.config) })),
-        Box::new(|context| Box::pin(async { files::certificates(&context.config) })),
+        Box::new(|context| Box::pin(async { files::data_dir(context) })),
+        Box::new(|context| Box::pin(async { files::certificates(context) })),
         Box::new(|context| Box::pin(async { ports::ports(context) })),
         Box::new(|context| Box::pin(federation::federation(context))),
         Box::new(|context| Box::pin(database::database(context))),
@@ -122,21 +138,30 @@ pub(super) async fn run(
             return Err(Failure::Check(errors.0.len()));
         }
     };
-    let (running, server) = match Remote::find(&config.control_socket()).await {
-        Ok(Some(_)) => (true, Finding::ok("server", "is running")),
-        Ok(None) => (false, Finding::ok("server", "is not running")),
-        Err(error) => (false, Finding::fail("server", error.to_string())),
+    let (running, barred, server) = match Remote::find(&config.control_socket()).await {
+        Ok(Some(_)) => (true, None, Finding::ok("server", "is running")),
+        Ok(None) => (false, None, Finding::ok("server", "is not running")),
+        Err(error) => {
+            let barred = "the server's control socket cannot be opened";
+            (false, Some(barred), Finding::fail("server", error.to_string()))
+        }
     };
     let mut failed = usize::from(server.outcome == Outcome::Fail);
     terminal.say_line(server);
-    let context = CheckContext {
+    let mut context = CheckContext {
         config,
         running,
+        barred,
         migrations: migrations(app.modules),
     };
     for check in own_checks().iter().chain(&app.checks) {
-        for finding in check(&context).await {
+        let findings = check(&context).await;
+        for finding in findings {
             failed += usize::from(finding.outcome == Outcome::Fail);
+            if finding.outcome == Outcome::Fail && finding.what == files::DATA {
+                // Told once: what lies in it would fail for the same reason.
+                context.barred = Some("the data directory cannot be used");
+            }
             terminal.say_line(finding);
         }
     }

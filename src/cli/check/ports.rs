@@ -1,6 +1,6 @@
 //! Checks of the ports: free for the server, or held by it.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 
 use super::{CheckContext, Finding};
@@ -8,50 +8,48 @@ use crate::failure::Failure;
 
 /// Whether each address of `[listen]` can be listened on.
 pub(super) fn ports(context: &CheckContext) -> Vec<Finding> {
-    let listen = &context.config.listen;
-    let c2s = listen
-        .c2s
-        .iter()
-        .map(|address| port("c2s", *address, context.running));
-    let c2s_tls = listen
-        .c2s_tls
-        .iter()
-        .map(|address| port("c2s_tls", *address, context.running));
-    let https = listen
-        .https
-        .iter()
-        .filter(|address| !listen.c2s_tls.contains(address));
-    let web = https
-        .map(|address| port("https", *address, context.running))
-        .chain(
-            listen
-                .http
-                .iter()
-                .map(|address| port("http", *address, context.running)),
-        );
-    let federates = context.config.s2s.enabled;
-    let s2s = listen
-        .s2s
-        .iter()
-        .filter(|_| federates)
-        .map(|address| port("s2s", *address, context.running));
-    let s2s_tls = listen
-        .s2s_tls
-        .iter()
-        .filter(|_| federates)
-        .map(|address| port("s2s_tls", *address, context.running));
-    let findings: Vec<_> = c2s.chain(c2s_tls).chain(s2s).chain(s2s_tls).chain(web).collect();
-    if findings.is_empty() {
-        return vec![Finding::warn(
-            "ports",
-            "[listen] has no address, so nobody can connect",
-        )];
+    let addresses = addresses(context);
+    if addresses.is_empty() {
+        let text = "[listen] has no address, so nobody can connect";
+        return vec![Finding::warn("ports", text)];
     }
-    findings
+    let mut findings = Vec::new();
+    let mut in_use = Vec::new();
+    for (key, address) in addresses {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && !context.running => {
+                in_use.push((key, address))
+            }
+            bound => findings.push(port(key, address, bound, context.running)),
+        }
+    }
+    // One cause is told once: usually another kIM has them all.
+    taken(&in_use, context.barred)
+        .into_iter()
+        .chain(findings)
+        .collect()
 }
 
-fn port(key: &'static str, address: SocketAddr, running: bool) -> Finding {
-    match TcpListener::bind(address) {
+fn addresses(context: &CheckContext) -> Vec<(&'static str, SocketAddr)> {
+    let listen = &context.config.listen;
+    let federates = context.config.s2s.enabled;
+    let lists = [
+        ("c2s", &listen.c2s, true),
+        ("c2s_tls", &listen.c2s_tls, true),
+        ("s2s", &listen.s2s, federates),
+        ("s2s_tls", &listen.s2s_tls, federates),
+        ("https", &listen.https, true),
+        ("http", &listen.http, true),
+    ];
+    let open = lists.into_iter().filter(|(.., is_open)| *is_open);
+    let each = open.flat_map(|(key, list, _)| list.iter().map(move |address| (key, *address)));
+    // One port can serve browsers and apps.
+    each.filter(|(key, address)| *key != "https" || !listen.c2s_tls.contains(address))
+        .collect()
+}
+
+fn port(key: &'static str, address: SocketAddr, bound: io::Result<TcpListener>, running: bool) -> Finding {
+    match bound {
         Ok(_) if running => {
             let text = format!(
                 "{address} ({key}) is free although the server is running; restart it to use this setting"
@@ -65,4 +63,26 @@ fn port(key: &'static str, address: SocketAddr, running: bool) -> Finding {
         ),
         Err(error) => Finding::fail("ports", Failure::listen(key, address, &error).to_string()),
     }
+}
+
+/// What is said of ports that are in use although no server runs with this data directory.
+fn taken(in_use: &[(&'static str, SocketAddr)], barred: Option<&'static str>) -> Option<Finding> {
+    let (key, first) = *in_use.first()?;
+    let each = in_use.iter().map(|(key, address)| format!("{address} ({key})"));
+    let each = each.collect::<Vec<_>>().join(", ");
+    Some(match (barred, in_use.len()) {
+        (Some(barred), _) => Finding::skip(
+            "ports",
+            format!("{each}: in use, perhaps by the server; {barred}"),
+        ),
+        (None, 1) => {
+            let failure = Failure::listen(key, first, &ErrorKind::AddrInUse.into());
+            Finding::fail("ports", failure.to_string())
+        }
+        (None, _) => {
+            let text =
+                format!("in use: {each}; does kIM run already, with another data directory (--data-dir)?");
+            Finding::fail("ports", text)
+        }
+    })
 }

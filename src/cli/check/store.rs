@@ -3,7 +3,7 @@
 use kim_core::db::{Db, DbError, Query};
 
 /// The module and name of every migration that was applied; none if the database is new.
-pub(super) async fn applied(db: &Db) -> Result<Vec<(String, String)>, DbError> {
+pub(in super::super) async fn applied(db: &Db) -> Result<Vec<(String, String)>, DbError> {
     let rows = match db
         .fetch_all(Query::new("SELECT room, name FROM kim_migrations"))
         .await

@@ -25,7 +25,7 @@ pub(super) async fn uploads(context: &CheckContext) -> Vec<Finding> {
 fn folder_can_be_written(folder: &Path) -> Finding {
     let shown = folder.display();
     if !folder.exists() {
-        return Finding::ok("uploads", format!("{shown} will be created at the first start"));
+        return Finding::skip("uploads", format!("{shown} will be created at the first start"));
     }
     match try_writing(folder) {
         Ok(()) => Finding::ok("uploads", format!("{shown} is writable")),

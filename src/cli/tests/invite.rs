@@ -114,7 +114,9 @@ fn what_makes_no_sense_is_told() {
         "invite --expires d",
         "invite --expires -1d",
         "invite --expires 99999999999999999999d",
-        "invite --account localhost",
+        "invite --account @localhost",
+        "invite --for",
+        "invite --for al&ice",
         "invite --account a@localhost --uses 2",
         "invite --create-room",
         "invite --room lobby --owner a@localhost",
@@ -149,7 +151,9 @@ fn a_name_that_is_held_back_is_given_away_when_the_operator_says_so() {
 #[test]
 fn links_are_listed_and_revoked_by_id_or_by_the_link_itself() {
     let home = Home::new();
-    assert_eq!(home.done("invite list", ""), "");
+    home.begin();
+    let nothing = "No link can be used at present. Make one with: kim invite\n";
+    home.lists_nothing("invite list", nothing);
     let first = home.done("invite --uses 3 --room lobby", "");
     home.done("invite --account alice@localhost --expires 1h", "");
     let listed = home.done("invite list", "");
@@ -175,8 +179,24 @@ fn links_are_listed_and_revoked_by_id_or_by_the_link_itself() {
         home.done(&format!("invite revoke {link}"), ""),
         "The link is revoked.\n"
     );
-    assert_eq!(home.done("invite list", ""), "");
+    home.lists_nothing("invite list", nothing);
     assert_eq!(home.refused(&format!("invite revoke {id}"), "").0, 1);
+    // The id is told when the link is made, and is the one of the list.
+    let made = home.done("invite", "");
+    let id = made
+        .lines()
+        .find_map(|line| line.strip_prefix("id       "))
+        .unwrap();
+    let (id, hint) = id.split_once(' ').unwrap();
+    assert_eq!(hint, format!("(to revoke the link: kim invite revoke {id})"));
+    assert!(
+        home.done("invite list", "")
+            .starts_with(&format!("{id}  until 20"))
+    );
+    assert_eq!(
+        home.done(&format!("invite revoke {id}"), ""),
+        "The link is revoked.\n"
+    );
 }
 
 #[test]

@@ -89,11 +89,39 @@ impl Home {
         }
     }
 
-    /// Runs a command that must succeed.
+    /// Runs a command that must fail before anybody is asked for a password.
+    fn never_asked(&self, typed: &str) -> (u8, String) {
+        // With this option the first thing to be complained of would be the empty input.
+        self.refused(&format!("{typed} --password-stdin"), "")
+    }
+
+    /// Runs a command that must succeed, without a word but the answer. The first one begins the database, and says so.
     fn done(&self, typed: &str, input: &str) -> String {
+        let is_new = !self.file("data/kim.db").exists();
         let answer = self.kim(typed, input);
-        assert_eq!((answer.code, answer.err.as_str()), (0, ""), "kim {typed}");
+        let begins = format!(
+            "kim: a new database begins at {}\n",
+            self.file("data/kim.db").display()
+        );
+        let said = match is_new && self.file("data/kim.db").exists() {
+            true => begins.as_str(),
+            false => "",
+        };
+        assert_eq!((answer.code, answer.err.as_str()), (0, said), "kim {typed}");
         answer.out
+    }
+
+    /// Runs a command that lists nothing: the answer is empty, and people are told what that means.
+    fn lists_nothing(&self, typed: &str, told: &str) {
+        let answer = self.kim(typed, "");
+        assert_eq!((answer.code, answer.out.as_str()), (0, ""), "kim {typed}");
+        assert_eq!(answer.err, told, "kim {typed}");
+    }
+
+    /// A database without accounts.
+    fn begin(&self) {
+        self.done("user add first@localhost", "");
+        self.done("user delete first@localhost --yes", "");
     }
 
     /// Runs a command that must fail, with one line.

@@ -7,6 +7,7 @@ use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::module::{Coverage, Module, Registrar, Spec};
 
+use super::super::reach::Begins;
 use super::*;
 
 #[test]
@@ -67,7 +68,7 @@ fn a_data_directory_that_cannot_be_used_is_told() {
     let file = home.file("a-file");
     for directory in [file.clone(), file.join("below"), PathBuf::from("/proc/kim")] {
         let typed = format!("--data-dir {}", directory.display());
-        for command in ["user list", "serve", ""] {
+        for command in ["user add alice@localhost", "serve", ""] {
             let (code, message) = home.refused(&format!("{command} {typed}"), "");
             assert_eq!(code, 7, "{message}");
             assert!(
@@ -77,6 +78,120 @@ fn a_data_directory_that_cannot_be_used_is_told() {
         }
         let checked = home.kim(&format!("check {typed}"), "");
         assert_eq!(lines(&checked, "FAIL  data").len(), 1, "{}", checked.out);
+    }
+}
+
+#[test]
+fn a_command_in_the_wrong_place_makes_nothing_and_says_how_to_name_another() {
+    let home = Home::new();
+    for typed in [
+        "user list",
+        "user show alice@localhost",
+        "user passwd alice@localhost",
+        "user delete alice@localhost",
+        "invite list",
+        "invite revoke 0123456789abcdef",
+        "key rotate",
+        "storage compact",
+        "report list",
+        "block list",
+        "block add spammer.example",
+    ] {
+        let (code, message) = home.refused(typed, "y\n");
+        let told = format!(
+            "kim: there is no database at {}; name another place with --data-dir or --config, or begin one here with: \
+             kim serve\n",
+            home.file("data/kim.db").display()
+        );
+        assert_eq!((code, message), (6, told), "{typed}");
+        assert!(!home.data().exists(), "{typed}");
+    }
+    let (_, message) = home.refused("s2s list", "");
+    assert!(message.contains("--data-dir or --config"), "{message}");
+    // An account or an invitation may begin one, but only where somebody said where.
+    let begins = |is_named: bool| {
+        let mut config = Config::default();
+        config.server.data_dir = home.data();
+        let site = Site {
+            app: &app(),
+            config: Arc::new(config),
+            is_named,
+        };
+        let begins = runtime().unwrap().block_on(site.would_begin(Begins::IfNamed));
+        begins.unwrap()
+    };
+    assert!(begins(true) && !begins(false));
+    let added = home.kim("user add alice@localhost", "");
+    let told = format!(
+        "kim: a new database begins at {}\n",
+        home.file("data/kim.db").display()
+    );
+    assert_eq!((added.code, added.err), (0, told));
+    home.lists_nothing("block list", "Nothing is blocked.\n");
+    home.lists_nothing("report list --all", "There are no reports.\n");
+}
+
+#[test]
+fn a_certificate_or_key_that_is_missing_is_named_with_its_setting() {
+    let home = Home::new();
+    let (cert, key) = (home.file("a.crt"), home.file("a.key"));
+    home.configure(&format!("{NO_PORTS}[tls]\ncert = {cert:?}\nkey = {key:?}\n"));
+    let checked = home.kim("check", "");
+    let told = format!(
+        "FAIL  certificate    {} ([tls] cert): there is no such file",
+        cert.display()
+    );
+    assert_eq!(lines(&checked, "FAIL"), [told], "{}", checked.out);
+    let config = Config::load(&Sources::none().file(home.file("kim.toml")), &app().schemas()).unwrap();
+    let load = || {
+        let error = crate::tls::Certificates::load(&config).err().unwrap();
+        Failure::from(error).to_string()
+    };
+    assert_eq!(
+        load(),
+        format!("{} ([tls] cert): there is no such file", cert.display())
+    );
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    assert_eq!(
+        load(),
+        format!("{} ([tls] key): there is no such file", key.display())
+    );
+    std::fs::write(&key, "no key").unwrap();
+    let told = load();
+    assert!(
+        told.contains("([tls] key): contains no private key in PEM"),
+        "{told}"
+    );
+}
+
+#[test]
+fn ports_that_another_server_has_are_one_cause() {
+    let home = Home::new();
+    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [one, two, three] = held.each_ref().map(|held| held.local_addr().unwrap());
+    home.configure(&format!(
+        "[listen]\nc2s = [\"{one}\"]\nc2s_tls = [\"{two}\"]\ns2s = []\ns2s_tls = []\nhttps = [\"{three}\"]\nhttp = []\n"
+    ));
+    let checked = home.kim("check", "");
+    let told = format!(
+        "FAIL  ports          in use: {one} (c2s), {two} (c2s_tls), {three} (https); does kIM run already, with another \
+         data directory (--data-dir)?"
+    );
+    assert_eq!(lines(&checked, "FAIL"), [told], "{}", checked.out);
+    assert_eq!(checked.err, "kim: 1 check failed\n");
+}
+
+#[test]
+fn what_depends_on_the_data_directory_is_skipped_where_that_fails() {
+    let home = Home::new();
+    std::fs::write(home.file("a-file"), "").unwrap();
+    let checked = home.kim(&format!("check --data-dir {}", home.file("a-file").display()), "");
+    assert_eq!(lines(&checked, "FAIL").len(), 1, "{}", checked.out);
+    let skipped = lines(&checked, "skip");
+    for what in ["certificate", "database"] {
+        let told = format!("skip  {what:13}  the data directory cannot be used");
+        assert!(skipped.contains(&told.as_str()), "{}", checked.out);
     }
 }
 
@@ -171,7 +286,7 @@ fn a_database_of_a_newer_version_is_refused() {
         modules: const { &[Entry::of::<Future>()] },
         ..app()
     };
-    assert_eq!(home.kim_with("user list", "", &[], &newer).code, 0);
+    assert_eq!(home.kim_with("user add alice@localhost", "", &[], &newer).code, 0);
     let (code, message) = home.refused("user list", "");
     assert_eq!(code, 6);
     assert!(message.contains("newer"), "{message}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kim_core::accounts::Tombstone;
 use kim_core::cluster::Solo;
-use kim_core::jid::Jid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::session::{Session, Terms};
 
 use super::*;
@@ -14,7 +14,6 @@ use crate::house::House;
 #[test]
 fn an_accounts_life() {
     let home = Home::new();
-    assert_eq!(home.done("user list", ""), "");
     assert_eq!(
         home.done("user add alice@localhost --password-stdin", "secret\n"),
         "alice@localhost can log in now\n"
@@ -69,7 +68,10 @@ fn a_removal_is_asked_about() {
     }
     let removed = home.kim("user delete alice@localhost", "Yes\n");
     assert_eq!((removed.code, removed.err.as_str()), (0, question));
-    assert_eq!(home.done("user list", ""), "");
+    home.lists_nothing(
+        "user list",
+        "No accounts yet. Add one with: kim user add alice@localhost\n",
+    );
 }
 
 #[test]
@@ -91,14 +93,82 @@ fn a_name_that_exists_or_is_held_back_is_not_given_away() {
 }
 
 #[test]
-fn an_unknown_account_is_told() {
+fn an_unknown_account_is_told_before_anything_is_asked() {
     let home = Home::new();
-    for typed in ["user show", "user delete --yes", "user passwd"] {
+    home.begin();
+    let foreign = "kim: example.org is not a domain of this server; it serves localhost\n";
+    for typed in ["user show", "user delete --yes", "user delete", "user passwd"] {
         assert_eq!(
-            home.refused(&format!("{typed} nobody@localhost"), ""),
+            home.refused(&format!("{typed} nobody@localhost"), "y\n"),
             (9, "kim: there is no account nobody@localhost\n".to_owned())
         );
+        let refused = home.refused(&format!("{typed} alice@example.org"), "y\n");
+        assert_eq!(refused, (1, foreign.to_owned()));
     }
+}
+
+#[test]
+fn a_name_that_cannot_be_had_is_told_before_a_password_is_asked_for() {
+    let home = Home::new();
+    // Where nothing is yet, and nothing is left behind.
+    let foreign = "kim: example.org is not a domain of this server; it serves localhost\n".to_owned();
+    assert_eq!(home.never_asked("user add alice@example.org"), (1, foreign));
+    assert!(!home.data().exists());
+    home.done("user add alice@localhost", "");
+    home.done("user add bob@localhost", "");
+    home.done("user delete bob@localhost --yes", "");
+    for (typed, code, told) in [
+        ("user add alice@localhost", 10, "the account exists already"),
+        ("user add bob@localhost", 10, "--reuse-name"),
+        (
+            "user add \u{430}lice@localhost",
+            1,
+            "looks like that of another account",
+        ),
+        ("user add alice@example.org", 1, "is not a domain of this server"),
+        (
+            "user passwd bob@localhost",
+            9,
+            "there is no account bob@localhost",
+        ),
+    ] {
+        let (found, message) = home.never_asked(typed);
+        assert!(
+            found == code && message.contains(told),
+            "{typed}: {found} {message}"
+        );
+    }
+}
+
+#[test]
+fn a_name_alone_is_enough_where_there_is_one_domain() {
+    let home = Home::new();
+    assert_eq!(
+        home.done("user add Alice", ""),
+        "alice@localhost can log in now\n"
+    );
+    assert!(
+        home.done("user show alice", "")
+            .starts_with("account  alice@localhost\n")
+    );
+    assert_eq!(
+        home.done("user passwd alice", ""),
+        "alice@localhost has a new password\n"
+    );
+    let told = home.done("invite --for bob", "");
+    assert!(told.contains("client   xmpp:bob@localhost?register;"), "{told}");
+    assert_eq!(
+        home.done("user delete alice --yes", ""),
+        "alice@localhost is removed\n"
+    );
+    let (code, message) = home.refused("user show localhost", "");
+    let told = "kim: localhost is a domain; an account needs a name before it, such as alice@localhost\n";
+    assert_eq!((code, message.as_str()), (1, told));
+    // Of several domains none is guessed.
+    let (code, message) = home.refused("user add carol --domain a.example --domain b.example", "");
+    let told =
+        "kim: this server has several domains; type the whole address: carol@a.example or carol@b.example\n";
+    assert_eq!((code, message.as_str()), (1, told));
 }
 
 #[test]
@@ -112,7 +182,6 @@ fn an_address_must_be_an_account_of_this_server() {
         )
     );
     for wrong in [
-        "localhost",
         "@localhost",
         "alice@",
         "alice@localhost/phone",
@@ -129,7 +198,7 @@ fn a_username_that_cannot_be_is_refused_with_the_reason() {
     let home = Home::new();
     let answer = home.kim("user add al&ice@localhost", "");
     assert!(answer.err.contains("a username cannot contain &"), "{answer:?}");
-    let answer = home.kim("user add localhost", "");
+    let answer = home.kim("user add @localhost", "");
     assert!(
         answer.err.contains("an account needs a name before the @"),
         "{answer:?}"
@@ -169,7 +238,7 @@ fn a_password_comes_from_standard_input_or_a_prompt_and_never_from_an_argument()
             "kim: no password on standard input: the line is longer than 4096 bytes\n".to_owned()
         )
     );
-    assert_eq!(home.done("user list", ""), "");
+    assert!(!home.data().exists());
     home.done(
         "user add alice@localhost --password-stdin",
         "with a blank at the end \r\nnot read\n",
@@ -188,15 +257,22 @@ fn two_different_typed_passwords_change_nothing() {
         refused.to_string(),
         "the two passwords differ; nothing was changed"
     );
-    terminal.prompt = Box::new(|_| Err(std::io::Error::other("no terminal")));
+    // What opening /dev/tty says without a terminal: ENXIO.
+    terminal.prompt = Box::new(|_| Err(std::io::Error::from_raw_os_error(6)));
     let refused = password::read(false, &mut terminal).unwrap_err();
-    assert!(refused.to_string().contains("--password-stdin"), "{refused}");
+    assert_eq!(
+        refused.to_string(),
+        "asking for the password needs a terminal; without one, add --password-stdin and give the password on the first \
+         line of standard input"
+    );
+    terminal.prompt = Box::new(|_| Err(std::io::ErrorKind::UnexpectedEof.into()));
+    let refused = password::read(false, &mut terminal).unwrap_err();
+    assert_eq!(refused.to_string(), "no password was typed; nothing was changed");
 }
 
 #[test]
 fn a_long_list_is_told_page_by_page() {
     let home = Home::new();
-    home.done("user list", "");
     let names: Vec<String> = (0..1_203)
         .map(|number| format!("user{number:04}@localhost"))
         .collect();

@@ -1,5 +1,6 @@
 //! Registered accounts: who exists, what is kept instead of their passwords, and how one is removed without a trace.
 
+mod enrolment;
 pub mod names;
 pub mod scram;
 mod store;
@@ -8,6 +9,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub use enrolment::{Enrolled, Enrolment};
 pub use store::Account;
 pub use tokens::{Bearer, Scope, Scopes, TOKENS_PER_ACCOUNT_MAX, Token, TokenRow};
 
@@ -113,8 +115,8 @@ struct Inner {
     fake_secret: Zeroizing<Vec<u8>>,
     hashing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    /// Whether there is an account of this name: asked for every stanza to somebody who is away.
-    existing: Shared<BareJid, bool>,
+    /// How the account of this name came to be, if there is one: asked for every stanza to somebody who is away.
+    existing: Shared<BareJid, Option<Enrolled>>,
 }
 
 /// The accounts of this server. Cheap to clone.
@@ -142,22 +144,43 @@ impl Accounts {
         })
     }
 
-    /// Registers an account. Exactly one of several that race for a name gets it.
+    /// Makes an account for somebody whom an administrator knows. Exactly one of several that race for a name gets it.
     pub async fn create(
         &self,
         account: &BareJid,
         password: &Password,
         tombstone: Tombstone,
     ) -> Result<(), AccountError> {
-        self.create_if(account, password, tombstone, None).await
+        let enrolment = Enrolment::Provisioned;
+        self.make(account, password, tombstone, enrolment, None).await
     }
 
-    /// The same under a proviso; if that says no, it is [`AccountError::NotMet`].
-    pub async fn create_if(
+    /// Makes an account for somebody nobody knows, where registration is open (XEP-0077 §3.1).
+    pub async fn register(&self, account: &BareJid, password: &Password) -> Result<(), AccountError> {
+        let (tombstone, enrolment) = (Tombstone::Respect, Enrolment::Registered);
+        self.make(account, password, tombstone, enrolment, None).await
+    }
+
+    /// Makes an account for somebody who was invited; `enrolment` says what the inviter's word is worth. If the proviso says no,
+    /// it is [`AccountError::NotMet`].
+    pub async fn create_invited(
         &self,
         account: &BareJid,
         password: &Password,
         tombstone: Tombstone,
+        enrolment: Enrolment,
+        proviso: Proviso,
+    ) -> Result<(), AccountError> {
+        self.make(account, password, tombstone, enrolment, Some(proviso))
+            .await
+    }
+
+    async fn make(
+        &self,
+        account: &BareJid,
+        password: &Password,
+        tombstone: Tombstone,
+        enrolment: Enrolment,
         proviso: Option<Proviso>,
     ) -> Result<(), AccountError> {
         may_be_account(account)?;
@@ -166,8 +189,17 @@ impl Accounts {
             return Err(AccountError::Exists);
         }
         let keys = self.derive(password).await?;
-        let now = crate::db::now_us();
-        self.add(account, keys, now, tombstone, proviso).await
+        let enrolled = Enrolled {
+            at: crate::db::now_us(),
+            by: enrolment,
+        };
+        self.add(account, keys, enrolled, tombstone, proviso).await
+    }
+
+    /// Whether [`Accounts::create`] would take this name now. Somebody else may still be faster.
+    pub async fn may_create(&self, account: &BareJid, tombstone: Tombstone) -> Result<(), AccountError> {
+        may_be_account(account)?;
+        store::may_create(&self.inner.db, account, tombstone).await
     }
 
     /// Registers an account with keys that another server made of its password.
@@ -179,26 +211,35 @@ impl Accounts {
         tombstone: Tombstone,
     ) -> Result<(), AccountError> {
         may_be_account(account)?;
-        self.add(account, keys, created_at, tombstone, None).await
+        let enrolled = Enrolled {
+            at: created_at,
+            by: Enrolment::Provisioned,
+        };
+        self.add(account, keys, enrolled, tombstone, None).await
     }
 
     async fn add(
         &self,
         account: &BareJid,
         keys: Vec<ScramKeys>,
-        created_at: i64,
+        enrolled: Enrolled,
         tombstone: Tombstone,
         proviso: Option<Proviso>,
     ) -> Result<(), AccountError> {
         let (db, name) = (self.inner.db.clone(), account.clone());
-        let work = async move { store::create(&db, &name, keys, created_at, tombstone, proviso).await };
+        let work = async move { store::create(&db, &name, keys, enrolled, tombstone, proviso).await };
         let done = self.inner.existing.change(account, work).await;
         done.map_err(|_| DbError::Panicked)?
     }
 
     /// Whether somebody has this name. Asked again, it comes from memory.
     pub async fn exists(&self, account: &BareJid) -> Result<bool, AccountError> {
-        let read = async { Ok(self.find(account).await?.is_some()) };
+        Ok(self.enrolled(account).await?.is_some())
+    }
+
+    /// How the account of this name came to be, and when; `None` if there is none. Asked again, it comes from memory.
+    pub async fn enrolled(&self, account: &BareJid) -> Result<Option<Enrolled>, AccountError> {
+        let read = || async { Ok(self.find(account).await?.map(|found| found.enrolled())) };
         self.inner.existing.read(account, read).await
     }
 

@@ -2,7 +2,7 @@
 
 use super::scram::{Hash, ScramKeys};
 use super::tokens::{Bearer, Scopes, TokenRow};
-use super::{AccountError, Epoch, Eraser, Proviso, Tombstone};
+use super::{AccountError, Enrolled, Enrolment, Epoch, Eraser, Proviso, Tombstone};
 use crate::db::{Db, DbError, Query, Row, Traces, Tx};
 use crate::jid::{BareJid, skeleton};
 use crate::random;
@@ -14,10 +14,23 @@ pub struct Account {
     pub account: BareJid,
     /// When it was registered, in microseconds since 1970.
     pub created_at: i64,
+    /// Who let its owner have it.
+    pub enrolment: Enrolment,
 }
 
-const FIND: &str = "SELECT account, created_at FROM accounts WHERE account = $1";
-const LIST: &str = "SELECT account, created_at FROM accounts WHERE account > $1 ORDER BY account LIMIT $2";
+impl Account {
+    /// How it came to be.
+    pub(super) fn enrolled(&self) -> Enrolled {
+        Enrolled {
+            at: self.created_at,
+            by: self.enrolment,
+        }
+    }
+}
+
+const FIND: &str = "SELECT account, created_at, enrolment FROM accounts WHERE account = $1";
+const LIST: &str =
+    "SELECT account, created_at, enrolment FROM accounts WHERE account > $1 ORDER BY account LIMIT $2";
 const EPOCH: &str = "SELECT epoch FROM accounts WHERE account = $1";
 const SET_EPOCH: &str = "UPDATE accounts SET epoch = $2 WHERE account = $1";
 const LOOKALIKE: &str = "SELECT account FROM accounts WHERE skeleton = $1 LIMIT 1";
@@ -26,8 +39,8 @@ const SET_SKELETON: &str = "UPDATE accounts SET skeleton = $2 WHERE account = $1
 const KEYS: &str = "SELECT k.iterations, k.salt, k.stored_key, k.server_key, a.epoch FROM account_keys k \
      JOIN accounts a ON a.account = k.account WHERE k.account = $1 AND k.hash = $2";
 const REMOVED_AT: &str = "SELECT removed_at FROM account_tombstones WHERE account = $1";
-const CREATE: &str = "INSERT INTO accounts (account, created_at, epoch, skeleton) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (account) DO NOTHING";
+const CREATE: &str = "INSERT INTO accounts (account, created_at, epoch, skeleton, enrolment) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account) DO NOTHING";
 const FORGET_TOMBSTONE: &str = "DELETE FROM account_tombstones WHERE account = $1";
 const INSERT_KEYS: &str =
     "INSERT INTO account_keys (account, hash, iterations, salt, stored_key, server_key)";
@@ -42,7 +55,7 @@ const ADD_TOKEN: &str = "INSERT INTO account_tokens (token_hash, id, account, sc
      VALUES ($1, $2, $3, $4, $5, $6)";
 const TIDY_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1 AND (expires_at <= $2 OR token_hash NOT IN \
      (SELECT token_hash FROM account_tokens WHERE account = $1 ORDER BY created_at DESC LIMIT $3))";
-const BEARER: &str = "SELECT a.account, a.created_at, t.id, t.scopes, a.epoch FROM account_tokens t \
+const BEARER: &str = "SELECT a.account, t.id, t.scopes, a.epoch FROM account_tokens t \
      JOIN accounts a ON a.account = t.account WHERE t.token_hash = $1 AND t.expires_at > $2";
 const LIST_TOKENS: &str = "SELECT id, scopes, created_at, expires_at FROM account_tokens \
      WHERE account = $1 AND expires_at > $2 ORDER BY created_at DESC, id";
@@ -51,13 +64,16 @@ const DELETE_TOKENS: &str = "DELETE FROM account_tokens WHERE account = $1";
 pub(super) const OVER_TOKENS: &str = "DELETE FROM account_tokens WHERE token_hash IN \
      (SELECT token_hash FROM account_tokens WHERE expires_at <= $1 LIMIT $2)";
 
+fn address(row: &Row) -> Result<BareJid, DbError> {
+    BareJid::parse(&row.text(0)?)
+        .map_err(|_| DbError::Column("the table accounts holds something that is no address".into()))
+}
+
 fn account(row: &Row) -> Result<Account, DbError> {
-    let text = row.text(0)?;
-    let account = BareJid::parse(&text)
-        .map_err(|_| DbError::Column("the table accounts holds something that is no address".into()))?;
     Ok(Account {
-        account,
+        account: address(row)?,
         created_at: row.i64(1)?,
+        enrolment: Enrolment::parse(&row.text(2)?),
     })
 }
 
@@ -146,14 +162,14 @@ pub(super) async fn create(
     db: &Db,
     name: &BareJid,
     keys: Vec<ScramKeys>,
-    created_at: i64,
+    enrolled: Enrolled,
     tombstone: Tombstone,
     proviso: Option<Proviso>,
 ) -> Result<(), AccountError> {
     let name = name.clone();
     let created = db.write(move |tx| {
         let (name, keys, proviso) = (name.clone(), keys.clone(), proviso.clone());
-        Box::pin(async move { create_in(tx, &name, &keys, created_at, tombstone, proviso).await })
+        Box::pin(async move { create_in(tx, &name, &keys, enrolled, tombstone, proviso).await })
     });
     match created.await {
         Ok(created) => created,
@@ -163,30 +179,46 @@ pub(super) async fn create(
     }
 }
 
+/// Whether an account could be made.
+pub(super) async fn may_create(db: &Db, name: &BareJid, tombstone: Tombstone) -> Result<(), AccountError> {
+    let removed_at = removed_at(db, name).await?;
+    let found = db.fetch_optional(Query::new(FIND).bind(name)).await?;
+    let alike = db
+        .fetch_optional(Query::new(LOOKALIKE).bind(skeleton_of(name)))
+        .await?;
+    judged(removed_at, found.is_some(), alike.is_some(), tombstone)
+}
+
+/// Whether a name can be given to an account.
+fn judged(
+    removed_at: Option<i64>,
+    exists: bool,
+    is_alike: bool,
+    tombstone: Tombstone,
+) -> Result<(), AccountError> {
+    match (removed_at, tombstone) {
+        (Some(removed_at), Tombstone::Respect) => Err(AccountError::Removed { removed_at }),
+        _ if exists => Err(AccountError::Exists),
+        _ if is_alike => Err(AccountError::Lookalike),
+        _ => Ok(()),
+    }
+}
+
 async fn create_in(
     tx: &mut Tx,
     name: &BareJid,
     keys: &[ScramKeys],
-    created_at: i64,
+    enrolled: Enrolled,
     tombstone: Tombstone,
     proviso: Option<Proviso>,
 ) -> Result<Result<(), AccountError>, DbError> {
-    let buried = tx.fetch_optional(Query::new(REMOVED_AT).bind(name)).await?;
-    if let (Some(row), Tombstone::Respect) = (&buried, tombstone) {
-        return Ok(Err(AccountError::Removed {
-            removed_at: row.i64(0)?,
-        }));
-    }
-    if tx.fetch_optional(Query::new(FIND).bind(name)).await?.is_some() {
-        return Ok(Err(AccountError::Exists));
-    }
     let skeleton = skeleton_of(name);
-    if tx
-        .fetch_optional(Query::new(LOOKALIKE).bind(&skeleton))
-        .await?
-        .is_some()
-    {
-        return Ok(Err(AccountError::Lookalike));
+    let buried = tx.fetch_optional(Query::new(REMOVED_AT).bind(name)).await?;
+    let found = tx.fetch_optional(Query::new(FIND).bind(name)).await?;
+    let alike = tx.fetch_optional(Query::new(LOOKALIKE).bind(&skeleton)).await?;
+    let removed_at = buried.as_ref().map(|row| row.i64(0)).transpose()?;
+    if let Err(error) = judged(removed_at, found.is_some(), alike.is_some(), tombstone) {
+        return Ok(Err(error));
     }
     if let Some(proviso) = proviso {
         proviso(tx).await?;
@@ -194,8 +226,9 @@ async fn create_in(
     if buried.is_some() {
         tx.execute(Query::new(FORGET_TOMBSTONE).bind(name)).await?;
     }
-    let create = Query::new(CREATE).bind(name).bind(created_at);
-    if tx.execute(create.bind(new_epoch()).bind(skeleton)).await? == 0 {
+    let create = Query::new(CREATE).bind(name).bind(enrolled.at);
+    let create = create.bind(new_epoch()).bind(skeleton);
+    if tx.execute(create.bind(enrolled.by.as_str())).await? == 0 {
         // Another node was faster: nothing of this may stay.
         return Err(DbError::Refused(TAKEN));
     }
@@ -274,10 +307,10 @@ pub(super) async fn bearer(db: &Db, hash: [u8; 32], now: i64) -> Result<Option<B
     let row = db.fetch_optional(Query::new(BEARER).bind(hash).bind(now)).await?;
     row.map(|row| {
         Ok(Bearer {
-            account: account(&row)?.account,
-            id: row.text(2)?,
-            scopes: Scopes::of_text(&row.text(3)?),
-            epoch: Epoch(row.i64(4)?),
+            account: address(&row)?,
+            id: row.text(1)?,
+            scopes: Scopes::of_text(&row.text(2)?),
+            epoch: Epoch(row.i64(3)?),
         })
     })
     .transpose()

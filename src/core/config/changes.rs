@@ -66,6 +66,7 @@ mod tests {
                     [xep9999_one]\nenabled = true\n[[component]]\nsecret = \"one\"\njid = \"a.example\"\n";
         assert_eq!(start.needs_restart(&load(same)), Vec::<String>::new());
         let other = "[listen]\nhttp = []\n[limits]\nstanza_bytes_max = 20000\nenabled = false\n[c2s]\nplain = true\n\
+                     [s2s]\ndeny = [\"b.example\"]\n\
                      [xep9999_one]\nenabled = false\n[[component]]\njid = \"a.example\"\nsecret = \"two\"\n";
         assert_eq!(
             start.needs_restart(&load(other)),

@@ -35,8 +35,8 @@ section! {
         pub private_addresses: bool = false;
         /// The SOCKS5 proxy for domains in .onion and .i2p. Not set: these domains cannot be reached.
         pub socks: Option<SocketAddr> = None, example r#""127.0.0.1:9050""#;
-        /// Hours for which messages wait for a server that cannot be reached, before they return to their senders.
-        /// 0 returns them after the first failed attempt.
+        /// Hours for which messages wait for a server that cannot be reached, before they return to their senders, also while
+        /// "enabled" is false. 0 returns them after the first failed attempt.
         pub keep_hours: u64 = 48, in 0..=720;
         /// Minutes after which a stream without stanzas is closed.
         pub idle_minutes: u64 = 10, in 1..=1_440;

@@ -105,7 +105,8 @@ section! {
         pub s2s_dialbacks_concurrent_max: usize = 200, in 1..=100_000;
         /// Pairs of a domain here and a domain elsewhere that stanzas wait for or streams exist for.
         pub s2s_pairs_max: usize = 10_000, in 1..=1_000_000;
-        /// Bytes waiting for all domains elsewhere together.
+        /// Bytes waiting for all domains elsewhere together. Messages from before a restart that do not fit wait in the
+        /// database alone.
         pub s2s_queues_bytes_max: usize = 268_435_456, in 1_048_576..=68_719_476_736;
         /// Stanzas another server may send per second on one stream in the long run; a faster one is read more slowly.
         pub s2s_stanzas_per_second: u32 = 1_000, in 1..=1_000_000;

@@ -162,9 +162,13 @@ impl Config {
 
     /// The settings that are others than in `self`, the configuration a server was started with, and that it takes up only when
     /// it is started again: `[listen] https`. All of `[limits]` is taken up at once, but for `enabled`, by which modules go
-    /// when they start.
+    /// when they start, and so are `allow` and `deny` of `[s2s]`.
     pub fn needs_restart(&self, newer: &Config) -> Vec<String> {
-        let is_live = |section: &str, key: &str| section == "limits" && key != "enabled";
+        let is_live = |section: &str, key: &str| match section {
+            "limits" => key != "enabled",
+            "s2s" => matches!(key, "allow" | "deny"),
+            _ => false,
+        };
         self.settings.changed(&newer.settings, is_live)
     }
 

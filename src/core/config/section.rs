@@ -231,14 +231,16 @@ impl<'a> SectionReader<'a> {
         let bounds = range
             .map(|range| format!(" from {} to {}", range.start(), range.end()))
             .unwrap_or_default();
+        let (of, expected) = match &wrong.item {
+            Some(_) => ("each item of ", T::expects_as_item()),
+            None => ("", T::expects()),
+        };
         let problem = format!(
-            "\"{key}\" in [{}] must be {}{bounds}, not {}",
-            self.name,
-            T::expects(),
-            wrong.found
+            "{of}\"{key}\" in [{}] must be {expected}{bounds}, not {}",
+            self.name, wrong.found
         );
         self.errors.push(ConfigError::new(
-            wrong.origin.unwrap_or_else(|| located.origin.clone()),
+            wrong.item.unwrap_or_else(|| located.origin.clone()),
             problem,
         ));
         default

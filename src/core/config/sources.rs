@@ -105,6 +105,17 @@ impl Sources {
             .filter(|path| !self.may_be_missing || path.exists())
     }
 
+    /// Whether the environment or a flag sets a key.
+    pub fn sets(&self, section: &str, key: &str) -> bool {
+        let name = variable(section, key);
+        let in_environment = self.environment.iter().any(|(set, _)| *set == name);
+        in_environment
+            || self
+                .flags
+                .iter()
+                .any(|flag| (flag.section, flag.key) == (section, key))
+    }
+
     /// Reads everything, later sources over earlier ones.
     pub(super) fn read(&self, errors: &mut Vec<ConfigError>) -> RawConfig {
         let mut config = RawConfig::default();

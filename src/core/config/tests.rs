@@ -319,7 +319,7 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
         ),
         (
             "[server]\ndomains = [\"a@b\"]\n",
-            r#"kim.toml:2: "domains" in [server] must be a list, each item a domain such as "example.org", not "a@b""#,
+            r#"kim.toml:2: each item of "domains" in [server] must be a domain such as "example.org", not "a@b""#,
         ),
         (
             "[server]\ndomains = \"a.example\"\n",
@@ -331,11 +331,19 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
         ),
         (
             "[server]\nadmins = [\"root\"]\n",
-            r#"kim.toml:2: "admins" in [server] must be a list, each item an account such as "admin@example.org", not "root""#,
+            r#"kim.toml:2: each item of "admins" in [server] must be an account such as "admin@example.org", not "root""#,
         ),
         (
             "[contact]\nabuse = [\"abuse@example.org\"]\n",
-            r#"kim.toml:2: "abuse" in [contact] must be a list, each item a URI such as "mailto:admin@example.org", not "abuse@example.org""#,
+            r#"kim.toml:2: each item of "abuse" in [contact] must be a URI such as "mailto:admin@example.org", not "abuse@example.org""#,
+        ),
+        (
+            "[listen]\nc2s = [\"127.0.0.1:99999\"]\n",
+            r#"kim.toml:2: each item of "c2s" in [listen] must be an address with a port from 1 to 65535, such as "[::]:5222" or "127.0.0.1:5222", not "127.0.0.1:99999""#,
+        ),
+        (
+            "[s2s]\nresolver = \"127.0.0.1:99999\"\n",
+            r#"kim.toml:2: "resolver" in [s2s] must be an address with a port from 1 to 65535, such as "[::]:5222" or "127.0.0.1:5222", not "127.0.0.1:99999""#,
         ),
         (
             "[tls]\ncert = \"c.pem\"\n",
@@ -376,8 +384,8 @@ fn an_item_of_a_list_is_told_on_its_own_line() {
     let message = mistakes(text("[listen]\nc2s = [\n  \"[::]:5222\",\n  \"5222\",\n]\n"));
     assert_eq!(
         message,
-        "kim.toml:4: \"c2s\" in [listen] must be a list, each item an address with a port such as \"[::]:5222\" or \
-         \"127.0.0.1:5222\", not \"5222\""
+        "kim.toml:4: each item of \"c2s\" in [listen] must be an address with a port from 1 to 65535, such as \
+         \"[::]:5222\" or \"127.0.0.1:5222\", not \"5222\""
     );
 }
 
@@ -446,7 +454,7 @@ fn a_flag_is_checked_like_a_key() {
     let message = mistakes(Sources::none().flag("--domain", "server", "domains", "not a domain"));
     assert_eq!(
         message,
-        "--domain: \"domains\" in [server] must be a list, each item a domain such as \"example.org\", not \"not a domain\""
+        "--domain: each item of \"domains\" in [server] must be a domain such as \"example.org\", not \"not a domain\""
     );
 }
 

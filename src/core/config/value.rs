@@ -11,8 +11,8 @@ use super::raw::{Located, Raw, untyped_list};
 pub struct Wrong {
     /// What was found, as the end of a sentence: `a string`, `"foo"`.
     pub found: String,
-    /// Where, if not where the key stands (an item of a list over several lines).
-    pub origin: Option<SettingOrigin>,
+    /// Where, if it is an item of a list, which may go over several lines.
+    pub item: Option<SettingOrigin>,
 }
 
 impl Wrong {
@@ -20,7 +20,7 @@ impl Wrong {
     pub fn found(found: impl Into<String>) -> Wrong {
         Wrong {
             found: found.into(),
-            origin: None,
+            item: None,
         }
     }
 
@@ -51,6 +51,10 @@ pub fn written(text: &str) -> String {
 pub trait Value: Sized {
     /// What to write, as the end of "must be …".
     fn expects() -> String;
+    /// What to write as an item, where this is a list.
+    fn expects_as_item() -> String {
+        Self::expects()
+    }
     /// Reads what was written.
     fn read(located: &Located) -> Result<Self, Wrong>;
     /// As it stands in the file; `None` if the setting is absent.
@@ -182,7 +186,7 @@ impl Value for PathBuf {
 
 impl Value for SocketAddr {
     fn expects() -> String {
-        "an address with a port such as \"[::]:5222\" or \"127.0.0.1:5222\"".to_owned()
+        "an address with a port from 1 to 65535, such as \"[::]:5222\" or \"127.0.0.1:5222\"".to_owned()
     }
 
     fn read(located: &Located) -> Result<SocketAddr, Wrong> {
@@ -199,6 +203,10 @@ impl Value for SocketAddr {
 impl<T: Value> Value for Option<T> {
     fn expects() -> String {
         T::expects()
+    }
+
+    fn expects_as_item() -> String {
+        T::expects_as_item()
     }
 
     fn read(located: &Located) -> Result<Option<T>, Wrong> {
@@ -223,6 +231,10 @@ impl<T: Value> Value for Vec<T> {
         format!("a list, each item {}", T::expects())
     }
 
+    fn expects_as_item() -> String {
+        T::expects()
+    }
+
     fn read(located: &Located) -> Result<Vec<T>, Wrong> {
         let untyped;
         let items = match &located.raw {
@@ -235,7 +247,7 @@ impl<T: Value> Value for Vec<T> {
         };
         let read = |item: &Located| {
             T::read(item).map_err(|wrong| Wrong {
-                origin: wrong.origin.or_else(|| Some(item.origin.clone())),
+                item: wrong.item.or_else(|| Some(item.origin.clone())),
                 ..wrong
             })
         };

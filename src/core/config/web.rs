@@ -133,7 +133,8 @@ impl fmt::Display for WebOrigin {
 
 impl Value for WebOrigin {
     fn expects() -> String {
-        "an address without a path such as \"https://chat.example.org\"".to_owned()
+        "an address without a path such as \"https://chat.example.org\" or \"https://chat.example.org:5443\""
+            .to_owned()
     }
 
     fn read(located: &Located) -> Result<WebOrigin, Wrong> {

@@ -34,4 +34,14 @@ pub const CORE_MIGRATIONS: &[Migration] = &[
         name: "0006_s2s_queue",
         sql: include_str!("../../../migrations/0006_s2s_queue.sql"),
     },
+    Migration {
+        module: "core",
+        name: "0007_enrolment",
+        sql: include_str!("../../../migrations/0007_enrolment.sql"),
+    },
+    Migration {
+        module: "core",
+        name: "0008_s2s_processes",
+        sql: include_str!("../../../migrations/0008_s2s_processes.sql"),
+    },
 ];

@@ -201,14 +201,17 @@ impl<K: CacheKey, V: Clone + Send + Sync + 'static> Shared<K, V> {
     }
 
     /// The copy, or the value that `read` brings. Of several who want the same one reads, and the others wait for it.
-    pub async fn read<Q, E>(&self, key: &Q, read: impl Future<Output = Result<V, E>>) -> Result<V, E>
+    pub async fn read<Q, F, E>(&self, key: &Q, read: impl FnOnce() -> F) -> Result<V, E>
     where
         Q: Lookup<K> + ?Sized,
+        F: Future<Output = Result<V, E>>,
     {
         if let Some(value) = self.inner.cache.get(key) {
             return Ok(value);
         }
-        self.inner.cache.get_or_insert_async(&key.to_key(), read).await
+        // On the heap: a future that reads from the database is large, and would make those of all who ask here as large, who
+        // are answered from memory nearly always. Each hook's future is moved once for each stanza.
+        Box::pin(async { self.inner.cache.get_or_insert_async(&key.to_key(), read()).await }).await
     }
 
     /// To be asked before a value is changed, or read by other means than [`Shared::read`].

@@ -21,7 +21,7 @@ fn cache(name: &'static str) -> (Caches, Shared<BareJid, u32>) {
 }
 
 async fn read(shared: &Shared<BareJid, u32>, key: &BareJid, value: u32) -> u32 {
-    let read = async { Ok::<_, ()>(value) };
+    let read = async || Ok::<_, ()>(value);
     shared.read(key, read).await.unwrap()
 }
 
@@ -40,7 +40,7 @@ async fn a_value_is_read_once_until_it_is_invalidated() {
 async fn a_failure_is_not_kept() {
     let (_, shared) = cache("test");
     let alice = jid("alice@localhost");
-    assert_eq!(shared.read(&alice, async { Err("away") }).await, Err("away"));
+    assert_eq!(shared.read(&alice, async || Err("away")).await, Err("away"));
     assert_eq!(read(&shared, &alice, 1).await, 1);
 }
 
@@ -49,7 +49,7 @@ async fn several_who_want_the_same_read_it_once() {
     let (_, shared) = cache("test");
     let (alice, reads) = (jid("alice@localhost"), AtomicUsize::new(0));
     let one = || {
-        shared.read(&alice, async {
+        shared.read(&alice, async || {
             reads.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             Ok::<_, ()>(7)
@@ -68,7 +68,7 @@ async fn read_while(invalidate: impl FnOnce(&Caches, &Shared<BareJid, u32>, &Bar
     let reader = {
         let (shared, alice, began, goes_on) = (shared.clone(), alice.clone(), began.clone(), goes_on.clone());
         tokio::spawn(async move {
-            let read = async {
+            let read = async || {
                 began.notify_one();
                 goes_on.notified().await;
                 Ok::<_, ()>(1)
@@ -102,7 +102,7 @@ async fn a_reader_that_gives_up_lets_the_next_one_read() {
     let (_, shared) = cache("test");
     let alice = jid("alice@localhost");
     {
-        let read = shared.read(&alice, std::future::pending::<Result<u32, ()>>());
+        let read = shared.read(&alice, std::future::pending::<Result<u32, ()>>);
         assert!(read.now_or_never().is_none());
     }
     assert_eq!(read(&shared, &alice, 1).await, 1);

@@ -1,6 +1,7 @@
 //! Other servers, as the house sees them: where a stanza goes that is for somebody there, and who may speak from outside. How
 //! a server is found, proves itself and is talked to is not the house's business; whoever knows that implements [`Remotes`].
 
+mod lease;
 mod queue;
 mod store;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use crate::error::Condition;
 use crate::jid::Jid;
 use crate::stanza::Stanza;
 
+pub use lease::{BEAT_EVERY, Standing};
 pub use queue::OutboundQueue;
 pub use store::erase;
 
@@ -41,8 +43,13 @@ pub struct Outbound {
 impl Outbound {
     /// Whether it has waited for so many hours.
     pub fn has_expired(&self, keep_hours: u64, now: Timestamp) -> bool {
-        now.seconds_since(self.received) >= keep_hours.saturating_mul(3_600)
+        has_expired(self.received, keep_hours, now)
     }
+}
+
+/// Whether what was received then has waited for so many hours.
+pub fn has_expired(received: Timestamp, keep_hours: u64, now: Timestamp) -> bool {
+    now.seconds_since(received) >= keep_hours.saturating_mul(3_600)
 }
 
 /// Names a row of the queue of messages for other servers ([`OutboundQueue`]). Chosen before the row is stored; a message has

@@ -1,13 +1,13 @@
 //! The queue of messages for other servers. A message is stored in the same transaction as everything else that it leaves
 //! behind here, before its sender gets an acknowledgement, and stays until the other server has it or its sender has it back.
-//! After a restart the queue gives what earlier processes left.
+//! After a restart the queue gives what earlier processes left ([`lease`](super::lease)).
 //!
 //! Only messages are kept. Presence and requests are worth nothing once the connection of their sender is gone.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
 use crate::config::LimitsInForce;
@@ -23,6 +23,7 @@ use crate::seal::{SealError, Seals};
 use crate::stanza::{Kind, MessageType, Stanza};
 use crate::wire::El;
 
+use super::lease::{Lease, Standing};
 use super::store::{self, Left, Usage, Waiting};
 use super::{Outbound, RowId};
 
@@ -45,7 +46,9 @@ const USAGES_MAX: usize = 10_000;
 const COUNTED_MESSAGES_MAX: usize = 256;
 /// Domains that can be counted at the same time.
 const LOCKS: usize = 256;
-/// Pause before a failed deletion is tried again.
+/// Messages that are read at once.
+const READ_ROWS_MAX: u32 = 200;
+/// Pause before what failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The messages that wait for other servers. Cheap to clone.
@@ -61,7 +64,9 @@ struct Inner {
     limits: LimitsInForce,
     sink: Sink<Waiting>,
     /// Which rows are this process's own.
-    process: i64,
+    lease: Lease,
+    /// When the oldest message was received that waited at the last look; none waits: `i64::MAX`.
+    oldest: AtomicI64,
     /// The id of the last row.
     last: AtomicI64,
     usages: Mutex<HashMap<String, Counted>>,
@@ -89,7 +94,8 @@ impl OutboundQueue {
                 db: db.clone(),
                 seals: seals.clone(),
                 limits: limits.clone(),
-                process: i64::from_le_bytes(random::bytes()),
+                lease: Lease::new(),
+                oldest: AtomicI64::new(i64::MAX),
                 last: AtomicI64::new(i64::MIN),
                 usages: Mutex::default(),
                 counting: Locks::new(LOCKS),
@@ -113,7 +119,7 @@ impl OutboundQueue {
         }
         let owner = from.bare();
         let key = self.inner.seals.key(owner.as_str()).await?;
-        let id = self.next_id(cx.received);
+        let (id, process) = self.inner.lease.row(|| self.next_id(cx.received));
         let sealed = key.seal(
             &[&b"outbound"[..], owner.as_str().as_bytes(), &id.0.to_be_bytes()],
             stanza.to_xml().as_bytes(),
@@ -125,7 +131,7 @@ impl OutboundQueue {
             id,
             owner,
             domain: domain.clone(),
-            process: self.inner.process,
+            process,
             received_at: cx.received.0,
             stanza: sealed,
         };
@@ -209,39 +215,139 @@ impl OutboundQueue {
         self.inner.usages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // ——— after a restart ———
+    // ——— whose it is ———
 
-    /// The messages that earlier processes left, in the order in which they were sent, at most `limit` at once. The next page
-    /// begins after the row of the last one; an empty page is the end. To be called before anybody can send, so that no new
-    /// message overtakes an old one, and while no other server works on the same database.
-    pub async fn waiting(&self, after: Option<RowId>, limit: u32) -> Result<Vec<Outbound>, SealError> {
-        let mut after = after.unwrap_or(RowId(i64::MIN));
+    /// Says where this process runs: `home` stands for a place in which there is one process at a time. What earlier ones left
+    /// there can be taken up from now on.
+    pub async fn enter(&self, home: i64) -> Result<(), DbError> {
+        self.inner.lease.enter(&self.inner.db, home, Instant::now()).await
+    }
+
+    /// Shows others that this process lives, and strikes out those that do not. To be called every
+    /// [`BEAT_EVERY`](super::BEAT_EVERY).
+    pub async fn beat(&self) -> Result<Standing, DbError> {
+        self.beat_at(Instant::now()).await
+    }
+
+    pub(super) async fn beat_at(&self, now: Instant) -> Result<Standing, DbError> {
+        let (lease, db) = (&self.inner.lease, &self.inner.db);
+        let last = || RowId(self.inner.last.load(Ordering::Relaxed));
+        let standing = lease.beat(db, now, last).await?;
+        lease.strike_silent(db, now).await?;
+        let oldest = store::oldest(db, lease.process(), RowId(i64::MIN), 1).await?;
+        let oldest = oldest.first().map_or(i64::MAX, |row| row.received_at);
+        self.inner.oldest.store(oldest, Ordering::Relaxed);
+        Ok(standing)
+    }
+
+    /// For how many seconds the oldest message has waited, as far as the last [`beat`](OutboundQueue::beat) has seen.
+    pub fn oldest_seconds(&self, now: Timestamp) -> u64 {
+        match self.inner.oldest.load(Ordering::Relaxed) {
+            i64::MAX => 0,
+            received => now.seconds_since(Timestamp(received)),
+        }
+    }
+
+    /// Whether what is kept may be sent now. If not, another process may already send it.
+    pub fn may_send(&self) -> bool {
+        self.may_send_at(Instant::now())
+    }
+
+    pub(super) fn may_send_at(&self, now: Instant) -> bool {
+        self.inner.lease.is_held(now)
+    }
+
+    /// Whether another process sends this message.
+    pub(crate) fn is_lost(&self, row: Option<RowId>) -> bool {
+        row.is_some_and(|row| self.inner.lease.is_lost(row))
+    }
+
+    /// This process sends nothing more; others may take what it leaves.
+    pub async fn leave(&self) -> Result<(), DbError> {
+        self.inner.lease.leave(&self.inner.db).await
+    }
+
+    /// Takes up messages that processes left that are gone, in the order in which they were sent, at most `limit` at once. From
+    /// then on they are this process's own. An empty page is the end. At the start this is to be done before anybody can send,
+    /// so that no new message overtakes an old one.
+    pub async fn take_up(&self, limit: u32) -> Result<Vec<Outbound>, SealError> {
         loop {
-            let rows = store::page(&self.inner.db, after, self.inner.process, limit).await?;
-            let Some(last) = rows.last() else {
+            let rows = self.claim(limit).await?;
+            if rows.is_empty() {
                 return Ok(Vec::new());
-            };
-            after = last.id;
-            // The clock may have been set back: new messages still come after these.
-            self.inner.last.fetch_max(after.0, Ordering::Relaxed);
-            let mut found = Vec::with_capacity(rows.len());
-            for row in rows {
-                match self.open(&row).await? {
-                    Some(outbound) => found.push(outbound),
-                    None => {
-                        tracing::error!(
-                            event = "outbound_unreadable",
-                            owner = row.owner,
-                            bytes = row.stanza.len()
-                        );
-                        self.delivered(&[row.id]);
-                    }
-                }
             }
+            let found = self.open_all(rows).await?;
             if !found.is_empty() {
                 return Ok(found);
             }
         }
+    }
+
+    async fn claim(&self, limit: u32) -> Result<Vec<Left>, DbError> {
+        let (db, lease) = (&self.inner.db, &self.inner.lease);
+        for gone in store::gone(db).await? {
+            let process = lease.process();
+            if gone == process {
+                // It was never entered; these are its own.
+                continue;
+            }
+            let rows = store::claim(db, process, gone, limit).await?;
+            if let Some(last) = rows.last() {
+                // The clock may have been set back: new messages still come after these.
+                self.inner.last.fetch_max(last.id.0, Ordering::Relaxed);
+                return Ok(rows);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Reads messages again that are too many to be kept in memory. Those that are missing are not there any more.
+    pub async fn read(&self, rows: &[RowId]) -> Result<Vec<Outbound>, SealError> {
+        let left = store::read(&self.inner.db, rows).await?;
+        self.open_all(left).await
+    }
+
+    /// Where nothing can be sent: takes up what is left, and gives messages that have waited for so many hours back to their
+    /// senders. Tells how many.
+    pub async fn return_expired(&self, keep_hours: u64, now: Timestamp) -> Result<usize, SealError> {
+        while !self.claim(READ_ROWS_MAX).await?.is_empty() {}
+        let (mut returned, mut after) = (0, RowId(i64::MIN));
+        loop {
+            let process = self.inner.lease.process();
+            let rows = store::oldest(&self.inner.db, process, after, READ_ROWS_MAX).await?;
+            let Some(last) = rows.last() else {
+                return Ok(returned);
+            };
+            after = last.id;
+            let mut outbounds = self.open_all(rows).await?;
+            outbounds.retain(|outbound| outbound.has_expired(keep_hours, now));
+            if outbounds.is_empty() {
+                // Those that follow are younger.
+                return Ok(returned);
+            }
+            for outbound in &outbounds {
+                self.failed(outbound, Condition::RemoteServerTimeout).await;
+            }
+            returned += outbounds.len();
+        }
+    }
+
+    async fn open_all(&self, rows: Vec<Left>) -> Result<Vec<Outbound>, SealError> {
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            match self.open(&row).await? {
+                Some(outbound) => found.push(outbound),
+                None => {
+                    tracing::error!(
+                        event = "outbound_unreadable",
+                        owner = row.owner,
+                        bytes = row.stanza.len()
+                    );
+                    self.delivered(&[row.id]);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The message of a row; `None` if nothing will ever open it: its room is gone, or its bytes are damaged.
@@ -276,12 +382,30 @@ impl OutboundQueue {
     }
 
     /// The other server cannot have this one: its sender gets it back with the condition. That comes first. If the server
-    /// is killed in between, the sender hears of it once more, instead of never.
+    /// is killed in between, the sender hears of it once more, instead of never. A message that another process has taken
+    /// over is that one's business.
     pub async fn failed(&self, outbound: &Outbound, condition: Condition) {
+        if let Some(row) = outbound.row
+            && !self.owns(row).await
+        {
+            return;
+        }
         if let Some(router) = self.inner.router.upgrade() {
             router.bounce(&outbound.stanza, condition).await;
         }
         self.delivered(outbound.row.as_slice());
+    }
+
+    /// Whether a message is still this process's own; waits until that can be said.
+    async fn owns(&self, row: RowId) -> bool {
+        loop {
+            match store::process_of(&self.inner.db, row).await {
+                Ok(process) if process != Some(self.inner.lease.process()) => return false,
+                Ok(_) if self.may_send() => return true,
+                Err(DbError::Closed) => return false,
+                Ok(_) | Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        }
     }
 
     /// Waits until the rows of all messages that are said to be delivered or to have failed are deleted.

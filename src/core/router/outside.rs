@@ -174,6 +174,9 @@ impl Router {
     /// What was let out is on its way to another server, or comes back.
     pub(super) async fn send_away(&self, stanza: Arc<Stanza>, received: Timestamp, row: Option<RowId>) {
         let Some(remotes) = self.remotes.get() else { return };
+        if self.outbound.is_lost(row) {
+            return;
+        }
         let outbound = Outbound {
             stanza,
             received,

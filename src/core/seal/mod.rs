@@ -240,7 +240,7 @@ impl Seals {
 
     /// The data key of an account or room, made if there is none yet; the new one is committed before it is given.
     pub async fn key(&self, owner: &str) -> Result<Arc<Key>, SealError> {
-        let made = self.inner.keys.read(owner, async {
+        let made = self.inner.keys.read(owner, || async {
             if let Some(found) = store::find(&self.inner.db, owner).await? {
                 return self.unwrap(found).await;
             }

@@ -68,7 +68,7 @@ impl Reader<'_> {
                             }
                         }
                         main #content {
-                            @if client::base().is_none() { p.note { (words.client_missing) } }
+                            @if client::base().is_none() { p.note.wide { (words.client_missing) } }
                             @if !self.may_sign_in { (self.elsewhere()) }
                             (content)
                             @if script.is_some() { noscript { p.note { (words.scripts_needed) } } }
@@ -249,6 +249,7 @@ impl Reader<'_> {
                 (password_field(words.choose_password, Some(words.password_hint), "password", "new-password"))
                 (password_field(words.again, None, "again", "new-password"))
                 (self.trusted_tick())
+                p.quiet role="status" hidden {}
                 p { button type="submit" { (submit) } }
             }
         }

@@ -9,7 +9,7 @@ pub(super) const CLIENT: &[(&str, &str, &str)] = &[
     (
         "rooms_hint",
         "Choose a public room below, or type a name. If no room has that name, it is created.",
-        "从下方选择公共聊天室，或输入名称。如果没有同名聊天室，将创建一个新的。",
+        "从下方选择公共聊天室，或输入名称。如果没有同名聊天室，将新建一个。",
     ),
     ("rooms_found", "Public rooms", "公共聊天室"),
     (
@@ -32,6 +32,9 @@ pub(super) const CLIENT: &[(&str, &str, &str)] = &[
         "The room did not answer. Please try again.",
         "聊天室没有响应，请重试。",
     ),
+    // Who is in a room.
+    ("participants_one", "1 participant", "1 位参与者"),
+    ("participants", "{} participants", "{} 位参与者"),
     // Files.
     (
         "file_too_large",
@@ -90,27 +93,27 @@ pub(super) const CLIENT: &[(&str, &str, &str)] = &[
     (
         "clear_no_keys",
         "{} has no app that encrypts yet. The server can read what you write.",
-        "{} 尚无支持加密的应用。服务器可以读取您所写的内容。",
+        "{} 尚无支持加密的应用。服务器能看到您发送的内容。",
     ),
     (
         "clear_lost",
         "Encryption does not work in this chat at the moment. The server can read what you write.",
-        "此聊天目前无法加密。服务器可以读取您所写的内容。",
+        "此聊天目前无法加密。服务器能看到您发送的内容。",
     ),
     (
         "clear_chosen",
         "You turned encryption off. The server can read what you write.",
-        "您已关闭加密。服务器可以读取您所写的内容。",
+        "您已关闭加密。服务器能看到您发送的内容。",
     ),
     (
         "clear_untrusted",
         "Encryption needs “Keep me signed in on this device”. The server can read what you write.",
-        "端到端加密需要勾选“在此设备上保持登录”。服务器可以读取您所写的内容。",
+        "端到端加密需要勾选“在此设备上保持登录”。服务器能看到您发送的内容。",
     ),
     (
         "clear_room",
         "Everybody in this room and its server can read what you write.",
-        "此聊天室的所有成员及其服务器都可以读取您所写的内容。",
+        "此聊天室的所有成员及其服务器都能看到您发送的内容。",
     ),
     (
         "clear_question",

@@ -144,7 +144,7 @@ words! {
     have_account: "Already have an account?", "已有账号？";
     by_invitation: "You need an invitation to create an account here. Ask somebody who already has one.",
         "此服务器采用邀请注册，请向已有账号的人索取邀请。";
-    look_around: "Just looking? You can enter public rooms without an account.", "只想看看？公共聊天室无需账号即可进入。";
+    look_around: "Just looking? You can enter public rooms without an account.", "只想随便看看？公共聊天室无需账号即可进入。";
     see_rooms: "See the public rooms", "查看公共聊天室";
 
     // Making an account.
@@ -238,6 +238,7 @@ words! {
     register_resource_constraint: "Too many accounts were made from your network. Please try again later.",
         "您所在的网络注册的账号过多，请稍后再试。";
     register_item_not_found: "This invitation can no longer be used.", "此邀请已失效。";
+    register_checking: "Checking that you are not a robot. This takes a few seconds…", "正在进行人机验证，请稍候几秒……";
     register_failed: "The account could not be made. Please try again.", "注册失败，请重试。";
 }
 
@@ -271,6 +272,7 @@ impl Words {
             "register_not_allowed": self.register_not_allowed,
             "register_resource_constraint": self.register_resource_constraint,
             "register_item_not_found": self.register_item_not_found,
+            "register_checking": self.register_checking,
             "register_failed": self.register_failed,
         })
     }

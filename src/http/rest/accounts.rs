@@ -15,14 +15,16 @@ use kim_core::clock::Timestamp;
 use kim_core::events::BeforeLogin;
 use kim_core::facts::Facts;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::ns::DATA;
 use kim_core::router::{Destination, Router};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, Writer};
+use kim_xep::xep0077_register::api::AnswersChallenges;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::body::Given;
+use super::body::{Asked, Given};
 use super::guard::{Anything, May, Secure};
 use super::problem::{Problem, written};
 use super::tokens::{end_streams, names};
@@ -44,6 +46,17 @@ pub(super) struct Registration {
     password: Zeroizing<String>,
     /// The token of an invitation.
     invitation: Option<String>,
+    /// The domain; not set, the main one.
+    domain: Option<String>,
+    /// The id of a challenge.
+    challenge: Option<String>,
+    /// The text that it asked for.
+    proof: Option<String>,
+}
+
+/// Where somebody wants to register.
+#[derive(Deserialize)]
+pub(super) struct Newcomer {
     /// The domain; not set, the main one.
     domain: Option<String>,
 }
@@ -95,6 +108,64 @@ pub(super) async fn register(
     Ok(written(StatusCode::CREATED, &json!({ "jid": account.as_str() })))
 }
 
+/// `GET /api/register`: the challenge that a newcomer has to solve, if there is one (XEP-0158).
+pub(super) async fn challenge(
+    State(web): State<Arc<Web>>,
+    Extension(client): Extension<Client>,
+    Asked(newcomer): Asked<Newcomer>,
+) -> Result<Response, Problem> {
+    let router = web.router();
+    let main = router.config().main_domain();
+    let domain = served(router, newcomer.domain.as_deref().unwrap_or(main))?;
+    let mut query = Writer::new();
+    query.start("query", REGISTER).end();
+    let facts = Facts::default();
+    facts.leave(AnswersChallenges);
+    let event = BeforeLogin {
+        stanza: Stanza::new(Kind::Iq(IqType::Get), &query.finish_string()).id("api"),
+        domain: domain.as_str().to_owned(),
+        address: client.address,
+        facts: Arc::new(facts),
+        reply: None,
+    };
+    let Some(answer) = router.before_login(event).await else {
+        return Err(closed());
+    };
+    if answer.kind.is_error() {
+        return Err(Problem::of_stanza(&answer));
+    }
+    let form = answer
+        .child("query", REGISTER)
+        .and_then(|query| query.child("x", DATA));
+    let field = |name: &str| {
+        let mut fields = form.iter().flat_map(|form| form.children());
+        fields.find(|field| field.attr("var").is_some_and(|var| var == name))
+    };
+    let value = |name| Some(field(name)?.child("value", DATA)?.text().into_owned());
+    let label = field("SHA-256").and_then(|field| Some(field.attr("label")?.into_owned()));
+    let challenge = match (value("challenge"), value("from"), label) {
+        (Some(id), Some(prefix), Some(label)) => json!({ "id": id, "prefix": prefix, "label": label }),
+        _ => serde_json::Value::Null,
+    };
+    Ok(written(StatusCode::OK, &json!({ "challenge": challenge })))
+}
+
+fn closed() -> Problem {
+    let closed = "registration is closed on this server; ask for an invitation";
+    Problem::new(StatusCode::FORBIDDEN, "not-allowed", closed)
+}
+
+/// A domain with accounts.
+fn served(router: &Router, domain: &str) -> Result<BareJid, Problem> {
+    let found = BareJid::new(None, domain).ok();
+    let found = found.filter(|found| router.destination(found.as_str()) == Destination::Users);
+    found.ok_or_else(|| {
+        let main = router.config().main_domain();
+        let message = format!("this server has no accounts at the domain {domain}; leave it out for {main}");
+        Problem::new(StatusCode::NOT_FOUND, "host-unknown", message)
+    })
+}
+
 /// Goes the way of a stream that registers before login, so every rule that holds there holds here.
 async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> Result<BareJid, Problem> {
     let main = router.config().main_domain();
@@ -103,14 +174,7 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
         None => (wanted.username.as_str(), None),
     };
     let domain = wanted.domain.as_deref().or(of_address).unwrap_or(main);
-    let domain = BareJid::new(None, domain)
-        .ok()
-        .filter(|domain| router.destination(domain.as_str()) == Destination::Users)
-        .ok_or_else(|| {
-            let message =
-                format!("this server has no accounts at the domain {domain}; leave it out for {main}");
-            Problem::new(StatusCode::NOT_FOUND, "host-unknown", message)
-        })?;
+    let domain = served(router, domain)?;
     if of_address.is_some_and(|of| BareJid::new(None, of).ok().as_ref() != Some(&domain)) {
         return Err(Problem::bad(
             "\"username\" and \"domain\" must not name different domains",
@@ -129,11 +193,21 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
     xml.start("query", REGISTER);
     xml.start("username", REGISTER).text(username).end();
     xml.start("password", REGISTER).text(&wanted.password).end();
+    if wanted.challenge.is_some() || wanted.proof.is_some() {
+        xml.start("x", DATA).attr("type", "submit");
+        for (name, value) in [("challenge", &wanted.challenge), ("SHA-256", &wanted.proof)] {
+            xml.start("field", DATA).attr("var", name);
+            xml.start("value", DATA)
+                .text(value.as_deref().unwrap_or_default())
+                .end();
+            xml.end();
+        }
+        xml.end();
+    }
     xml.end();
     steps.push(Zeroizing::new(xml.finish_string()));
     for payload in steps {
-        Element::parse(&payload)
-            .map_err(|_| Problem::bad("the username and the password must not contain control characters"))?;
+        Element::parse(&payload).map_err(|_| Problem::bad("no field may contain control characters"))?;
         let event = BeforeLogin {
             stanza: Stanza::new(Kind::Iq(IqType::Set), &payload).id("api"),
             domain: domain.as_str().to_owned(),
@@ -147,10 +221,7 @@ async fn make(router: &Arc<Router>, address: IpAddr, wanted: &Registration) -> R
         match answer.await.map_err(|_| Problem::ours())? {
             Some(answer) if !answer.kind.is_error() => {}
             Some(error) => return Err(Problem::of_stanza(&error)),
-            None => {
-                let closed = "registration is closed on this server; ask for an invitation";
-                return Err(Problem::new(StatusCode::FORBIDDEN, "not-allowed", closed));
-            }
+            None => return Err(closed()),
         }
     }
     Ok(account)

@@ -44,7 +44,7 @@ pub(super) use self::pace::Paces;
 pub(super) fn routes() -> Routes<Arc<Web>> {
     Routes::new()
         .route("/api/openapi.json", get(openapi))
-        .route("/api/register", post(accounts::register))
+        .route("/api/register", get(accounts::challenge).post(accounts::register))
         .route("/api/login", post(accounts::login))
         .route("/api/logout", post(accounts::logout))
         .route("/api/tokens", get(tokens::list).delete(tokens::revoke_all))

@@ -72,6 +72,7 @@ pub(super) async fn send(
             format!("nobody has the address {to}, or they do not accept messages from you")
         })
     })?;
+    let timestamp = visit::stamp(&web, own, id.as_deref()).await?;
     Ok(written(
         StatusCode::OK,
         &json!({
@@ -79,7 +80,7 @@ pub(super) async fn send(
             "message_id": message_id,
             "from": caller.account.as_str(),
             "to": to.as_str(),
-            "timestamp": web.router().clock().now().to_string(),
+            "timestamp": timestamp,
         }),
     ))
 }

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kim_core::jid::Jid;
+use kim_core::jid::{BareJid, Jid};
 use kim_core::random;
 use kim_core::router::NotStarted;
 use kim_core::session::{Parcel, Session};
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::{Element, WireError, Writer};
+use kim_xep::xep0313_mam::api::MessageArchives;
 use kim_xep::xep0359_ids::api::SentAs;
 
 use super::guard::Caller;
@@ -57,6 +58,17 @@ pub(super) async fn say(web: &Web, caller: &Caller, message: Stanza) -> Result<O
     let sent = session.fact::<SentAs>();
     ask_as(web, session, message).await?;
     Ok(sent.id().map(str::to_owned))
+}
+
+/// When a message was stored, as history and events tell it; what no archive keeps was said now.
+pub(super) async fn stamp(web: &Web, archive: &BareJid, id: Option<&str>) -> Result<String, Problem> {
+    let archives = web.router().fact::<MessageArchives>();
+    if let (Some(archives), Some(id)) = (archives, id)
+        && let Some(stamp) = archives.stamp_of(archive, id).await?
+    {
+        return Ok(stamp.to_string());
+    }
+    Ok(web.router().clock().now().to_string())
 }
 
 async fn ask_as(web: &Web, session: Arc<Session>, stanza: Stanza) -> Result<Vec<Arc<Stanza>>, Problem> {

@@ -4,5 +4,6 @@ mod dane;
 mod dns;
 mod hostile;
 mod identity;
+mod kept;
 mod neighbours;
 mod stories;

@@ -14,6 +14,7 @@ use kim_core::error::Condition;
 use kim_core::jid::Jid;
 use kim_core::random;
 use kim_core::remote::{Outbound, Remotes, RowId};
+use kim_core::session::Session;
 use kim_core::stanza::{Kind, MessageType as Chat, Stanza};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use tokio::net::UdpSocket;
@@ -154,6 +155,24 @@ impl Neighbour {
     ) -> Neighbour {
         let home = std::env::temp_dir().join(format!("kim-s2s-{}", random::token()));
         prepare_data_dir(&home).expect("a folder");
+        Neighbour::start_in(home, domain, names, issuer, trusted, settings).await
+    }
+
+    /// Starts it anew, with other settings. What it has stored is there.
+    pub async fn restart(mut self, names: &Names, authority: &Authority, settings: &str) -> Neighbour {
+        self.stop().await;
+        let home = std::mem::take(&mut self.home);
+        Neighbour::start_in(home, self.domain, names, authority, authority, settings).await
+    }
+
+    async fn start_in(
+        home: PathBuf,
+        domain: &'static str,
+        names: &Names,
+        issuer: &Authority,
+        trusted: &Authority,
+        settings: &str,
+    ) -> Neighbour {
         let (certificate, key) = issuer.issue(&[domain.to_owned(), format!("*.{domain}")]);
         let file = |name: &str, text: &str| {
             let path = home.join(name);
@@ -245,6 +264,24 @@ impl Neighbour {
             .counters
             .received
             .load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Somebody of this server, signed in.
+    pub async fn person(&self, name: &str) -> Arc<Session> {
+        let jid = Jid::parse(&format!("{name}@{}/x", self.domain)).expect("an address");
+        let session = Session::new(jid, false, None, 1_000_000);
+        self.federation().router().start(&session).await.expect("room");
+        session
+    }
+
+    /// Writes to somebody elsewhere, as clients do; when this returns, the message is stored.
+    pub async fn write(&self, person: &Arc<Session>, to: &str, id: &str, body: &str) {
+        let stanza = Stanza::new(Kind::Message(Chat::Chat), &format!("<body>{body}</body>"))
+            .to(Jid::parse(to).expect("an address"))
+            .id(id);
+        let router = self.federation().router();
+        let outcome = router.depart(person, stanza).await;
+        router.perform(outcome).await;
     }
 
     pub async fn stop(&mut self) {

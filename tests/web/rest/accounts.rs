@@ -1,7 +1,10 @@
 //! Registering and signing in.
 
+use sha2::{Digest, Sha256};
+
 use super::{OPEN, code, history, json, login, post, refused};
 use crate::common::{PASSWORD, TestServer};
+use crate::http;
 
 #[tokio::test]
 async fn registering_has_the_rules_of_every_door() {
@@ -103,6 +106,55 @@ async fn an_address_is_a_username_too_and_a_life_that_was_cut_is_told() {
         assert_eq!(token["expires_in"], seconds, "{token}");
         assert_eq!(token["notice"].is_string(), is_told, "{token}");
     }
+}
+
+/// XEP-0158 §6.2: the challenge is asked for, solved and sent back, and is good for one account.
+#[tokio::test]
+async fn open_registration_asks_for_work() {
+    let closed = TestServer::start().await;
+    let answer = http::ask(&closed, "GET /api/register", "", b"").await;
+    assert_eq!(code(&answer), refused(403, "not-allowed"));
+    let open = "[registration]\nopen = true\n[xep0158_captcha]\nbits = 6\n";
+    let server = TestServer::configured(open).await;
+    let mut body = json!({ "username": "carol", "password": "pencil" });
+    let answer = post(&server, "/api/register", "", &body).await;
+    assert_eq!(code(&answer), refused(400, "not-acceptable"));
+
+    let answer = http::ask(&server, "GET /api/register?domain=localhost", "", b"").await;
+    assert_eq!(answer.status, 200);
+    let challenge = json(&answer)["challenge"].clone();
+    let part = |name: &str| challenge[name].as_str().expect("a text").to_owned();
+    let (prefix, label) = (part("prefix"), part("label"));
+    body["challenge"] = part("id").into();
+    body["proof"] = prefix.clone().into();
+    let wrong = post(&server, "/api/register", "", &body).await;
+    assert_eq!(code(&wrong), refused(400, "not-acceptable"));
+    body["proof"] = solve(&prefix, &label).into();
+    assert_eq!(post(&server, "/api/register", "", &body).await.status, 201);
+    body["username"] = "dave".into();
+    let again = post(&server, "/api/register", "", &body).await;
+    assert_eq!(code(&again).1, "service-unavailable");
+
+    let unasked = TestServer::configured(OPEN).await;
+    let answer = http::ask(&unasked, "GET /api/register", "", b"").await;
+    assert_eq!(
+        (answer.status, json(&answer)),
+        (200, json!({ "challenge": null }))
+    );
+}
+
+/// A text that begins with `prefix` and whose hash ends in the bits of `label`.
+fn solve(prefix: &str, label: &str) -> String {
+    let label = u64::from_str_radix(label, 16).expect("hexadecimal");
+    let mask = (1_u64 << (u64::BITS - label.leading_zeros())) - 1;
+    (0_u64..)
+        .map(|count| format!("{prefix}{count}"))
+        .find(|text| {
+            let hash = Sha256::digest(text.as_bytes());
+            let end = hash.last_chunk::<8>().copied().map(u64::from_be_bytes);
+            end.is_some_and(|end| end & mask == label)
+        })
+        .expect("a text")
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{GUARDED, ask, code, json, login, member, post, refused, shown};
+use super::{GUARDED, OPEN, ask, code, json, login, member, post, refused, shown};
 use crate::common::TestServer;
 use crate::http::{self, Http};
 
@@ -73,7 +73,7 @@ async fn every_refusal_is_json_with_a_code() {
 /// Every path of the document answers, and the document knows every path that needs a token, and for what it must be good.
 #[tokio::test]
 async fn the_document_says_what_is_there() {
-    let server = TestServer::start().await;
+    let server = TestServer::configured(OPEN).await;
     let document = json(&http::ask(&server, "GET /api/openapi.json", "", b"").await);
     assert_eq!(document["openapi"], "3.1.0");
     let mut guarded = BTreeSet::new();

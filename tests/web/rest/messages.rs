@@ -60,11 +60,13 @@ async fn the_sender_is_whose_token_it_is() {
         "the ids are those of the answer"
     );
     assert!(json(&answer)["id"].is_string());
+    assert_eq!(own["messages"][0]["timestamp"], json(&answer)["timestamp"]);
     // To oneself, the id is that of the one copy there is.
     let own = json!({ "receiver": "mallory", "content": "remember the milk" });
     let noted = json(&send(&server, &mallory, own).await);
     let page = json(&history(&server, &mallory, "user=mallory").await);
     assert_eq!(page["messages"][0]["id"], noted["id"]);
+    assert_eq!(page["messages"][0]["timestamp"], noted["timestamp"]);
     let foreign = json(&history(&server, &mallory, "user=alice@localhost").await);
     assert_eq!(foreign["messages"], json!([]));
 }

@@ -189,6 +189,7 @@ async fn who_speaks_is_there_as_long_as_that_takes() {
         ("content", json!("hi & <bye>")),
         ("id", said["id"].clone()),
         ("message_id", said["message_id"].clone()),
+        ("timestamp", said["timestamp"].clone()),
     ] {
         assert_eq!(message[fact], value, "{fact}");
     }

@@ -57,7 +57,7 @@ fn cache(bytes_max: usize) -> Cache {
 }
 
 async fn read(cache: &Cache, account: &BareJid, roster: Arc<Roster>) {
-    cache.read(account, async { Ok::<_, ()>(roster) }).await.unwrap();
+    cache.read(account, async || Ok::<_, ()>(roster)).await.unwrap();
 }
 
 #[tokio::test]
@@ -79,13 +79,13 @@ async fn a_copy_follows_changes_that_come_in_turn_and_goes_otherwise() {
 async fn what_was_read_before_a_change_is_not_kept_after_it() {
     let cache = cache(10_000_000);
     let (account, contact) = (jid("a@x"), jid("c@x"));
-    let before = async {
+    let before = async || {
         cache.changed(&account, &contact, &added(&contact, 2));
         Ok::<_, ()>(roster(1, &[]))
     };
     cache.read(&account, before).await.unwrap();
     assert_eq!(names(&cache, &account), None);
-    let before = async {
+    let before = async || {
         cache.forget(&account);
         Ok::<_, ()>(roster(2, &["c@x"]))
     };

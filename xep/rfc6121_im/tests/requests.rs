@@ -154,3 +154,36 @@ async fn a_damaged_contact_is_missing_and_the_others_are_there() {
         );
     }
 }
+
+/// Requests are sent from the bare JID, so what becomes of them elsewhere comes back to it.
+#[tokio::test]
+async fn a_request_that_comes_back_is_an_error_and_no_question() {
+    for (_db, house) in houses("").await {
+        let mut alice = house.online("alice@localhost/phone").await;
+        let mut tablet = house.online("alice@localhost/tablet").await;
+        let mut there = house.neighbour("far.example");
+        roster(&mut alice).await;
+        tablet.skip();
+        let failed = "<presence from='carol@far.example' to='alice@localhost' type='error'><error type='wait'>\
+             <remote-server-timeout xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>";
+        assert_eq!(there.send(failed).await, None);
+        assert!(all(&mut alice).is_empty(), "nothing was asked");
+
+        alice
+            .send("<presence to='carol@far.example' type='subscribe'/>")
+            .await;
+        assert!(roster(&mut alice).await.contains("ask='subscribe'"));
+        tablet.skip();
+        there.skip();
+        assert_eq!(there.send(failed).await, None);
+        for client in [&mut alice, &mut tablet] {
+            let heard = all(client);
+            assert!(
+                heard.iter().any(|xml| xml.contains("remote-server-timeout")),
+                "{heard:?}"
+            );
+        }
+        there.expect_nothing();
+        assert!(!roster(&mut alice).await.contains("ask="));
+    }
+}

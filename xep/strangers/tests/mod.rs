@@ -1,5 +1,6 @@
 //! Stories of strangers, on SQLite and, where `KIM_TEST_POSTGRES` is set, on PostgreSQL.
 
+mod hardly_known;
 mod joint;
 mod requests;
 mod rules;

@@ -18,7 +18,10 @@ async fn a_request_is_sent_approved_and_cancelled() {
         .send("<presence to='romeo@example.org/orchard' id='s1' type='subscribe'/>")
         .await;
     alice.expect(&push("subscription='none' ask='subscribe'"));
-    there.expect("<presence from='alice@localhost' to='romeo@example.org' id='s1' type='subscribe'/>");
+    there.expect(
+        "<presence from='alice@localhost' to='romeo@example.org' id='s1' type='subscribe'>\
+         <info xmlns='urn:xmpp:raa:0' affiliation='member'/></presence>",
+    );
     say(
         &mut there,
         "<presence from='romeo@example.org' to='alice@localhost' type='subscribed'/>",
@@ -191,7 +194,8 @@ async fn directed_presence_is_taken_back_at_the_end() {
         .send("<presence to='romeo@example.org/orchard'><show>xa</show></presence>")
         .await;
     there.expect(
-        "<presence from='alice@localhost/phone' to='romeo@example.org/orchard'><show>xa</show></presence>",
+        "<presence from='alice@localhost/phone' to='romeo@example.org/orchard'><show>xa</show>\
+         <info xmlns='urn:xmpp:raa:0' affiliation='member'/></presence>",
     );
     alice.send("<presence to='nurse@example.org'/>").await;
     alice

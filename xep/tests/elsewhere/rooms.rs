@@ -237,7 +237,8 @@ async fn our_people_are_in_rooms_elsewhere() {
     let join =
         format!("<presence to='{room}/alice' id='j'><x xmlns='http://jabber.org/protocol/muc'/></presence>");
     alice.send(&join).await;
-    there.expect(&format!("<presence from='alice@localhost/phone' to='{room}/alice' id='j'><x xmlns='http://jabber.org/protocol/muc'/></presence>"));
+    there.expect(&format!("<presence from='alice@localhost/phone' to='{room}/alice' id='j'><x xmlns='http://jabber.org/protocol/muc'/>\
+         <info xmlns='urn:xmpp:raa:0' affiliation='member'/></presence>"));
     let own = format!(
         "<presence from='{room}/alice' to='alice@localhost/phone'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/><status code='110'/></x></presence>"
     );

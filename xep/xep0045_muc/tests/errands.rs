@@ -70,7 +70,7 @@ async fn somebody_blocked_does_not_come_back_as_a_room() {
 
 #[tokio::test]
 async fn invitations_have_a_rate_per_person_and_pair() {
-    let house = House::new(crate::MODULES).await;
+    let house = House::configured(crate::MODULES, "[outreach]\nper_day = 1000\n").await;
     let (_alice, mut bob) = room(&house).await;
     let mut carol = house.online("carol@localhost/x").await;
     let mut refused = 0;

@@ -116,6 +116,7 @@ async fn a_token_of_another_server_goes_there() {
         ))
         .await;
     there.expect(&format!(
-        "<presence from='romeo@localhost' to='juliet@example.org' type='subscribe'>{preauth}</presence>"
+        "<presence from='romeo@localhost' to='juliet@example.org' type='subscribe'>{preauth}\
+         <info xmlns='urn:xmpp:raa:0' affiliation='member'/></presence>"
     ));
 }

@@ -5,7 +5,11 @@ use super::*;
 #[tokio::test]
 async fn an_administrator_has_an_account_made_for_a_name_that_is_held() {
     // XEP-0401 §5.4, §6.2.
-    let house = House::configured(MODULES, "[registration]\nopen = true\n").await;
+    let house = House::configured(
+        MODULES,
+        "[registration]\nopen = true\n[xep0158_captcha]\nenabled = false\n",
+    )
+    .await;
     let mut admin = house.connect("admin@localhost/desk").await;
     let page = execute(&mut admin, "urn:xmpp:invite#create-account").await;
     assert!(
@@ -57,6 +61,48 @@ async fn an_administrator_has_an_account_made_for_a_name_that_is_held() {
         .unwrap()
         .unwrap();
     assert_eq!(item.state.subscription(), "both");
+}
+
+/// Nobody gets many accounts out of one at once, and whom nobody knows cannot make others known.
+#[tokio::test]
+async fn an_account_that_registered_itself_speaks_for_nobody() {
+    let house = House::configured(MODULES, "[registration]\nopen = true\n").await;
+    let accounts = house.router.accounts();
+    let password = Password::prepare("secret").unwrap();
+    accounts
+        .register(&jid("mallory@localhost"), &password)
+        .await
+        .unwrap();
+    let mut mallory = house.connect("mallory@localhost/x").await;
+    let link = execute(&mut mallory, "urn:xmpp:invite#invite").await;
+    assert!(link.contains("preauth=") && !link.contains("ibr=y"), "{link}");
+    let stream = Stream::new(&house);
+    stream.show(token(&link).split('<').next().unwrap()).await;
+    assert!(stream.register("one").await.contains("type='error'"));
+    let wanted = WantedInvitation {
+        contact: false,
+        ..WantedInvitation::by_account(&jid("mallory@localhost"))
+    };
+    let refused = invites(&house).create(&house.router, wanted).await;
+    assert!(matches!(refused, Err(InviteError::Wrong(why)) if why.contains("7 days")));
+
+    let back = Query::new("UPDATE accounts SET created_at = 0 WHERE account = 'mallory@localhost'");
+    house.db.execute(back).await.unwrap();
+    house.db.caches().drop_all();
+    let mut romeo = house.connect("romeo@localhost/x").await;
+    for (inviter, name, by) in [
+        (&mut mallory, "one", Enrolment::Registered),
+        (&mut romeo, "two", Enrolment::Invited),
+    ] {
+        let link = execute(inviter, "urn:xmpp:invite#invite").await;
+        assert!(link.contains("ibr=y"), "{link}");
+        let stream = Stream::new(&house);
+        stream.show(token(&link).split('<').next().unwrap()).await;
+        // No work is asked of whoever is invited.
+        assert!(is_done(&stream.register(name).await));
+        let made = accounts.enrolled(&jid(&format!("{name}@localhost"))).await;
+        assert_eq!(made.unwrap().map(|made| made.by), Some(by));
+    }
 }
 
 #[tokio::test]

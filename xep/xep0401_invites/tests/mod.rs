@@ -6,6 +6,7 @@ mod making;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use kim_core::accounts::Enrolment;
 use kim_core::accounts::scram::Password;
 use kim_core::db::Query;
 use kim_core::events::BeforeLogin;

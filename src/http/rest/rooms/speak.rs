@@ -15,7 +15,7 @@ use super::super::body::Given;
 use super::super::guard::{Caller, May, Send};
 use super::super::message::Content;
 use super::super::problem::{Problem, no_room, written};
-use super::super::visit::Stay;
+use super::super::visit::{self, Stay};
 use super::enter::enter;
 use super::{address, check_is_there};
 use crate::http::Web;
@@ -86,13 +86,14 @@ async fn say(
             }
         })
         .await??;
+    let timestamp = visit::stamp(web, room, heard.as_deref()).await?;
     Ok(json!({
         "id": heard,
         "message_id": id,
         "archive_id": heard,
         "room": room.as_str(),
         "nick": entry.address.resource(),
-        "timestamp": web.router().clock().now().to_string(),
+        "timestamp": timestamp,
     }))
 }
 

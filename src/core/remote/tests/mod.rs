@@ -1,7 +1,9 @@
 //! Stories of messages on their way to other servers: stored before they count as sent, there after a crash, gone when they are
 //! delivered. Each is told on both databases.
 
-use super::store::{self, DELETE, ERASE, PAGE, USAGE};
+mod shared;
+
+use super::store::{self, CLAIM, DELETE, ERASE, FIRST_OF, NEXT_PROCESS, OLDEST, PROCESS, READ, USAGE};
 use super::{Outbound, RowId};
 use crate::clock::Timestamp;
 use crate::config::NoSettings;
@@ -78,8 +80,15 @@ async fn databases() -> Vec<TestDb> {
     migrated_databases(&[CORE_MIGRATIONS]).await
 }
 
+/// A process, in the place where the others of its story ran before.
 async fn house(db: &TestDb) -> House {
-    House::on(db.db(), MODULES, "").await
+    house_in(db, 1).await
+}
+
+async fn house_in(db: &TestDb, place: i64) -> House {
+    let house = House::on(db.db(), MODULES, "").await;
+    house.router.outbound().enter(place).await.unwrap();
+    house
 }
 
 fn chat(id: &str) -> String {
@@ -111,12 +120,11 @@ fn row_ids(outbounds: &[Outbound]) -> Vec<RowId> {
     outbounds.iter().filter_map(|outbound| outbound.row).collect()
 }
 
-/// What earlier processes left, read in pages of two.
-async fn all_waiting(house: &House) -> Vec<Outbound> {
+/// Takes up what earlier processes left, in pages of two.
+async fn taken_up(house: &House) -> Vec<Outbound> {
     let mut all: Vec<Outbound> = Vec::new();
     loop {
-        let after = all.last().and_then(|outbound| outbound.row);
-        let page = house.router.outbound().waiting(after, 2).await.unwrap();
+        let page = house.router.outbound().take_up(2).await.unwrap();
         assert!(page.len() <= 2);
         if page.is_empty() {
             return all;
@@ -167,7 +175,7 @@ async fn what_was_not_delivered_before_a_crash_is_there_once_and_in_order() {
         let kept = there.kept();
         assert_eq!(ids(&kept), ["m1", "m2", "m3", "m4", "m5"]);
         assert!(
-            all_waiting(&before).await.is_empty(),
+            taken_up(&before).await.is_empty(),
             "a process does not take over from itself"
         );
         before.router.outbound().delivered(&row_ids(&kept)[..2]);
@@ -176,7 +184,7 @@ async fn what_was_not_delivered_before_a_crash_is_there_once_and_in_order() {
 
         // The clock was set back meanwhile.
         let after = house(&db).await;
-        let left = all_waiting(&after).await;
+        let left = taken_up(&after).await;
         assert_eq!(ids(&left), ["m3", "m4", "m5"]);
         assert_eq!(left[0].received, kept[2].received);
         assert_eq!(
@@ -192,19 +200,19 @@ async fn what_was_not_delivered_before_a_crash_is_there_once_and_in_order() {
             new[0].row > left[2].row,
             "new messages come after those from before"
         );
-        assert_eq!(ids(&all_waiting(&after).await), ["m3", "m4", "m5"]);
+        assert!(taken_up(&after).await.is_empty(), "they are its own now");
 
         // Another crash, with one more delivered.
         after.router.outbound().delivered(&row_ids(&left)[1..2]);
         after.router.outbound().settled().await.unwrap();
         drop((alice, there, after));
         let last = house(&db).await;
-        let left = all_waiting(&last).await;
+        let left = taken_up(&last).await;
         assert_eq!(ids(&left), ["m3", "m5", "m6"]);
         last.router.outbound().delivered(&row_ids(&left));
         last.router.outbound().settled().await.unwrap();
         assert_eq!(queued(&db).await, 0);
-        assert!(all_waiting(&last).await.is_empty());
+        assert!(taken_up(&last).await.is_empty());
     }
 }
 
@@ -454,7 +462,7 @@ async fn nothing_readable_lies_in_the_queue_and_what_cannot_be_opened_holds_up_n
         before.router.seals().forget("bob@localhost");
         drop((alice, bob, before));
         let after = house(&db).await;
-        assert_eq!(ids(&all_waiting(&after).await), ["secret1", "secret3"]);
+        assert_eq!(ids(&taken_up(&after).await), ["secret1", "secret3"]);
         after.router.outbound().settled().await.unwrap();
         assert_eq!(queued(&db).await, 2, "what nobody can read is gone");
     }
@@ -482,8 +490,13 @@ async fn an_account_takes_its_messages_along_when_it_is_removed() {
 async fn every_statement_uses_an_index() {
     for db in databases().await {
         db.assert_uses_index(Query::new(USAGE).bind("example.org")).await;
-        db.assert_uses_index(Query::new(PAGE).bind(0_i64).bind(0_i64).bind(9_i64))
+        db.assert_uses_index(Query::new(CLAIM).bind(0_i64).bind(0_i64).bind(9_i64))
             .await;
+        db.assert_uses_index(Query::new(OLDEST).bind(0_i64).bind(0_i64).bind(9_i64))
+            .await;
+        for one in [READ, PROCESS, NEXT_PROCESS, FIRST_OF] {
+            db.assert_uses_index(Query::new(one).bind(0_i64)).await;
+        }
         db.assert_uses_index(Query::new(DELETE).bind(0_i64)).await;
         db.assert_uses_index(Query::new(ERASE).bind("alice@localhost"))
             .await;
