@@ -184,7 +184,7 @@ fn subject(config: &Config) -> String {
     let named = config.webpush.subject.clone();
     let told = || {
         let all = contact.admin.iter().chain(&contact.abuse).chain(&contact.support);
-        all.map(ToString::to_string)
+        all.map(|uri| uri.as_str().to_owned())
             .find(|address| address.starts_with("mailto:") || address.starts_with("https:"))
     };
     named

@@ -115,7 +115,7 @@ async fn settled(server: &AppServer, is_so: impl Fn(&[super::api::PushSubscripti
 #[tokio::test]
 async fn a_browser_is_woken_once_its_tab_is_closed() {
     let (house, server, internet) = house(PLAIN).await;
-    let mut tab = house.online("alice@localhost/web").await;
+    let tab = house.online("alice@localhost/web").await;
     let mut bob = house.online("bob@localhost/desk").await;
     subscribe(&server, &house, &browser(), "web").await;
     chat(&mut bob).await;
@@ -212,7 +212,7 @@ async fn nobody_else_publishes_here() {
         client.expect(
                 "<iq from='push.localhost' id='p' type='error'><error type='auth'>\
                  <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
-                 <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>this service takes push notifications only from this \
+                 <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>this service takes push notifications only from this \
                  server</text></error></iq>",
         );
     }
@@ -234,6 +234,11 @@ async fn an_account_takes_its_subscriptions_with_it() {
     subscribe(&server, &house, &browser(), "web").await;
     let plan = house.db.explain(store::of_query(&alice())).await.unwrap();
     assert!(plan.iter().all(|line| !line.contains("SCAN")), "{plan:?}");
-    house.router.accounts().remove(&alice()).await.unwrap();
+    house
+        .router
+        .accounts()
+        .delete(&alice(), &[store::erase])
+        .await
+        .unwrap();
     assert!(server.subscriptions(&alice()).await.unwrap().is_empty());
 }
