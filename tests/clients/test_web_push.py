@@ -55,7 +55,7 @@ class PushService:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                service.pushed.put((self.path, dict(self.headers), body))
+                service.pushed.put((self.path, self.headers, body))
                 if service.is_hanging.is_set():
                     time.sleep(PATIENCE_SECONDS)
                 self.send_response(service.status)
