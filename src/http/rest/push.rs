@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use kim_core::error::{Condition, Fault};
 use kim_core::jid::Jid;
 use kim_xep::push_service::api::{AppServer, Endpoint, PushSubscription, Wire};
 use kim_xep::xep0357_push::api::PushContent;
@@ -75,9 +76,20 @@ pub(super) async fn subscribe(
         body: matches!(wanted.content, Content::Body),
     };
     let account = &caller.account;
-    let id = server
+    let subscribed = server
         .subscribe(account, &endpoint, &wanted.resource, content, web.router())
-        .await?;
+        .await;
+    let id = match subscribed {
+        Err(Fault::Stanza(error)) if error.condition() == Condition::ResourceConstraint => {
+            let message = "this account has too many push subscriptions; delete one of them first";
+            return Err(Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "resource-constraint",
+                message,
+            ));
+        }
+        subscribed => subscribed?,
+    };
     tracing::info!(event = "push_subscribed", %account);
     let told = json!({
         "id": id.to_string(),
