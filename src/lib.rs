@@ -14,6 +14,7 @@ pub mod house;
 pub mod http;
 mod panics;
 mod probe;
+pub mod push;
 pub mod s2s;
 pub mod server;
 pub mod tls;

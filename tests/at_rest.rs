@@ -6,7 +6,7 @@ use kim_core::db::Query;
 use kim_core::testing::TestDb;
 
 /// Columns that are hashes or tags though they are no bytes.
-const OPAQUE: [&str; 10] = [
+const OPAQUE: [&str; 11] = [
     "mam_archive.peer",
     "mam_archive.peer_full",
     "mam_archive.reference",
@@ -14,6 +14,7 @@ const OPAQUE: [&str; 10] = [
     "outreach_people.peer",
     "pubsub_item.item",
     "push_registration.tag",
+    "push_subscription.tag",
     "sm_session.id_hash",
     "strangers_requests.peer",
     "strangers_written.peer",

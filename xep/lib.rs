@@ -6,6 +6,7 @@
 use kim_core::module::Entry;
 
 pub mod outreach;
+pub mod push_service;
 pub mod rfc6121_im;
 pub mod strangers;
 pub mod xep0004_forms;
@@ -109,6 +110,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0488_tokens::TokenInvites>(),
     Entry::of::<xep0490_mds::DisplayedSync>(),
     Entry::of::<xep0357_push::Push>(),
+    Entry::of::<push_service::PushServer>(),
     Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),

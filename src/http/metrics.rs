@@ -147,7 +147,7 @@ impl Figures {
         let help = "For how long the oldest message has waited for another server, as of the last 10 seconds";
         let oldest = usize::try_from(oldest).unwrap_or(usize::MAX);
         page.gauge("kim_s2s_oldest_message_seconds", help, oldest)?;
-        let Some(federation) = &self.0.federation else {
+        let Some(federation) = &self.0.parts.federation else {
             return Ok(());
         };
         let streams = federation.streams();
@@ -272,7 +272,7 @@ impl Figures {
     }
 
     fn uploads(&self, page: &mut Page<'_>) -> std::fmt::Result {
-        let Some(upload) = &self.0.upload else {
+        let Some(upload) = &self.0.parts.upload else {
             return Ok(());
         };
         page.counter("kim_uploads", "Files uploaded", read(&upload.files))?;

@@ -33,7 +33,19 @@ use kim_core::router::Router;
 use self::host::Hosts;
 use self::upload::Upload;
 use crate::c2s::{Door, Place, Places, bosh as link};
+use crate::push::vapid::Vapid;
 use crate::s2s::Federation;
+
+/// What the web shows of parts of the server that may be switched off.
+#[derive(Default)]
+pub struct Parts {
+    /// Files.
+    pub upload: Option<Arc<Upload>>,
+    /// Other servers.
+    pub federation: Option<Arc<Federation>>,
+    /// The key for which browsers subscribe to push notifications.
+    pub vapid: Option<Arc<Vapid>>,
+}
 
 /// What all HTTP connections share.
 pub struct Web {
@@ -44,10 +56,8 @@ pub struct Web {
     /// HTTP connections by the addresses they come from, and requests that proxies make for others.
     places: Arc<Places>,
     bosh: Arc<link::Sessions>,
-    /// Files, if they are switched on.
-    upload: Option<Arc<Upload>>,
-    /// Other servers, if they are reached.
-    federation: Option<Arc<Federation>>,
+    /// What may be switched off.
+    parts: Parts,
     /// How fast accounts ask the API.
     paces: rest::Paces,
     /// HTTP connections there are.
@@ -56,12 +66,7 @@ pub struct Web {
 
 impl Web {
     /// The web's door to the house that `door` leads to.
-    pub fn new(
-        door: Arc<Door>,
-        db: Db,
-        upload: Option<Arc<Upload>>,
-        federation: Option<Arc<Federation>>,
-    ) -> Arc<Web> {
+    pub fn new(door: Arc<Door>, db: Db, parts: Parts) -> Arc<Web> {
         let connections_max = door.router().limits().http_connections_per_address_max;
         Arc::new(Web {
             hosts: Hosts::of(door.router()),
@@ -69,8 +74,7 @@ impl Web {
             bosh: Arc::default(),
             paces: rest::Paces::new(door.router().limits_in_force().clone()),
             connections: AtomicUsize::new(0),
-            upload,
-            federation,
+            parts,
             door,
             db,
         })

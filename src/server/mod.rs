@@ -15,6 +15,7 @@ use kim_core::module::Entry;
 use kim_core::remote::BEAT_EVERY;
 use kim_core::router::Router;
 use kim_xep::MODULES;
+use kim_xep::push_service::api::AppServer;
 use kim_xep::xep0191_server::api::ServerBlocks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -25,11 +26,12 @@ use crate::cli::App;
 use crate::control::{ControlSocket, Direct};
 use crate::failure::Failure;
 use crate::house::House;
-use crate::http::Web;
 use crate::http::listener::Speaks;
 use crate::http::upload::{StoreError, Upload};
+use crate::http::{Parts, Web};
 use crate::panics;
 use crate::probe;
+use crate::push::PushSender;
 use crate::s2s::Federation;
 use crate::tls::{Certificates, TlsError};
 
@@ -90,6 +92,10 @@ impl Server {
         if let Some(upload) = upload.clone() {
             tasks.run(async move { upload.keep_clear().await });
         }
+        let vapid = match house.router.fact::<AppServer>() {
+            Some(server) => Some(PushSender::connect(&server, house.router.config()).await?),
+            None => None,
+        };
         house.router.open().await;
         tasks.run(keep_house(door.clone()));
         tasks.run(tidy(house.router.clone(), house.db.clone()));
@@ -98,7 +104,12 @@ impl Server {
             let router = house.router.clone();
             tasks.run(async move { blocks.keep(&router).await });
         }
-        let web = Web::new(door.clone(), house.db.clone(), upload.clone(), federation.clone());
+        let parts = Parts {
+            upload: upload.clone(),
+            federation: federation.clone(),
+            vapid,
+        };
+        let web = Web::new(door.clone(), house.db.clone(), parts);
         let addresses = listeners.addresses();
         tasks.serve(listeners.c2s, |listener| listener.serve(door.clone()));
         tasks.serve(listeners.component, |listener| listener.serve(door.clone()));

@@ -13,7 +13,7 @@ use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::keyed::{Bucket, Rate};
 use kim_core::random;
-use kim_core::router::Router;
+use kim_core::router::{Destination, Router};
 use kim_core::session::{Mark, Session, SessionId};
 use quick_cache::unsync::Cache;
 
@@ -217,7 +217,9 @@ impl Dispatch {
                     }
                 }
                 let is_call = matches!(news, WakeNews::Call(_));
-                let summary = self.summary(&place, registration, Some(news));
+                let service = cx.router().destination(registration.service.domain());
+                let mut summary = self.summary(&place, registration, Some(news));
+                summary.is_urgent = is_call && matches!(service, Destination::Service(_));
                 self.publish(place, registration, &summary, 0, is_call, cx);
             }
         }
@@ -285,6 +287,7 @@ impl Dispatch {
             body: body
                 .filter(|_| registration.wish.body && content.tells_body())
                 .map(str::to_owned),
+            is_urgent: false,
         }
     }
 

@@ -16,7 +16,7 @@ use kim_core::events::{
     SessionStarted, Waits,
 };
 use kim_core::hook::Stage;
-use kim_core::module::{At, Coverage, Module, Registrar, Spec};
+use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 
 use crate::rfc6121_im::api::RosterChanged;
@@ -116,12 +116,7 @@ pub struct Push;
 impl Module for Push {
     type Config = PushConfig;
     const NAME: &'static str = "xep0357_push";
-    const SPECS: &'static [Spec] = &[Spec {
-        id: "XEP-0357",
-        title: "Push Notifications",
-        version: "0.4.1",
-        coverage: Coverage::Partial("publishes to app servers elsewhere; is none itself (§3)"),
-    }];
+    const SPECS: &'static [Spec] = &[Spec::complete("XEP-0357", "Push Notifications", "0.4.1")];
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0004_forms"];
     const USES: &'static [&'static str] = &[
         "xep0045_muc",
@@ -152,6 +147,7 @@ impl Module for Push {
         ));
         house.provide(figures);
         house.provide(dispatch.clone());
+        house.provide(Arc::new(api::PushRegistrations(dispatch.clone())));
         house
             .at(&[At::Own])
             .set("enable", NS, commands::Enable(dispatch.clone()))

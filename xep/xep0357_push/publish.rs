@@ -6,6 +6,7 @@ use kim_core::ns;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::Writer;
 
+use super::api::PRIORITY;
 use super::registration::Registration;
 use super::{NS, PUBSUB, SUMMARY};
 
@@ -18,6 +19,8 @@ pub(super) struct Summary {
     pub subscriptions: u32,
     pub sender: Option<Jid>,
     pub body: Option<String>,
+    /// It is worth nothing later, and the app server is one that is told so.
+    pub is_urgent: bool,
 }
 
 /// The request, in the account's name: so app servers can tell whose it is, and so other servers send it too.
@@ -28,6 +31,9 @@ pub(super) fn stanza(account: &BareJid, registration: &Registration, summary: &S
         .attr("node", &registration.node);
     xml.start("item", PUBSUB).start("notification", NS);
     summary.write(&mut xml);
+    if summary.is_urgent {
+        xml.start("priority", PRIORITY).text("high").end();
+    }
     xml.end().end().end();
     if !registration.options.is_empty() {
         xml.start("publish-options", PUBSUB)

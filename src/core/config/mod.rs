@@ -12,6 +12,7 @@ mod in_force;
 mod later;
 mod limits;
 mod modules;
+mod push;
 mod raw;
 mod sample;
 mod section;
@@ -31,6 +32,7 @@ pub use federation::{Proof, S2s};
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use modules::ModuleSections;
+pub use push::WebPush;
 pub use raw::{Located, Raw};
 pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
@@ -61,6 +63,8 @@ pub struct Config {
     pub c2s: C2s,
     /// `[s2s]`
     pub s2s: S2s,
+    /// `[push.webpush]`
+    pub webpush: WebPush,
     /// `[http]`
     pub http: Http,
     /// `[contact]`
@@ -87,6 +91,7 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<Rooms>("rooms"),
         Schema::core::<C2s>("c2s"),
         Schema::core::<S2s>("s2s"),
+        Schema::core::<WebPush>("push.webpush"),
         Schema::core::<Http>("http"),
         Schema::core::<Contact>("contact"),
         Schema::repeated::<ComponentSection>("component"),
@@ -120,6 +125,7 @@ impl Config {
             rooms: take(&raw, "rooms", &empty),
             c2s: take(&raw, "c2s", &empty),
             s2s: take(&raw, "s2s", &empty),
+            webpush: take(&raw, "push.webpush", &empty),
             http: take(&raw, "http", &empty),
             contact: take(&raw, "contact", &empty),
             components: raw

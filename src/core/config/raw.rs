@@ -101,10 +101,7 @@ impl RawConfig {
         for (name, value) in table.into_inner() {
             let origin = places.at(&name);
             match value.into_inner() {
-                DeValue::Table(table) => {
-                    let section = places.section(table, origin);
-                    config.sections.insert(name.into_inner().into_owned(), section);
-                }
+                DeValue::Table(table) => config.add_sections(&places, name.get_ref(), table, origin),
                 DeValue::Array(items) if is_sections(&items) => {
                     let sections = items.into_iter().filter_map(|item| {
                         let origin = places.at(&item);
@@ -124,6 +121,27 @@ impl RawConfig {
             }
         }
         config
+    }
+}
+
+impl RawConfig {
+    /// A section, and those inside it: `[push.webpush]` is one of its own. `[push]` above it counts only if it stands there.
+    fn add_sections(&mut self, places: &Places<'_>, name: &str, table: DeTable<'_>, origin: SettingOrigin) {
+        let (inner, keys): (Vec<_>, Vec<_>) = table
+            .into_iter()
+            .partition(|(_, value)| matches!(value.get_ref(), DeValue::Table(_)));
+        let is_outer_only = keys.is_empty() && !inner.is_empty();
+        for (key, value) in inner {
+            let origin = places.at(&key);
+            if let DeValue::Table(table) = value.into_inner() {
+                let section = places.section(table, origin);
+                self.sections.insert(format!("{name}.{}", key.get_ref()), section);
+            }
+        }
+        if !is_outer_only {
+            let section = places.section(keys.into_iter().collect(), origin);
+            self.sections.insert(name.to_owned(), section);
+        }
     }
 }
 

@@ -132,9 +132,9 @@ impl Sources {
         for (name, value) in &self.environment {
             let origin = SettingOrigin::Environment(Arc::from(name.as_str()));
             let path = name.get(PREFIX.len()..).unwrap_or_default().to_lowercase();
-            match path.split_once("__") {
+            match path.rsplit_once("__") {
                 Some((section, key)) if !section.is_empty() && !key.is_empty() => {
-                    config.set(section, key, Located::untyped(value, origin));
+                    config.set(&section.replace("__", "."), key, Located::untyped(value, origin));
                 }
                 _ => errors.push(ConfigError::new(
                     origin,
@@ -155,6 +155,7 @@ impl Sources {
 
 /// The environment variable that stands for a key.
 pub fn variable(section: &str, key: &str) -> String {
+    let section = section.replace('.', "__");
     format!("{PREFIX}{}__{}", section.to_uppercase(), key.to_uppercase())
 }
 

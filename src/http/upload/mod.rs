@@ -190,7 +190,7 @@ pub(super) async fn serve(
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     request: Request,
 ) -> Response {
-    let (Some(upload), Ok(Path((id, name)))) = (web.upload.clone(), path) else {
+    let (Some(upload), Ok(Path((id, name)))) = (web.parts.upload.clone(), path) else {
         return headers::for_files(answer::not_found().await);
     };
     let served = match *request.method() {

@@ -21,7 +21,7 @@ use crate::http::{self, Answer};
 const OPEN: &str = "[registration]\nopen = true\n[xep0158_captcha]\nenabled = false\n";
 
 /// Everything that needs a token: first lines of requests that would do something, the scope, and a body.
-const GUARDED: [(&str, &str, &str); 30] = [
+const GUARDED: [(&str, &str, &str); 32] = [
     ("POST /api/logout", "", ""),
     ("GET /api/tokens", "manage", ""),
     ("DELETE /api/tokens", "manage", ""),
@@ -55,7 +55,9 @@ const GUARDED: [(&str, &str, &str); 30] = [
     ("POST /api/upload/slot", "send", r#"{"filename":"x","size":1}"#),
     ("GET /api/files", "read", ""),
     ("DELETE /api/files/x", "manage", ""),
+    ("GET /api/push/subscribe", "read", ""),
     ("POST /api/push/subscribe", "manage", "{}"),
+    ("DELETE /api/push/subscribe/x", "manage", ""),
 ];
 
 fn json(answer: &Answer) -> Value {

@@ -1,0 +1,97 @@
+//! Voluntary application server identification (RFC 8292): with each request goes a token that shows whose it is, so that a
+//! push service can take requests only from the server that the subscription was made for.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// RFC 8292 §2: at most a day.
+const VALID: Duration = Duration::from_secs(12 * 3_600);
+/// `{"typ":"JWT","alg":"ES256"}`
+const HEADER: &[u8] = br#"{"typ":"JWT","alg":"ES256"}"#;
+
+/// The server's key.
+pub struct Vapid {
+    pair: EcdsaKeyPair,
+    /// Whom a push service can write to: a `mailto:` or `https:` address.
+    subject: String,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    aud: &'a str,
+    exp: u64,
+    sub: &'a str,
+}
+
+impl Vapid {
+    /// A new key, PKCS #8.
+    pub fn make() -> Option<Zeroizing<Vec<u8>>> {
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        Some(Zeroizing::new(made.ok()?.as_ref().to_vec()))
+    }
+
+    /// Reads a key. `None` if it is none.
+    pub fn read(pkcs8: &[u8], subject: String) -> Option<Vapid> {
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()?;
+        Some(Vapid { pair, subject })
+    }
+
+    /// The public key as browsers want it when they subscribe (`applicationServerKey`).
+    pub fn public(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.pair.public_key())
+    }
+
+    /// The header `Authorization` for a push service with this origin (§3).
+    pub fn authorization(&self, audience: &str) -> Option<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        let claims = Claims {
+            aud: audience,
+            exp: (now + VALID).as_secs(),
+            sub: &self.subject,
+        };
+        let claims = serde_json::to_vec(&claims).ok()?;
+        let mut token = URL_SAFE_NO_PAD.encode(HEADER);
+        token.push('.');
+        token.push_str(&URL_SAFE_NO_PAD.encode(claims));
+        let signature = self.pair.sign(&SystemRandom::new(), token.as_bytes()).ok()?;
+        token.push('.');
+        token.push_str(&URL_SAFE_NO_PAD.encode(signature));
+        Some(format!("vapid t={token}, k={}", self.public()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+
+    #[test]
+    fn a_push_service_can_check_whose_request_it_is() {
+        let key = Vapid::make().unwrap();
+        let vapid = Vapid::read(&key, "mailto:admin@example.org".to_owned()).unwrap();
+        let header = vapid.authorization("https://push.example").unwrap();
+        let (token, public) = header
+            .strip_prefix("vapid t=")
+            .unwrap()
+            .split_once(", k=")
+            .unwrap();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes(public))
+            .verify(signed.as_bytes(), &bytes(signature))
+            .unwrap();
+        let claims: serde_json::Value =
+            serde_json::from_slice(&bytes(signed.split_once('.').unwrap().1)).unwrap();
+        assert_eq!(claims["aud"], "https://push.example");
+        assert_eq!(claims["sub"], "mailto:admin@example.org");
+        let again = Vapid::read(&key, String::new()).unwrap();
+        assert_eq!(again.public(), vapid.public(), "one key, one identity");
+    }
+}

@@ -1,0 +1,219 @@
+//! What the rest of the program may know and do: subscribe for an account, list and delete, and hand in the way to the network.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use kim_core::clock::Timestamp;
+use kim_core::db::BoxFuture;
+use kim_core::error::Fault;
+use kim_core::jid::{BareJid, Jid};
+use kim_core::router::Router;
+use tokio::sync::Semaphore;
+
+use super::subscriptions::Subscriptions;
+use super::{PushServiceConfig, SERVICE};
+use crate::xep0357_push::api::{PushContent, PushRegistrations};
+
+/// How a push service is spoken to.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Wire {
+    /// Web Push: encrypted for the subscriber (RFC 8291).
+    Encrypted {
+        /// Their public key, a point on P-256 that is not compressed (§3.1).
+        p256dh: [u8; 65],
+        /// Their authentication secret (§3.2).
+        auth: [u8; 16],
+    },
+    /// UnifiedPush without keys: the address is all there is, so nothing is said but that there is something.
+    Plain,
+}
+
+/// Where somebody is woken.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address at the push service. Whoever knows it can wake: it is a secret.
+    pub url: String,
+    /// How it is used.
+    pub wire: Wire,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A subscription of an account.
+#[derive(Clone, Debug)]
+pub struct PushSubscription {
+    /// What it is called by in the account.
+    pub tag: i64,
+    /// Where its client is woken.
+    pub endpoint: Endpoint,
+    /// The resource of the client's session; empty for a client without one, which is woken for everything.
+    pub resource: String,
+    /// When it was made.
+    pub since: Timestamp,
+    /// When its push service last took something.
+    pub taken_at: Option<Timestamp>,
+    /// When it last did not, and why. A success clears it.
+    pub failed: Option<(Timestamp, String)>,
+}
+
+/// How soon a notification has to be there (RFC 8030 §5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody calls: now or never.
+    High,
+    /// A message.
+    Normal,
+}
+
+/// What a notification says, beside that there is something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Messages that wait.
+    pub messages: Option<u32>,
+    /// Contact requests that wait.
+    pub requests: Option<u32>,
+    /// Who wrote last, if the client asked for it and the policy allows.
+    pub from: Option<String>,
+    /// What they wrote, likewise.
+    pub text: Option<String>,
+}
+
+/// A notification for the network.
+pub struct Wake<'a> {
+    /// Where it goes.
+    pub endpoint: &'a Endpoint,
+    /// How soon.
+    pub urgency: Urgency,
+    /// What it says, if it is to say something.
+    pub told: Option<&'a Told>,
+}
+
+/// What became of a notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The push service took it.
+    Taken,
+    /// The subscription is over (404, 410), or was made for another server (401, 403).
+    Over(u16),
+    /// The push service does not want such a notification, now or later.
+    Useless(u16),
+    /// Later, perhaps after so long.
+    NotNow(Option<Duration>),
+    /// There was no answer; the word says why.
+    Unreachable(&'static str),
+}
+
+impl Woken {
+    /// Why nobody was woken, for people; `None` if somebody was.
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Woken::Taken => None,
+            Woken::Over(status) => Some(format!("the subscription is over (HTTP status {status})")),
+            Woken::Useless(status) => Some(format!("the push service refused it (HTTP status {status})")),
+            Woken::NotNow(_) => Some("the push service asked to wait".to_owned()),
+            Woken::Unreachable(why) => Some(format!("the push service could not be reached: {why}")),
+        }
+    }
+}
+
+/// The way to push services.
+pub trait PushNetwork: Send + Sync + 'static {
+    /// Sends a notification. Comes back within [`AppServer::answer_within`].
+    fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken>;
+}
+
+/// The app server inside. A fact of the house.
+pub struct AppServer {
+    pub(super) subscriptions: Subscriptions,
+    config: PushServiceConfig,
+    /// Whose data key seals the keys of this server.
+    owner: String,
+    registrations: Arc<PushRegistrations>,
+    network: OnceLock<Arc<dyn PushNetwork>>,
+    pub(super) underway: Arc<Semaphore>,
+}
+
+impl AppServer {
+    pub(super) fn new(
+        config: PushServiceConfig,
+        subscriptions: Subscriptions,
+        owner: String,
+        registrations: Arc<PushRegistrations>,
+    ) -> AppServer {
+        AppServer {
+            underway: Arc::new(Semaphore::new(config.underway_max)),
+            subscriptions,
+            config,
+            owner,
+            registrations,
+            network: OnceLock::new(),
+        }
+    }
+
+    /// Hands in the way to the network. Before that, and without it, nobody is reached.
+    pub fn connect(&self, network: Arc<dyn PushNetwork>) {
+        let _ = self.network.set(network);
+    }
+
+    pub(super) fn network(&self) -> Option<&Arc<dyn PushNetwork>> {
+        self.network.get()
+    }
+
+    /// How long a push service may take.
+    pub fn answer_within(&self) -> Duration {
+        Duration::from_secs(self.config.answer_seconds)
+    }
+
+    /// Whether push services may have addresses that are not of the whole internet.
+    pub fn allows_private_addresses(&self) -> bool {
+        self.config.private_addresses
+    }
+
+    /// The key of this name with which this server shows push services who it is. `new` becomes it if there is none yet.
+    pub async fn identity(&self, name: &'static str, new: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.subscriptions.identity(&self.owner, name, new).await
+    }
+
+    /// The address that clients of an account enable (XEP-0357 §5).
+    pub fn service_of(&self, account: &BareJid) -> Result<Jid, Fault> {
+        let service = format!("{SERVICE}.{}", account.domain());
+        Jid::parse(&service).map_err(|error| Fault::Us(Box::new(error)))
+    }
+
+    /// Subscribes a client of an account: `resource` is that of its session, or empty. From then on it is woken whenever that
+    /// session cannot be reached. Tells the subscription's tag.
+    pub async fn subscribe(
+        &self,
+        account: &BareJid,
+        endpoint: &Endpoint,
+        resource: &str,
+        wanted: PushContent,
+        router: &Router,
+    ) -> Result<i64, Fault> {
+        let now = router.clock().now();
+        let tag = self.subscriptions.put(account, endpoint, resource, now).await?;
+        let service = self.service_of(account)?;
+        self.registrations
+            .enable(account, service, tag.to_string(), resource, wanted, router)
+            .await?;
+        Ok(tag)
+    }
+
+    /// Those of an account, oldest first.
+    pub async fn subscriptions(&self, account: &BareJid) -> Result<Vec<PushSubscription>, Fault> {
+        self.subscriptions.of(account).await
+    }
+
+    /// Ends a subscription; `false` if the account has none of that tag.
+    pub async fn unsubscribe(&self, account: &BareJid, tag: i64, router: &Router) -> Result<bool, Fault> {
+        let service = self.service_of(account)?;
+        self.registrations
+            .disable(account, &service, &tag.to_string(), router)
+            .await?;
+        Ok(self.subscriptions.store.remove(account, tag).await?)
+    }
+}
