@@ -11,17 +11,18 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
-use kim_core::keyed::{Bucket, Rate};
 use kim_core::random;
 use kim_core::router::{Destination, Router};
 use kim_core::session::{Mark, Session, SessionId};
 use quick_cache::unsync::Cache;
 
 use super::PushConfig;
-use super::api::{Failure, Figures};
-use super::publish::{self, Summary};
+use super::figures::{Failure, Figures};
+use super::publish::{self, Priority, Summary};
 use super::registration::{Registration, Registrations};
-use super::state::{PushPlace, WakeNews, Watched, Woken, after, lock};
+use super::state::{
+    OverNews, PushPlace, RINGING_SECONDS, UnseenNews, WakeDecision, WakeNews, WasWoken, Watched, after, lock,
+};
 use super::store::DueRow;
 use crate::xep0198_sm::api::Patience;
 use crate::xep0402_sticky::api::RoomWishes;
@@ -40,22 +41,6 @@ const CROWDED_SECONDS: u32 = 10;
 const PAGE_ROWS: usize = 100;
 /// How often it is looked for what is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// Notifications of one registration, calls included.
-const RATE: Rate = Rate {
-    per_second: 0.1,
-    burst: 20.0,
-};
-
-/// What is known of a registration since its client was last there.
-#[derive(Default)]
-struct State {
-    messages: u32,
-    subscriptions: u32,
-    pushed_at: Option<Timestamp>,
-    /// The table has an attempt for it.
-    is_owed: bool,
-    bucket: Bucket,
-}
 
 /// A notification that an app server has and did not answer.
 struct Underway {
@@ -63,14 +48,8 @@ struct Underway {
     registration: Arc<Registration>,
     deadline: Timestamp,
     tries: u32,
-    /// A call is not tried again: nobody rings an hour later.
-    is_call: bool,
-}
-
-enum Decision {
-    Send,
-    Later(u32),
-    Nothing,
+    /// It is not tried again: nobody rings an hour later, and what is over may begin again.
+    is_fleeting: bool,
 }
 
 /// The module at work.
@@ -82,10 +61,12 @@ pub(super) struct Dispatch {
     /// What members want to hear of rooms, where there are any.
     pub wishes: Option<Arc<RoomWishes>>,
     patience: Option<Arc<Patience>>,
-    states: Mutex<Cache<PushPlace, State>>,
+    unseen: Mutex<Cache<PushPlace, UnseenNews>>,
     underway: Mutex<HashMap<Box<str>, Underway>>,
     /// When something is due in the table, in microseconds since 1970; the largest number while nothing is.
     next_due: AtomicI64,
+    /// Until when a device may ring that was told of a call, in microseconds since 1970.
+    ringing_until: AtomicI64,
     ticking: AtomicBool,
     turn: tokio::sync::Mutex<()>,
 }
@@ -98,7 +79,7 @@ impl Dispatch {
         wishes: Option<Arc<RoomWishes>>,
         figures: Arc<Figures>,
     ) -> Dispatch {
-        let states = Mutex::new(Cache::new(config.remembered_max / 4));
+        let unseen = Mutex::new(Cache::new(config.remembered_max / 4));
         Dispatch {
             config,
             registrations,
@@ -106,9 +87,10 @@ impl Dispatch {
             watched: Mutex::default(),
             wishes,
             patience,
-            states,
+            unseen,
             underway: Mutex::default(),
             next_due: AtomicI64::new(i64::MAX),
+            ringing_until: AtomicI64::new(0),
             ticking: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
         }
@@ -126,7 +108,7 @@ impl Dispatch {
 
     /// The client of a session with a registration is there and hears: it is owed nothing.
     pub async fn back(&self, session: &Session) -> Result<(), Fault> {
-        if let Some(woken) = session.known_fact::<Woken>() {
+        if let Some(woken) = session.known_fact::<WasWoken>() {
             woken.0.store(false, Ordering::Release);
         }
         for registration in self.registrations.of(&session.account).await?.iter() {
@@ -141,27 +123,46 @@ impl Dispatch {
     /// What was to be told under a registration is known.
     pub fn forget(&self, account: &BareJid, tag: i64) {
         let place = (account.clone(), tag);
-        let mut states = lock(&self.states);
-        let Some(mut state) = states.get_mut(&place) else {
+        let mut unseen = lock(&self.unseen);
+        let Some(mut of_device) = unseen.get_mut(&place) else {
             return;
         };
-        let was_owed = state.is_owed;
-        // The rate stays: a client that comes and goes is not to be told more often for it.
-        *state = State {
-            bucket: state.bucket,
-            ..State::default()
-        };
-        drop(state);
-        drop(states);
+        let was_owed = of_device.is_owed;
+        of_device.seen();
+        drop(of_device);
+        drop(unseen);
         if was_owed {
             drop(self.registrations.store.settled(account, tag));
         }
     }
 
-    /// The user has read everything, on whatever device.
-    pub async fn read(&self, account: &BareJid) -> Result<(), Fault> {
+    /// Something is over on all devices of an account, wherever it was seen. Devices that show it still are told, as far as
+    /// this server's own app server wakes them: others cannot be told without being woken.
+    pub async fn over(
+        self: &Arc<Self>,
+        account: &BareJid,
+        over: OverNews<'_>,
+        cx: &mut Cx,
+    ) -> Result<(), Fault> {
+        let router = cx.router().clone();
+        let now = router.clock().now();
         for registration in self.registrations.of(account).await?.iter() {
-            self.forget(account, registration.tag);
+            let place = (account.clone(), registration.tag);
+            let shows_it = lock(&self.unseen).get_mut(&place).map(|mut unseen| match over {
+                OverNews::Read(chat) => unseen.read(chat),
+                OverNews::Call => unseen.hang_up(now),
+            });
+            if shows_it != Some(true) {
+                continue;
+            }
+            if matches!(over, OverNews::Read(_)) {
+                self.forget(account, registration.tag);
+            }
+            if is_own(registration, &router) {
+                let mut summary = self.summary(&place, registration, None, &router);
+                summary.priority = Priority::Low;
+                self.publish(place, registration, &summary, 0, true, cx);
+            }
         }
         Ok(())
     }
@@ -178,7 +179,7 @@ impl Dispatch {
         }
         self.registrations.remove(account, which).await?;
         for registration in which {
-            lock(&self.states).remove(&(account.clone(), registration.tag));
+            lock(&self.unseen).remove(&(account.clone(), registration.tag));
         }
         let rest = self.registrations.of(account).await?;
         for session in router.sessions().of(account) {
@@ -205,71 +206,63 @@ impl Dispatch {
         let now = cx.router().clock().now();
         let place = (account.clone(), registration.tag);
         match self.decide(&place, news, now) {
-            Decision::Nothing => {}
-            Decision::Later(seconds) => self.owe(&place, after(now, seconds), 0, cx.router()),
-            Decision::Send => {
+            WakeDecision::Collapsed => {
+                self.figures.collapsed.fetch_add(1, Ordering::Relaxed);
+            }
+            WakeDecision::TooMany => self.figures.fail(Failure::Rate),
+            WakeDecision::Later(seconds) => self.owe(&place, after(now, seconds), 0, cx.router()),
+            WakeDecision::Send => {
                 for session in cx.router().sessions().of(account) {
                     if registration.is_of(&session.jid) {
-                        session.fact::<Woken>().0.store(true, Ordering::Release);
+                        session.fact::<WasWoken>().0.store(true, Ordering::Release);
                         if let Some(patience) = &self.patience {
                             patience.woken(&session, now);
                         }
                     }
                 }
                 let is_call = matches!(news, WakeNews::Call(_));
-                let service = cx.router().destination(registration.service.domain());
-                let mut summary = self.summary(&place, registration, Some(news));
-                summary.is_urgent = is_call && matches!(service, Destination::Service(_));
+                if is_call {
+                    self.ringing_until
+                        .fetch_max(after(now, RINGING_SECONDS).0, Ordering::AcqRel);
+                }
+                let mut summary = self.summary(&place, registration, Some(news), cx.router());
+                if is_call && is_own(registration, cx.router()) {
+                    summary.priority = Priority::High;
+                }
                 self.publish(place, registration, &summary, 0, is_call, cx);
             }
         }
     }
 
-    fn decide(&self, place: &PushPlace, news: &WakeNews<'_>, now: Timestamp) -> Decision {
-        let mut states = lock(&self.states);
-        if states.get(place).is_none() {
-            states.insert(place.clone(), State::default());
-        }
-        let Some(mut state) = states.get_mut(place) else {
-            return Decision::Send;
-        };
-        let is_call = matches!(news, WakeNews::Call(_));
-        match news {
-            WakeNews::Message(_) => state.messages = state.messages.saturating_add(1),
-            WakeNews::Subscription(_) => state.subscriptions = state.subscriptions.saturating_add(1),
-            WakeNews::Call(_) => {}
-        }
-        let is_told = state
-            .pushed_at
-            .is_some_and(|at| now.seconds_since(at) < self.config.repeat_seconds.into());
-        if is_told && !is_call {
-            self.figures.collapsed.fetch_add(1, Ordering::Relaxed);
-            return Decision::Nothing;
-        }
-        if !state.bucket.take(RATE, now) {
-            self.figures.fail(Failure::Rate);
-            if is_call || state.is_owed {
-                return Decision::Nothing;
-            }
-            state.pushed_at = Some(now);
-            return Decision::Later(state.bucket.wait_seconds(RATE).max(1));
-        }
-        if !is_call {
-            state.pushed_at = Some(now);
-        }
-        Decision::Send
+    /// Whether there may be a device that rings because it was told of a call.
+    pub fn may_ring(&self, now: Timestamp) -> bool {
+        self.ringing_until.load(Ordering::Acquire) > now.0
     }
 
-    /// What a notification says. Who wrote, and what, only where the client asked for it and the policy allows.
+    fn decide(&self, place: &PushPlace, news: &WakeNews<'_>, now: Timestamp) -> WakeDecision {
+        let mut unseen = lock(&self.unseen);
+        if unseen.get(place).is_none() {
+            unseen.insert(place.clone(), UnseenNews::default());
+        }
+        match unseen.get_mut(place) {
+            Some(mut unseen) => unseen.decide(news, now, self.config.repeat_seconds),
+            None => WakeDecision::Send,
+        }
+    }
+
+    /// What a notification says. Who wrote, and what, only where the client asked for it and the policy allows. This server's
+    /// own app server learns nothing new by the address, and passes it on only to whom it can encrypt it for.
     fn summary(
         &self,
         place: &PushPlace,
         registration: &Registration,
         news: Option<&WakeNews<'_>>,
+        router: &Router,
     ) -> Summary {
-        let mut states = lock(&self.states);
-        let state = states.get_mut(place);
-        let counted = state.map(|state| (state.messages, state.subscriptions));
+        let mut unseen = lock(&self.unseen);
+        let counted = unseen
+            .get_mut(place)
+            .map(|unseen| (unseen.messages(), unseen.subscriptions()));
         // What was counted before a restart is not known any more. It was something.
         let (messages, subscriptions) = counted.unwrap_or((1, 0));
         let (from, body) = match news {
@@ -282,12 +275,14 @@ impl Dispatch {
             messages,
             subscriptions,
             sender: from
-                .filter(|_| registration.wish.sender && content.tells_sender())
+                .filter(|_| {
+                    registration.wish.sender && (content.tells_sender() || is_own(registration, router))
+                })
                 .cloned(),
             body: body
                 .filter(|_| registration.wish.body && content.tells_body())
                 .map(str::to_owned),
-            is_urgent: false,
+            priority: Priority::Normal,
         }
     }
 
@@ -297,7 +292,7 @@ impl Dispatch {
         registration: &Arc<Registration>,
         summary: &Summary,
         tries: u32,
-        is_call: bool,
+        is_fleeting: bool,
         cx: &mut Cx,
     ) {
         if registration.removed.load(Ordering::Acquire) {
@@ -311,7 +306,7 @@ impl Dispatch {
         if underway.len() >= self.config.underway_max {
             drop(underway);
             self.figures.fail(Failure::Crowded);
-            if !is_call {
+            if !is_fleeting {
                 self.owe(&place, after(now, CROWDED_SECONDS), tries, cx.router());
             }
             return;
@@ -321,12 +316,12 @@ impl Dispatch {
             registration: registration.clone(),
             deadline,
             tries,
-            is_call,
+            is_fleeting,
         };
         underway.insert(id, sent);
         drop(underway);
         self.figures.sent.fetch_add(1, Ordering::Relaxed);
-        match is_call {
+        match is_fleeting {
             true => self.keep_ticking(cx.router()),
             // Should the process end before the answer, the next one sends it again.
             false => self.owe(&place, deadline, tries, cx.router()),
@@ -337,8 +332,8 @@ impl Dispatch {
     /// The table knows that a notification is to be sent.
     fn owe(self: &Arc<Self>, place: &PushPlace, at: Timestamp, tries: u32, router: &Arc<Router>) {
         let (account, tag) = place;
-        if let Some(mut state) = lock(&self.states).get_mut(place) {
-            state.is_owed = true;
+        if let Some(mut unseen) = lock(&self.unseen).get_mut(place) {
+            unseen.is_owed = true;
         }
         drop(self.registrations.store.due(account, *tag, at, tries));
         self.next_due.fetch_min(at.0, Ordering::AcqRel);
@@ -346,8 +341,8 @@ impl Dispatch {
     }
 
     fn owes_nothing(&self, place: &PushPlace) {
-        if let Some(mut state) = lock(&self.states).get_mut(place) {
-            state.is_owed = false;
+        if let Some(mut unseen) = lock(&self.unseen).get_mut(place) {
+            unseen.is_owed = false;
         }
     }
 
@@ -385,7 +380,7 @@ impl Dispatch {
         match answer {
             publish::Answered::Taken => {
                 sent.registration.failures.store(0, Ordering::Relaxed);
-                if !sent.is_call {
+                if !sent.is_fleeting {
                     self.owes_nothing(&sent.place);
                     drop(self.registrations.store.delivered(&sent.place.0, sent.place.1));
                 }
@@ -414,7 +409,7 @@ impl Dispatch {
     ) -> Result<(), Fault> {
         self.figures.fail(failure);
         let tries = sent.tries + 1;
-        if sent.is_call {
+        if sent.is_fleeting {
             return Ok(());
         }
         if tries >= TRIES_MAX {
@@ -436,11 +431,9 @@ impl Dispatch {
         if failures >= self.config.failures_max {
             return self.end(sent, "failed too often", router).await;
         }
-        if !sent.is_call {
-            self.owes_nothing(&sent.place);
-            // Nobody was woken: the next message tries again.
-            if let Some(mut state) = lock(&self.states).get_mut(&sent.place) {
-                state.pushed_at = None;
+        if !sent.is_fleeting {
+            if let Some(mut unseen) = lock(&self.unseen).get_mut(&sent.place) {
+                unseen.failed();
             }
         }
         drop(self.registrations.store.given_up(&sent.place.0, sent.place.1));
@@ -524,10 +517,18 @@ impl Dispatch {
             drop(self.registrations.store.settled(&place.0, place.1));
             return Ok(());
         }
-        let summary = self.summary(&place, &registration, None);
+        let summary = self.summary(&place, &registration, None, &router);
         self.publish(place, &registration, &summary, row.tries, false, cx);
         Ok(())
     }
+}
+
+/// Whether a registration is with this server's own app server.
+fn is_own(registration: &Registration, router: &Router) -> bool {
+    matches!(
+        router.destination(registration.service.domain()),
+        Destination::Service(_)
+    )
 }
 
 /// Looks once a second until there is nothing left to look after.

@@ -1,7 +1,8 @@
 //! XEP-0357 Push Notifications 0.4.1: a client that the server cannot reach right now is woken by the app server of its makers.
 //! The client says which ([`commands`]); the server keeps that, sealed ([`registration`], [`store`]), and publishes that there
 //! is something ([`publish`]). What is worth it stands in [`worth`], who is told in [`told`] and [`rooms`], how often and what
-//! becomes of failures in [`dispatch`].
+//! becomes of failures in [`dispatch`]. What ends a notification (a chat that was read elsewhere, a call that is over) is told to
+//! devices that this server wakes itself.
 //!
 //! An app server is any address: a domain on another server, a component, a client.
 
@@ -12,8 +13,8 @@ use kim_core::config::Choice;
 use kim_core::db::Migration;
 use kim_core::error::Fault;
 use kim_core::events::{
-    AccountErased, Answer, Arrival, MayWait, Nonza, Opening, PasswordChanged, SessionParked, SessionResumed,
-    SessionStarted, Waits,
+    AccountErased, Answer, Arrival, Departure, MayWait, Nonza, Opening, PasswordChanged, SessionParked,
+    SessionResumed, SessionStarted, Waits,
 };
 use kim_core::hook::Stage;
 use kim_core::module::{At, Module, Registrar, Spec};
@@ -27,6 +28,7 @@ use crate::xep0402_sticky::api::SaidWhileAway;
 pub mod api;
 mod commands;
 mod dispatch;
+mod figures;
 mod publish;
 mod registration;
 mod rooms;
@@ -86,7 +88,8 @@ section! {
     /// Push notifications (XEP-0357): clients that are not connected are woken through the app servers of their makers.
     pub struct PushConfig {
         /// The most that a notification may tell: "count" (how many messages), "sender" (also who wrote the last one) or
-        /// "body" (also its text, unless it is encrypted). Clients get sender and text only if they ask for them.
+        /// "body" (also its text, unless it is encrypted). Clients get sender and text only if they ask for them. Browsers
+        /// that this server wakes itself are told the sender whatever stands here: the push service cannot read it.
         pub content: Content = Content::Count;
         /// Whether requests for a subscription wake clients.
         pub subscriptions: bool = true;
@@ -137,7 +140,7 @@ impl Module for Push {
             config.remembered_max,
             config.registrations_max,
         );
-        let figures = Arc::<api::Figures>::default();
+        let figures = Arc::<figures::Figures>::default();
         let dispatch = Arc::new(dispatch::Dispatch::new(
             config,
             registrations,
@@ -155,6 +158,7 @@ impl Module for Push {
         let ears = || told::Ears(dispatch.clone());
         house.hear::<Waits>(Stage::Notify, ears());
         house.on::<Arrival>(Stage::Notify, ears());
+        house.on::<Departure>(Stage::Notify, ears());
         house.hear::<MayWait>(Stage::Notify, ears());
         house.hear::<SessionParked>(Stage::Notify, ears());
         house.hear::<SessionStarted>(Stage::Notify, ears());

@@ -6,12 +6,23 @@ use kim_core::ns;
 use kim_core::stanza::{IqType, Kind, Stanza};
 use kim_core::wire::Writer;
 
-use super::api::PRIORITY;
 use super::registration::Registration;
 use super::{NS, PUBSUB, SUMMARY};
 
+/// The name of what says how soon a notification has to be there: `high` or `low`. Only this server's own app server is told.
+pub const PRIORITY: &str = "tigase:push:priority:0";
 /// What the ids of these requests begin with.
 pub(super) const ID: &str = "push-";
+
+/// How soon a notification has to be there. Only this server's own app server is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// Now: it is worth nothing later.
+    High,
+    Normal,
+    /// It ends what was told before, and nobody is to notice.
+    Low,
+}
 
 /// What a notification says.
 pub(super) struct Summary {
@@ -19,8 +30,7 @@ pub(super) struct Summary {
     pub subscriptions: u32,
     pub sender: Option<Jid>,
     pub body: Option<String>,
-    /// It is worth nothing later, and the app server is one that is told so.
-    pub is_urgent: bool,
+    pub priority: Priority,
 }
 
 /// The request, in the account's name: so app servers can tell whose it is, and so other servers send it too.
@@ -31,9 +41,11 @@ pub(super) fn stanza(account: &BareJid, registration: &Registration, summary: &S
         .attr("node", &registration.node);
     xml.start("item", PUBSUB).start("notification", NS);
     summary.write(&mut xml);
-    if summary.is_urgent {
-        xml.start("priority", PRIORITY).text("high").end();
-    }
+    match summary.priority {
+        Priority::High => xml.start("priority", PRIORITY).text("high").end(),
+        Priority::Normal => &mut xml,
+        Priority::Low => xml.start("priority", PRIORITY).text("low").end(),
+    };
     xml.end().end().end();
     if !registration.options.is_empty() {
         xml.start("publish-options", PUBSUB)
@@ -49,7 +61,9 @@ pub(super) fn stanza(account: &BareJid, registration: &Registration, summary: &S
 
 impl Summary {
     fn write(&self, xml: &mut Writer) {
-        let count = |count: u32| (count > 0).then(|| count.to_string());
+        // That nothing is left is said only to end what was told before.
+        let is_end = self.priority == Priority::Low;
+        let count = |count: u32| (count > 0 || is_end).then(|| count.to_string());
         let fields = [
             ("message-count", count(self.messages)),
             ("pending-subscription-count", count(self.subscriptions)),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::events::{
-    AccountErased, Answer, Arrival, MayWait, Nonza, Opening, PasswordChanged, SessionParked, SessionResumed,
-    SessionStarted, Verdict, Waits,
+    AccountErased, Answer, Arrival, Departure, MayWait, Nonza, Opening, PasswordChanged, SessionParked,
+    SessionResumed, SessionStarted, Verdict, Waits,
 };
 use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::BareJid;
@@ -20,7 +20,7 @@ use super::dispatch::Dispatch;
 use super::publish;
 use super::registration::Registration;
 use super::rooms::is_of_own_room;
-use super::state::WakeNews;
+use super::state::{OverNews, WakeNews};
 use super::watch::DeviceState;
 use super::worth::{self, WakeWorth};
 use crate::rfc6121_im::api::{Half, RosterChanged};
@@ -47,7 +47,11 @@ impl Dispatch {
     ) -> Result<(), Fault> {
         match worth::of(stanza, &session.account) {
             WakeWorth::Nothing | WakeWorth::Subscription(_) => Ok(()),
-            WakeWorth::ReadElsewhere => self.read(&session.account).await,
+            WakeWorth::CallOver => self.over(&session.account, OverNews::Call, cx).await,
+            WakeWorth::ReadElsewhere(chat) => {
+                let over = OverNews::Read(&chat);
+                self.over(&session.account, over, cx).await
+            }
             WakeWorth::Message(said) => self.tell_device(session, &WakeNews::Message(&said), cx).await,
             WakeWorth::Call(from) => {
                 self.tell_device(session, &WakeNews::Call(from.as_ref()), cx)
@@ -103,10 +107,11 @@ impl Hear<Waits> for Ears {
                 let news = WakeNews::Call(from.as_ref());
                 dispatch.tell_where(&event.account, &news, is_away, cx).await
             }
+            WakeWorth::CallOver => dispatch.over(&event.account, OverNews::Call, cx).await,
             WakeWorth::Nothing
             | WakeWorth::InRoom(_)
             | WakeWorth::Subscription(_)
-            | WakeWorth::ReadElsewhere => Ok(()),
+            | WakeWorth::ReadElsewhere(_) => Ok(()),
         }
     }
 }
@@ -137,7 +142,23 @@ impl On<Arrival> for Ears {
                 let news = WakeNews::Call(from.as_ref());
                 self.0.tell_where(&event.account, &news, is_gone, cx).await?;
             }
+            WakeWorth::CallOver => self.0.over(&event.account, OverNews::Call, cx).await?,
             _ => {}
+        }
+        Ok(Flow::Next)
+    }
+}
+
+/// A user answers a call with one device, and others that were woken for it have no session to hear that in.
+impl On<Departure> for Ears {
+    async fn on(&self, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
+        let now = cx.router().clock().now();
+        if !matches!(event.stanza.kind, Kind::Message(_)) || !self.0.may_ring(now) {
+            return Ok(Flow::Next);
+        }
+        let account = &event.session.account;
+        if worth::of(&event.stanza, account) == WakeWorth::CallOver {
+            self.0.over(account, OverNews::Call, cx).await?;
         }
         Ok(Flow::Next)
     }
@@ -153,12 +174,15 @@ fn is_for_one_session(stanza: &Stanza) -> bool {
 impl Hear<MayWait> for Ears {
     async fn hear(&self, event: &mut MayWait, cx: &mut Cx) -> Result<(), Fault> {
         let session = &event.session;
-        if worth::of(&event.stanza, &session.account) == WakeWorth::Nothing {
+        let worth = worth::of(&event.stanza, &session.account);
+        if worth == WakeWorth::Nothing {
             return Ok(());
         }
         let now = cx.router().clock().now();
         if !self.0.is_long_inactive(session, now) {
-            self.0.watch(session, cx.router());
+            if worth.wakes() {
+                self.0.watch(session, cx.router());
+            }
         } else if !is_of_own_room(&event.stanza, cx.router()) {
             self.0.tell_session(session, &event.stanza, cx).await?;
         }
@@ -175,7 +199,7 @@ impl Hear<SessionParked> for Ears {
         }
         let now = cx.router().clock().now();
         let account = session.account.clone();
-        let is_worth = |stanza: &Stanza| worth::of(stanza, &account) != WakeWorth::Nothing;
+        let is_worth = |stanza: &Stanza| worth::of(stanza, &account).wakes();
         match session.outbox.find_kept(now, is_worth) {
             Some(stanza) => self.0.tell_session(session, &stanza, cx).await,
             None => Ok(()),
@@ -222,7 +246,12 @@ impl On<Nonza> for Ears {
 impl Hear<Published> for Ears {
     async fn hear(&self, event: &mut Published, cx: &mut Cx) -> Result<(), Fault> {
         if event.node == DISPLAYED && is_user(cx.router(), &event.owner) {
-            self.0.read(&event.owner).await?;
+            // Items have the chats' addresses for names.
+            for item in &event.items {
+                if let Ok(chat) = BareJid::parse(&item.id) {
+                    self.0.over(&event.owner, OverNews::Read(&chat), cx).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use kim_core::stanza::Stanza;
 
 use super::dispatch::Dispatch;
 use super::registration::Registration;
-use super::state::{WakeNews, Watched, Woken, after, lock};
-use super::worth::{self, WakeWorth};
+use super::state::{WakeNews, WasWoken, Watched, after, lock};
+use super::worth;
 use crate::xep0352_csi::api as csi;
 
 /// How a device is.
@@ -101,7 +101,7 @@ impl Dispatch {
         let sessions = due.iter().filter_map(|one| one.session.upgrade());
         for session in sessions.filter(|session| !session.has_left() && !session.is_parked()) {
             let account = session.account.clone();
-            let is_worth = |stanza: &Stanza| worth::of(stanza, &account) != WakeWorth::Nothing;
+            let is_worth = |stanza: &Stanza| worth::of(stanza, &account).wakes();
             match self.silent(&session, now, is_worth) {
                 Some(stanza) => self.wake(&session, &stanza, router).await?,
                 // There may be something younger.
@@ -128,7 +128,7 @@ impl Dispatch {
     /// Whether its client was woken and has not come back.
     pub fn is_woken(session: &Session) -> bool {
         session
-            .known_fact::<Woken>()
+            .known_fact::<WasWoken>()
             .is_some_and(|woken| woken.0.load(Ordering::Acquire))
     }
 

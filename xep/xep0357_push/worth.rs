@@ -28,8 +28,20 @@ pub(super) enum WakeWorth {
     Call(Option<Jid>),
     /// Somebody asks for a subscription (RFC 6121 §3.1).
     Subscription(Option<Jid>),
-    /// The user has read something on another device.
-    ReadElsewhere,
+    /// A call was given up, taken or refused (XEP-0353 §2.1), by whomever.
+    CallOver,
+    /// The user has read a chat on another device.
+    ReadElsewhere(BareJid),
+}
+
+impl WakeWorth {
+    /// Whether a device is woken for it.
+    pub fn wakes(&self) -> bool {
+        !matches!(
+            self,
+            WakeWorth::Nothing | WakeWorth::CallOver | WakeWorth::ReadElsewhere(_)
+        )
+    }
 }
 
 /// What a notification may tell of a message, if that is wanted at all.
@@ -51,7 +63,7 @@ pub(super) fn of(stanza: &Stanza, account: &BareJid) -> WakeWorth {
             let is_own = stanza.from.as_ref().is_some_and(|from| from.bare() == *account);
             match copy(stanza).filter(|_| is_own) {
                 Some(copy) => of_copy(&copy, account),
-                None if is_own => of_own(stanza.children()),
+                None if is_own => of_own(stanza.to.as_ref(), stanza.children()),
                 None => of_message(kind, stanza.from.as_ref(), stanza.children()),
             }
         }
@@ -81,19 +93,34 @@ fn of_copy(copy: &Copy<'_>, account: &BareJid) -> WakeWorth {
         Some("chat") => MessageType::Chat,
         _ => return WakeWorth::Nothing,
     };
-    let from = copy.message.attr("from").and_then(|from| Jid::parse(&from).ok());
+    let address = |name| Jid::parse(&copy.message.attr(name)?).ok();
+    let from = address("from");
     if copy.is_sent || from.as_ref().is_some_and(|from| from.bare() == *account) {
-        return of_own(copy.message.children());
+        return of_own(address("to").as_ref(), copy.message.children());
     }
     of_message(kind, from.as_ref(), copy.message.children())
 }
 
 /// What the user did on another device is no news. It may be the end of some.
-fn of_own<'a>(mut children: impl Iterator<Item = El<'a>>) -> WakeWorth {
-    match children.any(|child| child.is("displayed", MARKERS)) {
-        true => WakeWorth::ReadElsewhere,
-        false => WakeWorth::Nothing,
+fn of_own<'a>(to: Option<&Jid>, children: impl Iterator<Item = El<'a>>) -> WakeWorth {
+    for child in children {
+        if child.is("displayed", MARKERS) {
+            return to.map_or(WakeWorth::Nothing, |to| WakeWorth::ReadElsewhere(to.bare()));
+        }
+        if ends_call(&child) {
+            return WakeWorth::CallOver;
+        }
     }
+    WakeWorth::Nothing
+}
+
+/// Whether it says that nobody has to answer any more.
+fn ends_call(child: &El<'_>) -> bool {
+    child.ns() == CALLS
+        && matches!(
+            child.name(),
+            "retract" | "accept" | "proceed" | "reject" | "finish"
+        )
 }
 
 fn of_message<'a>(
@@ -105,6 +132,9 @@ fn of_message<'a>(
     for child in children {
         if child.is("propose", CALLS) {
             return WakeWorth::Call(from.cloned());
+        }
+        if ends_call(&child) {
+            return WakeWorth::CallOver;
         }
         encrypted |= is_encrypted(&child);
         invited |= invites(&child);

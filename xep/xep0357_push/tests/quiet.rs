@@ -12,7 +12,7 @@ fn a_device_is_woken_for_what_its_user_wants_to_know_now() {
     let copy = |way: &str, from: &str, inner: &str| {
         format!(
             "<message from='alice@localhost' to='alice@localhost/p' type='chat'><{way} xmlns='urn:xmpp:carbons:2'>\
-             <forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='{from}' type='chat'>{inner}\
+             <forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='{from}' to='bob@localhost' type='chat'>{inner}\
              </message></forwarded></{way}></message>"
         )
     };
@@ -73,7 +73,7 @@ fn a_device_is_woken_for_what_its_user_wants_to_know_now() {
         ),
         (
             message("chat", "<retract xmlns='urn:xmpp:jingle-message:0' id='1'/>"),
-            "nothing",
+            "over",
         ),
         (
             message("normal", "<x xmlns='jabber:x:conference' jid='r@x'/>"),
@@ -104,6 +104,18 @@ fn a_device_is_woken_for_what_its_user_wants_to_know_now() {
                 "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>",
             ),
             "read",
+        ),
+        (
+            copy(
+                "sent",
+                "alice@localhost/desk",
+                "<proceed xmlns='urn:xmpp:jingle-message:0' id='1'/>",
+            ),
+            "over",
+        ),
+        (
+            message("chat", "<ringing xmlns='urn:xmpp:jingle-message:0' id='1'/>"),
+            "nothing",
         ),
         // A copy is the account's own word; from others it is nothing to look into.
         (
@@ -136,7 +148,11 @@ fn a_device_is_woken_for_what_its_user_wants_to_know_now() {
             WakeWorth::InRoom(_) => "room",
             WakeWorth::Call(_) => "call",
             WakeWorth::Subscription(_) => "subscription",
-            WakeWorth::ReadElsewhere => "read",
+            WakeWorth::CallOver => "over",
+            WakeWorth::ReadElsewhere(chat) => {
+                assert_eq!(chat.as_str(), "bob@localhost");
+                "read"
+            }
         };
         assert_eq!(found, wakes, "{xml}");
     }
