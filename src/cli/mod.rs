@@ -8,6 +8,7 @@ mod key;
 mod log;
 mod modules;
 mod password;
+mod push;
 mod qr;
 mod reach;
 mod s2s;
@@ -111,6 +112,11 @@ enum Command {
     Block {
         #[command(subcommand)]
         command: abuse::BlockCommand,
+    },
+    /// List the devices of an account that are woken by push notifications, or wake them
+    Push {
+        #[command(subcommand)]
+        command: push::PushCommand,
     },
     /// List the streams to other servers, or check a domain
     S2s {
@@ -245,6 +251,7 @@ fn run_command(app: &App, arguments: Arguments, terminal: &mut Terminal<'_>) -> 
         Command::Storage { command } => runtime()?.block_on(storage::run(site(loaded?), command, terminal)),
         Command::Report { command } => runtime()?.block_on(abuse::report(site(loaded?), command, terminal)),
         Command::Block { command } => runtime()?.block_on(abuse::block(site(loaded?), command, terminal)),
+        Command::Push { command } => runtime()?.block_on(push::run(site(loaded?), command, terminal)),
         Command::S2s { command } => runtime()?.block_on(s2s::run(loaded?, command, terminal)),
         Command::Check => runtime()?.block_on(check::run(app, loaded, terminal)),
         Command::Modules => {

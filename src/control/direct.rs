@@ -18,11 +18,12 @@ use kim_xep::xep0401_invites::api::{InviteError, Invites, ListedInvitation, Want
 use crate::s2s::Federation;
 use crate::s2s::status::{FederationFacts, Looked};
 
-use super::abuse;
 use super::{
     AbuseAnswer, AbuseRequest, Compacted, Control, ControlError, INVITES_ROWS_MAX, Invite, InviteRow,
-    InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online, Secret, User, UserFacts,
+    InviteWanted, KeyDevice, KeyRotated, LIST_ROWS_MAX, Online, PushAnswer, PushRequest, Secret, User,
+    UserFacts,
 };
+use super::{abuse, push};
 
 /// Works on the house directly.
 pub struct Direct {
@@ -180,6 +181,13 @@ impl Direct {
 impl Control for Direct {
     fn abuse<'a>(&'a self, request: &'a AbuseRequest) -> BoxFuture<'a, Result<AbuseAnswer, ControlError>> {
         Box::pin(abuse::perform(&self.router, self.serves, request))
+    }
+
+    fn push<'a>(&'a self, request: &'a PushRequest) -> BoxFuture<'a, Result<PushAnswer, ControlError>> {
+        Box::pin(async move {
+            self.check_exists(request.account()).await?;
+            push::perform(&self.router, self.serves, request).await
+        })
     }
 
     fn s2s_list(&self) -> BoxFuture<'_, Result<FederationFacts, ControlError>> {

@@ -7,6 +7,7 @@
 mod abuse;
 mod direct;
 mod protocol;
+mod push;
 mod remote;
 mod socket;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 pub use abuse::{ABUSE_ROWS_MAX, AbuseAnswer, AbuseRequest, ReportFacts};
 pub use direct::Direct;
 pub use protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response, Secret};
+pub use push::{PushAnswer, PushFacts, PushRequest};
 pub use remote::Remote;
 pub use socket::{ControlSocket, SocketError};
 
@@ -93,6 +95,9 @@ pub trait Control: Send + Sync {
 
     /// Reports of abuse, and blocks for the whole server.
     fn abuse<'a>(&'a self, request: &'a AbuseRequest) -> BoxFuture<'a, Result<AbuseAnswer, ControlError>>;
+
+    /// Push registrations.
+    fn push<'a>(&'a self, request: &'a PushRequest) -> BoxFuture<'a, Result<PushAnswer, ControlError>>;
 
     /// Rewrites the database without the space of deleted rows.
     fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>>;

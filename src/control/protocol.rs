@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
 use super::{
-    AbuseAnswer, AbuseRequest, Compacted, ControlError, Invite, InviteRow, InviteWanted, KeyRotated, User,
-    UserFacts,
+    AbuseAnswer, AbuseRequest, Compacted, ControlError, Invite, InviteRow, InviteWanted, KeyRotated,
+    PushAnswer, PushRequest, User, UserFacts,
 };
 use crate::s2s::status::{FederationFacts, Looked};
 
@@ -85,6 +85,8 @@ pub enum Request {
     S2sList {},
     /// Reports and blocks.
     Abuse(AbuseRequest),
+    /// Push registrations.
+    Push(PushRequest),
     /// Look at another domain.
     S2sCheck {
         /// Which.
@@ -116,6 +118,8 @@ pub enum Response {
     Looked(Vec<Looked>),
     /// About reports and blocks.
     Abuse(AbuseAnswer),
+    /// About push registrations.
+    Push(PushAnswer),
     /// It was not done.
     Error(ControlError),
 }

@@ -16,7 +16,7 @@ use crate::s2s::status::{FederationFacts, Looked};
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
 use super::{
     AbuseAnswer, AbuseRequest, Compacted, Control, ControlError, Invite, InviteRow, InviteWanted, KeyRotated,
-    Secret, User, UserFacts,
+    PushAnswer, PushRequest, Secret, User, UserFacts,
 };
 
 /// How long a server may take for an answer, in seconds; a removal erases a whole archive.
@@ -226,6 +226,15 @@ impl Control for Remote {
         Box::pin(async move {
             match self.ask(&Request::Abuse(request.clone())).await? {
                 Response::Abuse(answer) => Ok(answer),
+                other => Err(unexpected(other)),
+            }
+        })
+    }
+
+    fn push<'a>(&'a self, request: &'a PushRequest) -> BoxFuture<'a, Result<PushAnswer, ControlError>> {
+        Box::pin(async move {
+            match self.ask(&Request::Push(request.clone())).await? {
+                Response::Push(answer) => Ok(answer),
                 other => Err(unexpected(other)),
             }
         })

@@ -236,6 +236,7 @@ async fn answer(control: &dyn Control, request: Request) -> Response {
         Request::InviteRevoke { which } => done(control.invite_revoke(&which).await),
         Request::StorageCompact {} => control.storage_compact().await.map(Response::Compacted),
         Request::Abuse(request) => control.abuse(&request).await.map(Response::Abuse),
+        Request::Push(request) => control.push(&request).await.map(Response::Push),
         Request::S2sList {} => control.s2s_list().await.map(Response::Federation),
         Request::S2sCheck { domain } => control.s2s_check(&domain).await.map(Response::Looked),
         Request::KeyRotate {} => control.key_rotate().await.map(Response::KeyRotated),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use kim_core::clock::Timestamp;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
@@ -22,10 +23,66 @@ pub struct PushContent {
     pub body: bool,
 }
 
+/// A registration, and how it goes with it.
+#[derive(Clone, Debug)]
+pub struct PushRegistration {
+    /// Names it among those of the account.
+    pub id: i64,
+    /// The app server.
+    pub service: Jid,
+    /// The resource of the device that is woken; empty for one that never has a session.
+    pub resource: String,
+    /// When it was made.
+    pub since: Timestamp,
+    /// When the app server last took a notification.
+    pub taken_at: Option<Timestamp>,
+    /// When it last did not, and why. A success clears it.
+    pub failed: Option<(Timestamp, String)>,
+    /// When the next attempt is made, if one is owed.
+    pub due_at: Option<Timestamp>,
+}
+
 /// The registrations of accounts, for what is no session of theirs. A fact of the house.
 pub struct PushRegistrations(pub(super) Arc<Dispatch>);
 
 impl PushRegistrations {
+    /// The registrations of an account, oldest first.
+    pub async fn of(&self, account: &BareJid) -> Result<Vec<PushRegistration>, Fault> {
+        let registrations = &self.0.registrations;
+        let all = registrations.of(account).await?;
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let outcomes = registrations.store.outcomes(account).await?.into_iter();
+        let told = outcomes.filter_map(|outcome| {
+            let registration = all.iter().find(|one| one.tag == outcome.tag)?;
+            Some(PushRegistration {
+                id: outcome.tag,
+                service: registration.service.clone(),
+                resource: registration.resource.clone(),
+                since: outcome.since,
+                taken_at: outcome.taken_at,
+                failed: outcome.failed,
+                due_at: outcome.due_at,
+            })
+        });
+        Ok(told.collect())
+    }
+
+    /// Wakes the device of a registration through its app server, as a message would. Tells how it went, within a minute;
+    /// `None`: the account has no such registration.
+    pub async fn test(
+        &self,
+        account: &BareJid,
+        id: i64,
+        router: &Arc<Router>,
+    ) -> Result<Option<Result<(), Failure>>, Fault> {
+        match self.0.registrations.get(account, id).await? {
+            Some(registration) => Ok(Some(self.0.test(account, &registration, router).await)),
+            None => Ok(None),
+        }
+    }
+
     /// Enables an app server for the device whose sessions have this resource; with an empty one for a device that never has
     /// a session.
     pub async fn enable(

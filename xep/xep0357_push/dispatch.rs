@@ -1,11 +1,10 @@
 //! What becomes of news for a device: it is published at once, collapsed into the notification that went before, or tried
-//! again later. The table knows what is owed ([`super::store`]), so a restart forgets nothing; in memory is only what is
-//! under way, and what makes notifications few. One task looks after both while there is something to look after.
+//! again later ([`super::due`]). The table knows what is owed ([`super::store`]), so a restart forgets nothing; in memory is
+//! only what is under way, and what makes notifications few.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
@@ -15,6 +14,7 @@ use kim_core::random;
 use kim_core::router::{Destination, Router};
 use kim_core::session::{Mark, Session, SessionId};
 use quick_cache::unsync::Cache;
+use tokio::sync::oneshot;
 
 use super::PushConfig;
 use super::figures::{Failure, Figures};
@@ -23,7 +23,6 @@ use super::registration::{Registration, Registrations};
 use super::state::{
     OverNews, PushPlace, RINGING_SECONDS, UnseenNews, WakeDecision, WakeNews, WasWoken, Watched, after, lock,
 };
-use super::store::DueRow;
 use crate::xep0198_sm::api::Patience;
 use crate::xep0402_sticky::api::RoomWishes;
 
@@ -37,19 +36,39 @@ const RETRY_SECONDS_MAX: u32 = 3_600;
 const TRIES_MAX: u32 = 8;
 /// A notification that found no room waits so long.
 const CROWDED_SECONDS: u32 = 10;
-/// Rows that are taken up at once.
-const PAGE_ROWS: usize = 100;
-/// How often it is looked for what is due.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A notification that an app server has and did not answer.
-struct Underway {
+pub(super) struct Underway {
     place: PushPlace,
     registration: Arc<Registration>,
-    deadline: Timestamp,
+    pub deadline: Timestamp,
     tries: u32,
     /// It is not tried again: nobody rings an hour later, and what is over may begin again.
     is_fleeting: bool,
+    /// Who wants to know how it went.
+    tester: Option<PushTester>,
+}
+
+/// Is told how a notification went.
+type PushTester = oneshot::Sender<Result<(), Failure>>;
+
+/// A notification that is about to be published.
+pub(super) struct Sending {
+    summary: Summary,
+    pub tries: u32,
+    is_fleeting: bool,
+    tester: Option<PushTester>,
+}
+
+impl Sending {
+    pub fn new(summary: Summary, is_fleeting: bool) -> Sending {
+        Sending {
+            summary,
+            tries: 0,
+            is_fleeting,
+            tester: None,
+        }
+    }
 }
 
 /// The module at work.
@@ -61,14 +80,14 @@ pub(super) struct Dispatch {
     /// What members want to hear of rooms, where there are any.
     pub wishes: Option<Arc<RoomWishes>>,
     patience: Option<Arc<Patience>>,
-    unseen: Mutex<Cache<PushPlace, UnseenNews>>,
-    underway: Mutex<HashMap<Box<str>, Underway>>,
+    pub(super) unseen: Mutex<Cache<PushPlace, UnseenNews>>,
+    pub(super) underway: Mutex<HashMap<Box<str>, Underway>>,
     /// When something is due in the table, in microseconds since 1970; the largest number while nothing is.
-    next_due: AtomicI64,
+    pub(super) next_due: AtomicI64,
     /// Until when a device may ring that was told of a call, in microseconds since 1970.
     ringing_until: AtomicI64,
-    ticking: AtomicBool,
-    turn: tokio::sync::Mutex<()>,
+    pub(super) ticking: AtomicBool,
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Dispatch {
@@ -161,7 +180,7 @@ impl Dispatch {
             if is_own(registration, &router) {
                 let mut summary = self.summary(&place, registration, None, &router);
                 summary.priority = Priority::Low;
-                self.publish(place, registration, &summary, 0, true, cx);
+                self.publish(place, registration, Sending::new(summary, true), cx);
             }
         }
         Ok(())
@@ -229,7 +248,7 @@ impl Dispatch {
                 if is_call && is_own(registration, cx.router()) {
                     summary.priority = Priority::High;
                 }
-                self.publish(place, registration, &summary, 0, is_call, cx);
+                self.publish(place, registration, Sending::new(summary, is_call), cx);
             }
         }
     }
@@ -252,7 +271,7 @@ impl Dispatch {
 
     /// What a notification says. Who wrote, and what, only where the client asked for it and the policy allows. This server's
     /// own app server learns nothing new by the address, and passes it on only to whom it can encrypt it for.
-    fn summary(
+    pub(super) fn summary(
         &self,
         place: &PushPlace,
         registration: &Registration,
@@ -286,21 +305,20 @@ impl Dispatch {
         }
     }
 
-    fn publish(
+    pub(super) fn publish(
         self: &Arc<Self>,
         place: PushPlace,
         registration: &Arc<Registration>,
-        summary: &Summary,
-        tries: u32,
-        is_fleeting: bool,
+        sending: Sending,
         cx: &mut Cx,
     ) {
+        let (tries, is_fleeting) = (sending.tries, sending.is_fleeting);
         if registration.removed.load(Ordering::Acquire) {
             return;
         }
         let now = cx.router().clock().now();
         let id: Box<str> = format!("{}{}", publish::ID, random::token()).into();
-        let stanza = publish::stanza(&place.0, registration, summary, &id);
+        let stanza = publish::stanza(&place.0, registration, &sending.summary, &id);
         let deadline = after(now, ANSWER_SECONDS);
         let mut underway = lock(&self.underway);
         if underway.len() >= self.config.underway_max {
@@ -317,6 +335,7 @@ impl Dispatch {
             deadline,
             tries,
             is_fleeting,
+            tester: sending.tester,
         };
         underway.insert(id, sent);
         drop(underway);
@@ -340,7 +359,7 @@ impl Dispatch {
         self.keep_ticking(router);
     }
 
-    fn owes_nothing(&self, place: &PushPlace) {
+    pub(super) fn owes_nothing(&self, place: &PushPlace) {
         if let Some(mut unseen) = lock(&self.unseen).get_mut(place) {
             unseen.is_owed = false;
         }
@@ -353,6 +372,32 @@ impl Dispatch {
             drop(self.registrations.store.settled(&sent.place.0, sent.place.1));
         }
         lock(&self.watched).clear();
+    }
+
+    /// Wakes the device of a registration, to see whether that works. Tells how it went; an answer takes at most a minute.
+    pub async fn test(
+        self: &Arc<Self>,
+        account: &BareJid,
+        registration: &Arc<Registration>,
+        router: &Arc<Router>,
+    ) -> Result<(), Failure> {
+        let (tester, outcome) = oneshot::channel();
+        let Some(mut cx) = router.cx() else {
+            return Err(Failure::Unreachable);
+        };
+        let sending = Sending {
+            tester: Some(tester),
+            ..Sending::new(Summary::nothing(), true)
+        };
+        self.publish(
+            (account.clone(), registration.tag),
+            registration,
+            sending,
+            &mut cx,
+        );
+        router.finish(cx).await;
+        // It was not sent, or its registration has ended meanwhile.
+        outcome.await.unwrap_or(Err(Failure::Crowded))
     }
 
     // ——— answers ———
@@ -374,24 +419,34 @@ impl Dispatch {
         answer: publish::Answered,
         cx: &mut Cx,
     ) -> Result<bool, Fault> {
-        let Some(sent) = self.answered(id, from, to) else {
+        let Some(mut sent) = self.answered(id, from, to) else {
             return Ok(false);
         };
+        let (account, tag) = &sent.place;
+        let now = cx.router().clock().now();
         match answer {
             publish::Answered::Taken => {
                 sent.registration.failures.store(0, Ordering::Relaxed);
-                if !sent.is_fleeting {
-                    self.owes_nothing(&sent.place);
-                    drop(self.registrations.store.delivered(&sent.place.0, sent.place.1));
-                }
+                let store = &self.registrations.store;
+                drop(match sent.is_fleeting {
+                    true => store.taken(account, *tag, now),
+                    false => {
+                        self.owes_nothing(&sent.place);
+                        store.delivered(account, *tag, now)
+                    }
+                });
                 self.figures.taken.fetch_add(1, Ordering::Relaxed);
+                if let Some(tester) = sent.tester {
+                    // Whoever asked may have gone.
+                    let _ = tester.send(Ok(()));
+                }
             }
             publish::Answered::Refused => {
-                self.figures.fail(Failure::Refused);
+                self.failed(&mut sent, Failure::Refused, now);
                 self.end(&sent, "refused", cx.router()).await?;
             }
             publish::Answered::Useless => {
-                self.figures.fail(Failure::Useless);
+                self.failed(&mut sent, Failure::Useless, now);
                 self.give_up(&sent, cx.router()).await?;
             }
             publish::Answered::Unreachable => self.again(sent, Failure::Unreachable, cx.router()).await?,
@@ -400,14 +455,23 @@ impl Dispatch {
         Ok(true)
     }
 
+    fn failed(&self, sent: &mut Underway, failure: Failure, now: Timestamp) {
+        self.figures.fail(failure);
+        let (account, tag) = &sent.place;
+        drop(self.registrations.store.failed(account, *tag, now, failure.why()));
+        if let Some(tester) = sent.tester.take() {
+            let _ = tester.send(Err(failure));
+        }
+    }
+
     /// The notification failed, and may not fail the next time.
-    async fn again(
+    pub(super) async fn again(
         self: &Arc<Self>,
-        sent: Underway,
+        mut sent: Underway,
         failure: Failure,
         router: &Arc<Router>,
     ) -> Result<(), Fault> {
-        self.figures.fail(failure);
+        self.failed(&mut sent, failure, router.clock().now());
         let tries = sent.tries + 1;
         if sent.is_fleeting {
             return Ok(());
@@ -446,81 +510,6 @@ impl Dispatch {
         self.remove(account, std::slice::from_ref(&sent.registration), router)
             .await
     }
-
-    // ——— what is due ———
-
-    /// An earlier process may have left something.
-    pub fn take_up(self: &Arc<Self>, router: &Arc<Router>) {
-        self.next_due.store(0, Ordering::Release);
-        self.keep_ticking(router);
-    }
-
-    /// Sees to it that somebody looks at the clock while something is under way, due or watched.
-    pub fn keep_ticking(self: &Arc<Self>, router: &Arc<Router>) {
-        if !self.ticking.swap(true, Ordering::AcqRel) {
-            let (dispatch, router) = (Arc::downgrade(self), Arc::downgrade(router));
-            tokio::spawn(run(dispatch, router));
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.next_due.load(Ordering::Acquire) == i64::MAX
-            && lock(&self.underway).is_empty()
-            && lock(&self.watched).is_empty()
-    }
-
-    /// Does what is due. Whoever calls it while another does waits for that one.
-    pub async fn tick(self: &Arc<Self>, router: &Arc<Router>) -> Result<(), Fault> {
-        let _turn = self.turn.lock().await;
-        let now = router.clock().now();
-        self.look_after_watched(router, now).await?;
-        let late: Vec<Underway> = {
-            let mut underway = lock(&self.underway);
-            underway
-                .extract_if(|_, sent| sent.deadline <= now)
-                .map(|(_, sent)| sent)
-                .collect()
-        };
-        for sent in late {
-            self.again(sent, Failure::Timeout, router).await?;
-        }
-        if self.next_due.load(Ordering::Acquire) > now.0 {
-            return Ok(());
-        }
-        self.next_due.store(i64::MAX, Ordering::Release);
-        let rows = self.registrations.store.next(PAGE_ROWS).await;
-        // Should the table not answer, it is asked again.
-        let rows = rows.inspect_err(|_| self.next_due.store(0, Ordering::Release))?;
-        let Some(mut cx) = router.cx() else { return Ok(()) };
-        for row in rows {
-            if row.due_at > now {
-                self.next_due.fetch_min(row.due_at.0, Ordering::AcqRel);
-                break;
-            }
-            // Those behind a full page are looked at next time.
-            self.next_due.fetch_min(after(now, 1).0, Ordering::AcqRel);
-            self.send_due(row, &mut cx).await?;
-        }
-        router.finish(cx).await;
-        Ok(())
-    }
-
-    async fn send_due(self: &Arc<Self>, row: DueRow, cx: &mut Cx) -> Result<(), Fault> {
-        let registration = self.registrations.get(&row.account, row.tag).await?;
-        let Some(registration) = registration else {
-            return Ok(());
-        };
-        let router = cx.router().clone();
-        let place = (row.account, row.tag);
-        if self.device(&place.0, &registration, &router).await.is_awake() {
-            self.owes_nothing(&place);
-            drop(self.registrations.store.settled(&place.0, place.1));
-            return Ok(());
-        }
-        let summary = self.summary(&place, &registration, None, &router);
-        self.publish(place, &registration, &summary, row.tries, false, cx);
-        Ok(())
-    }
 }
 
 /// Whether a registration is with this server's own app server.
@@ -529,27 +518,4 @@ fn is_own(registration: &Registration, router: &Router) -> bool {
         router.destination(registration.service.domain()),
         Destination::Service(_)
     )
-}
-
-/// Looks once a second until there is nothing left to look after.
-async fn run(dispatch: Weak<Dispatch>, router: Weak<Router>) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let (Some(dispatch), Some(router)) = (dispatch.upgrade(), router.upgrade()) else {
-            return;
-        };
-        match dispatch.tick(&router).await {
-            Ok(()) => {}
-            // The next process goes on.
-            Err(_) if router.is_stopping() => return,
-            Err(fault) => tracing::error!(event = "push_stuck", %fault),
-        }
-        if dispatch.is_idle() {
-            dispatch.ticking.store(false, Ordering::Release);
-            // What came between the two finds this task or starts another.
-            if dispatch.is_idle() || dispatch.ticking.swap(true, Ordering::AcqRel) {
-                return;
-            }
-        }
-    }
 }

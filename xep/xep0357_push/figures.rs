@@ -33,6 +33,21 @@ impl Failure {
         Failure::Rate,
     ];
 
+    /// What it means, for people.
+    pub fn why(self) -> &'static str {
+        match self {
+            Failure::Refused => {
+                "the app server does not know the device any more; the registration was removed"
+            }
+            Failure::Useless => "the app server refused the notification",
+            Failure::Unreachable => "the app server could not be reached",
+            Failure::NotNow => "the app server asked to wait",
+            Failure::Timeout => "the app server did not answer",
+            Failure::Crowded => "too many notifications are under way; try again later",
+            Failure::Rate => "the device was told too often",
+        }
+    }
+
     /// Its name among the metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -28,6 +28,7 @@ use crate::xep0402_sticky::api::SaidWhileAway;
 pub mod api;
 mod commands;
 mod dispatch;
+mod due;
 mod figures;
 mod publish;
 mod registration;

@@ -60,6 +60,17 @@ pub(super) fn stanza(account: &BareJid, registration: &Registration, summary: &S
 }
 
 impl Summary {
+    /// Nothing but that there is something.
+    pub fn nothing() -> Summary {
+        Summary {
+            messages: 0,
+            subscriptions: 0,
+            sender: None,
+            body: None,
+            priority: Priority::Normal,
+        }
+    }
+
     fn write(&self, xml: &mut Writer) {
         // That nothing is left is said only to end what was told before.
         let is_end = self.priority == Priority::Low;

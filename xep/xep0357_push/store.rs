@@ -4,22 +4,36 @@ use kim_core::clock::Timestamp;
 use kim_core::db::{BoxFuture, Db, DbError, Migration, Query, Ticket, Tx};
 use kim_core::jid::BareJid;
 
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    module: "xep0357_push",
-    name: "0001_push",
-    sql: include_str!("migrations/0001_push.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        module: "xep0357_push",
+        name: "0001_push",
+        sql: include_str!("migrations/0001_push.sql"),
+    },
+    Migration {
+        module: "xep0357_push",
+        name: "0002_outcomes",
+        sql: include_str!("migrations/0002_outcomes.sql"),
+    },
+];
 
 const OF: &str = "SELECT tag, sealed, failures FROM push_registration WHERE account = $1 ORDER BY tag";
 const OTHERS: &str = "SELECT COUNT(*) FROM push_registration WHERE account = $1 AND tag <> $2";
 const PUT: &str = "INSERT INTO push_registration (account, tag, sealed, since, failures, due_at, tries) \
                    VALUES ($1, $2, $3, $4, 0, NULL, 0) ON CONFLICT (account, tag) DO UPDATE SET \
-                   sealed = excluded.sealed, since = excluded.since, failures = 0, due_at = NULL, tries = 0";
+                   sealed = excluded.sealed, since = excluded.since, failures = 0, due_at = NULL, tries = 0, \
+                   failed_at = NULL, failure = NULL";
 const REMOVE: &str = "DELETE FROM push_registration WHERE account = $1 AND tag = $2";
 const ERASE: &str = "DELETE FROM push_registration WHERE account = $1";
 const DUE: &str = "UPDATE push_registration SET due_at = $3, tries = $4 WHERE account = $1 AND tag = $2";
-const DELIVERED: &str =
-    "UPDATE push_registration SET due_at = NULL, tries = 0, failures = 0 WHERE account = $1 AND tag = $2";
+const DELIVERED: &str = "UPDATE push_registration SET due_at = NULL, tries = 0, failures = 0, taken_at = $3, \
+                         failed_at = NULL, failure = NULL WHERE account = $1 AND tag = $2";
+const TAKEN: &str = "UPDATE push_registration SET failures = 0, taken_at = $3, failed_at = NULL, failure = NULL \
+                     WHERE account = $1 AND tag = $2";
+const FAILED: &str =
+    "UPDATE push_registration SET failed_at = $3, failure = $4 WHERE account = $1 AND tag = $2";
+const OUTCOMES: &str = "SELECT tag, since, taken_at, failed_at, failure, due_at FROM push_registration \
+                        WHERE account = $1 ORDER BY since, tag";
 const SETTLED: &str = "UPDATE push_registration SET due_at = NULL, tries = 0 WHERE account = $1 AND tag = $2";
 const GIVEN_UP: &str = "UPDATE push_registration SET due_at = NULL, tries = 0, failures = failures + 1 \
                         WHERE account = $1 AND tag = $2";
@@ -39,6 +53,15 @@ pub(super) struct DueRow {
     pub tag: i64,
     pub due_at: Timestamp,
     pub tries: u32,
+}
+
+/// How it goes with a registration.
+pub(super) struct PushOutcome {
+    pub tag: i64,
+    pub since: Timestamp,
+    pub taken_at: Option<Timestamp>,
+    pub failed: Option<(Timestamp, String)>,
+    pub due_at: Option<Timestamp>,
 }
 
 /// All accounts' registrations.
@@ -61,6 +84,27 @@ impl PushStore {
             })
         };
         rows.iter().map(row).collect()
+    }
+
+    /// How it goes with the registrations of an account, oldest first.
+    pub async fn outcomes(&self, account: &BareJid) -> Result<Vec<PushOutcome>, DbError> {
+        // Behind all that was queued before: what was answered a moment ago is told.
+        let account = account.clone();
+        let rows = self.0.write(move |tx| {
+            let query = Query::new(OUTCOMES).bind(&account);
+            Box::pin(async move { tx.fetch_all(query).await })
+        });
+        let outcome = |row: &kim_core::db::Row| {
+            let failed_at = row.opt_i64(3)?.map(Timestamp);
+            Ok(PushOutcome {
+                tag: row.i64(0)?,
+                since: Timestamp(row.i64(1)?),
+                taken_at: row.opt_i64(2)?.map(Timestamp),
+                failed: failed_at.zip(row.opt_text(4)?),
+                due_at: row.opt_i64(5)?.map(Timestamp),
+            })
+        };
+        rows.await?.iter().map(outcome).collect()
     }
 
     /// Adds a registration, or replaces the one of the same tag. [`DbError::Refused`]: the account has as many others as
@@ -111,9 +155,19 @@ impl PushStore {
         self.change(Query::new(DUE).bind(account).bind(tag).bind(at.0).bind(tries))
     }
 
-    /// The app server took the notification.
-    pub fn delivered(&self, account: &BareJid, tag: i64) -> Ticket {
-        self.change(Query::new(DELIVERED).bind(account).bind(tag))
+    /// The app server took what was owed.
+    pub fn delivered(&self, account: &BareJid, tag: i64, now: Timestamp) -> Ticket {
+        self.change(Query::new(DELIVERED).bind(account).bind(tag).bind(now.0))
+    }
+
+    /// The app server took something that was not owed.
+    pub fn taken(&self, account: &BareJid, tag: i64, now: Timestamp) -> Ticket {
+        self.change(Query::new(TAKEN).bind(account).bind(tag).bind(now.0))
+    }
+
+    /// The app server did not take something, for this reason.
+    pub fn failed(&self, account: &BareJid, tag: i64, now: Timestamp, why: &str) -> Ticket {
+        self.change(Query::new(FAILED).bind(account).bind(tag).bind(now.0).bind(why))
     }
 
     /// Nothing is to be sent any more.

@@ -2,6 +2,7 @@
 
 use kim_core::jid::BareJid;
 
+use super::super::api::{Failure, PushRegistrations};
 use super::*;
 
 /// The phone of a story is gone and has one registration; Bob writes.
@@ -196,4 +197,84 @@ async fn block_lists_do_not_stand_in_the_way() {
     app.expect(&notification("n", 1, "a"));
     take(&mut app, "a").await;
     assert_eq!(dispatch(&house).figures.taken(), 1);
+}
+
+#[tokio::test]
+async fn how_it_went_is_told_to_who_asks() {
+    let house = house().await;
+    let mut app = house.neighbour(APP);
+    let alice = phone(&house, "alice@localhost/phone", "n").await;
+    let mut bob = house.online("bob@localhost/desk").await;
+    house.router.park(&alice.session).await;
+    let registrations: Arc<PushRegistrations> = house.router.fact().expect("the module");
+    let account = BareJid::parse("alice@localhost").unwrap();
+    let one = async || {
+        registrations
+            .of(&account)
+            .await
+            .unwrap()
+            .pop()
+            .expect("a registration")
+    };
+    let fresh = one().await;
+    assert_eq!((fresh.service.as_str(), &*fresh.resource), (APP, "phone"));
+    assert!(fresh.taken_at.is_none() && fresh.failed.is_none() && fresh.due_at.is_none());
+
+    chat(&mut bob, "alice@localhost", "one").await;
+    app.expect(&notification("n", 1, "a"));
+    assert!(one().await.due_at.is_some());
+    take(&mut app, "a").await;
+    let taken = one().await;
+    assert!(taken.taken_at >= Some(taken.since));
+    assert!(taken.due_at.is_none());
+
+    // A test wakes at once, whatever was told before, and says how it went.
+    let test = || {
+        let (registrations, account, router) = (registrations.clone(), account.clone(), house.router.clone());
+        tokio::spawn(async move { registrations.test(&account, fresh.id, &router).await.unwrap() })
+    };
+    let asked = test();
+    let id = asked_of(&mut app).await;
+    app.send(&format!(
+        "<iq from='{APP}' to='alice@localhost' id='{id}' type='result'/>"
+    ))
+    .await;
+    assert_eq!(asked.await.unwrap(), Some(Ok(())));
+
+    let asked = test();
+    asked_of(&mut app).await;
+    later(&house, 61).await;
+    assert_eq!(asked.await.unwrap(), Some(Err(Failure::Timeout)));
+    let failed = one().await;
+    assert_eq!(failed.failed.expect("a failure").1, Failure::Timeout.why());
+    assert!(failed.due_at.is_none(), "nothing is owed for a test");
+
+    let asked = test();
+    let id = asked_of(&mut app).await;
+    app.send(&format!(
+        "<iq from='{APP}' to='alice@localhost' id='{id}' type='error'><error type='cancel'>\
+         <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+    ))
+    .await;
+    assert_eq!(asked.await.unwrap(), Some(Err(Failure::Refused)));
+    assert!(registrations.of(&account).await.unwrap().is_empty());
+    assert_eq!(test().await.unwrap(), None);
+}
+
+/// The id of a notification that says nothing, once it has come.
+async fn asked_of(app: &mut Neighbour) -> String {
+    loop {
+        if let Some(xml) = app.next() {
+            assert!(xml.contains("<notification xmlns='urn:xmpp:push:0'/>"), "{xml}");
+            return xml
+                .split("id='")
+                .nth(1)
+                .unwrap()
+                .split('\'')
+                .next()
+                .unwrap()
+                .to_owned();
+        }
+        tokio::task::yield_now().await;
+    }
 }

@@ -50,7 +50,7 @@ async fn rows_are_put_replaced_and_found_by_their_time() {
         // Enabled again, it owes nothing and is forgiven.
         store.put(&alice, 1, b"anew".to_vec(), at(5), 2).await.unwrap();
         store.settled(&alice, 2).await.unwrap();
-        store.delivered(&bob, 1).await.unwrap();
+        store.delivered(&bob, 1, at(460)).await.unwrap();
         assert!(store.next(10).await.unwrap().is_empty());
         assert_eq!(store.of(&alice).await.unwrap()[0].failures, 0);
         store.remove(&alice, &[1, 2]).await.unwrap();
