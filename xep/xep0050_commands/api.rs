@@ -147,7 +147,7 @@ impl Commands {
         }
     }
 
-    /// Offers a command at [`At::Server`] or [`At::Own`].
+    /// Offers a command at [`At::Server`], [`At::Own`] or a service of this server.
     pub fn add(&self, at: At, node: &'static str, name: &'static str, who: MayUse, command: impl Command) {
         let command: Arc<dyn DynCommand> = Arc::new(command);
         self.offered

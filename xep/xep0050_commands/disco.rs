@@ -47,7 +47,7 @@ pub(super) struct ListCommands(pub Arc<Commands>);
 
 impl On<ItemsAsked> for ListCommands {
     async fn on(&self, event: &mut ItemsAsked, cx: &mut Cx) -> Result<Flow, Fault> {
-        if event.node.as_deref() != Some(NS) || !matches!(event.at, At::Server | At::Own) {
+        if event.node.as_deref() != Some(NS) || !matches!(event.at, At::Server | At::Own | At::Service(_)) {
             return Ok(Flow::Next);
         }
         let account = event.account.clone();

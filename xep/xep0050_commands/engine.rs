@@ -59,7 +59,7 @@ impl HandleIq for CommandEngine {
             node,
         };
         match iq.payload.attr("sessionid") {
-            None if action == Action::Execute => self.begin(owner, &offered, cx).await,
+            None if action == Action::Execute => self.begin(owner, &offered, iq.payload, cx).await,
             None => Err(refused("bad-action")),
             Some(id) => self.go_on(&id, owner, &offered, action, iq.payload, cx).await,
         }
@@ -67,7 +67,13 @@ impl HandleIq for CommandEngine {
 }
 
 impl CommandEngine {
-    async fn begin(&self, owner: SessionOwner, offered: &Offered, cx: &mut Cx) -> Result<Reply, Fault> {
+    async fn begin(
+        &self,
+        owner: SessionOwner,
+        offered: &Offered,
+        command: El<'_>,
+        cx: &mut Cx,
+    ) -> Result<Reply, Fault> {
         let id = self.sessions.new_id(&owner);
         let mut session = Open {
             owner,
@@ -76,6 +82,8 @@ impl CommandEngine {
             last: false,
             touched: cx.received,
         };
+        // Apps that know a command's first form send it filled in at once.
+        take(&mut session, command)?;
         let (answer, goes_on) = step(&id, &mut session, offered, cx).await?;
         if goes_on {
             self.sessions.keep(&id, session, cx.received)?;
@@ -135,8 +143,17 @@ fn advance(session: &mut Open, action: Action, command: El<'_>) -> Result<(), Fa
     if !forward {
         return Err(refused("bad-action"));
     }
-    let x = command.child("x", DATA);
-    let x = x.ok_or_else(|| bad_payload("a form is required"))?;
+    match take(session, command)? {
+        true => Ok(()),
+        false => Err(bad_payload("a form is required")),
+    }
+}
+
+/// Adds the form that came with a request; `false` if there was none.
+fn take(session: &mut Open, command: El<'_>) -> Result<bool, Fault> {
+    let Some(x) = command.child("x", DATA) else {
+        return Ok(false);
+    };
     let form = Form::read(x).map_err(|_| bad_payload("the form is malformed"))?;
     // §3.5.1: a form that is cancelled counts as submitted.
     if !matches!(form.kind, FormKind::Submit | FormKind::Cancel) {
@@ -147,7 +164,7 @@ fn advance(session: &mut Open, action: Action, command: El<'_>) -> Result<(), Fa
         return Err(bad_payload("the form is too large"));
     }
     session.forms.push(form);
-    Ok(())
+    Ok(true)
 }
 
 /// Lets the command take its next step. The answer comes with whether there is another.

@@ -54,7 +54,13 @@ impl Module for AdHocCommands {
             commands: commands.clone(),
             sessions: sessions.clone(),
         };
-        house.iq(&[At::Server, At::Own], IqType::Set, "command", NS, engine);
+        house.iq(
+            &[At::Server, At::Own, At::AnyService],
+            IqType::Set,
+            "command",
+            NS,
+            engine,
+        );
         house.on::<InfoAsked>(Stage::Deliver, disco::TellCommands(commands.clone()));
         house.on::<ItemsAsked>(Stage::Deliver, disco::ListCommands(commands));
         house.hear::<SessionEnded>(Stage::Deliver, engine::ForgetSessions(sessions));

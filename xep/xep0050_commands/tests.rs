@@ -46,6 +46,8 @@ impl Module for Toy {
         );
         commands.add(At::Server, "stop", "Stop Service", MayUse::Admins, Stop);
         commands.add(At::Own, "mine", "Look at mine", MayUse::Accounts, Stop);
+        house.service("toys");
+        commands.add(At::Service("toys"), "play", "Play", MayUse::Accounts, Stop);
         Ok(())
     }
 }
@@ -352,6 +354,51 @@ async fn an_account_has_commands_of_its_own_and_nobody_elses() {
         "{got}"
     );
     assert!(!answer(&mut bob, items).await.contains("mine"));
+}
+
+#[tokio::test]
+async fn a_service_has_commands_of_its_own() {
+    let house = House::new(MODULES).await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    let play = execute("play").replace("to='localhost'", "to='toys.localhost'");
+    assert!(answer(&mut alice, &play).await.contains("alice@localhost did"));
+    let items = "<iq id='i' to='toys.localhost' type='get'><query xmlns='http://jabber.org/protocol/disco#items' \
+                 node='http://jabber.org/protocol/commands'/></iq>";
+    let got = answer(&mut alice, items).await;
+    assert!(
+        got.contains("<item jid='toys.localhost' node='play' name='Play'/>"),
+        "{got}"
+    );
+    let config = execute("config").replace("to='localhost'", "to='toys.localhost'");
+    refused(&mut alice, &config, "item-not-found", "").await;
+}
+
+#[tokio::test]
+async fn an_app_that_knows_the_first_form_sends_it_at_once() {
+    let house = House::new(MODULES).await;
+    let mut alice = house.connect("alice@localhost/phone").await;
+    let form = |kind: &str, service: &str| {
+        let field = format!("<field var='service'><value>{service}</value></field>");
+        command(
+            "config",
+            None,
+            "execute",
+            &format!("<x xmlns='jabber:x:data' type='{kind}'>{field}</x>"),
+        )
+    };
+    let got = answer(&mut alice, &form("submit", "httpd")).await;
+    assert!(
+        got.contains("<title>httpd</title>") && got.contains("execute='complete'"),
+        "{got}"
+    );
+    refused(
+        &mut alice,
+        &form("submit", "nothing"),
+        "bad-request",
+        "bad-payload",
+    )
+    .await;
+    refused(&mut alice, &form("result", "httpd"), "bad-request", "bad-payload").await;
 }
 
 #[tokio::test]
