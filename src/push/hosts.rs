@@ -13,15 +13,15 @@ const AT_ONCE: usize = 16;
 const HOSTS_MAX: usize = 1_000;
 
 /// All push services.
-pub(super) struct Hosts(Cache<String, Arc<Host>>);
+pub(super) struct PushHosts(Cache<String, Arc<Host>>);
 
-impl Default for Hosts {
-    fn default() -> Hosts {
-        Hosts(Cache::new(HOSTS_MAX))
+impl Default for PushHosts {
+    fn default() -> PushHosts {
+        PushHosts(Cache::new(HOSTS_MAX))
     }
 }
 
-impl Hosts {
+impl PushHosts {
     /// The one of an address.
     pub fn of(&self, url: &Url) -> Arc<Host> {
         let origin = url.origin().ascii_serialization();

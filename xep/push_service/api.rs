@@ -10,55 +10,10 @@ use kim_core::jid::{BareJid, Jid};
 use kim_core::router::Router;
 use tokio::sync::Semaphore;
 
-use super::subscriptions::Subscriptions;
+use super::subscriptions::PushSubscriptions;
+pub use super::wire::{Endpoint, PushSubscription, PushWish, Wire};
 use super::{PushServiceConfig, SERVICE};
 use crate::xep0357_push::api::{PushContent, PushRegistrations};
-
-/// How a push service is spoken to.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Wire {
-    /// Web Push: encrypted for the subscriber (RFC 8291).
-    Encrypted {
-        /// Their public key, a point on P-256 that is not compressed (§3.1).
-        p256dh: [u8; 65],
-        /// Their authentication secret (§3.2).
-        auth: [u8; 16],
-    },
-    /// UnifiedPush without keys: the address is all there is, so nothing is said but that there is something.
-    Plain,
-}
-
-/// Where somebody is woken.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The address at the push service. Whoever knows it can wake: it is a secret.
-    pub url: String,
-    /// How it is used.
-    pub wire: Wire,
-}
-
-impl std::fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// A subscription of an account.
-#[derive(Clone, Debug)]
-pub struct PushSubscription {
-    /// What it is called by in the account.
-    pub tag: i64,
-    /// Where its client is woken.
-    pub endpoint: Endpoint,
-    /// The resource of the client's session; empty for a client without one, which is woken for everything.
-    pub resource: String,
-    /// When it was made.
-    pub since: Timestamp,
-    /// When its push service last took something.
-    pub taken_at: Option<Timestamp>,
-    /// When it last did not, and why. A success clears it.
-    pub failed: Option<(Timestamp, String)>,
-}
 
 /// How soon a notification has to be there (RFC 8030 §5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +22,8 @@ pub enum Urgency {
     High,
     /// A message.
     Normal,
+    /// What was told before is over: nobody is to notice.
+    Low,
 }
 
 /// What a notification says, beside that there is something.
@@ -122,13 +79,19 @@ impl Woken {
 
 /// The way to push services.
 pub trait PushNetwork: Send + Sync + 'static {
+    /// The key that browsers want to know when they subscribe (RFC 8292 §3.2), base64url.
+    fn public_key(&self) -> String;
+
+    /// Makes an endpoint of what somebody says, if this server can wake there. The error is for them: it names the field.
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, String>;
+
     /// Sends a notification. Comes back within [`AppServer::answer_within`].
     fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken>;
 }
 
 /// The app server inside. A fact of the house.
 pub struct AppServer {
-    pub(super) subscriptions: Subscriptions,
+    pub(super) subscriptions: PushSubscriptions,
     config: PushServiceConfig,
     /// Whose data key seals the keys of this server.
     owner: String,
@@ -140,7 +103,7 @@ pub struct AppServer {
 impl AppServer {
     pub(super) fn new(
         config: PushServiceConfig,
-        subscriptions: Subscriptions,
+        subscriptions: PushSubscriptions,
         owner: String,
         registrations: Arc<PushRegistrations>,
     ) -> AppServer {
@@ -159,8 +122,14 @@ impl AppServer {
         let _ = self.network.set(network);
     }
 
-    pub(super) fn network(&self) -> Option<&Arc<dyn PushNetwork>> {
+    /// The way to the network, once it is open.
+    pub fn network(&self) -> Option<&Arc<dyn PushNetwork>> {
         self.network.get()
+    }
+
+    /// The address of the service, for accounts of the main domain.
+    pub fn address(&self) -> &str {
+        &self.owner
     }
 
     /// How long a push service may take.
@@ -184,6 +153,18 @@ impl AppServer {
         Jid::parse(&service).map_err(|error| Fault::Us(Box::new(error)))
     }
 
+    /// Keeps where a client of an account is woken, and tells the node and the service that it has to enable.
+    pub(super) async fn register(
+        &self,
+        account: &BareJid,
+        endpoint: &Endpoint,
+        resource: &str,
+        now: Timestamp,
+    ) -> Result<(i64, Jid), Fault> {
+        let tag = self.subscriptions.put(account, endpoint, resource, now).await?;
+        Ok((tag, self.service_of(account)?))
+    }
+
     /// Subscribes a client of an account: `resource` is that of its session, or empty. From then on it is woken whenever that
     /// session cannot be reached. Tells the subscription's tag.
     pub async fn subscribe(
@@ -195,8 +176,7 @@ impl AppServer {
         router: &Router,
     ) -> Result<i64, Fault> {
         let now = router.clock().now();
-        let tag = self.subscriptions.put(account, endpoint, resource, now).await?;
-        let service = self.service_of(account)?;
+        let (tag, service) = self.register(account, endpoint, resource, now).await?;
         self.registrations
             .enable(account, service, tag.to_string(), resource, wanted, router)
             .await?;

@@ -2,7 +2,7 @@
 //! through the push service of the browser or of a UnifiedPush distributor, and no app server of anybody else is needed.
 //!
 //! XEP-0357 publishes to `push.` in front of the domain as to any app server ([`publish`]), and keeps what is owed, so nothing is
-//! queued here. What clients said is kept sealed ([`subscriptions`], [`store`]). The way to the network is not here: the program
+//! queued here. Apps register by commands ([`register`]). What clients said is kept sealed ([`subscriptions`], [`store`]). The way to the network is not here: the program
 //! hands it in ([`api::PushNetwork`]).
 
 use std::sync::Arc;
@@ -13,12 +13,16 @@ use kim_core::error::Fault;
 use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 
+use crate::xep0050_commands::api::{self as commands, Commands};
+
 pub mod api;
 mod publish;
+mod register;
 mod store;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 const NS: &str = "urn:xmpp:push:0";
 const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
@@ -28,7 +32,7 @@ const SERVICE: &str = "push";
 section! {
     /// The app server inside: browsers (Web Push) and UnifiedPush apps are woken by this server itself.
     pub struct PushServiceConfig {
-        /// Subscriptions of one account.
+        /// PushSubscriptions of one account.
         pub subscriptions_max: usize = 20, in 1..=1_000;
         /// Notifications on their way at the same time. Further ones are tried again a little later.
         pub underway_max: usize = 1_000, in 1..=100_000;
@@ -55,12 +59,12 @@ impl Module for PushServer {
             "",
         ),
     ];
-    const NEEDS: &'static [&'static str] = &["xep0357_push", "xep0004_forms"];
+    const NEEDS: &'static [&'static str] = &["xep0357_push", "xep0004_forms", "xep0050_commands"];
     const MIGRATIONS: &'static [Migration] = store::MIGRATIONS;
     const ERASERS: &'static [Eraser] = &[store::erase];
 
     fn register(config: PushServiceConfig, house: &mut Registrar<'_>) -> Result<(), Fault> {
-        let subscriptions = subscriptions::Subscriptions::new(
+        let subscriptions = subscriptions::PushSubscriptions::new(
             store::SubscriptionStore::new(house.db),
             house.seals,
             config.subscriptions_max,
@@ -69,6 +73,9 @@ impl Module for PushServer {
         let server = Arc::new(api::AppServer::new(config, subscriptions, owner, house.needed()?));
         house.provide(server.clone());
         house.service(SERVICE);
+        house.feature(&[At::Service(SERVICE)], commands::NS);
+        let offered: Arc<Commands> = house.needed()?;
+        register::offer(&offered, &server);
         house
             .at(&[At::Service(SERVICE)])
             .identity("pubsub", "push", "Push notifications")

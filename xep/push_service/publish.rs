@@ -43,9 +43,11 @@ impl HandleIq for Publish {
             let text = "too many notifications are on their way; try again later";
             return Err(later(Condition::ResourceConstraint, text).into());
         };
-        let urgency = match notification.child("priority", PRIORITY) {
-            Some(_) => Urgency::High,
-            None => Urgency::Normal,
+        let priority = notification.child("priority", PRIORITY);
+        let urgency = match priority.map(|priority| priority.text()).as_deref() {
+            Some("high") => Urgency::High,
+            Some("low") => Urgency::Low,
+            _ => Urgency::Normal,
         };
         let news = News {
             account,

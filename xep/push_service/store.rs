@@ -29,7 +29,7 @@ const MAKE_IDENTITY: &str =
     "INSERT INTO push_identity (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 
 /// A subscription as it is stored.
-pub(super) struct SubscriptionRow {
+pub(super) struct PushSubscriptionRow {
     pub tag: i64,
     pub sealed: Vec<u8>,
     pub since: Timestamp,
@@ -38,8 +38,8 @@ pub(super) struct SubscriptionRow {
     pub failure: Option<String>,
 }
 
-fn row(row: &Row) -> Result<SubscriptionRow, DbError> {
-    Ok(SubscriptionRow {
+fn row(row: &Row) -> Result<PushSubscriptionRow, DbError> {
+    Ok(PushSubscriptionRow {
         tag: row.i64(0)?,
         sealed: row.bytes(1)?,
         since: Timestamp(row.i64(2)?),
@@ -59,13 +59,13 @@ impl SubscriptionStore {
     }
 
     /// An account's subscriptions, oldest first.
-    pub async fn of(&self, account: &BareJid) -> Result<Vec<SubscriptionRow>, DbError> {
+    pub async fn of(&self, account: &BareJid) -> Result<Vec<PushSubscriptionRow>, DbError> {
         let rows = self.0.fetch_all(of_query(account)).await?;
         rows.iter().map(row).collect()
     }
 
     /// One of them.
-    pub async fn get(&self, account: &BareJid, tag: i64) -> Result<Option<SubscriptionRow>, DbError> {
+    pub async fn get(&self, account: &BareJid, tag: i64) -> Result<Option<PushSubscriptionRow>, DbError> {
         let query = Query::new(ONE).bind(account).bind(tag);
         let found = self.0.fetch_optional(query).await?;
         found.as_ref().map(row).transpose()

@@ -6,14 +6,18 @@ use kim_core::error::{Condition, Fault, StanzaError};
 use kim_core::jid::BareJid;
 use kim_core::seal::{Key, Seals};
 
-use super::api::{Endpoint, PushSubscription, Wire};
-use super::store::{SubscriptionRow, SubscriptionStore};
+use super::store::{PushSubscriptionRow, SubscriptionStore};
+use super::wire::{Endpoint, PushSubscription, Wire};
 
 /// Between the parts of a sealed subscription; no part can hold it.
 const SEPARATOR: u8 = 0;
 
+/// What the keys of other services begin with. A public key begins with 4 (RFC 8291 §3.1).
+const FCM: u8 = b'f';
+const APNS: u8 = b'a';
+
 /// All accounts' subscriptions.
-pub(super) struct Subscriptions {
+pub(super) struct PushSubscriptions {
     pub store: SubscriptionStore,
     seals: Seals,
     subscriptions_max: usize,
@@ -27,9 +31,11 @@ fn written(endpoint: &Endpoint, resource: &str) -> Vec<u8> {
     let keys: &[u8] = match &endpoint.wire {
         Wire::Plain => &[],
         Wire::Encrypted { p256dh, auth } => &[&p256dh[..], auth].concat(),
+        Wire::Fcm => &[FCM],
+        Wire::Apns { topic } => &[&[APNS], topic.as_bytes()].concat(),
     };
     [
-        endpoint.url.as_bytes(),
+        endpoint.address.as_bytes(),
         &[SEPARATOR],
         resource.as_bytes(),
         &[SEPARATOR],
@@ -41,29 +47,34 @@ fn written(endpoint: &Endpoint, resource: &str) -> Vec<u8> {
 fn read(bytes: &[u8]) -> Option<(Endpoint, String)> {
     let mut parts = bytes.splitn(3, |byte| *byte == SEPARATOR);
     let mut text = || String::from_utf8(parts.next()?.to_vec()).ok();
-    let (url, resource) = (text()?, text()?);
-    let keys = parts.next()?;
-    let wire = match keys.split_first_chunk() {
-        None if keys.is_empty() => Wire::Plain,
-        None => return None,
-        Some((p256dh, auth)) => Wire::Encrypted {
-            p256dh: *p256dh,
-            auth: auth.try_into().ok()?,
+    let (address, resource) = (text()?, text()?);
+    let wire = match parts.next()? {
+        [] => Wire::Plain,
+        [FCM] => Wire::Fcm,
+        [APNS, topic @ ..] => Wire::Apns {
+            topic: String::from_utf8(topic.to_vec()).ok()?,
         },
+        keys => {
+            let (p256dh, auth) = keys.split_first_chunk()?;
+            Wire::Encrypted {
+                p256dh: *p256dh,
+                auth: auth.try_into().ok()?,
+            }
+        }
     };
-    Some((Endpoint { url, wire }, resource))
+    Some((Endpoint { address, wire }, resource))
 }
 
-impl Subscriptions {
-    pub fn new(store: SubscriptionStore, seals: &Seals, subscriptions_max: usize) -> Subscriptions {
-        Subscriptions {
+impl PushSubscriptions {
+    pub fn new(store: SubscriptionStore, seals: &Seals, subscriptions_max: usize) -> PushSubscriptions {
+        PushSubscriptions {
             store,
             seals: seals.clone(),
             subscriptions_max,
         }
     }
 
-    fn open(&self, key: &Key, account: &BareJid, row: SubscriptionRow) -> Option<PushSubscription> {
+    fn open(&self, key: &Key, account: &BareJid, row: PushSubscriptionRow) -> Option<PushSubscription> {
         let opened = key
             .open(&place(account, &row.tag.to_be_bytes()), &row.sealed)
             .ok();
@@ -113,7 +124,7 @@ impl Subscriptions {
         now: Timestamp,
     ) -> Result<i64, Fault> {
         let key = self.seals.key(account.as_str()).await?;
-        let tag = key.tag("push subscription", &[endpoint.url.as_bytes()]);
+        let tag = key.tag("push subscription", &[endpoint.address.as_bytes()]);
         let sealed = key.seal(&place(account, &tag.to_be_bytes()), &written(endpoint, resource));
         match self
             .store
@@ -146,13 +157,20 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let url = "https://push.example/a?b=c".to_owned();
+        let address = "https://push.example/a?b=c".to_owned();
         let mut p256dh = [0; 65];
         p256dh[0] = 4;
         let auth = [0; 16];
-        for wire in [Wire::Plain, Wire::Encrypted { p256dh, auth }] {
+        let topic = "org.example".to_owned();
+        let all = [
+            Wire::Plain,
+            Wire::Encrypted { p256dh, auth },
+            Wire::Fcm,
+            Wire::Apns { topic },
+        ];
+        for wire in all {
             let endpoint = Endpoint {
-                url: url.clone(),
+                address: address.clone(),
                 wire,
             };
             let bytes = written(&endpoint, "kim-1");

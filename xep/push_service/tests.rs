@@ -8,7 +8,7 @@ use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
 use kim_core::testing::{Client, House};
 
-use super::api::{AppServer, Endpoint, PushNetwork, Told, Urgency, Wake, Wire, Woken};
+use super::api::{AppServer, Endpoint, PushNetwork, PushWish, Told, Urgency, Wake, Wire, Woken};
 use super::store;
 use crate::MODULES;
 use crate::xep0357_push::api::PushContent;
@@ -27,10 +27,24 @@ struct Internet {
 
 impl PushNetwork for Internet {
     fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken> {
-        let got = (wake.endpoint.url.clone(), wake.told.cloned(), wake.urgency);
+        let got = (wake.endpoint.address.clone(), wake.told.cloned(), wake.urgency);
         self.got.lock().unwrap().push(got);
         let answer = self.answers.lock().unwrap().pop_front();
         Box::pin(async move { answer.unwrap_or(Woken::Taken) })
+    }
+
+    fn public_key(&self) -> String {
+        "the key".to_owned()
+    }
+
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, String> {
+        match wish {
+            PushWish::UnifiedPush { endpoint } if endpoint.starts_with("https:") => Ok(Endpoint {
+                address: (*endpoint).to_owned(),
+                wire: Wire::Plain,
+            }),
+            _ => Err("\"endpoint\" must be an https address".to_owned()),
+        }
     }
 }
 
@@ -73,7 +87,7 @@ fn browser() -> Endpoint {
     let mut p256dh = [9; 65];
     p256dh[0] = 4;
     Endpoint {
-        url: "https://push.example/a".to_owned(),
+        address: "https://push.example/a".to_owned(),
         wire: Wire::Encrypted {
             p256dh,
             auth: [1; 16],
@@ -142,7 +156,7 @@ async fn what_is_not_encrypted_says_nothing() {
     house.account("alice@localhost").await;
     let mut bob = house.online("bob@localhost/desk").await;
     let plain = Endpoint {
-        url: "https://up.example/x".to_owned(),
+        address: "https://up.example/x".to_owned(),
         wire: Wire::Plain,
     };
     subscribe(&server, &house, &plain, "").await;
@@ -165,6 +179,152 @@ async fn a_call_is_urgent() {
     )
     .await;
     assert_eq!(internet.next().await.2, Urgency::High);
+}
+
+const PROPOSE: &str = "<propose xmlns='urn:xmpp:jingle-message:0' id='c'>\
+                       <description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose>";
+
+#[tokio::test]
+async fn a_phone_stops_ringing_when_the_call_is_over() {
+    let (house, server, internet) = house(PLAIN).await;
+    let mut desk = house.online("alice@localhost/desk").await;
+    let mut bob = house.online("bob@localhost/desk").await;
+    subscribe(&server, &house, &browser(), "phone").await;
+    let call = |inner: &str| format!("<message to='alice@localhost' type='chat'>{inner}</message>");
+    let retract = "<retract xmlns='urn:xmpp:jingle-message:0' id='c'/>";
+    bob.send(&call(PROPOSE)).await;
+    assert_eq!(internet.next().await.2, Urgency::High);
+    bob.send(&call(retract)).await;
+    assert_eq!(internet.next().await.2, Urgency::Low, "Bob gave up");
+    bob.send(&call(PROPOSE)).await;
+    assert_eq!(internet.next().await.2, Urgency::High);
+    // Her answer goes to Bob alone; the phone has no session to see it in.
+    desk.send("<message to='bob@localhost' type='chat'><proceed xmlns='urn:xmpp:jingle-message:0' id='c'/></message>")
+        .await;
+    assert_eq!(internet.next().await.2, Urgency::Low, "Alice answers at her desk");
+    bob.send(&call(retract)).await;
+    assert!(internet.is_quiet(), "nothing rings any more");
+}
+
+#[tokio::test]
+async fn what_was_read_elsewhere_disappears_once_all_of_it_is_read() {
+    let (house, server, internet) = house(PLAIN).await;
+    let mut desk = house.online("alice@localhost/desk").await;
+    subscribe(&server, &house, &browser(), "phone").await;
+    for jid in ["bob@localhost/x", "carol@localhost/x"] {
+        chat(&mut house.online(jid).await).await;
+    }
+    assert_eq!(internet.next().await.1, counted(1));
+    let mut read = async |chat: &str| {
+        desk.send(&format!(
+            "<iq id='r' type='set'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+             <publish node='urn:xmpp:mds:displayed:0'><item id='{chat}'><displayed xmlns='urn:xmpp:mds:displayed:0'>\
+             <stanza-id xmlns='urn:xmpp:sid:0' id='1' by='alice@localhost'/></displayed></item></publish></pubsub></iq>"
+        ))
+        .await;
+    };
+    read("bob@localhost").await;
+    assert!(internet.is_quiet(), "Carol's message waits");
+    read("carol@localhost").await;
+    let (_, told, urgency) = internet.next().await;
+    let nothing = Told {
+        messages: Some(0),
+        requests: Some(0),
+        ..Told::default()
+    };
+    assert_eq!((told, urgency), (Some(nothing), Urgency::Low));
+    // Whatever comes next is told at once.
+    chat(&mut house.online("bob@localhost/x").await).await;
+    assert_eq!(internet.next().await.1, counted(1));
+}
+
+#[tokio::test]
+async fn a_browser_that_asks_for_it_learns_who_wrote_since_nobody_else_can_read_it() {
+    let (house, server, internet) = house(PLAIN).await;
+    house.account("alice@localhost").await;
+    let mut bob = house.online("bob@localhost/desk").await;
+    let wanted = PushContent {
+        sender: true,
+        body: true,
+    };
+    let made = server
+        .subscribe(&alice(), &browser(), "", wanted, &house.router)
+        .await;
+    made.unwrap();
+    chat(&mut bob).await;
+    let told = internet.next().await.1.expect("something");
+    assert_eq!(told.from.as_deref(), Some("bob@localhost/desk"));
+    assert_eq!(told.text, None, "the policy does not allow it");
+}
+
+#[tokio::test]
+async fn an_app_registers_by_a_command_and_enables_the_node() {
+    let (house, server, internet) = house(PLAIN).await;
+    let mut phone = house.online("alice@localhost/phone").await;
+    let mut bob = house.online("bob@localhost/desk").await;
+    let command = |node: &str, inner: &str| {
+        format!(
+            "<iq id='c' to='push.localhost' type='set'><command xmlns='http://jabber.org/protocol/commands' node='{node}' \
+             action='execute'>{inner}</command></iq>"
+        )
+    };
+    let form = |field: &str, value: &str| {
+        format!(
+            "<x xmlns='jabber:x:data' type='submit'><field var='{field}'><value>{value}</value></field></x>"
+        )
+    };
+    phone.skip();
+    phone.send(&command("register-push-webpush", "")).await;
+    let asked = phone.next().unwrap();
+    assert!(
+        asked.contains("<value>the key</value>") && asked.contains("var='p256dh'"),
+        "{asked}"
+    );
+    phone
+        .send(&command(
+            "register-push-unifiedpush",
+            &form("endpoint", "http://up.example"),
+        ))
+        .await;
+    let refused = phone.next().unwrap();
+    assert!(
+        refused.contains("must be an https address") && refused.contains("bad-payload"),
+        "{refused}"
+    );
+    phone
+        .send(&command(
+            "register-push-unifiedpush",
+            &form("endpoint", "https://up.example/x"),
+        ))
+        .await;
+    let told = phone.next().unwrap();
+    let value = |var: &str| {
+        let rest = told.split(&format!("var='{var}'")).nth(1).expect(var);
+        let value = rest.split("<value>").nth(1).unwrap();
+        value.split("</value>").next().unwrap().to_owned()
+    };
+    assert_eq!(value("jid"), "push.localhost");
+    let node = value("node");
+    phone
+        .send(&format!(
+            "<iq id='e' type='set'><enable xmlns='urn:xmpp:push:0' jid='push.localhost' node='{node}'/></iq>"
+        ))
+        .await;
+    assert!(phone.next().unwrap().contains("type='result'"));
+    phone.disconnect().await;
+    chat(&mut bob).await;
+    assert_eq!(internet.next().await.0, "https://up.example/x");
+
+    let mut phone = house.online("alice@localhost/phone").await;
+    phone.skip();
+    phone
+        .send(&command("unregister-push", &form("node", &node)))
+        .await;
+    assert!(phone.next().unwrap().contains("completed"));
+    assert!(server.subscriptions(&alice()).await.unwrap().is_empty());
+    phone.disconnect().await;
+    chat(&mut bob).await;
+    assert!(internet.is_quiet());
 }
 
 #[tokio::test]

@@ -312,7 +312,7 @@ fn every_mistake_is_one_line_with_its_place_and_the_remedy() {
         (
             "[server.deep]\nx = 1\n",
             "kim.toml:1: unknown section [server.deep]; known sections are server, listen, tls, storage, registration, rooms, \
-             c2s, s2s, push.webpush, http, contact, component, limits, xep0313_mam, xep0199_ping",
+             c2s, s2s, push.webpush, push.fcm, push.apns, http, contact, component, limits, xep0313_mam, xep0199_ping",
         ),
         (
             "[server]\ndomains = []\n",

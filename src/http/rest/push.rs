@@ -6,11 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use kim_core::error::{Condition, Fault};
 use kim_core::jid::Jid;
-use kim_xep::push_service::api::{AppServer, Endpoint, PushSubscription, Wire};
+use kim_xep::push_service::api::{AppServer, PushNetwork, PushSubscription, PushWish, Wire};
 use kim_xep::xep0357_push::api::PushContent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,20 +17,31 @@ use super::body::{Given, Segment};
 use super::guard::{Manage, May, Read};
 use super::problem::{Problem, written};
 use crate::http::Web;
-use crate::push;
 
-/// The longest address of a push service.
-const ENDPOINT_BYTES_MAX: usize = 2_048;
-
-/// What a browser's PushSubscription says (`toJSON()`), and for which client it is.
+/// What a browser's PushSubscription says (`toJSON()`), or where else to wake, and for which client it is.
 #[derive(Deserialize)]
 pub(super) struct Subscription {
-    endpoint: String,
+    #[serde(default)]
+    kind: PushKind,
+    endpoint: Option<String>,
     keys: Option<Keys>,
+    token: Option<String>,
+    topic: Option<String>,
     #[serde(default)]
     resource: String,
     #[serde(default)]
     content: Content,
+}
+
+/// Which push service carries it.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PushKind {
+    /// As the endpoint says: with keys it is a browser's, without them an app's (UnifiedPush).
+    #[default]
+    WebPush,
+    Fcm,
+    Apns,
 }
 
 #[derive(Deserialize)]
@@ -51,12 +60,10 @@ enum Content {
     Body,
 }
 
-fn app_server(web: &Web) -> Result<(Arc<AppServer>, String), Problem> {
+fn app_server(web: &Web) -> Result<(Arc<AppServer>, Arc<dyn PushNetwork>), Problem> {
     let server = web.router().fact::<AppServer>();
-    let public = web.parts.vapid.as_ref().map(|vapid| vapid.public());
-    server
-        .zip(public)
-        .ok_or_else(|| Problem::off("push notifications"))
+    let found = server.and_then(|server| Some((server.clone(), server.network()?.clone())));
+    found.ok_or_else(|| Problem::off("push notifications"))
 }
 
 /// `POST /api/push/subscribe`
@@ -65,8 +72,8 @@ pub(super) async fn subscribe(
     May(caller, _): May<Manage>,
     Given(wanted): Given<Subscription>,
 ) -> Result<Response, Problem> {
-    let (server, public_key) = app_server(&web)?;
-    let endpoint = endpoint(&wanted, &server)?;
+    let (server, network) = app_server(&web)?;
+    let endpoint = network.accept(&wish(&wanted)?).map_err(Problem::bad)?;
     let session = format!("{}/{}", caller.account, wanted.resource);
     if !wanted.resource.is_empty() && Jid::parse(&session).is_err() {
         return Err(Problem::bad("\"resource\" must be the resource of a session"));
@@ -95,7 +102,7 @@ pub(super) async fn subscribe(
         "id": id.to_string(),
         "service": server.service_of(account)?.as_str(),
         "node": id.to_string(),
-        "public_key": public_key,
+        "public_key": network.public_key(),
     });
     Ok(written(StatusCode::OK, &told))
 }
@@ -105,10 +112,10 @@ pub(super) async fn list(
     State(web): State<Arc<Web>>,
     May(caller, _): May<Read>,
 ) -> Result<Response, Problem> {
-    let (server, public_key) = app_server(&web)?;
+    let (server, network) = app_server(&web)?;
     let subscriptions = server.subscriptions(&caller.account).await?;
     let subscriptions: Vec<Value> = subscriptions.iter().map(told).collect();
-    let told = json!({ "public_key": public_key, "subscriptions": subscriptions });
+    let told = json!({ "public_key": network.public_key(), "subscriptions": subscriptions });
     Ok(written(StatusCode::OK, &told))
 }
 
@@ -136,9 +143,11 @@ fn told(subscription: &PushSubscription) -> Value {
     let kind = match subscription.endpoint.wire {
         Wire::Encrypted { .. } => "webpush",
         Wire::Plain => "plain",
+        Wire::Fcm => "fcm",
+        Wire::Apns { .. } => "apns",
     };
-    let host = push::endpoint(&subscription.endpoint.url, true);
-    let host = host.and_then(|url| url.host_str().map(str::to_owned));
+    let url = reqwest::Url::parse(&subscription.endpoint.address).ok();
+    let host = url.and_then(|url| url.host_str().map(str::to_owned));
     let failure = subscription.failed.as_ref();
     json!({
         "id": subscription.tag.to_string(),
@@ -151,33 +160,26 @@ fn told(subscription: &PushSubscription) -> Value {
     })
 }
 
-fn endpoint(wanted: &Subscription, server: &AppServer) -> Result<Endpoint, Problem> {
-    let is_short = wanted.endpoint.len() <= ENDPOINT_BYTES_MAX;
-    let url = push::endpoint(&wanted.endpoint, server.allows_private_addresses()).filter(|_| is_short);
-    let url = url.ok_or_else(|| {
-        let message = "\"endpoint\" must be an https address of a push service on the internet";
-        Problem::bad(message)
-    })?;
-    let wire = match &wanted.keys {
-        None => Wire::Plain,
-        Some(keys) => Wire::Encrypted {
-            // RFC 8291 §3.1: a point that is not compressed.
-            p256dh: bytes(&keys.p256dh)
-                .filter(|key: &[u8; 65]| push::is_public_key(key))
-                .ok_or_else(|| {
-                    Problem::bad("\"keys.p256dh\" must be a point on P-256: 65 bytes in base64url")
-                })?,
-            auth: bytes(&keys.auth)
-                .ok_or_else(|| Problem::bad("\"keys.auth\" must be 16 bytes in base64url"))?,
+fn wish(wanted: &Subscription) -> Result<PushWish<'_>, Problem> {
+    let (endpoint, token) = (&wanted.endpoint, &wanted.token);
+    match (wanted.kind, &wanted.keys) {
+        (PushKind::WebPush, keys) => match (endpoint, keys) {
+            (Some(endpoint), Some(Keys { p256dh, auth })) => Ok(PushWish::WebPush {
+                endpoint,
+                p256dh,
+                auth,
+            }),
+            (Some(endpoint), None) => Ok(PushWish::UnifiedPush { endpoint }),
+            (None, _) => Err(Problem::bad("\"endpoint\" is required")),
         },
-    };
-    Ok(Endpoint {
-        url: url.into(),
-        wire,
-    })
-}
-
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let decoded = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
-    decoded.ok()?.try_into().ok()
+        (PushKind::Fcm, _) => match token {
+            Some(token) => Ok(PushWish::Fcm { token }),
+            None => Err(Problem::bad("\"token\" is required")),
+        },
+        (PushKind::Apns, _) => match (token, &wanted.topic) {
+            (Some(token), Some(topic)) => Ok(PushWish::Apns { token, topic }),
+            (None, _) => Err(Problem::bad("\"token\" is required")),
+            (_, None) => Err(Problem::bad("\"topic\" is required: the bundle id of the app")),
+        },
+    }
 }
