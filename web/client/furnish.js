@@ -3,6 +3,7 @@
 import { showRequests } from './contacts.js';
 import { explainRefusals } from './files.js';
 import { offerInvitations } from './invite.js';
+import { offerNotifications } from './notify.js';
 import { countOccupants } from './occupants.js';
 import { offerRooms } from './rooms.js';
 import { markClearText } from './secrecy.js';
@@ -22,4 +23,5 @@ export function furnish(inner, page) {
     offerInvitations(inner, page);
     showRequests(inner, page);
     suggestNext(inner, page);
+    offerNotifications(inner, page);
 }

@@ -45,6 +45,7 @@ const OWN: &[(&str, &[u8])] = &[
         include_bytes!("../../../web/client/unreadable.js"),
     ),
     ("occupants.js", include_bytes!("../../../web/client/occupants.js")),
+    ("notify.js", include_bytes!("../../../web/client/notify.js")),
     ("password.js", include_bytes!("../../../web/client/password.js")),
     ("title.js", include_bytes!("../../../web/client/title.js")),
     ("ours.css", include_bytes!("../../../web/client/ours.css")),
@@ -57,6 +58,9 @@ const OWN: &[(&str, &[u8])] = &[
     ("client.css", include_bytes!("../../../web/client/client.css")),
     ("kim.svg", include_bytes!("../../../web/client/kim.svg")),
     ("kim.ico", include_bytes!("../../../web/client/kim.ico")),
+    ("icon-192.png", include_bytes!("../../../web/client/icon-192.png")),
+    ("icon-512.png", include_bytes!("../../../web/client/icon-512.png")),
+    ("worker.js", include_bytes!("../../../web/client/worker.js")),
     ("sealed.js", include_bytes!("../../../web/client/sealed.js")),
     ("vault.js", include_bytes!("../../../web/client/vault.js")),
     (
@@ -119,6 +123,17 @@ pub(super) async fn serve_own(Path((version, name)): Path<(String, String)>) -> 
         Some((_, bytes)) => answer(&name, bytes, version == *OWN_VERSION),
         None => missing(),
     }
+}
+
+/// `/worker.js`: where a service worker lies says which pages are its own (Service Workers §3.4.5).
+pub(super) async fn worker() -> Response {
+    serve_own(Path((String::new(), "worker.js".to_owned()))).await
+}
+
+/// `/icon-192.png` and `/icon-512.png`, for what is installed from the manifest.
+pub(super) async fn sized_icon(uri: axum::http::Uri) -> Response {
+    let name = uri.path().trim_start_matches('/').to_owned();
+    serve_own(Path((String::new(), name))).await
 }
 
 /// `/favicon.svg` and `/manifest.webmanifest`, whose addresses others expect to stay.

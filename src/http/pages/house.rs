@@ -8,6 +8,7 @@ use kim_core::config::{Config, Contact};
 use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 use kim_core::router::Router;
+use kim_xep::push_service::api::AppServer;
 use kim_xep::xep0045_muc::api::{Rooms, SERVICE};
 use kim_xep::xep0363_upload::api::Uploads;
 use kim_xep::xep0401_invites::api::{InviteError, Invites};
@@ -20,7 +21,7 @@ const ROOMS_MAX: usize = 200;
 
 impl Settings {
     /// As the configuration says.
-    fn of(config: &Config, uploads: Option<&Uploads>) -> Settings {
+    fn of(config: &Config, uploads: Option<&Uploads>, push: Option<&AppServer>) -> Settings {
         let domain = config.main_domain().to_string();
         Settings {
             origin: config
@@ -28,6 +29,7 @@ impl Settings {
                 .map_or_else(|| format!("https://{domain}"), |origin| origin.to_string()),
             domain,
             uploads: uploads.map(|uploads| uploads.origin().to_string()),
+            push: push.map(|server| server.address().to_owned()),
             rooms: config
                 .rooms
                 .default
@@ -58,7 +60,8 @@ impl Pages {
     /// The pages of a house.
     pub fn of(router: &Arc<Router>) -> Arc<Pages> {
         let uploads = router.fact::<Uploads>();
-        let settings = Settings::of(router.config(), uploads.as_deref());
+        let push = router.fact::<AppServer>();
+        let settings = Settings::of(router.config(), uploads.as_deref(), push.as_deref());
         Pages::new(settings, House(router.clone()))
     }
 }

@@ -160,6 +160,8 @@ impl Reader<'_> {
             "guests": settings.guest_domain(),
             "conference": settings.conference_domain(),
             "uploads": settings.uploads,
+            "push": settings.push,
+            "page_style": client::own("pages.css"),
             "lobbies": settings.rooms,
             "room": script.room,
             "invite": script.invite,

@@ -46,6 +46,8 @@ pub struct Settings {
     pub origin: String,
     /// Where files are uploaded to and fetched from: scheme, host and port; `None` without uploads.
     pub uploads: Option<String>,
+    /// The service that browsers are woken by; `None` without one.
+    pub push: Option<String>,
     /// The names of the rooms that every newcomer is shown.
     pub rooms: Vec<String>,
     /// Anybody may make an account.
@@ -102,6 +104,9 @@ impl Pages {
             .route("/favicon.svg", get(client::icon))
             .route("/favicon.ico", get(client::old_icon))
             .route("/manifest.webmanifest", get(client::manifest))
+            .route("/icon-192.png", get(client::sized_icon))
+            .route("/icon-512.png", get(client::sized_icon))
+            .route("/worker.js", get(client::worker))
             .route("/assets/{version}/{name}", get(client::serve_own))
             .route("/client/{version}/{*name}", get(client::serve))
             .with_state(self.clone())

@@ -64,6 +64,39 @@ pub(super) const CLIENT: &[(&str, &str, &str)] = &[
         "让其他人认出您",
     ),
     ("next_dismiss", "Hide these suggestions", "隐藏这些建议"),
+    // Notifications while the page is closed.
+    ("notify_on", "Notifications are on", "通知已开启"),
+    ("notify_off", "Turn on notifications", "开启通知"),
+    (
+        "notify_denied",
+        "This browser does not allow notifications from this page. You can change that in its settings.",
+        "此浏览器不允许本页面发送通知。您可以在浏览器设置中更改。",
+    ),
+    (
+        "notify_failed",
+        "Notifications could not be turned on. Please try again.",
+        "无法开启通知，请重试。",
+    ),
+    ("push_message", "You have a new message", "您有一条新消息"),
+    ("push_message_in", "New message in “{}”", "“{}”中有新消息"),
+    ("push_call", "Somebody is calling", "有来电"),
+    ("push_call_from", "{} is calling", "{} 来电"),
+    (
+        "push_request",
+        "Somebody wants to add you as a contact",
+        "有人想添加您为联系人",
+    ),
+    (
+        "push_request_from",
+        "{} wants to add you as a contact",
+        "{} 想添加您为联系人",
+    ),
+    ("offline_title", "You are offline", "您已离线"),
+    (
+        "offline_more",
+        "Open this page again when there is a connection.",
+        "连接恢复后请重新打开此页面。",
+    ),
     // Inviting.
     ("invite_title", "Invite somebody", "邀请好友"),
     (

@@ -75,6 +75,7 @@ fn settings() -> Settings {
         rooms: vec!["lobby".to_owned()],
         registration_open: true,
         guests: true,
+        push: Some("push.kim.example".to_owned()),
         plain_login: false,
         security_contacts: vec!["mailto:security@example.org".to_owned()],
     }
@@ -279,7 +280,13 @@ async fn files_are_found_by_their_address() {
         .to_owned();
     let (status, headers, _) = get_page(&style, &[]).await;
     assert!(status.is_success() && headers[header::CONTENT_TYPE] == "text/css; charset=utf-8");
-    for path in ["/favicon.svg", "/manifest.webmanifest"] {
+    for path in [
+        "/favicon.svg",
+        "/manifest.webmanifest",
+        "/icon-192.png",
+        "/icon-512.png",
+        "/worker.js",
+    ] {
         assert_eq!(get_page(path, &[]).await.0, StatusCode::OK, "{path}");
     }
     assert_eq!(
