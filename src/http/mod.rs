@@ -33,7 +33,6 @@ use kim_core::router::Router;
 use self::host::Hosts;
 use self::upload::Upload;
 use crate::c2s::{Door, Place, Places, bosh as link};
-use crate::push::vapid::Vapid;
 use crate::s2s::Federation;
 
 /// What the web shows of parts of the server that may be switched off.
@@ -43,8 +42,6 @@ pub struct Parts {
     pub upload: Option<Arc<Upload>>,
     /// Other servers.
     pub federation: Option<Arc<Federation>>,
-    /// The key for which browsers subscribe to push notifications.
-    pub vapid: Option<Arc<Vapid>>,
 }
 
 /// What all HTTP connections share.

@@ -92,10 +92,9 @@ impl Server {
         if let Some(upload) = upload.clone() {
             tasks.run(async move { upload.keep_clear().await });
         }
-        let vapid = match house.router.fact::<AppServer>() {
-            Some(server) => Some(PushSender::connect(&server, house.router.config()).await?),
-            None => None,
-        };
+        if let Some(server) = house.router.fact::<AppServer>() {
+            PushSender::connect(&server, house.router.config()).await?;
+        }
         house.router.open().await;
         tasks.run(keep_house(door.clone()));
         tasks.run(tidy(house.router.clone(), house.db.clone()));
@@ -107,7 +106,6 @@ impl Server {
         let parts = Parts {
             upload: upload.clone(),
             federation: federation.clone(),
-            vapid,
         };
         let web = Web::new(door.clone(), house.db.clone(), parts);
         let addresses = listeners.addresses();

@@ -26,13 +26,20 @@ pub enum Wire {
     },
     /// UnifiedPush without keys: the address is all there is, so nothing is said but that there is something.
     Plain,
+    /// Firebase Cloud Messaging: the address is an app's registration token. Google reads what is sent.
+    Fcm,
+    /// Apple's push notification service: the address is a device token. Apple reads what is sent.
+    Apns {
+        /// The app, by its bundle id.
+        topic: String,
+    },
 }
 
 /// Where somebody is woken.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address at the push service. Whoever knows it can wake: it is a secret.
-    pub url: String,
+    /// The address or token at the push service. Whoever knows it can wake: it is a secret.
+    pub address: String,
     /// How it is used.
     pub wire: Wire,
 }
@@ -41,6 +48,32 @@ impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
     }
+}
+
+/// What a client says of where it is to be woken, before anybody has looked at it.
+#[derive(Clone, Copy, Default)]
+pub struct PushWish<'a> {
+    /// `webpush`, `unifiedpush`, `fcm` or `apns`. Not said: Web Push if there are keys, or else UnifiedPush.
+    pub kind: Option<&'a str>,
+    /// The address at a push service (Web Push, UnifiedPush).
+    pub endpoint: Option<&'a str>,
+    /// The client's public key in base64url (Web Push).
+    pub p256dh: Option<&'a str>,
+    /// Its authentication secret in base64url (Web Push).
+    pub auth: Option<&'a str>,
+    /// The token that the app got from Firebase or Apple.
+    pub token: Option<&'a str>,
+    /// The app, by its bundle id (APNs).
+    pub topic: Option<&'a str>,
+}
+
+/// Why a wish cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WishRefused {
+    /// The field that is wrong, as [`PushWish`] calls it.
+    pub field: &'static str,
+    /// What is required of it; the field's name in front of it makes a sentence.
+    pub why: String,
 }
 
 /// A subscription of an account.
@@ -67,6 +100,8 @@ pub enum Urgency {
     High,
     /// A message.
     Normal,
+    /// Nothing new: what was told before is settled, because it was read elsewhere.
+    Low,
 }
 
 /// What a notification says, beside that there is something.
@@ -80,6 +115,17 @@ pub struct Told {
     pub from: Option<String>,
     /// What they wrote, likewise.
     pub text: Option<String>,
+}
+
+impl Told {
+    /// Without who and what, for push services that could read it.
+    pub fn counts(&self) -> Told {
+        Told {
+            messages: self.messages,
+            requests: self.requests,
+            ..Told::default()
+        }
+    }
 }
 
 /// A notification for the network.
@@ -122,6 +168,15 @@ impl Woken {
 
 /// The way to push services.
 pub trait PushNetwork: Send + Sync + 'static {
+    /// Judges where a client wants to be woken. What this server cannot serve is refused.
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, WishRefused>;
+
+    /// The key for which browsers subscribe (`applicationServerKey`, RFC 8292 §3.2).
+    fn public_key(&self) -> String;
+
+    /// The host of the push service, to be shown; `None` if this server does not serve it any more.
+    fn host(&self, endpoint: &Endpoint) -> Option<String>;
+
     /// Sends a notification. Comes back within [`AppServer::answer_within`].
     fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken>;
 }
@@ -159,7 +214,8 @@ impl AppServer {
         let _ = self.network.set(network);
     }
 
-    pub(super) fn network(&self) -> Option<&Arc<dyn PushNetwork>> {
+    /// The way to the network, once it was handed in.
+    pub fn network(&self) -> Option<&Arc<dyn PushNetwork>> {
         self.network.get()
     }
 

@@ -11,6 +11,9 @@ use super::store::{SubscriptionRow, SubscriptionStore};
 
 /// Between the parts of a sealed subscription; no part can hold it.
 const SEPARATOR: u8 = 0;
+/// What the last part begins with: which service it is for. A public key begins with 4 instead.
+const FCM: u8 = b'f';
+const APNS: u8 = b'a';
 
 /// All accounts' subscriptions.
 pub(super) struct Subscriptions {
@@ -24,16 +27,19 @@ fn place<'a>(account: &'a BareJid, tag: &'a [u8; 8]) -> [&'a [u8]; 3] {
 }
 
 fn written(endpoint: &Endpoint, resource: &str) -> Vec<u8> {
-    let keys: &[u8] = match &endpoint.wire {
-        Wire::Plain => &[],
-        Wire::Encrypted { p256dh, auth } => &[&p256dh[..], auth].concat(),
+    let wire = match &endpoint.wire {
+        Wire::Plain => Vec::new(),
+        // The first byte of a point that is not compressed is 4.
+        Wire::Encrypted { p256dh, auth } => [&p256dh[..], auth].concat(),
+        Wire::Fcm => vec![FCM],
+        Wire::Apns { topic } => [&[APNS], topic.as_bytes()].concat(),
     };
     [
-        endpoint.url.as_bytes(),
+        endpoint.address.as_bytes(),
         &[SEPARATOR],
         resource.as_bytes(),
         &[SEPARATOR],
-        keys,
+        &wire,
     ]
     .concat()
 }
@@ -41,17 +47,22 @@ fn written(endpoint: &Endpoint, resource: &str) -> Vec<u8> {
 fn read(bytes: &[u8]) -> Option<(Endpoint, String)> {
     let mut parts = bytes.splitn(3, |byte| *byte == SEPARATOR);
     let mut text = || String::from_utf8(parts.next()?.to_vec()).ok();
-    let (url, resource) = (text()?, text()?);
-    let keys = parts.next()?;
-    let wire = match keys.split_first_chunk() {
-        None if keys.is_empty() => Wire::Plain,
-        None => return None,
-        Some((p256dh, auth)) => Wire::Encrypted {
-            p256dh: *p256dh,
-            auth: auth.try_into().ok()?,
+    let (address, resource) = (text()?, text()?);
+    let wire = match parts.next()? {
+        [] => Wire::Plain,
+        [FCM] => Wire::Fcm,
+        [APNS, topic @ ..] => Wire::Apns {
+            topic: String::from_utf8(topic.to_vec()).ok()?,
         },
+        keys => {
+            let (p256dh, auth) = keys.split_first_chunk()?;
+            Wire::Encrypted {
+                p256dh: *p256dh,
+                auth: auth.try_into().ok()?,
+            }
+        }
     };
-    Some((Endpoint { url, wire }, resource))
+    Some((Endpoint { address, wire }, resource))
 }
 
 impl Subscriptions {
@@ -113,7 +124,7 @@ impl Subscriptions {
         now: Timestamp,
     ) -> Result<i64, Fault> {
         let key = self.seals.key(account.as_str()).await?;
-        let tag = key.tag("push subscription", &[endpoint.url.as_bytes()]);
+        let tag = key.tag("push subscription", &[endpoint.address.as_bytes()]);
         let sealed = key.seal(&place(account, &tag.to_be_bytes()), &written(endpoint, resource));
         match self
             .store
@@ -146,13 +157,19 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let url = "https://push.example/a?b=c".to_owned();
+        let address = "https://push.example/a?b=c".to_owned();
         let mut p256dh = [0; 65];
         p256dh[0] = 4;
         let auth = [0; 16];
-        for wire in [Wire::Plain, Wire::Encrypted { p256dh, auth }] {
+        let topic = "org.example.app".to_owned();
+        for wire in [
+            Wire::Plain,
+            Wire::Encrypted { p256dh, auth },
+            Wire::Fcm,
+            Wire::Apns { topic },
+        ] {
             let endpoint = Endpoint {
-                url: url.clone(),
+                address: address.clone(),
                 wire,
             };
             let bytes = written(&endpoint, "kim-1");

@@ -8,7 +8,7 @@ use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
 use kim_core::testing::{Client, House};
 
-use super::api::{AppServer, Endpoint, PushNetwork, Told, Urgency, Wake, Wire, Woken};
+use super::api::{AppServer, Endpoint, PushNetwork, PushWish, Told, Urgency, Wake, Wire, WishRefused, Woken};
 use super::store;
 use crate::MODULES;
 use crate::xep0357_push::api::PushContent;
@@ -26,8 +26,20 @@ struct Internet {
 }
 
 impl PushNetwork for Internet {
+    fn accept(&self, _: &PushWish<'_>) -> Result<Endpoint, WishRefused> {
+        Ok(browser())
+    }
+
+    fn public_key(&self) -> String {
+        "key".to_owned()
+    }
+
+    fn host(&self, _: &Endpoint) -> Option<String> {
+        Some("push.example".to_owned())
+    }
+
     fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken> {
-        let got = (wake.endpoint.url.clone(), wake.told.cloned(), wake.urgency);
+        let got = (wake.endpoint.address.clone(), wake.told.cloned(), wake.urgency);
         self.got.lock().unwrap().push(got);
         let answer = self.answers.lock().unwrap().pop_front();
         Box::pin(async move { answer.unwrap_or(Woken::Taken) })
@@ -73,7 +85,7 @@ fn browser() -> Endpoint {
     let mut p256dh = [9; 65];
     p256dh[0] = 4;
     Endpoint {
-        url: "https://push.example/a".to_owned(),
+        address: "https://push.example/a".to_owned(),
         wire: Wire::Encrypted {
             p256dh,
             auth: [1; 16],
@@ -142,7 +154,7 @@ async fn what_is_not_encrypted_says_nothing() {
     house.account("alice@localhost").await;
     let mut bob = house.online("bob@localhost/desk").await;
     let plain = Endpoint {
-        url: "https://up.example/x".to_owned(),
+        address: "https://up.example/x".to_owned(),
         wire: Wire::Plain,
     };
     subscribe(&server, &house, &plain, "").await;
