@@ -4,7 +4,12 @@
 //! A push service that hangs has a few places of its own and takes nobody else's.
 
 mod addresses;
+mod apns;
+mod client;
+mod fcm;
+mod google;
 mod hosts;
+mod jwt;
 mod notifier;
 mod sealed;
 mod vapid;
@@ -13,12 +18,14 @@ mod webpush;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kim_core::config::Config;
+use kim_core::config::{Apns, Config, Fcm};
 use kim_core::db::BoxFuture;
 use kim_xep::push_service::api::{
     AppServer, Endpoint, PushNetwork, PushWish, Wake, Wire, WishRefused, Woken,
 };
 
+use self::apns::ApnsSender;
+use self::fcm::FcmSender;
 use self::notifier::Notifier;
 use self::webpush::WebPushSender;
 use crate::failure::Failure;
@@ -26,6 +33,8 @@ use crate::failure::Failure;
 /// Sends what is to wake somebody.
 pub struct PushSender {
     webpush: WebPushSender,
+    fcm: Option<FcmSender>,
+    apns: Option<ApnsSender>,
     answer_within: Duration,
 }
 
@@ -33,9 +42,12 @@ impl PushSender {
     /// Opens the way: with the server's key, which is made at the first start.
     pub async fn connect(server: &AppServer, config: &Config) -> Result<(), Failure> {
         let broken = |why: String| Failure::Other(format!("push notifications: {why}"));
+        let answer_within = server.answer_within();
         let sender = PushSender {
             webpush: WebPushSender::open(server, config).await.map_err(broken)?,
-            answer_within: server.answer_within(),
+            fcm: FcmSender::open(&config.fcm, answer_within).map_err(broken)?,
+            apns: ApnsSender::open(&config.apns, answer_within).map_err(broken)?,
+            answer_within,
         };
         server.connect(Arc::new(sender));
         Ok(())
@@ -45,24 +57,56 @@ impl PushSender {
     fn notifier(&self, wire: &Wire) -> Option<&dyn Notifier> {
         match wire {
             Wire::Encrypted { .. } | Wire::Plain => Some(&self.webpush),
-            Wire::Fcm | Wire::Apns { .. } => None,
+            Wire::Fcm => self.fcm.as_ref().map(|fcm| fcm as &dyn Notifier),
+            Wire::Apns { .. } => self.apns.as_ref().map(|apns| apns as &dyn Notifier),
         }
     }
 }
 
+/// Whether Firebase gives this server a token; `None` if it is not configured.
+pub async fn try_firebase(config: &Fcm, answer_within: Duration) -> Option<Result<String, String>> {
+    let sender = match FcmSender::open(config, answer_within).transpose()? {
+        Ok(sender) => sender,
+        Err(why) => return Some(Err(why)),
+    };
+    let tried = tokio::time::timeout(answer_within, sender.try_out()).await;
+    let tried = tried.unwrap_or_else(|_| Err(notifier::TOO_SLOW.to_owned()));
+    Some(match tried {
+        Ok(project) => Ok(format!("Firebase takes the key of project {project}")),
+        Err(why) => Err(format!("Firebase ([push.fcm] service_account): {why}")),
+    })
+}
+
+/// Whether Apple is reached and takes this server's key; `None` if it is not configured.
+pub async fn try_apple(config: &Apns, answer_within: Duration) -> Option<Result<String, String>> {
+    let sender = match ApnsSender::open(config, answer_within).transpose()? {
+        Ok(sender) => sender,
+        Err(why) => return Some(Err(why)),
+    };
+    let tried = tokio::time::timeout(answer_within, sender.try_out()).await;
+    let tried = tried.unwrap_or_else(|_| Err(notifier::TOO_SLOW.to_owned()));
+    Some(match tried {
+        Ok(()) => Ok("Apple is reached over HTTP/2 and takes the key".to_owned()),
+        Err(why) => Err(format!("Apple ([push.apns]): {why}")),
+    })
+}
+
 impl PushNetwork for PushSender {
     fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, WishRefused> {
-        match wish.kind {
-            None | Some("webpush" | "unifiedpush") => self.webpush.accept(wish),
-            Some("fcm") => notifier::refused(
-                "kind",
-                "\"fcm\" is not served here: this server has no key for Firebase",
-            ),
-            Some("apns") => notifier::refused(
-                "kind",
-                "\"apns\" is not served here: this server has no key for Apple",
-            ),
-            Some(_) => notifier::refused("kind", "must be webpush, unifiedpush, fcm or apns"),
+        match (wish.kind, &self.fcm, &self.apns) {
+            (None | Some("webpush" | "unifiedpush"), ..) => self.webpush.accept(wish),
+            (Some("fcm"), Some(fcm), _) => fcm.accept(wish),
+            (Some("apns"), _, Some(apns)) => apns.accept(wish),
+            (Some("fcm"), None, _) => {
+                let why =
+                    "cannot be \"fcm\": this server has no key for Firebase ([push.fcm] service_account)";
+                notifier::refused("kind", why)
+            }
+            (Some("apns"), _, None) => {
+                let why = "cannot be \"apns\": this server has no key for Apple ([push.apns] key)";
+                notifier::refused("kind", why)
+            }
+            (Some(_), ..) => notifier::refused("kind", "must be webpush, unifiedpush, fcm or apns"),
         }
     }
 

@@ -5,7 +5,6 @@
 //! looked at after the name was resolved.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
@@ -17,16 +16,15 @@ use kim_xep::push_service::api::{
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
-use tokio_rustls::rustls;
 use zeroize::Zeroizing;
 
 use super::addresses;
+use super::client;
 use super::hosts::Hosts;
 use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
 use super::sealed;
 use super::vapid::Vapid;
 use crate::s2s::dns::is_public;
-use crate::s2s::tls;
 
 /// The longest address of a push service.
 const ENDPOINT_BYTES_MAX: usize = 2_048;
@@ -63,7 +61,10 @@ impl WebPushSender {
         let vapid = Vapid::read(&key, subject(config)).ok_or("the stored key cannot be read")?;
         let allows_private = server.allows_private_addresses();
         Ok(WebPushSender {
-            client: client(server, allows_private)?,
+            client: client::builder(server.answer_within(), &[])?
+                .dns_resolver(addresses::Resolver { allows_private })
+                .build()
+                .map_err(|error| error.to_string())?,
             vapid,
             hosts: Hosts::default(),
             allows_private,
@@ -153,10 +154,10 @@ impl Notifier for WebPushSender {
                 return Woken::Unreachable("its address is not allowed");
             };
             let host = self.hosts.of(&url);
-            if let Some(rest) = host.must_wait() {
-                return Woken::NotNow(Some(rest));
-            }
-            let _place = host.place().await;
+            let _place = match host.place().await {
+                Ok(place) => place,
+                Err(not_now) => return not_now,
+            };
             let request = match self.request(&url, wake) {
                 Ok(request) => request,
                 Err(why) => return Woken::Unreachable(why),
@@ -171,26 +172,6 @@ impl Notifier for WebPushSender {
             woken
         })
     }
-}
-
-fn client(server: &AppServer, allows_private: bool) -> Result<Client, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(tls::roots(None)?)
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(config)
-        .dns_resolver(addresses::Resolver { allows_private })
-        .https_only(true)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(server.answer_within())
-        .pool_max_idle_per_host(4)
-        .user_agent(concat!("kIM/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| error.to_string())
 }
 
 /// Whom push services can write to (RFC 8292 §2.1).

@@ -32,7 +32,7 @@ pub use federation::{Proof, S2s};
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use modules::ModuleSections;
-pub use push::WebPush;
+pub use push::{Apns, Fcm, WebPush};
 pub use raw::{Located, Raw};
 pub use sample::sample;
 pub use section::{Field, NoSettings, Schema, Section, SectionReader};
@@ -65,6 +65,10 @@ pub struct Config {
     pub s2s: S2s,
     /// `[push.webpush]`
     pub webpush: WebPush,
+    /// `[push.fcm]`
+    pub fcm: Fcm,
+    /// `[push.apns]`
+    pub apns: Apns,
     /// `[http]`
     pub http: Http,
     /// `[contact]`
@@ -92,6 +96,8 @@ fn core_schemas() -> Vec<Schema> {
         Schema::core::<C2s>("c2s"),
         Schema::core::<S2s>("s2s"),
         Schema::core::<WebPush>("push.webpush"),
+        Schema::core::<Fcm>("push.fcm"),
+        Schema::core::<Apns>("push.apns"),
         Schema::core::<Http>("http"),
         Schema::core::<Contact>("contact"),
         Schema::repeated::<ComponentSection>("component"),
@@ -126,6 +132,8 @@ impl Config {
             c2s: take(&raw, "c2s", &empty),
             s2s: take(&raw, "s2s", &empty),
             webpush: take(&raw, "push.webpush", &empty),
+            fcm: take(&raw, "push.fcm", &empty),
+            apns: take(&raw, "push.apns", &empty),
             http: take(&raw, "http", &empty),
             contact: take(&raw, "contact", &empty),
             components: raw
@@ -244,6 +252,7 @@ impl Config {
                 errors.push(ConfigError::new(origin, problem));
             }
         }
+        push::check_together(&self.fcm, &self.apns, raw, errors);
         let mut wrong = |section: &str, key: &str, problem: &str| {
             if let Some(located) = raw
                 .sections
