@@ -48,10 +48,15 @@ class Apple:
 
     def expect(self, word, patience=PATIENCE_SECONDS):
         """The words after the next line that begins with this one."""
-        while True:
-            first, *rest = self.told.get(timeout=patience)
-            if first.split(" ")[0] == word:
-                return rest
+        others = []
+        try:
+            while True:
+                first, *rest = self.told.get(timeout=patience)
+                if first.split(" ")[0] == word:
+                    return rest
+                others.append([first, *rest])
+        except queue.Empty:
+            raise AssertionError(f"Apple did not tell {word!r}; it told {others}") from None
 
     def request(self, word, patience=PATIENCE_SECONDS):
         """The headers and the payload of the next request that this happens to."""

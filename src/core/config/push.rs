@@ -39,8 +39,8 @@ section! {
         pub key_id: Option<String> = None, example r#""ABC123DEFG""#;
         /// The team's id, ten characters.
         pub team_id: Option<String> = None, example r#""DEF123GHIJ""#;
-        /// The apps, by their bundle ids. Each may also be woken by calls alone (BUNDLE.voip).
-        pub topics: Vec<String> = Vec::new(), example r#"["org.example.app"]"#;
+        /// The apps, by their bundle ids: ["org.example.app"]. Each may also be woken by calls alone (BUNDLE.voip).
+        pub topics: Vec<String> = Vec::new();
         /// Where Apple is reached. "https://api.sandbox.push.apple.com" is for apps that were not installed from its store.
         pub url: Option<WebOrigin> = WebOrigin::parse("https://api.push.apple.com");
     }

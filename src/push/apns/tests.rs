@@ -22,7 +22,10 @@ fn signer() -> Signer {
 
 fn sender() -> ApnsSender {
     ApnsSender {
-        client: Client::new(),
+        client: client::steady(Duration::from_secs(1), &[b"h2"])
+            .unwrap()
+            .build()
+            .unwrap(),
         url: "https://apns.example".to_owned(),
         host_name: "apns.example".to_owned(),
         topics: vec![APP.to_owned()],
