@@ -229,7 +229,8 @@ impl ApnsSender {
         let mut post = self
             .client
             .post(format!("{}/3/device/{device}", self.url))
-            .bearer_auth(&token.text)
+            // In small letters, as Apple writes it.
+            .header(reqwest::header::AUTHORIZATION, format!("bearer {}", token.text))
             .header("apns-id", &request.id)
             .header("apns-topic", topic)
             .header("apns-push-type", request.push_type)
@@ -414,7 +415,9 @@ fn judge(status: StatusCode, reason: &str, wait: Option<Duration>) -> Woken {
         (StatusCode::GONE, _) | (StatusCode::BAD_REQUEST, "BadDeviceToken" | "DeviceTokenNotForTopic") => {
             Woken::Over(code)
         }
-        (StatusCode::FORBIDDEN, _) | (_, "MissingProviderToken") => Woken::Unreachable(NO_ACCESS),
+        (StatusCode::FORBIDDEN, _) | (_, "MissingProviderToken" | "InvalidProviderToken") => {
+            Woken::Unreachable(NO_ACCESS)
+        }
         (_, "TopicDisallowed") => {
             Woken::Unreachable("Apple does not let this server's key wake the app ([push.apns] topics)")
         }
