@@ -1,136 +1,309 @@
-//! The Apple Push Notification service over HTTP/2, with tokens signed by the operator's key. Apple can read what it carries, so
-//! that says how many messages wait, and nothing else.
+//! Apple's push notification service, over HTTP/2 with token authentication. Apple can read what is sent, so it is counts and the
+//! kind; the app may put more into the notification once it is there (`mutable-content`).
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use kim_core::config;
-use kim_core::random;
-use kim_xep::push_service::api::{Endpoint, Urgency, Wake, Wire, Woken};
-use reqwest::{Client, Response, StatusCode, Url, Version};
-use ring::rand::SystemRandom;
+use kim_core::config::Apns;
+use kim_core::db::BoxFuture;
+use kim_xep::push_service::api::{Endpoint, PushWish, Urgency, Wake, Wire, WishRefused, Woken};
+use reqwest::{Client, StatusCode, Version};
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-use super::{Counts, TOPIC, answered, judge, key_file, retry_after, service_url, ttl};
+use super::client;
+use super::hosts::Host;
+use super::jwt::{self, Header};
+use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
+use crate::exposed::unreadable;
 
-/// Apple refuses tokens that are older than an hour, and more than one in 20 minutes.
-const TOKEN_AGE_MAX: Duration = Duration::from_secs(40 * 60);
-/// Device tokens are hexadecimal, and of no fixed length.
-const DEVICE_DIGITS_MAX: usize = 200;
-/// A topic that ends so takes calls alone.
+/// Requests that Apple has at the same time.
+const AT_ONCE: usize = 64;
+/// Apple takes no token older than an hour, and no new one within 20 minutes.
+const TOKEN_USED_FOR: Duration = Duration::from_secs(40 * 60);
+const TOKEN_USED_AT_LEAST: Duration = Duration::from_secs(20 * 60);
+/// The longest token of a device.
+const DEVICE_BYTES_MAX: usize = 200;
+/// The longest bundle id.
+const APP_BYTES_MAX: usize = 255;
+/// What the topic of PushKit ends with: the app is woken by calls alone.
 const VOIP: &str = ".voip";
-/// What is read of an error.
-const ERROR_BYTES_MAX: usize = 4 * 1024;
+/// Why nobody is woken while Apple does not take this server's key.
+const NO_ACCESS: &str = "Apple does not accept the key of this server ([push.apns] key, key_id, team_id)";
 
-/// Sends for one developer team.
-pub(super) struct Apns {
+/// Sends to apps on Apple's devices.
+pub(super) struct ApnsSender {
     client: Client,
-    key: ProviderKey,
+    url: String,
+    host_name: String,
     topics: Vec<String>,
-    url: Url,
+    signer: Signer,
+    host: Host,
 }
 
-/// The key that shows whose requests these are.
-struct ProviderKey {
+/// Makes the tokens that show Apple whose requests these are.
+struct Signer {
     pair: EcdsaKeyPair,
     key_id: String,
     team_id: String,
-    token: Mutex<Option<(Instant, String)>>,
+    last: Mutex<Option<ProviderToken>>,
 }
 
-impl ProviderKey {
-    /// The token of now. With `is_refused` the last one is not used again.
-    fn token(&self, is_refused: bool) -> Option<String> {
-        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((since, text)) = token.as_ref()
-            && since.elapsed() < TOKEN_AGE_MAX
-            && !is_refused
-        {
-            return Some(text.clone());
+#[derive(Clone)]
+struct ProviderToken {
+    text: Arc<str>,
+    made_at: SystemTime,
+}
+
+#[derive(Serialize)]
+struct ProviderClaims<'a> {
+    iss: &'a str,
+    iat: u64,
+}
+
+/// The body of a request.
+#[derive(Serialize)]
+struct Payload {
+    aps: Aps,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<u32>,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Aps {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<Alert>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    badge: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sound: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mutable_content: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_available: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Alert {
+    body: &'static str,
+}
+
+/// A request without what shows whose it is.
+struct ApnsRequest {
+    id: String,
+    push_type: &'static str,
+    priority: &'static str,
+    expiration: u64,
+    collapse_id: Option<&'static str>,
+    body: String,
+}
+
+/// The body of an error.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ApnsError {
+    reason: String,
+}
+
+impl Signer {
+    fn read(pem: &[u8], key_id: &str, team_id: &str) -> Result<Signer, String> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem)
+            .map_err(|_| "is no private key in PEM (\"BEGIN PRIVATE KEY\")")?;
+        let pair = EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            key.secret_pkcs8_der(),
+            &SystemRandom::new(),
+        );
+        Ok(Signer {
+            pair: pair.map_err(|_| "is not a key on the curve P-256 with its public half")?,
+            key_id: key_id.to_owned(),
+            team_id: team_id.to_owned(),
+            last: Mutex::new(None),
+        })
+    }
+
+    /// The token of the hour. After one that is refused the next one is made, if that one is old enough.
+    fn token(&self, refused: Option<&ProviderToken>, now: SystemTime) -> Option<ProviderToken> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = &*last {
+            // With a clock that was set back nothing is known of its age.
+            let age = now.duration_since(token.made_at).unwrap_or(TOKEN_USED_FOR);
+            let is_refused = refused.is_some_and(|refused| refused.text == token.text);
+            if is_refused && age < TOKEN_USED_AT_LEAST {
+                return None;
+            }
+            if !is_refused && age < TOKEN_USED_FOR {
+                return Some(token.clone());
+            }
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let head = part(&json!({ "alg": "ES256", "kid": self.key_id }));
-        let claims = part(&json!({ "iss": self.team_id, "iat": now }));
-        let signed = format!("{head}.{claims}");
-        let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).ok()?;
-        let fresh = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
-        *token = Some((Instant::now(), fresh.clone()));
-        Some(fresh)
+        let claims = ProviderClaims {
+            iss: &self.team_id,
+            iat: now.duration_since(UNIX_EPOCH).ok()?.as_secs(),
+        };
+        let header = Header {
+            alg: "ES256",
+            typ: None,
+            kid: Some(&self.key_id),
+        };
+        let token = ProviderToken {
+            text: jwt::signed(&self.pair, &header, &claims)?.into(),
+            made_at: now,
+        };
+        *last = Some(token.clone());
+        Some(token)
     }
 }
 
-/// The bytes between the lines of a PEM file.
-fn pkcs8(pem: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let text = std::str::from_utf8(pem).ok()?;
-    let body = text
-        .split("-----BEGIN PRIVATE KEY-----")
-        .nth(1)?
-        .split("-----END")
-        .next()?;
-    let joined: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
-    STANDARD.decode(joined.as_bytes()).ok().map(Zeroizing::new)
-}
-
-impl Apns {
-    /// With the settings of `[push.apns]`; `None` if there are none.
-    pub fn open(settings: &config::Apns, client: &Client) -> Result<Option<Apns>, String> {
-        let Some(path) = &settings.key else {
+impl ApnsSender {
+    /// Ready to send; `None` if it is not configured. The error is a line that names the setting.
+    pub fn open(config: &Apns, answer_within: Duration) -> Result<Option<ApnsSender>, String> {
+        let (Some(path), Some(url)) = (&config.key, &config.url) else {
             return Ok(None);
         };
-        let needed = |value: &Option<String>, name: &str| {
-            let value = value.clone().filter(|value| !value.is_empty());
-            value.ok_or_else(|| format!("key in [push.apns] needs \"{name}\" beside it"))
+        let (Some(key_id), Some(team_id)) = (&config.key_id, &config.team_id) else {
+            return Err("[push.apns] key needs \"key_id\" and \"team_id\" beside it".to_owned());
         };
-        let (key_id, team_id) = (
-            needed(&settings.key_id, "key_id")?,
-            needed(&settings.team_id, "team_id")?,
-        );
-        if settings.topics.is_empty() {
-            return Err("key in [push.apns] needs \"topics\" beside it: the apps' bundle ids".to_owned());
-        }
-        let pem = key_file(path, "key in [push.apns]")?;
-        let random = SystemRandom::new();
-        let pair = pkcs8(&pem)
-            .and_then(|der| EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random).ok());
-        let pair = pair.ok_or_else(|| {
-            format!(
-                "{} (key in [push.apns]) must be a private key on P-256 in PEM, as Apple gives it out (.p8)",
-                path.display()
-            )
-        })?;
-        Ok(Some(Apns {
-            client: client.clone(),
-            key: ProviderKey {
-                pair,
-                key_id,
-                team_id,
-                token: Mutex::default(),
-            },
-            topics: settings.topics.clone(),
-            url: service_url(&settings.url, "url in [push.apns]")?,
+        let broken = |why: String| format!("[push.apns] key: {}: {why}", path.display());
+        let pem = std::fs::read(path).map_err(|error| broken(unreadable(&error)))?;
+        let signer = Signer::read(&Zeroizing::new(pem), key_id, team_id).map_err(broken)?;
+        let client = client::steady(answer_within, &[b"h2"])?.http2_prior_knowledge();
+        let host_name =
+            reqwest::Url::parse(url.as_str()).map_err(|error| format!("[push.apns] url: {error}"))?;
+        Ok(Some(ApnsSender {
+            client: client.build().map_err(|error| error.to_string())?,
+            url: url.to_string(),
+            host_name: host_name.host_str().unwrap_or_default().to_owned(),
+            topics: config.topics.clone(),
+            signer,
+            host: Host::new(AT_ONCE),
         }))
     }
 
-    /// Where a device is written to.
-    pub fn url(&self, device: &str) -> Option<Url> {
-        self.url.join(&format!("/3/device/{device}")).ok()
+    /// Whether Apple is reached over HTTP/2 and takes the key, shown by a notification for a device that there is none of. The
+    /// error says what is wrong.
+    pub async fn try_out(&self) -> Result<(), String> {
+        let token = self.signer.token(None, SystemTime::now());
+        let token = token.ok_or("the key cannot sign")?;
+        let nobody = "0".repeat(64);
+        let request = ApnsRequest {
+            id: id().ok_or("no random number can be made")?,
+            push_type: "background",
+            priority: "5",
+            expiration: 0,
+            collapse_id: None,
+            body: r#"{"aps":{"content-available":1}}"#.to_owned(),
+        };
+        let topic = self.topics.first().map_or("", String::as_str);
+        let answer = self.post(&nobody, topic, &request, &token).await;
+        let mut answer = answer.map_err(|error| match unreachable(&error) {
+            Woken::Unreachable(why) => format!("{} cannot be reached: {why}", self.url),
+            _ => format!("{} cannot be reached", self.url),
+        })?;
+        if answer.version() != Version::HTTP_2 {
+            return Err(format!("{} does not speak HTTP/2", self.url));
+        }
+        let reason = reason(&mut answer).await;
+        match (answer.status(), reason.as_str()) {
+            (StatusCode::FORBIDDEN, _) | (_, "TopicDisallowed") => {
+                Err(format!("{} does not accept the key: {reason}", self.url))
+            }
+            _ => Ok(()),
+        }
     }
 
-    pub fn accept(&self, token: &str, topic: &str) -> Result<Endpoint, String> {
-        let is_token = !token.is_empty()
-            && token.len() <= DEVICE_DIGITS_MAX
-            && token.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_token {
-            return Err("\"token\" must be the device token of APNs in hexadecimal digits".to_owned());
+    async fn post(
+        &self,
+        device: &str,
+        topic: &str,
+        request: &ApnsRequest,
+        token: &ProviderToken,
+    ) -> Result<reqwest::Response, reqwest::Error> {
+        let mut post = self
+            .client
+            .post(format!("{}/3/device/{device}", self.url))
+            // In small letters, as Apple writes it.
+            .header(reqwest::header::AUTHORIZATION, format!("bearer {}", token.text))
+            .header("apns-id", &request.id)
+            .header("apns-topic", topic)
+            .header("apns-push-type", request.push_type)
+            .header("apns-priority", request.priority)
+            .header("apns-expiration", request.expiration);
+        if let Some(collapse_id) = request.collapse_id {
+            post = post.header("apns-collapse-id", collapse_id);
         }
-        if !self.topics.iter().any(|known| known == topic) {
-            return Err(format!("\"topic\" must be one of {}", self.topics.join(", ")));
+        post.body(request.body.clone()).send().await
+    }
+
+    async fn ask(&self, wake: &Wake<'_>, topic: &str) -> Result<Woken, &'static str> {
+        let now = SystemTime::now();
+        let request = request(wake, topic, now).ok_or("the request could not be made")?;
+        let mut token = self
+            .signer
+            .token(None, now)
+            .ok_or("the server's own key cannot sign")?;
+        loop {
+            let answer = self.post(&wake.endpoint.address, topic, &request, &token).await;
+            let mut answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => return Ok(unreachable(&error)),
+            };
+            let (status, wait) = (answer.status(), retry_after(&answer));
+            let reason = match status.is_success() {
+                true => String::new(),
+                false => reason(&mut answer).await,
+            };
+            if reason == "ExpiredProviderToken"
+                && let Some(next) = self.signer.token(Some(&token), SystemTime::now())
+            {
+                // It is too young to be refused for its age: this ends.
+                token = next;
+                continue;
+            }
+            if status.is_server_error()
+                && let Some(wait) = wait
+            {
+                self.host.wait(wait);
+            }
+            return Ok(judge(status, &reason, wait));
         }
+    }
+}
+
+impl Notifier for ApnsSender {
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, WishRefused> {
+        let is_token = |token: &&str| {
+            token.len() <= DEVICE_BYTES_MAX
+                && token.len() >= 2
+                && token.len().is_multiple_of(2)
+                && token.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let Some(token) = wish.token.filter(is_token) else {
+            return refused(
+                "token",
+                "must be the device token that Apple gave the app, in hexadecimal",
+            );
+        };
+        let is_served = |topic: &str| {
+            let app = topic.strip_suffix(VOIP).unwrap_or(topic);
+            self.topics.iter().any(|served| served == topic || served == app)
+        };
+        let topic = match (wish.topic, &self.topics[..]) {
+            (Some(topic), _) if topic.len() <= APP_BYTES_MAX && is_served(topic) => topic,
+            (None, [only]) => only,
+            _ => {
+                let served = self.topics.join(", ");
+                let why = format!("must be the bundle id of an app that this server serves: {served}");
+                return refused("topic", &why);
+            }
+        };
         Ok(Endpoint {
             address: token.to_ascii_lowercase(),
             wire: Wire::Apns {
@@ -139,244 +312,121 @@ impl Apns {
         })
     }
 
-    pub async fn send(&self, url: Url, topic: &str, wake: &Wake<'_>) -> Woken {
-        if topic.ends_with(VOIP) && wake.urgency != Urgency::High {
-            // Apple ends apps that are told of something else there and do not ring. Their other topic is told.
-            return Woken::Taken;
-        }
-        // The same id in a further attempt: what arrived twice is one notification.
-        let id = uuid();
-        let mut is_refused = false;
-        loop {
-            let Some(token) = self.key.token(is_refused) else {
-                return Woken::Unreachable("the key of [push.apns] cannot sign");
+    fn host(&self, _: &Endpoint) -> Option<String> {
+        Some(self.host_name.clone())
+    }
+
+    fn send<'a>(&'a self, wake: &'a Wake<'_>) -> BoxFuture<'a, Woken> {
+        Box::pin(async move {
+            let Wire::Apns { topic } = &wake.endpoint.wire else {
+                return Woken::Unreachable("it is no device of Apple's");
             };
-            let push = Push::of(topic, wake);
-            let request = self
-                .client
-                .post(url.clone())
-                .version(Version::HTTP_2)
-                .bearer_auth(token)
-                .header("apns-id", &id)
-                .header("apns-topic", topic)
-                .header("apns-push-type", push.kind)
-                .header("apns-priority", push.priority)
-                .header("apns-expiration", expiration(wake.urgency));
-            let request = match push.collapses {
-                true => request.header("apns-collapse-id", TOPIC),
-                false => request,
-            };
-            let answer = match answered(request.body(push.payload.to_string()).send().await) {
-                Ok(answer) => answer,
-                Err(woken) => return woken,
-            };
-            let (status, wait) = (answer.status(), retry_after(&answer));
-            if status.is_success() {
+            // Apple ends apps that are woken so and show no call.
+            if topic.ends_with(VOIP) && wake.urgency != Urgency::High {
                 return Woken::Taken;
             }
-            let reason = reason(answer).await;
-            if reason == "ExpiredProviderToken" && !is_refused {
-                is_refused = true;
-                continue;
-            }
-            return verdict(status, &reason, wait);
-        }
+            let _place = match self.host.place().await {
+                Ok(place) => place,
+                Err(not_now) => return not_now,
+            };
+            let woken = self.ask(wake, topic).await;
+            woken.unwrap_or_else(Woken::Unreachable)
+        })
     }
 }
 
-/// What a notification is for Apple.
-struct Push {
-    kind: &'static str,
-    priority: &'static str,
-    collapses: bool,
-    payload: Value,
+async fn reason(answer: &mut reqwest::Response) -> String {
+    let body = client::body(answer).await;
+    let error = serde_json::from_slice::<ApnsError>(&body).unwrap_or_default();
+    // It is shown: as short as Apple's words are, and nothing but a word.
+    let word = error.reason.chars().filter(char::is_ascii_alphanumeric);
+    word.take(64).collect()
 }
 
-impl Push {
-    fn of(topic: &str, wake: &Wake<'_>) -> Push {
-        let counts = Counts::of(wake);
-        let badge = counts.messages;
-        let of = |kind, priority, collapses, aps: Value| Push {
-            kind,
-            priority,
-            collapses,
-            payload: json!({ "aps": aps, "kind": counts.kind }),
-        };
-        match (wake.urgency, badge) {
-            (Urgency::High, _) if topic.ends_with(VOIP) => of("voip", "10", false, json!({})),
-            // The app's extension finds out who it is, and puts that in its place.
-            (Urgency::High, _) => {
-                let alert = json!({ "title": "Incoming call" });
-                let aps = json!({ "alert": alert, "sound": "default", "mutable-content": 1,
-                                  "interruption-level": "time-sensitive" });
-                of("alert", "10", false, aps)
-            }
-            (Urgency::Normal, badge) => {
-                let mut aps =
-                    json!({ "alert": { "title": "New message" }, "sound": "default", "mutable-content": 1 });
-                if let (Some(badge), Some(aps)) = (badge, aps.as_object_mut()) {
-                    aps.insert("badge".to_owned(), badge.into());
-                }
-                of("alert", "10", true, aps)
-            }
-            // A badge alone is shown without a sound.
-            (Urgency::Low, Some(badge)) => of("alert", "5", true, json!({ "badge": badge })),
-            (Urgency::Low, None) => of("background", "5", true, json!({ "content-available": 1 })),
+/// A UUID of random numbers.
+fn id() -> Option<String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    let number = u128::from_be_bytes(bytes);
+    // RFC 9562 §5.4: version 4, variant 10.
+    let number = number & !(0xf << 76) | (0x4 << 76);
+    let number = number & !(0b11 << 62) | (0b10 << 62);
+    let hex = format!("{number:032x}");
+    let part = |from: usize, to: usize| hex.get(from..to);
+    Some(
+        [
+            part(0, 8)?,
+            part(8, 12)?,
+            part(12, 16)?,
+            part(16, 20)?,
+            part(20, 32)?,
+        ]
+        .join("-"),
+    )
+}
+
+fn request(wake: &Wake<'_>, topic: &str, now: SystemTime) -> Option<ApnsRequest> {
+    let kind = kind(wake);
+    let told = wake.told.cloned().unwrap_or_default();
+    let alert = |body| Aps {
+        alert: Some(Alert { body }),
+        badge: told.messages,
+        sound: Some("default"),
+        mutable_content: Some(1),
+        content_available: None,
+    };
+    let (push_type, priority, aps) = match (wake.urgency, kind) {
+        (Urgency::High, _) if topic.ends_with(VOIP) => ("voip", "10", Aps::default()),
+        (Urgency::High, _) => ("alert", "10", alert("Call")),
+        (Urgency::Normal, "request") => ("alert", "10", alert("Contact request")),
+        (Urgency::Normal, _) => ("alert", "10", alert("New message")),
+        // Nothing is shown: the number on the icon goes, and the app may take back what it shows.
+        (Urgency::Low, _) => {
+            let aps = Aps {
+                badge: Some(told.messages.unwrap_or(0)),
+                content_available: Some(1),
+                ..Aps::default()
+            };
+            ("background", "5", aps)
         }
-    }
+    };
+    let payload = Payload {
+        aps,
+        kind,
+        messages: told.messages,
+        requests: told.requests,
+    };
+    let expires = now.checked_add(ttl(wake.urgency))?;
+    Some(ApnsRequest {
+        id: id()?,
+        push_type,
+        priority,
+        expiration: expires.duration_since(UNIX_EPOCH).ok()?.as_secs(),
+        // A call must not be replaced by a message.
+        collapse_id: (wake.urgency != Urgency::High).then_some(TOPIC),
+        body: serde_json::to_string(&payload).ok()?,
+    })
 }
 
-/// Until when Apple keeps it, in seconds since 1970.
-fn expiration(urgency: Urgency) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (now + ttl(urgency)).as_secs()
-}
-
-/// A random UUID (RFC 9562 §5.4).
-fn uuid() -> String {
-    let mut bytes = random::bytes::<16>();
-    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
-    *version = *version & 0x0f | 0x40;
-    *variant = *variant & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
-}
-
-/// What Apple says is wrong: one word.
-async fn reason(mut answer: Response) -> String {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > ERROR_BYTES_MAX {
-            break;
+fn judge(status: StatusCode, reason: &str, wait: Option<Duration>) -> Woken {
+    let code = status.as_u16();
+    match (status, reason) {
+        (status, _) if status.is_success() => Woken::Taken,
+        (StatusCode::GONE, _) | (StatusCode::BAD_REQUEST, "BadDeviceToken" | "DeviceTokenNotForTopic") => {
+            Woken::Over(code)
         }
-    }
-    let told: Value = serde_json::from_slice(&body).unwrap_or_default();
-    told.get("reason")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn verdict(status: StatusCode, reason: &str, wait: Option<Duration>) -> Woken {
-    match reason {
-        // The app is gone from the device, or the token is of another app or another environment.
-        "BadDeviceToken" | "Unregistered" | "DeviceTokenNotForTopic" | "ExpiredToken" => {
-            Woken::Over(status.as_u16())
+        (StatusCode::FORBIDDEN, _) | (_, "MissingProviderToken" | "InvalidProviderToken") => {
+            Woken::Unreachable(NO_ACCESS)
         }
-        "TooManyRequests" | "TooManyProviderTokenUpdates" => judge(StatusCode::TOO_MANY_REQUESTS, wait),
-        "ExpiredProviderToken" | "InvalidProviderToken" | "MissingProviderToken" | "Forbidden" => {
-            Woken::Unreachable("APNs does not accept the key of [push.apns]")
+        (_, "TopicDisallowed") => {
+            Woken::Unreachable("Apple does not let this server's key wake the app ([push.apns] topics)")
         }
-        _ => judge(status, wait),
+        // So many for this device: others are not kept waiting.
+        (StatusCode::TOO_MANY_REQUESTS, _) => Woken::NotNow(wait.or(Some(CROWDED))),
+        (status, _) if status.is_server_error() => Woken::NotNow(wait),
+        _ => Woken::Useless(code),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use kim_xep::push_service::api::Told;
-    use ring::signature::{ECDSA_P256_SHA256_FIXED, KeyPair, UnparsedPublicKey};
-
-    use super::*;
-
-    fn push(topic: &str, urgency: Urgency, messages: Option<u32>) -> Push {
-        let endpoint = Endpoint {
-            address: "00ff".to_owned(),
-            wire: Wire::Apns {
-                topic: topic.to_owned(),
-            },
-        };
-        let told = Told {
-            messages,
-            from: Some("bob@localhost".to_owned()),
-            text: Some("secret".to_owned()),
-            ..Told::default()
-        };
-        Push::of(
-            topic,
-            &Wake {
-                endpoint: &endpoint,
-                urgency,
-                told: Some(&told),
-            },
-        )
-    }
-
-    #[test]
-    fn apple_learns_how_many_messages_wait_and_nothing_else() {
-        let message = push("org.example", Urgency::Normal, Some(3));
-        assert_eq!(
-            (message.kind, message.priority, message.collapses),
-            ("alert", "10", true)
-        );
-        assert_eq!(
-            message.payload,
-            json!({ "kind": "message", "aps": {
-                "alert": { "title": "New message" }, "sound": "default", "mutable-content": 1, "badge": 3
-            } })
-        );
-        let call = push("org.example.voip", Urgency::High, None);
-        assert_eq!((call.kind, call.priority, call.collapses), ("voip", "10", false));
-        let call = push("org.example", Urgency::High, None);
-        assert_eq!((call.kind, call.collapses), ("alert", false));
-        let read = push("org.example", Urgency::Low, Some(0));
-        assert_eq!((read.kind, read.priority), ("alert", "5"));
-        assert_eq!(read.payload["aps"], json!({ "badge": 0 }));
-        assert_eq!(push("org.example", Urgency::Low, None).kind, "background");
-    }
-
-    #[test]
-    fn a_token_is_signed_and_used_again() {
-        let random = SystemRandom::new();
-        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        let pem = format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            STANDARD.encode(made.as_ref())
-        );
-        let der = pkcs8(pem.as_bytes()).unwrap();
-        let key = ProviderKey {
-            pair: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random).unwrap(),
-            key_id: "KEY".to_owned(),
-            team_id: "TEAM".to_owned(),
-            token: Mutex::default(),
-        };
-        let token = key.token(false).unwrap();
-        assert_eq!(key.token(false).unwrap(), token);
-        let (signed, signature) = token.rsplit_once('.').unwrap();
-        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.pair.public_key().as_ref());
-        public.verify(signed.as_bytes(), &signature).unwrap();
-        assert_ne!(
-            key.token(true).unwrap(),
-            token,
-            "one that was refused is replaced"
-        );
-        assert!(pkcs8(b"-----BEGIN EC PRIVATE KEY-----\nAA==\n").is_none());
-    }
-
-    #[test]
-    fn errors_are_judged_by_their_reasons() {
-        let judged = |status: u16, reason| verdict(StatusCode::from_u16(status).unwrap(), reason, None);
-        for over in ["BadDeviceToken", "DeviceTokenNotForTopic"] {
-            assert_eq!(judged(400, over), Woken::Over(400));
-        }
-        assert_eq!(judged(410, "Unregistered"), Woken::Over(410));
-        assert_eq!(judged(400, "PayloadEmpty"), Woken::Useless(400));
-        assert!(matches!(judged(429, "TooManyRequests"), Woken::NotNow(Some(_))));
-        assert!(matches!(judged(503, "Shutdown"), Woken::NotNow(None)));
-        assert!(matches!(
-            judged(403, "InvalidProviderToken"),
-            Woken::Unreachable(_)
-        ));
-    }
-
-    #[test]
-    fn ids_are_uuids() {
-        let id = uuid();
-        assert_eq!(id.len(), 36);
-        assert_eq!(id.as_bytes()[14], b'4');
-        assert!(b"89ab".contains(&id.as_bytes()[19]), "{id}");
-        assert_ne!(id, uuid());
-    }
-}
+mod tests;

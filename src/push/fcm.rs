@@ -1,225 +1,247 @@
-//! Firebase Cloud Messaging, HTTP v1: data messages to Android apps of the operator's own. Google can read them, so they say how
-//! many messages wait, and nothing else.
+//! Firebase Cloud Messaging, HTTP v1. Google can read what is sent, so it is counts and the kind: a data message, of which the app
+//! makes what people see.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use gcp_auth::{CustomServiceAccount, TokenProvider};
-use kim_core::config;
-use kim_xep::push_service::api::{Endpoint, Urgency, Wake, Wire, Woken};
-use reqwest::{Client, Response, StatusCode, Url};
-use serde_json::{Map, Value, json};
+use kim_core::config::Fcm;
+use kim_core::db::BoxFuture;
+use kim_xep::push_service::api::{Endpoint, PushWish, Urgency, Wake, Wire, WishRefused, Woken};
+use reqwest::{Client, StatusCode, Url};
+use serde::{Deserialize, Serialize};
 
-use super::{Counts, TOPIC, answered, judge, key_file, retry_after, service_url, ttl};
+use super::client;
+use super::google::ServiceAccount;
+use super::hosts::Host;
+use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
 
-/// What a token may be used for.
-const SCOPES: &[&str] = &["https://www.googleapis.com/auth/firebase.messaging"];
-/// The longest registration token.
-const TOKEN_BYTES_MAX: usize = 4_096;
-/// What is read of an error.
-const ERROR_BYTES_MAX: usize = 16 * 1024;
+/// Requests that Firebase has at the same time.
+const AT_ONCE: usize = 64;
+/// The longest token of an app.
+const TOKEN_BYTES_MAX: usize = 1_024;
+/// Why nobody is woken while Google does not take this server's key.
+const NO_ACCESS: &str = "Google does not accept the key of this server ([push.fcm] service_account)";
 
-/// Sends to one Firebase project.
-pub(super) struct Fcm {
+/// Sends to apps by Firebase.
+pub(super) struct FcmSender {
     client: Client,
-    account: Arc<dyn TokenProvider>,
     url: Url,
+    account: ServiceAccount,
+    host: Host,
 }
 
-impl Fcm {
-    /// With the settings of `[push.fcm]`; `None` if there are none.
-    pub fn open(settings: &config::Fcm, client: &Client) -> Result<Option<Fcm>, String> {
-        let setting = "service_account in [push.fcm]";
-        let Some(path) = &settings.service_account else {
+/// The body of a request.
+#[derive(Serialize)]
+struct FcmRequest<'a> {
+    message: FcmMessage<'a>,
+}
+
+#[derive(Serialize)]
+struct FcmMessage<'a> {
+    token: &'a str,
+    /// Texts alone.
+    data: BTreeMap<&'static str, Cow<'static, str>>,
+    android: AndroidConfig,
+}
+
+#[derive(Serialize)]
+struct AndroidConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collapse_key: Option<&'static str>,
+    priority: &'static str,
+    ttl: String,
+}
+
+/// The body of an error.
+#[derive(Default, Deserialize)]
+struct FcmAnswer {
+    #[serde(default)]
+    error: FcmError,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FcmError {
+    status: String,
+    message: String,
+    details: Vec<FcmDetail>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FcmDetail {
+    #[serde(rename = "errorCode")]
+    code: String,
+    #[serde(rename = "fieldViolations")]
+    violations: Vec<FcmViolation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FcmViolation {
+    field: String,
+}
+
+impl FcmSender {
+    /// Ready to send; `None` if it is not configured. The error is a line that names the setting.
+    pub fn open(config: &Fcm, answer_within: Duration) -> Result<Option<FcmSender>, String> {
+        let (Some(path), Some(url)) = (&config.service_account, &config.url) else {
             return Ok(None);
         };
         let shown = path.display();
-        let json = key_file(path, setting)?;
-        let json = std::str::from_utf8(&json).map_err(|_| format!("{shown} ({setting}) must be JSON"))?;
-        let account = CustomServiceAccount::from_json(json).map_err(|_| {
-            format!("{shown} ({setting}) must be the JSON key of a service account, as the Firebase console gives it out")
-        })?;
-        let project = account
-            .project_id()
-            .ok_or_else(|| format!("{shown} ({setting}) must have a \"project_id\""))?;
-        let mut url = service_url(&settings.url, "url in [push.fcm]")?;
-        url.set_path(&format!("/v1/projects/{project}/messages:send"));
-        Ok(Some(Fcm {
-            client: client.clone(),
-            account: Arc::new(account),
+        let account = ServiceAccount::open(path)
+            .map_err(|why| format!("[push.fcm] service_account: {shown}: {why}"))?;
+        let url = format!("{url}/v1/projects/{}/messages:send", account.project());
+        let url = Url::parse(&url).map_err(|error| format!("[push.fcm] url: {error}"))?;
+        let client = client::steady(answer_within, &[b"h2", b"http/1.1"])?;
+        Ok(Some(FcmSender {
+            client: client.build().map_err(|error| error.to_string())?,
             url,
+            account,
+            host: Host::new(AT_ONCE),
         }))
     }
 
-    pub fn url(&self) -> Url {
-        self.url.clone()
+    /// Whether Google takes the key. Tells the project.
+    pub async fn try_out(&self) -> Result<&str, String> {
+        self.account.token().await?;
+        Ok(self.account.project())
     }
 
-    pub async fn send(&self, url: Url, wake: &Wake<'_>) -> Woken {
-        let Ok(token) = self.account.token(SCOPES).await else {
-            return Woken::Unreachable("no access token for FCM; see service_account in [push.fcm]");
-        };
-        let body = message(wake).to_string();
+    /// One request with one token; `Err` if the token is not taken.
+    async fn ask(&self, body: &str, token: &str) -> Result<Woken, Woken> {
         let request = self
             .client
-            .post(url)
-            .bearer_auth(token.as_str())
+            .post(self.url.clone())
+            .bearer_auth(token)
             .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(body);
-        match answered(request.send().await) {
-            Ok(answer) => judged(answer).await,
-            Err(woken) => woken,
+            .body(body.to_owned());
+        let mut answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(unreachable(&error)),
+        };
+        let (status, wait) = (answer.status(), retry_after(&answer));
+        if status.is_success() {
+            return Ok(Woken::Taken);
+        }
+        let read = serde_json::from_slice::<FcmAnswer>(&client::body(&mut answer).await);
+        let error = read.unwrap_or_default().error;
+        let woken = judge(status, &error, wait);
+        tracing::debug!(
+            event = "push_fcm_refused",
+            status = status.as_u16(),
+            reason = error.status
+        );
+        match status {
+            StatusCode::UNAUTHORIZED => Err(woken),
+            _ => Ok(woken),
         }
     }
 }
 
-/// A registration token, as far as one can tell.
-pub(super) fn accept(token: &str) -> Result<Endpoint, String> {
-    let is_token = !token.is_empty()
-        && token.len() <= TOKEN_BYTES_MAX
-        && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-    match is_token {
-        true => Ok(Endpoint {
-            address: token.to_owned(),
-            wire: Wire::Fcm,
-        }),
-        false => Err("\"token\" must be the registration token that Firebase gave the app".to_owned()),
-    }
-}
-
-fn message(wake: &Wake<'_>) -> Value {
-    let counts = Counts::of(wake);
-    // Values of data are text.
-    let mut data = Map::new();
-    data.insert("kind".to_owned(), counts.kind.into());
-    for (name, count) in [("messages", counts.messages), ("requests", counts.requests)] {
-        if let Some(count) = count {
-            data.insert(name.to_owned(), count.to_string().into());
+impl Notifier for FcmSender {
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, WishRefused> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte);
+        let is_token =
+            |token: &&str| (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(is_plain);
+        match wish.token.filter(is_token) {
+            Some(token) => Ok(Endpoint {
+                address: token.to_owned(),
+                wire: Wire::Fcm,
+            }),
+            None => refused(
+                "token",
+                "must be the registration token that Firebase gave the app",
+            ),
         }
     }
-    let priority = match wake.urgency {
-        Urgency::High | Urgency::Normal => "HIGH",
-        Urgency::Low => "NORMAL",
-    };
-    let mut android = json!({ "priority": priority, "ttl": format!("{}s", ttl(wake.urgency).as_secs()) });
-    // A call must not be replaced by a message.
-    if wake.urgency != Urgency::High
-        && let Some(android) = android.as_object_mut()
-    {
-        android.insert("collapse_key".to_owned(), TOPIC.into());
-    }
-    json!({ "message": { "token": wake.endpoint.address, "data": data, "android": android } })
-}
 
-async fn judged(mut answer: Response) -> Woken {
-    let (status, wait) = (answer.status(), retry_after(&answer));
-    if status.is_success() {
-        return Woken::Taken;
+    fn host(&self, _: &Endpoint) -> Option<String> {
+        self.url.host_str().map(str::to_owned)
     }
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > ERROR_BYTES_MAX {
-            break;
-        }
-    }
-    verdict(status, wait, &body)
-}
 
-/// What an error means. Firebase names it in the details.
-fn verdict(status: StatusCode, wait: Option<std::time::Duration>, body: &[u8]) -> Woken {
-    let error: Value = serde_json::from_slice(body).unwrap_or_default();
-    let details = error.pointer("/error/details").and_then(Value::as_array);
-    let mut codes = details
-        .into_iter()
-        .flatten()
-        .filter_map(|detail| detail.get("errorCode")?.as_str());
-    match codes.next() {
-        // The app is gone from the device, or its token is another project's.
-        Some("UNREGISTERED" | "SENDER_ID_MISMATCH") => Woken::Over(status.as_u16()),
-        Some("QUOTA_EXCEEDED") => judge(StatusCode::TOO_MANY_REQUESTS, wait),
-        Some("UNAVAILABLE" | "INTERNAL") => Woken::NotNow(wait),
-        _ => match status {
-            // The project, not the token: the next attempt may have better settings.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Woken::Unreachable("FCM does not accept this server's service account")
+    fn send<'a>(&'a self, wake: &'a Wake<'_>) -> BoxFuture<'a, Woken> {
+        Box::pin(async move {
+            let _place = match self.host.place().await {
+                Ok(place) => place,
+                Err(not_now) => return not_now,
+            };
+            let Ok(body) = serde_json::to_string(&request(wake)) else {
+                return Woken::Unreachable("the request could not be made");
+            };
+            let token = match self.account.token().await {
+                Ok(token) => token,
+                Err(why) => {
+                    tracing::warn!(event = "push_fcm_no_token", why);
+                    return Woken::Unreachable("Google gave this server no access token");
+                }
+            };
+            let woken = match self.ask(&body, token.as_str()).await {
+                Ok(woken) => woken,
+                Err(refused) => match self.account.after(&token).await {
+                    Some(token) => self
+                        .ask(&body, token.as_str())
+                        .await
+                        .unwrap_or_else(|woken| woken),
+                    None => refused,
+                },
+            };
+            if let Woken::NotNow(Some(wait)) = woken {
+                self.host.wait(wait);
             }
-            status => judge(status, wait),
+            woken
+        })
+    }
+}
+
+fn request<'a>(wake: &'a Wake<'_>) -> FcmRequest<'a> {
+    let mut data = BTreeMap::from([("kind", Cow::Borrowed(kind(wake)))]);
+    if let Some(told) = wake.told {
+        for (name, count) in [("messages", told.messages), ("requests", told.requests)] {
+            if let Some(count) = count {
+                data.insert(name, Cow::Owned(count.to_string()));
+            }
+        }
+    }
+    let is_call = wake.urgency == Urgency::High;
+    FcmRequest {
+        message: FcmMessage {
+            token: &wake.endpoint.address,
+            data,
+            android: AndroidConfig {
+                // A call must not be replaced by a message.
+                collapse_key: (!is_call).then_some(TOPIC),
+                priority: if is_call { "high" } else { "normal" },
+                ttl: format!("{}s", ttl(wake.urgency).as_secs()),
+            },
         },
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use kim_xep::push_service::api::Told;
-
-    use super::*;
-
-    fn told(urgency: Urgency) -> Value {
-        let endpoint = accept("a:b-c_d").unwrap();
-        let told = Told {
-            messages: Some(3),
-            requests: None,
-            from: Some("bob@localhost".to_owned()),
-            text: Some("secret".to_owned()),
-        };
-        message(&Wake {
-            endpoint: &endpoint,
-            urgency,
-            told: Some(&told),
-        })
-    }
-
-    #[test]
-    fn google_learns_how_many_messages_wait_and_nothing_else() {
-        assert_eq!(
-            told(Urgency::Normal),
-            json!({ "message": {
-                "token": "a:b-c_d",
-                "data": { "kind": "message", "messages": "3" },
-                "android": { "priority": "HIGH", "ttl": "259200s", "collapse_key": "messages" },
-            } })
-        );
-        let call = told(Urgency::High);
-        assert_eq!(
-            call["message"]["android"],
-            json!({ "priority": "HIGH", "ttl": "30s" })
-        );
-        assert_eq!(told(Urgency::Low)["message"]["android"]["priority"], "NORMAL");
-    }
-
-    #[test]
-    fn errors_are_judged_by_their_names() {
-        let named = |status: u16, code: &str| {
-            let body = json!({ "error": { "code": status, "details": [
-                { "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code }
-            ] } });
-            let status = StatusCode::from_u16(status).unwrap();
-            verdict(status, Some(Duration::from_secs(7)), body.to_string().as_bytes())
-        };
-        assert_eq!(named(404, "UNREGISTERED"), Woken::Over(404));
-        assert_eq!(named(403, "SENDER_ID_MISMATCH"), Woken::Over(403));
-        assert_eq!(
-            named(429, "QUOTA_EXCEEDED"),
-            Woken::NotNow(Some(Duration::from_secs(7)))
-        );
-        assert_eq!(
-            named(503, "UNAVAILABLE"),
-            Woken::NotNow(Some(Duration::from_secs(7)))
-        );
-        assert_eq!(named(400, "INVALID_ARGUMENT"), Woken::Useless(400));
-        assert_eq!(verdict(StatusCode::NOT_FOUND, None, b"<html>"), Woken::Over(404));
-        assert!(matches!(
-            verdict(StatusCode::UNAUTHORIZED, None, b""),
-            Woken::Unreachable(_)
-        ));
-    }
-
-    #[test]
-    fn a_token_has_no_blanks_and_an_end() {
-        for bad in ["", "a b", "a\"b", &"a".repeat(5_000)] {
-            assert!(accept(bad).unwrap_err().starts_with("\"token\""), "{bad}");
+fn judge(status: StatusCode, error: &FcmError, wait: Option<Duration>) -> Woken {
+    let code = status.as_u16();
+    let says = |wanted: &str| error.status == wanted || error.details.iter().any(|one| one.code == wanted);
+    let is_about_token = || {
+        let mut violations = error.details.iter().flat_map(|detail| &detail.violations);
+        violations.any(|violation| violation.field == "message.token")
+            || error.message.contains("registration token")
+    };
+    match status {
+        // Another address that knows nothing of it is no reason to forget a subscription.
+        StatusCode::NOT_FOUND if says("UNREGISTERED") || says("NOT_FOUND") => Woken::Over(code),
+        StatusCode::NOT_FOUND => {
+            Woken::Unreachable("the address does not answer as Firebase does ([push.fcm] url)")
         }
+        StatusCode::BAD_REQUEST if says("INVALID_ARGUMENT") && is_about_token() => Woken::Over(code),
+        // The token is for another project.
+        StatusCode::FORBIDDEN if says("SENDER_ID_MISMATCH") => Woken::Over(code),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Woken::Unreachable(NO_ACCESS),
+        StatusCode::TOO_MANY_REQUESTS => Woken::NotNow(wait.or(Some(CROWDED))),
+        status if status.is_server_error() => Woken::NotNow(wait),
+        _ => Woken::Useless(code),
     }
 }
+
+#[cfg(test)]
+mod tests;

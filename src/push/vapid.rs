@@ -10,10 +10,15 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::jwt::{self, Header};
+
 /// RFC 8292 §2: at most a day.
 const VALID: Duration = Duration::from_secs(12 * 3_600);
-/// `{"typ":"JWT","alg":"ES256"}`
-const HEADER: &[u8] = br#"{"typ":"JWT","alg":"ES256"}"#;
+const HEADER: Header<'_> = Header {
+    alg: "ES256",
+    typ: Some("JWT"),
+    kid: None,
+};
 
 /// The server's key.
 pub struct Vapid {
@@ -56,13 +61,7 @@ impl Vapid {
             exp: (now + VALID).as_secs(),
             sub: &self.subject,
         };
-        let claims = serde_json::to_vec(&claims).ok()?;
-        let mut token = URL_SAFE_NO_PAD.encode(HEADER);
-        token.push('.');
-        token.push_str(&URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.pair.sign(&SystemRandom::new(), token.as_bytes()).ok()?;
-        token.push('.');
-        token.push_str(&URL_SAFE_NO_PAD.encode(signature));
+        let token = jwt::signed(&self.pair, &HEADER, &claims)?;
         Some(format!("vapid t={token}, k={}", self.public()))
     }
 }

@@ -1,135 +1,94 @@
-//! Web Push (RFC 8030) and UnifiedPush: encrypted for the subscriber ([`super::sealed`]), signed by this server
-//! ([`super::vapid`]).
+//! Web Push (RFC 8030) and UnifiedPush: what is told is encrypted for the subscriber ([`super::sealed`]), signed
+//! ([`super::vapid`]) and sent to the address that the subscriber gave.
 //!
 //! The addresses come from users, so they are hostile: https only, no redirects, and only to addresses of the whole internet,
 //! looked at after the name was resolved.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use kim_core::config::Config;
-use kim_xep::push_service::api::{Endpoint, PushWish, Urgency, Wake, Wire, Woken};
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, Request, StatusCode, Url};
+use kim_core::db::BoxFuture;
+use kim_xep::push_service::api::{
+    AppServer, Endpoint, PushWish, Told, Urgency, Wake, Wire, WishRefused, Woken,
+};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
+use super::addresses;
+use super::client;
+use super::hosts::PushHosts;
+use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
+use super::sealed;
 use super::vapid::Vapid;
-use super::{Counts, TOPIC, addresses, answered, client, judge, retry_after, sealed, ttl};
 use crate::s2s::dns::is_public;
 
 /// The longest address of a push service.
-const ADDRESS_BYTES_MAX: usize = 2_048;
+const ENDPOINT_BYTES_MAX: usize = 2_048;
+
+/// Sends to browsers and UnifiedPush apps.
+pub(super) struct WebPushSender {
+    client: Client,
+    vapid: Vapid,
+    hosts: PushHosts,
+    allows_private: bool,
+}
 
 /// What a subscriber reads.
 #[derive(Serialize)]
 struct Text<'a> {
-    #[serde(flatten)]
-    counts: Counts,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
 }
 
-/// Sends to push services that users name.
-pub(super) struct WebPush {
-    client: Client,
-    vapid: Vapid,
-    allows_private: bool,
-}
-
-impl WebPush {
-    pub fn new(vapid: Vapid, allows_private: bool, answer_within: Duration) -> Result<WebPush, String> {
-        let client = client(answer_within)?
-            .dns_resolver(addresses::Resolver { allows_private })
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(WebPush {
-            client,
+impl WebPushSender {
+    /// Ready to send, with the server's key, which is made at the first start. The error says what is wrong with the settings or
+    /// the system.
+    pub async fn open(server: &AppServer, config: &Config) -> Result<WebPushSender, String> {
+        let new = Vapid::make().ok_or("a key cannot be made")?;
+        let key = server.identity("vapid", &new).await;
+        let key = Zeroizing::new(key.map_err(|fault| fault.to_string())?);
+        let vapid = Vapid::read(&key, subject(config)).ok_or("the stored key cannot be read")?;
+        let allows_private = server.allows_private_addresses();
+        Ok(WebPushSender {
+            client: client::builder(server.answer_within(), &[])?
+                .dns_resolver(addresses::Resolver { allows_private })
+                .build()
+                .map_err(|error| error.to_string())?,
             vapid,
+            hosts: PushHosts::default(),
             allows_private,
         })
     }
 
+    /// The key for which browsers subscribe.
     pub fn public_key(&self) -> String {
         self.vapid.public()
     }
 
-    /// An address that may be used: https, with a host, without a user, and not an IP address that is kept out.
-    pub fn url(&self, text: &str) -> Option<Url> {
-        let url = Url::parse(text).ok()?;
-        let is_plain = url.username().is_empty() && url.password().is_none();
-        let host = url.host_str()?.trim_matches(['[', ']']);
-        let literal = host.parse::<IpAddr>().ok();
-        let is_allowed = self.allows_private || literal.is_none_or(is_public);
-        (url.scheme() == "https" && is_plain && is_allowed).then_some(url)
-    }
-
-    pub fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, String> {
-        let (endpoint, wire) = match wish {
-            PushWish::WebPush {
-                endpoint,
-                p256dh,
-                auth,
-            } => {
-                // RFC 8291 §3.1: a point that is not compressed.
-                let p256dh =
-                    bytes(p256dh).filter(|key: &[u8; 65]| sealed::seal(b"", key, &[0; 16]).is_some());
-                let wire = Wire::Encrypted {
-                    p256dh: p256dh
-                        .ok_or("\"keys.p256dh\" must be a point on P-256: 65 bytes in base64url")?,
-                    auth: bytes(auth).ok_or("\"keys.auth\" must be 16 bytes in base64url")?,
-                };
-                (endpoint, wire)
-            }
-            PushWish::UnifiedPush { endpoint } => (endpoint, Wire::Plain),
-            PushWish::Fcm { .. } | PushWish::Apns { .. } => return Err("this is not web push".to_owned()),
-        };
-        let is_short = endpoint.len() <= ADDRESS_BYTES_MAX;
-        let url = self.url(endpoint).filter(|_| is_short);
-        let url = url.ok_or("\"endpoint\" must be an https address of a push service on the internet")?;
-        Ok(Endpoint {
-            address: url.into(),
-            wire,
-        })
-    }
-
-    pub async fn send(&self, url: Url, wake: &Wake<'_>) -> Woken {
-        let request = match self.request(url, wake) {
-            Ok(request) => request,
-            Err(why) => return Woken::Unreachable(why),
-        };
-        match answered(self.client.execute(request).await) {
-            // RFC 8292 §4.2: one that is for another server.
-            Ok(answer) if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                Woken::Over(answer.status().as_u16())
-            }
-            Ok(answer) => judge(answer.status(), retry_after(&answer)),
-            Err(woken) => woken,
-        }
-    }
-
-    fn request(&self, url: Url, wake: &Wake<'_>) -> Result<Request, &'static str> {
-        let audience = url.origin().ascii_serialization();
+    fn request(&self, url: &Url, wake: &Wake<'_>) -> Result<reqwest::Request, &'static str> {
         let urgency = match wake.urgency {
             Urgency::High => "high",
             Urgency::Normal => "normal",
             Urgency::Low => "low",
         };
-        let text = Text {
-            counts: Counts::of(wake),
-            from: wake.told.and_then(|told| told.from.as_deref()),
-            text: wake.told.and_then(|told| told.text.as_deref()),
-        };
-        let text = serde_json::to_string(&text).map_err(|_| "the notification could not be written")?;
+        let text = text(wake);
         let mut request = self
             .client
-            .post(url)
+            .post(url.clone())
             .header("TTL", ttl(wake.urgency).as_secs())
             .header("Urgency", urgency);
-        // A call must not be replaced by a message.
+        // RFC 8030 §5.4
         if wake.urgency != Urgency::High {
             request = request.header("Topic", TOPIC);
         }
@@ -144,17 +103,79 @@ impl WebPush {
             }
             _ => request.header(CONTENT_TYPE, "application/json").body(text),
         };
+        let audience = url.origin().ascii_serialization();
         let signed = self
             .vapid
             .authorization(&audience)
             .ok_or("the server's own key cannot sign")?;
-        let request = request.header(AUTHORIZATION, signed).build();
+        let request = request.header(reqwest::header::AUTHORIZATION, signed).build();
         request.map_err(|_| "the request could not be made")
     }
 }
 
+impl Notifier for WebPushSender {
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, WishRefused> {
+        let is_short = |text: &&str| text.len() <= ENDPOINT_BYTES_MAX;
+        let url = wish.endpoint.filter(is_short);
+        let Some(url) = url.and_then(|text| address(text, self.allows_private)) else {
+            return refused(
+                "endpoint",
+                "must be an https address of a push service on the internet",
+            );
+        };
+        let wire = match (wish.p256dh, wish.auth) {
+            (None, None) if wish.kind == Some("webpush") => {
+                return refused("p256dh", "is required for Web Push, and so is \"auth\"");
+            }
+            (None, None) => Wire::Plain,
+            (p256dh, auth) => Wire::Encrypted {
+                p256dh: match p256dh.and_then(bytes).filter(is_public_key) {
+                    Some(p256dh) => p256dh,
+                    None => return refused("p256dh", "must be a point on P-256: 65 bytes in base64url"),
+                },
+                auth: match auth.and_then(bytes) {
+                    Some(auth) => auth,
+                    None => return refused("auth", "must be 16 bytes in base64url"),
+                },
+            },
+        };
+        let address = url.into();
+        Ok(Endpoint { address, wire })
+    }
+
+    fn host(&self, endpoint: &Endpoint) -> Option<String> {
+        let url = address(&endpoint.address, true)?;
+        url.host_str().map(str::to_owned)
+    }
+
+    fn send<'a>(&'a self, wake: &'a Wake<'_>) -> BoxFuture<'a, Woken> {
+        Box::pin(async move {
+            let Some(url) = address(&wake.endpoint.address, self.allows_private) else {
+                return Woken::Unreachable("its address is not allowed");
+            };
+            let host = self.hosts.of(&url);
+            let _place = match host.place().await {
+                Ok(place) => place,
+                Err(not_now) => return not_now,
+            };
+            let request = match self.request(&url, wake) {
+                Ok(request) => request,
+                Err(why) => return Woken::Unreachable(why),
+            };
+            let woken = match self.client.execute(request).await {
+                Ok(answer) => judge(&answer),
+                Err(error) => unreachable(&error),
+            };
+            if let Woken::NotNow(Some(wait)) = woken {
+                host.wait(wait);
+            }
+            woken
+        })
+    }
+}
+
 /// Whom push services can write to (RFC 8292 §2.1).
-pub(super) fn subject(config: &Config) -> String {
+fn subject(config: &Config) -> String {
     let contact = &config.contact;
     let named = config.webpush.subject.clone();
     let told = || {
@@ -167,41 +188,51 @@ pub(super) fn subject(config: &Config) -> String {
         .unwrap_or_else(|| format!("https://{}", config.main_domain()))
 }
 
+/// An address at a push service that may be used: https, with a host, without a user, and not an IP address that is kept out.
+fn address(text: &str, allows_private: bool) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    let literal = host.parse::<IpAddr>().ok();
+    let is_allowed = allows_private || literal.is_none_or(is_public);
+    (url.scheme() == "https" && is_plain && is_allowed).then_some(url)
+}
+
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let decoded = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
     decoded.ok()?.try_into().ok()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// RFC 8291 §3.1: whether something can be encrypted for it, a point that is not compressed.
+fn is_public_key(key: &[u8; 65]) -> bool {
+    sealed::seal(b"", key, &[0; 16]).is_some()
+}
 
-    #[test]
-    fn only_addresses_of_the_whole_internet_are_taken() {
-        let vapid = || Vapid::read(&Vapid::make().unwrap(), String::new()).unwrap();
-        let within = Duration::from_secs(1);
-        let web = WebPush::new(vapid(), false, within).unwrap();
-        for good in [
-            "https://push.example/a?b=c",
-            "https://[2600::1]/x",
-            "https://8.8.8.8:8443/",
-        ] {
-            assert!(web.url(good).is_some(), "{good}");
+fn text(wake: &Wake<'_>) -> String {
+    let nothing = Told::default();
+    let told = wake.told.unwrap_or(&nothing);
+    let text = Text {
+        kind: kind(wake),
+        messages: told.messages,
+        requests: told.requests,
+        from: told.from.as_deref(),
+        text: told.text.as_deref(),
+    };
+    serde_json::to_string(&text).unwrap_or_default()
+}
+
+fn judge(answer: &Response) -> Woken {
+    let status = answer.status();
+    let wait = retry_after(answer);
+    let code = status.as_u16();
+    match status {
+        status if status.is_success() => Woken::Taken,
+        // RFC 8030 §7.3: an expired subscription. RFC 8292 §4.2: one that is for another server.
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Woken::Over(code)
         }
-        for bad in [
-            "http://push.example/a",
-            "https://user@push.example/a",
-            "https://127.0.0.1/a",
-            "https://[::1]/a",
-            "https://10.0.0.8/a",
-            "https://169.254.169.254/latest",
-            "ftp://push.example/a",
-            "push.example",
-            "",
-        ] {
-            assert!(web.url(bad).is_none(), "{bad}");
-        }
-        let trusting = WebPush::new(vapid(), true, within).unwrap();
-        assert!(trusting.url("https://127.0.0.1/a").is_some());
+        StatusCode::TOO_MANY_REQUESTS => Woken::NotNow(wait.or(Some(CROWDED))),
+        status if status.is_server_error() => Woken::NotNow(wait),
+        _ => Woken::Useless(code),
     }
 }

@@ -32,6 +32,13 @@ def smack_command():
     return ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jar}:{jar.parent}/dependency/*", "kim.clients.Main"]
 
 
+def apple_command(*arguments):
+    jar = BUILT / "pushy" / "apns-mock-1.jar"
+    if not (shutil.which("java") and jar.exists()):
+        pytest.skip("Apple's push service is not tested: it needs a JDK and Maven")
+    return ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{jar}:{jar.parent}/dependency/*", "kim.clients.Apple", *arguments]
+
+
 def go_xmpp_command():
     program = BUILT / "go-xmpp"
     if not program.exists():

@@ -1,54 +1,27 @@
 """Web Push from end to end: a push service with a certificate of its own, and a browser's side of the encryption that others wrote."""
 
-import base64
-import datetime
 import http.server
 import json
 import queue
 import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import http_ece
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.x509.oid import NameOID
 
-PATIENCE_SECONDS = 30
-DAY = datetime.timedelta(days=1)
-
-
-def b64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def unb64(text):
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+from push_services import (
+    PATIENCE_SECONDS, api, b64, failure, gone, make_certificate, say, sign_in, unb64,
+)
 
 
 class PushService:
     """Takes what is pushed, and answers as it was told to."""
 
     def __init__(self, folder):
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "push service")])
-        now = datetime.datetime.now(datetime.timezone.utc)
-        certificate = (
-            x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-            .serial_number(1).not_valid_before(now - DAY).not_valid_after(now + DAY)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        self.certificate = folder / "push.crt"
-        self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        private = folder / "push.key"
-        private.write_bytes(key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ))
+        self.certificate, private = make_certificate(folder)
         self.pushed, self.status, self.is_hanging = queue.Queue(), 201, threading.Event()
         service = self
 
@@ -117,39 +90,6 @@ def house(make_server, push):
     server.stop()
 
 
-def api(server, line, token=None, body=None):
-    method, path = line.split()
-    request = urllib.request.Request(f"https://localhost:{server.port_https}/api/{path}", method=method)
-    if body is not None:
-        request.data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    with urllib.request.urlopen(request, context=server.trust(), timeout=PATIENCE_SECONDS) as answer:
-        return json.load(answer)
-
-
-def sign_in(server, name):
-    jid, password = server.add_account(name)
-    scopes = ["read", "send", "manage"]
-    return api(server, "POST login", body={"username": name, "password": password, "scopes": scopes})["token"]
-
-
-def say(server, token, to):
-    api(server, "POST message/send", token, {"receiver": to, "content": "are you there?"})
-
-
-def failure(server, token):
-    """Why nothing came through, once that is known."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        (one,) = api(server, "GET push/subscribe", token)["subscriptions"]
-        if one["last_failure"]:
-            return one["last_failure"]["reason"]
-        time.sleep(0.1)
-    raise AssertionError("no failure was noted")
-
-
 def test_a_browser_that_is_closed_reads_that_there_is_a_message(house, push):
     alice, bob, browser = sign_in(house, "alice"), sign_in(house, "bob"), Browser()
     made = api(house, "POST push/subscribe", alice, browser.subscription(f"{push.origin}/alice"))
@@ -179,10 +119,7 @@ def test_a_subscription_that_is_over_is_forgotten(house, push):
     push.status = 410
     say(house, dave, "carol")
     push.next()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while api(house, "GET push/subscribe", carol)["subscriptions"]:
-        assert time.monotonic() < deadline, "the subscription is still there"
-        time.sleep(0.1)
+    gone(house, carol)
 
 
 def test_a_push_service_that_hangs_costs_nobody_anything(house, push):

@@ -25,7 +25,7 @@ packages() {
     command -v biboumi >/dev/null || missing+=(biboumi)
     # The browser tests run in a real one; the fonts are for the pages in Chinese.
     has_chromium || missing+=(chromium fonts-dejavu-core fonts-noto-cjk)
-    # For Smack. On other systems its tests are skipped without them.
+    # For Smack and pushy. On other systems their tests are skipped without them.
     if command -v apt-get >/dev/null; then
         command -v javac >/dev/null || missing+=(default-jdk-headless)
         command -v mvn >/dev/null || missing+=(maven)
@@ -84,8 +84,15 @@ clients() {
             mvn --quiet --batch-mode -Dstyle.color=never --file $from/smack/pom.xml package
             built_of smack "${sources[@]}"
         fi
+        mapfile -t sources < <(find $from/pushy -name pom.xml -o -name '*.java' | sort)
+        if [ ! -f "$to/pushy/apns-mock-1.jar" ] || ! made_of pushy "${sources[@]}"; then
+            echo "tools: building the push service on pushy"
+            rm -rf "$to/pushy"
+            mvn --quiet --batch-mode -Dstyle.color=never --file $from/pushy/pom.xml package
+            built_of pushy "${sources[@]}"
+        fi
     else
-        echo "tools: Smack is not tested: it needs a JDK and Maven"
+        echo "tools: Smack and Apple's push service are not tested: they need a JDK and Maven"
     fi
     if ! command -v go >/dev/null; then
         echo "tools: go-xmpp is not tested: it needs Go"

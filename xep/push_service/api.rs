@@ -11,7 +11,7 @@ use kim_core::router::Router;
 use tokio::sync::Semaphore;
 
 use super::subscriptions::PushSubscriptions;
-pub use super::wire::{Endpoint, PushSubscription, PushWish, Wire};
+pub use super::wire::{Endpoint, PushSubscription, PushWish, Wire, WishRefused};
 use super::{PushServiceConfig, SERVICE};
 use crate::xep0357_push::api::{PushContent, PushRegistrations};
 
@@ -22,7 +22,7 @@ pub enum Urgency {
     High,
     /// A message.
     Normal,
-    /// What was told before is over: nobody is to notice.
+    /// Nothing new: what was told before is settled, because it was read elsewhere.
     Low,
 }
 
@@ -37,6 +37,17 @@ pub struct Told {
     pub from: Option<String>,
     /// What they wrote, likewise.
     pub text: Option<String>,
+}
+
+impl Told {
+    /// Without who and what, for push services that could read it.
+    pub fn counts(&self) -> Told {
+        Told {
+            messages: self.messages,
+            requests: self.requests,
+            ..Told::default()
+        }
+    }
 }
 
 /// A notification for the network.
@@ -79,11 +90,14 @@ impl Woken {
 
 /// The way to push services.
 pub trait PushNetwork: Send + Sync + 'static {
-    /// The key that browsers want to know when they subscribe (RFC 8292 §3.2), base64url.
+    /// Judges where a client wants to be woken. What this server cannot serve is refused.
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, WishRefused>;
+
+    /// The key for which browsers subscribe (`applicationServerKey`, RFC 8292 §3.2).
     fn public_key(&self) -> String;
 
-    /// Makes an endpoint of what somebody says, if this server can wake there. The error is for them: it names the field.
-    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, String>;
+    /// The host of the push service, to be shown; `None` if this server does not serve it any more.
+    fn host(&self, endpoint: &Endpoint) -> Option<String>;
 
     /// Sends a notification. Comes back within [`AppServer::answer_within`].
     fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken>;
@@ -122,7 +136,7 @@ impl AppServer {
         let _ = self.network.set(network);
     }
 
-    /// The way to the network, once it is open.
+    /// The way to the network, once it was handed in.
     pub fn network(&self) -> Option<&Arc<dyn PushNetwork>> {
         self.network.get()
     }

@@ -43,8 +43,10 @@ impl HandleIq for Publish {
             let text = "too many notifications are on their way; try again later";
             return Err(later(Condition::ResourceConstraint, text).into());
         };
-        let priority = notification.child("priority", PRIORITY);
-        let urgency = match priority.map(|priority| priority.text()).as_deref() {
+        let priority = notification
+            .child("priority", PRIORITY)
+            .map(|priority| priority.text());
+        let urgency = match priority.as_deref() {
             Some("high") => Urgency::High,
             Some("low") => Urgency::Low,
             _ => Urgency::Normal,
@@ -120,12 +122,17 @@ async fn carry(server: &AppServer, news: &News, router: &Router) -> Result<Optio
     let Some(network) = server.network() else {
         return Ok(Some(StanzaError::new(Condition::ServiceUnavailable)));
     };
+    // What is not encrypted for the subscriber says little to those that Google and Apple carry it for, and nothing to others.
+    let told = match subscription.endpoint.wire {
+        Wire::Encrypted { .. } => Some(news.told.clone()),
+        Wire::Fcm | Wire::Apns { .. } => Some(news.told.counts()),
+        Wire::Plain => None,
+    };
     let woken = network
         .wake(Wake {
             endpoint: &subscription.endpoint,
             urgency: news.urgency,
-            // What is not encrypted for the subscriber tells the push service nothing but that there is something.
-            told: (subscription.endpoint.wire != Wire::Plain).then_some(&news.told),
+            told: told.as_ref(),
         })
         .await;
     let now = router.clock().now();

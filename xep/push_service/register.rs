@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use kim_core::module::At;
 
 use super::SERVICE;
-use super::api::{AppServer, PushWish};
+use super::api::{AppServer, PushWish, WishRefused};
 use crate::xep0004_forms::api::{Form, FormKind, Sheet};
 use crate::xep0050_commands::api::{
     Command, CommandOutcome, CommandStep, Commands, MayUse, Severity, Step, bad_payload, needed,
@@ -55,6 +55,17 @@ enum PushKind {
     Apns,
 }
 
+impl PushKind {
+    fn name(self) -> &'static str {
+        match self {
+            PushKind::WebPush => "webpush",
+            PushKind::UnifiedPush => "unifiedpush",
+            PushKind::Fcm => "fcm",
+            PushKind::Apns => "apns",
+        }
+    }
+}
+
 struct RegisterPush {
     server: Arc<AppServer>,
     kind: PushKind,
@@ -89,25 +100,20 @@ impl RegisterPush {
         }
     }
 
-    fn wish<'a>(&self, form: &'a Form) -> Result<PushWish<'a>, Fault> {
-        Ok(match self.kind {
-            PushKind::WebPush => PushWish::WebPush {
-                endpoint: needed(form, "endpoint")?,
-                p256dh: needed(form, "p256dh")?,
-                auth: needed(form, "auth")?,
-            },
-            PushKind::UnifiedPush => PushWish::UnifiedPush {
-                endpoint: needed(form, "endpoint")?,
-            },
-            PushKind::Fcm => PushWish::Fcm {
-                token: needed(form, "token")?,
-            },
-            PushKind::Apns => PushWish::Apns {
-                token: needed(form, "token")?,
-                topic: needed(form, "topic")?,
-            },
-        })
+    fn wish<'a>(&self, form: &'a Form) -> PushWish<'a> {
+        PushWish {
+            kind: Some(self.kind.name()),
+            endpoint: form.value("endpoint"),
+            p256dh: form.value("p256dh"),
+            auth: form.value("auth"),
+            token: form.value("token"),
+            topic: form.value("topic"),
+        }
     }
+}
+
+fn refused(refused: &WishRefused) -> Fault {
+    bad_payload(format!("{} {}", refused.field, refused.why))
 }
 
 impl Command for RegisterPush {
@@ -119,7 +125,7 @@ impl Command for RegisterPush {
             let form = self.form(&network.public_key()).xml();
             return Ok(Step::Ask { form, last: true });
         };
-        let endpoint = network.accept(&self.wish(form)?).map_err(bad_payload)?;
+        let endpoint = network.accept(&self.wish(form)).map_err(|why| refused(&why))?;
         let account = turn.asker.bare();
         let resource = turn.asker.resource().unwrap_or_default();
         let (tag, service) = self

@@ -11,8 +11,7 @@ use super::wire::{Endpoint, PushSubscription, Wire};
 
 /// Between the parts of a sealed subscription; no part can hold it.
 const SEPARATOR: u8 = 0;
-
-/// What the keys of other services begin with. A public key begins with 4 (RFC 8291 §3.1).
+/// What the last part begins with: which service it is for. A public key begins with 4 instead.
 const FCM: u8 = b'f';
 const APNS: u8 = b'a';
 
@@ -28,18 +27,19 @@ fn place<'a>(account: &'a BareJid, tag: &'a [u8; 8]) -> [&'a [u8]; 3] {
 }
 
 fn written(endpoint: &Endpoint, resource: &str) -> Vec<u8> {
-    let keys: &[u8] = match &endpoint.wire {
-        Wire::Plain => &[],
-        Wire::Encrypted { p256dh, auth } => &[&p256dh[..], auth].concat(),
-        Wire::Fcm => &[FCM],
-        Wire::Apns { topic } => &[&[APNS], topic.as_bytes()].concat(),
+    let wire = match &endpoint.wire {
+        Wire::Plain => Vec::new(),
+        // The first byte of a point that is not compressed is 4.
+        Wire::Encrypted { p256dh, auth } => [&p256dh[..], auth].concat(),
+        Wire::Fcm => vec![FCM],
+        Wire::Apns { topic } => [&[APNS], topic.as_bytes()].concat(),
     };
     [
         endpoint.address.as_bytes(),
         &[SEPARATOR],
         resource.as_bytes(),
         &[SEPARATOR],
-        keys,
+        &wire,
     ]
     .concat()
 }
@@ -161,14 +161,13 @@ mod tests {
         let mut p256dh = [0; 65];
         p256dh[0] = 4;
         let auth = [0; 16];
-        let topic = "org.example".to_owned();
-        let all = [
+        let topic = "org.example.app".to_owned();
+        for wire in [
             Wire::Plain,
             Wire::Encrypted { p256dh, auth },
             Wire::Fcm,
             Wire::Apns { topic },
-        ];
-        for wire in all {
+        ] {
             let endpoint = Endpoint {
                 address: address.clone(),
                 wire,

@@ -8,7 +8,7 @@ use kim_core::db::BoxFuture;
 use kim_core::jid::BareJid;
 use kim_core::testing::{Client, House};
 
-use super::api::{AppServer, Endpoint, PushNetwork, PushWish, Told, Urgency, Wake, Wire, Woken};
+use super::api::{AppServer, Endpoint, PushNetwork, PushWish, Told, Urgency, Wake, Wire, WishRefused, Woken};
 use super::store;
 use crate::MODULES;
 use crate::xep0357_push::api::PushContent;
@@ -26,25 +26,32 @@ struct Internet {
 }
 
 impl PushNetwork for Internet {
-    fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken> {
-        let got = (wake.endpoint.address.clone(), wake.told.cloned(), wake.urgency);
-        self.got.lock().unwrap().push(got);
-        let answer = self.answers.lock().unwrap().pop_front();
-        Box::pin(async move { answer.unwrap_or(Woken::Taken) })
+    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, WishRefused> {
+        match wish.endpoint {
+            Some(endpoint) if endpoint.starts_with("https:") => Ok(Endpoint {
+                address: endpoint.to_owned(),
+                wire: Wire::Plain,
+            }),
+            _ => Err(WishRefused {
+                field: "endpoint",
+                why: "must be an https address".to_owned(),
+            }),
+        }
     }
 
     fn public_key(&self) -> String {
         "the key".to_owned()
     }
 
-    fn accept(&self, wish: &PushWish<'_>) -> Result<Endpoint, String> {
-        match wish {
-            PushWish::UnifiedPush { endpoint } if endpoint.starts_with("https:") => Ok(Endpoint {
-                address: (*endpoint).to_owned(),
-                wire: Wire::Plain,
-            }),
-            _ => Err("\"endpoint\" must be an https address".to_owned()),
-        }
+    fn host(&self, _: &Endpoint) -> Option<String> {
+        Some("push.example".to_owned())
+    }
+
+    fn wake<'a>(&'a self, wake: Wake<'a>) -> BoxFuture<'a, Woken> {
+        let got = (wake.endpoint.address.clone(), wake.told.cloned(), wake.urgency);
+        self.got.lock().unwrap().push(got);
+        let answer = self.answers.lock().unwrap().pop_front();
+        Box::pin(async move { answer.unwrap_or(Woken::Taken) })
     }
 }
 

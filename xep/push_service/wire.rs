@@ -14,49 +14,19 @@ pub enum Wire {
     },
     /// UnifiedPush without keys: the address is all there is, so nothing is said but that there is something.
     Plain,
-    /// Firebase Cloud Messaging; the address is a registration token.
+    /// Firebase Cloud Messaging: the address is an app's registration token. Google reads what is sent.
     Fcm,
-    /// The Apple Push Notification service; the address is a device token.
+    /// Apple's push notification service: the address is a device token. Apple reads what is sent.
     Apns {
-        /// The app's bundle id, or the one for its calls.
+        /// The app, by its bundle id.
         topic: String,
-    },
-}
-
-/// What somebody says who wants to be woken, as it came.
-pub enum PushWish<'a> {
-    /// A browser's subscription (Web Push).
-    WebPush {
-        /// The address at the push service.
-        endpoint: &'a str,
-        /// The public key, base64url.
-        p256dh: &'a str,
-        /// The authentication secret, base64url.
-        auth: &'a str,
-    },
-    /// An address that takes what is posted there.
-    UnifiedPush {
-        /// The address.
-        endpoint: &'a str,
-    },
-    /// An Android app.
-    Fcm {
-        /// Its registration token.
-        token: &'a str,
-    },
-    /// An app for iOS or macOS.
-    Apns {
-        /// The device token, hexadecimal.
-        token: &'a str,
-        /// The bundle id.
-        topic: &'a str,
     },
 }
 
 /// Where somebody is woken.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address at the push service: a URL or a token. Whoever knows it can wake: it is a secret.
+    /// The address or token at the push service. Whoever knows it can wake: it is a secret.
     pub address: String,
     /// How it is used.
     pub wire: Wire,
@@ -66,6 +36,32 @@ impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
     }
+}
+
+/// What a client says of where it is to be woken, before anybody has looked at it.
+#[derive(Clone, Copy, Default)]
+pub struct PushWish<'a> {
+    /// `webpush`, `unifiedpush`, `fcm` or `apns`. Not said: Web Push if there are keys, or else UnifiedPush.
+    pub kind: Option<&'a str>,
+    /// The address at a push service (Web Push, UnifiedPush).
+    pub endpoint: Option<&'a str>,
+    /// The client's public key in base64url (Web Push).
+    pub p256dh: Option<&'a str>,
+    /// Its authentication secret in base64url (Web Push).
+    pub auth: Option<&'a str>,
+    /// The token that the app got from Firebase or Apple.
+    pub token: Option<&'a str>,
+    /// The app, by its bundle id (APNs).
+    pub topic: Option<&'a str>,
+}
+
+/// Why a wish cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WishRefused {
+    /// The field that is wrong, as [`PushWish`] calls it.
+    pub field: &'static str,
+    /// What is required of it; the field's name in front of it makes a sentence.
+    pub why: String,
 }
 
 /// A subscription of an account.

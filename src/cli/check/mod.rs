@@ -4,6 +4,7 @@ mod database;
 mod federation;
 mod files;
 mod ports;
+mod push;
 mod store;
 mod uploads;
 
@@ -119,6 +120,7 @@ fn own_checks() -> Vec<Check> {
         Box::new(|context| Box::pin(federation::federation(context))),
         Box::new(|context| Box::pin(database::database(context))),
         Box::new(|context| Box::pin(uploads::uploads(context))),
+        Box::new(|context| Box::pin(push::push(context))),
         Box::new(|context| Box::pin(async { limits(&context.config) })),
     ]
 }

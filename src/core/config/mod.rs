@@ -252,6 +252,7 @@ impl Config {
                 errors.push(ConfigError::new(origin, problem));
             }
         }
+        push::check_together(&self.fcm, &self.apns, raw, errors);
         let mut wrong = |section: &str, key: &str, problem: &str| {
             if let Some(located) = raw
                 .sections

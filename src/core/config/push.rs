@@ -1,7 +1,10 @@
-//! `[push.webpush]`, `[push.fcm]`, `[push.apns]`: how this server introduces itself to push services.
+//! `[push.…]`: how this server introduces itself to push services.
 
 use std::path::PathBuf;
 
+use super::error::ConfigError;
+use super::raw::RawConfig;
+use super::web::WebOrigin;
 use crate::section;
 
 section! {
@@ -14,28 +17,67 @@ section! {
 }
 
 section! {
-    /// Firebase Cloud Messaging, for an Android app of your own. Google learns that a device is woken, and how many messages
-    /// wait; never from whom, or what they say.
+    /// Firebase Cloud Messaging: Android apps that this server wakes itself. For makers of an app, who have its project. Google
+    /// learns of each app when it is woken, how many messages wait and whether somebody calls: never who or what.
     pub struct Fcm {
-        /// The key of the service account, as Firebase gives it out (JSON). Not set: no FCM.
+        /// File with the key of a service account that may send (Firebase console: Project settings, Service accounts). Not set:
+        /// no app is woken in this way.
         pub service_account: Option<PathBuf> = None, example r#""/etc/kim/firebase.json""#;
-        /// Where Firebase is.
-        pub url: String = "https://fcm.googleapis.com".to_owned();
+        /// Where Firebase is reached.
+        pub url: Option<WebOrigin> = WebOrigin::parse("https://fcm.googleapis.com");
     }
 }
 
 section! {
-    /// The Apple Push Notification service, for an iOS or macOS app of your own. Apple learns what Google does.
+    /// Apple's push notification service: apps on Apple's devices that this server wakes itself. For makers of an app, who have
+    /// its key. Apple learns what Google does.
     pub struct Apns {
-        /// The key for tokens, as Apple gives it out (.p8). Not set: no APNs. Needs key_id, team_id and topics beside it.
+        /// File with the key for token authentication (Apple's developer pages: Keys), as it was downloaded. Not set: no app is
+        /// woken in this way.
         pub key: Option<PathBuf> = None, example r#""/etc/kim/AuthKey_ABC123DEFG.p8""#;
-        /// The id of that key.
+        /// The key's id, ten characters; it is part of the file's name.
         pub key_id: Option<String> = None, example r#""ABC123DEFG""#;
-        /// The id of the developer team.
+        /// The team's id, ten characters.
         pub team_id: Option<String> = None, example r#""DEF123GHIJ""#;
-        /// The apps' bundle ids, which clients name. One that ends in ".voip" is told of calls alone.
-        pub topics: Vec<String> = Vec::new(), example r#"["org.example.chat", "org.example.chat.voip"]"#;
-        /// Where APNs is; https://api.sandbox.push.apple.com for development builds.
-        pub url: String = "https://api.push.apple.com".to_owned();
+        /// The apps, by their bundle ids: ["org.example.app"]. Each may also be woken by calls alone (BUNDLE.voip).
+        pub topics: Vec<String> = Vec::new();
+        /// Where Apple is reached. "https://api.sandbox.push.apple.com" is for apps that were not installed from its store.
+        pub url: Option<WebOrigin> = WebOrigin::parse("https://api.push.apple.com");
+    }
+}
+
+/// What is wrong only together: an app server needs all of its settings.
+pub(super) fn check_together(fcm: &Fcm, apns: &Apns, raw: &RawConfig, errors: &mut Vec<ConfigError>) {
+    let mut wrong = |section: &str, key: &str, problem: &str| {
+        let located = raw
+            .sections
+            .get(section)
+            .and_then(|section| section.keys.get(key));
+        if let Some(located) = located {
+            let problem = format!("\"{key}\" in [{section}] {problem}");
+            errors.push(ConfigError::new(located.origin.clone(), problem));
+        }
+    };
+    let parts = [
+        ("key", apns.key.is_some()),
+        ("key_id", apns.key_id.is_some()),
+        ("team_id", apns.team_id.is_some()),
+        ("topics", !apns.topics.is_empty()),
+    ];
+    let set = parts.iter().find(|(_, is_set)| *is_set);
+    let missing = parts.iter().find(|(_, is_set)| !is_set);
+    if let (Some((set, _)), Some((missing, _))) = (set, missing) {
+        wrong("push.apns", set, &format!("needs \"{missing}\" beside it"));
+    }
+    for (key, id) in [("key_id", &apns.key_id), ("team_id", &apns.team_id)] {
+        let is_id = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if id.as_ref().is_some_and(|id| !is_id(id)) {
+            wrong("push.apns", key, "must be letters and digits, as Apple shows it");
+        }
+    }
+    for (section, url) in [("push.fcm", &fcm.url), ("push.apns", &apns.url)] {
+        if url.as_ref().is_some_and(|url| !url.is_secure()) {
+            wrong(section, "url", "must begin with https://");
+        }
     }
 }

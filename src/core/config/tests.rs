@@ -531,6 +531,9 @@ fn the_examples_in_the_sample_can_be_uncommented() {
     let sample = sample(&modules())
         .replace("# cert =", "cert =")
         .replace("# key =", "key =")
+        .replace("# key_id =", "key_id =")
+        .replace("# team_id =", "team_id =")
+        .replace("topics = []", "topics = [\"org.example.app\"]")
         .replace("# url =", "url =");
     let config = load(text(&sample)).unwrap();
     assert!(config.tls.cert.is_some() && config.tls.key.is_some() && config.storage.url.is_some());

@@ -1,5 +1,5 @@
-//! Push notifications for browsers (Web Push, RFC 8291) and UnifiedPush apps: subscribe, list, end. What is told, and when, is
-//! that of XEP-0357; this server is the app server.
+//! Push notifications for browsers (Web Push, RFC 8291) and apps (UnifiedPush, Firebase, Apple): subscribe, list, end. What is
+//! told, and when, is that of XEP-0357; this server is the app server.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use kim_core::error::{Condition, Fault};
 use kim_core::jid::Jid;
-use kim_xep::push_service::api::{AppServer, PushNetwork, PushSubscription, PushWish, Wire};
+use kim_xep::push_service::api::{AppServer, PushNetwork, PushSubscription, PushWish, Wire, WishRefused};
 use kim_xep::xep0357_push::api::PushContent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,11 +18,10 @@ use super::guard::{Manage, May, Read};
 use super::problem::{Problem, written};
 use crate::http::Web;
 
-/// What a browser's PushSubscription says (`toJSON()`), or where else to wake, and for which client it is.
+/// What a browser's PushSubscription says (`toJSON()`), or the token of an app, and for which client it is.
 #[derive(Deserialize)]
 pub(super) struct Subscription {
-    #[serde(default)]
-    kind: PushKind,
+    kind: Option<String>,
     endpoint: Option<String>,
     keys: Option<Keys>,
     token: Option<String>,
@@ -31,17 +30,6 @@ pub(super) struct Subscription {
     resource: String,
     #[serde(default)]
     content: Content,
-}
-
-/// Which push service carries it.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum PushKind {
-    /// As the endpoint says: with keys it is a browser's, without them an app's (UnifiedPush).
-    #[default]
-    WebPush,
-    Fcm,
-    Apns,
 }
 
 #[derive(Deserialize)]
@@ -60,10 +48,36 @@ enum Content {
     Body,
 }
 
+impl Subscription {
+    fn wish(&self) -> PushWish<'_> {
+        PushWish {
+            kind: self.kind.as_deref(),
+            endpoint: self.endpoint.as_deref(),
+            p256dh: self.keys.as_ref().map(|keys| keys.p256dh.as_str()),
+            auth: self.keys.as_ref().map(|keys| keys.auth.as_str()),
+            token: self.token.as_deref(),
+            topic: self.topic.as_deref(),
+        }
+    }
+}
+
 fn app_server(web: &Web) -> Result<(Arc<AppServer>, Arc<dyn PushNetwork>), Problem> {
     let server = web.router().fact::<AppServer>();
-    let found = server.and_then(|server| Some((server.clone(), server.network()?.clone())));
-    found.ok_or_else(|| Problem::off("push notifications"))
+    server
+        .and_then(|server| {
+            let network = server.network()?.clone();
+            Some((server, network))
+        })
+        .ok_or_else(|| Problem::off("push notifications"))
+}
+
+/// The field as this API calls it, and what is required of it.
+fn refused(WishRefused { field, why }: WishRefused) -> Problem {
+    let path = match field {
+        "p256dh" | "auth" => format!("keys.{field}"),
+        field => field.to_owned(),
+    };
+    Problem::bad(format!("\"{path}\" {why}"))
 }
 
 /// `POST /api/push/subscribe`
@@ -73,7 +87,7 @@ pub(super) async fn subscribe(
     Given(wanted): Given<Subscription>,
 ) -> Result<Response, Problem> {
     let (server, network) = app_server(&web)?;
-    let endpoint = network.accept(&wish(&wanted)?).map_err(Problem::bad)?;
+    let endpoint = network.accept(&wanted.wish()).map_err(refused)?;
     let session = format!("{}/{}", caller.account, wanted.resource);
     if !wanted.resource.is_empty() && Jid::parse(&session).is_err() {
         return Err(Problem::bad("\"resource\" must be the resource of a session"));
@@ -114,7 +128,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let (server, network) = app_server(&web)?;
     let subscriptions = server.subscriptions(&caller.account).await?;
-    let subscriptions: Vec<Value> = subscriptions.iter().map(told).collect();
+    let subscriptions: Vec<Value> = subscriptions.iter().map(|one| told(one, &*network)).collect();
     let told = json!({ "public_key": network.public_key(), "subscriptions": subscriptions });
     Ok(written(StatusCode::OK, &told))
 }
@@ -138,48 +152,22 @@ pub(super) async fn unsubscribe(
     Ok(written(StatusCode::OK, &json!({})))
 }
 
-/// A subscription for its owner. Of the address only the host is shown: the rest is a secret of the browser.
-fn told(subscription: &PushSubscription) -> Value {
+/// A subscription for its owner. Of the address only the host is shown: the rest is a secret of the browser or app.
+fn told(subscription: &PushSubscription, network: &dyn PushNetwork) -> Value {
     let kind = match subscription.endpoint.wire {
         Wire::Encrypted { .. } => "webpush",
-        Wire::Plain => "plain",
+        Wire::Plain => "unifiedpush",
         Wire::Fcm => "fcm",
         Wire::Apns { .. } => "apns",
     };
-    let url = reqwest::Url::parse(&subscription.endpoint.address).ok();
-    let host = url.and_then(|url| url.host_str().map(str::to_owned));
     let failure = subscription.failed.as_ref();
     json!({
         "id": subscription.tag.to_string(),
         "kind": kind,
-        "host": host,
+        "host": network.host(&subscription.endpoint),
         "resource": subscription.resource,
         "since": subscription.since.to_string(),
         "last_success_at": subscription.taken_at.map(|at| at.to_string()),
         "last_failure": failure.map(|(at, why)| json!({ "at": at.to_string(), "reason": why })),
     })
-}
-
-fn wish(wanted: &Subscription) -> Result<PushWish<'_>, Problem> {
-    let (endpoint, token) = (&wanted.endpoint, &wanted.token);
-    match (wanted.kind, &wanted.keys) {
-        (PushKind::WebPush, keys) => match (endpoint, keys) {
-            (Some(endpoint), Some(Keys { p256dh, auth })) => Ok(PushWish::WebPush {
-                endpoint,
-                p256dh,
-                auth,
-            }),
-            (Some(endpoint), None) => Ok(PushWish::UnifiedPush { endpoint }),
-            (None, _) => Err(Problem::bad("\"endpoint\" is required")),
-        },
-        (PushKind::Fcm, _) => match token {
-            Some(token) => Ok(PushWish::Fcm { token }),
-            None => Err(Problem::bad("\"token\" is required")),
-        },
-        (PushKind::Apns, _) => match (token, &wanted.topic) {
-            (Some(token), Some(topic)) => Ok(PushWish::Apns { token, topic }),
-            (None, _) => Err(Problem::bad("\"token\" is required")),
-            (_, None) => Err(Problem::bad("\"topic\" is required: the bundle id of the app")),
-        },
-    }
 }

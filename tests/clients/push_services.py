@@ -1,0 +1,109 @@
+"""What the tests of push services have in common: a certificate for one on this machine, and what people do at the API."""
+
+import base64
+import datetime
+import json
+import time
+import urllib.request
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+PATIENCE_SECONDS = 30
+# After a failure the server waits for half a minute, and after a crash for one.
+RETRY_PATIENCE_SECONDS = 120
+DAY = datetime.timedelta(days=1)
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def pem(key):
+    """A private key as it stands in a file."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def make_certificate(folder):
+    """The files of a certificate for localhost and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "push service")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - DAY).not_valid_after(now + DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / "push.crt", folder / "push.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(pem(key))
+    return certificate, private
+
+
+def api(server, line, token=None, body=None):
+    method, path = line.split()
+    request = urllib.request.Request(f"https://localhost:{server.port_https}/api/{path}", method=method)
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    with urllib.request.urlopen(request, context=server.trust(), timeout=PATIENCE_SECONDS) as answer:
+        return json.load(answer)
+
+
+def sign_in(server, name):
+    jid, password = server.add_account(name)
+    scopes = ["read", "send", "manage"]
+    return api(server, "POST login", body={"username": name, "password": password, "scopes": scopes})["token"]
+
+
+def say(server, token, to):
+    api(server, "POST message/send", token, {"receiver": to, "content": "are you there?"})
+
+
+def has_read(server, token, of):
+    """Whether the message is in the archive of whom it was for."""
+    page = api(server, f"GET message/history?user={of}", token)
+    return [message["content"] for message in page["messages"]] == ["are you there?"]
+
+
+def subscription(server, token):
+    (one,) = api(server, "GET push/subscribe", token)["subscriptions"]
+    return one
+
+
+def failure(server, token):
+    """Why nothing came through, once that is known."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        failed = subscription(server, token)["last_failure"]
+        if failed:
+            return failed["reason"]
+        time.sleep(0.1)
+    raise AssertionError("no failure was noted")
+
+
+def succeeded(server, token):
+    """Waits until it is known that a notification came through."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not subscription(server, token)["last_success_at"]:
+        assert time.monotonic() < deadline, "no success was noted"
+        time.sleep(0.1)
+
+
+def gone(server, token):
+    """Waits until a subscription has ended."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while api(server, "GET push/subscribe", token)["subscriptions"]:
+        assert time.monotonic() < deadline, "the subscription is still there"
+        time.sleep(0.1)
