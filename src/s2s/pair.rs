@@ -289,7 +289,10 @@ impl DomainPair {
 
     /// What a stream could not deliver waits again, before all else.
     pub fn put_back(&self, undelivered: impl DoubleEndedIterator<Item = Outbound>) {
-        let mut queue = self.lock();
+        self.put_back_in(&mut self.lock(), undelivered);
+    }
+
+    fn put_back_in(&self, queue: &mut Queue, undelivered: impl DoubleEndedIterator<Item = Outbound>) {
         for outbound in undelivered.rev() {
             let weight = weight(&outbound);
             queue.bytes += weight;
@@ -314,11 +317,15 @@ impl DomainPair {
         given
     }
 
-    /// From now on a stream takes from the queue, unless another one does.
+    /// From now on a stream takes from the queue, unless another one does. What a stream of ours left, that was cut and that no
+    /// courier has resumed by now, goes over this one: nobody would come for it as long as a stream is there.
     pub fn attach(&self, carrier: Carrier) -> bool {
         let mut queue = self.lock();
         if queue.carrier.is_some() {
             return false;
+        }
+        if let Some(suspended) = queue.suspended.take() {
+            self.put_back_in(&mut queue, suspended.unconfirmed.into_iter());
         }
         queue.closed = None;
         carrier.ready.notify_one();
@@ -486,6 +493,28 @@ mod tests {
         assert_eq!(other.push(outbound("5", None), room, now), full);
         assert_eq!(one.give_up(|_| true).len(), 2);
         assert!(other.push(outbound("6", None), room, now).is_ok());
+    }
+
+    #[test]
+    fn what_a_stream_left_that_was_cut_goes_over_the_next_one() {
+        let pair = DomainPair::new("a.example", "b.example", Arc::default());
+        pair.push(outbound("2", Some(2)), ROOM, Instant::now()).unwrap();
+        pair.suspend(Suspended {
+            id: "previous".to_owned(),
+            confirmed: 0,
+            unconfirmed: [outbound("0", Some(0)), outbound("1", Some(1))].into(),
+            handled: 0,
+            until: Instant::now() + Duration::from_secs(600),
+        });
+        // The other server has opened it, so no courier of ours comes for what is suspended.
+        assert!(pair.attach(carrier(7)));
+        let taken = pair.take(7, 100_000, 10);
+        let ids: Vec<_> = taken
+            .iter()
+            .map(|one| one.stanza.id.as_deref().unwrap())
+            .collect();
+        assert_eq!(ids, ["0", "1", "2"]);
+        assert!(pair.take_suspended().is_none());
     }
 
     #[test]
