@@ -32,8 +32,14 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 const WRITE_STANZAS_MAX: usize = 256;
 /// Stanzas that may be unconfirmed before no more are written.
 const UNCONFIRMED_MAX: usize = 1_024;
+/// Stanzas at the beginning of a stream that may be repetitions: what the other server sent over an earlier stream and was not
+/// told that it had arrived. Twice as many as this server would have, since others may have more.
+const REPEATED_MAX: u64 = 2 * UNCONFIRMED_MAX as u64;
 /// Silence after which a blank is written, so that a dead connection is noticed (RFC 6120 §4.6.1).
 const KEEPALIVE: Duration = Duration::from_secs(120);
+/// How long nothing is sent over a stream that the other server opened, so that it can turn on stream management first: what is
+/// sent before is never confirmed, and lost with the connection.
+const AGREEMENT: Duration = Duration::from_secs(2);
 /// How long the last words may take to be written.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -314,13 +320,17 @@ impl<S: AsyncRead> Ears<'_, S> {
         let counts = self.counts && self.life.state().counting.is_some();
         let router = self.hub.router();
         self.life.touch(router.clock().now());
-        self.life.received.fetch_add(1, Ordering::Relaxed);
+        let before = self.life.received.fetch_add(1, Ordering::Relaxed);
         self.hub.counters.received.fetch_add(1, Ordering::Relaxed);
         if self.hub.probes.hear(&speaker, &element) {
             let _ = self.work.send(Work::Outcome(Box::default(), counts)).await;
             return Ok(());
         }
-        let mut outcome = router.receive_element(&Outside::Remote(speaker), element).await?;
+        let outside = Outside::Remote {
+            domain: speaker,
+            may_repeat: before < REPEATED_MAX,
+        };
+        let mut outcome = router.receive_element(&outside, element).await?;
         let closing = outcome.closing.take();
         // The receiver lives as long as this does.
         let _ = self.work.send(Work::Outcome(Box::new(outcome), counts)).await;
@@ -421,6 +431,7 @@ async fn write<S: AsyncWrite>(
 ) -> Result<(), PeerEnd> {
     let mut bytes = Vec::new();
     let mut farewell_by = None;
+    let mut unmanaged_from = None;
     loop {
         bytes.clear();
         let (words, end, pairs, window) = {
@@ -436,7 +447,15 @@ async fn write<S: AsyncWrite>(
         let is_stopping =
             matches!(&end, Some(PeerEnd::Error(error)) if error.condition == StreamCondition::SystemShutdown);
         let mut batch = Vec::new();
-        if end.is_none() || is_stopping {
+        let now = tokio::time::Instant::now();
+        let holds_back = match life.is_incoming && window.is_none() && !pairs.is_empty() {
+            true => unmanaged_from
+                .get_or_insert(now + AGREEMENT)
+                .checked_duration_since(now),
+            false => None,
+        };
+        let holds_back = holds_back.filter(|rest| !rest.is_zero());
+        if (end.is_none() || is_stopping) && holds_back.is_none() {
             let mut open = Vec::with_capacity(pairs.len());
             for pair in pairs {
                 if hub.fetch(life, &pair).await {
@@ -449,9 +468,11 @@ async fn write<S: AsyncWrite>(
             return Ok(());
         }
         let sent = batch.len();
+        let now = hub.router().clock().now();
         for (_, outbound) in &batch {
-            bytes.extend_from_slice(&outbound.stanza.head());
-            bytes.extend_from_slice(&outbound.stanza.tail());
+            let stanza = outbound.as_sent(now);
+            bytes.extend_from_slice(&stanza.head());
+            bytes.extend_from_slice(&stanza.tail());
         }
         let unmanaged = keep(life, batch, &mut bytes);
         if !bytes.is_empty() {
@@ -476,7 +497,9 @@ async fn write<S: AsyncWrite>(
         }
         let Some(end) = end else {
             bytes = Vec::new();
-            if timeout(KEEPALIVE, life.ready.notified()).await.is_err() {
+            let silence = holds_back.unwrap_or(KEEPALIVE);
+            let is_silent = timeout(silence, life.ready.notified()).await.is_err();
+            if is_silent && holds_back.is_none() {
                 let waits = match &mut life.state().counting {
                     Some(counting) if !counting.unconfirmed.is_empty() => {
                         counting.ask_again();
