@@ -131,7 +131,7 @@ impl MessageArchives {
         };
         Ok(match self.reader.archives.put(entry, cx).await? {
             Put::Stored(id) => InRoom::Stored(id),
-            Put::AgainStored(id) => InRoom::SaidBefore(id),
+            Put::AgainStored(id, _) => InRoom::SaidBefore(id),
         })
     }
 
@@ -220,7 +220,12 @@ impl MessageArchives {
 
     /// When the newest message of an archive was kept.
     pub async fn newest(&self, owner: &BareJid) -> Result<Option<Timestamp>, Fault> {
-        let newest = self.reader.archives.store.newest(owner, 1).await?;
+        let newest = self
+            .reader
+            .archives
+            .store
+            .newest(owner, Timestamp(i64::MAX), 1)
+            .await?;
         Ok(newest.first().map(|(stamp, _)| Timestamp(*stamp)))
     }
 

@@ -3,11 +3,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kim_core::clock::Clock;
+use kim_core::clock::{Clock, Timestamp};
 use kim_core::cx::{Cx, Origin};
 use kim_core::db::{BoxFuture, Db};
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::ns;
+use kim_core::remote::MayRepeat;
 use kim_core::seal::{self, Seals};
 use kim_core::stanza::Stanza;
 use kim_core::wire::{El, Writer};
@@ -16,12 +18,17 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use super::ids;
 use super::store::{ArchiveKey, ArchiveRow, ArchiveStore, FoundMessage, Peer, Replaced};
-use super::tail::{RESENDS_MAX, Tail};
+use super::tail::{self, RESENDS_MAX, Tail};
 
-/// Archives whose end is remembered; up to 4 kB each, while their owners send much.
+/// Archives whose end is remembered; up to 16 kB each, while their owners send much.
 const TAILS_MAX: usize = 16_384;
+/// How many of the last messages with somebody elsewhere a repetition is looked for among. Their server has half as many under
+/// way at most, if it is kIM; the other half are answers.
+const REPEATED_AMONG: usize = 4_096;
 /// XEP-0045: what a room tells.
 const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// XEP-0489
+const AFFILIATIONS: &str = "urn:xmpp:raa:0";
 /// XEP-0421
 const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 
@@ -58,8 +65,8 @@ impl Lifecycle<BareJid, Arc<Tail>> for InUse {
 pub enum Put {
     /// It has this id. It is stored when the stanza's other rows are.
     Stored(String),
-    /// The same message is there already under this id, for good.
-    AgainStored(String),
+    /// The same message is there already under this id, for good, since that time.
+    AgainStored(String, Timestamp),
 }
 
 /// A message on its way into an archive.
@@ -134,7 +141,8 @@ impl Archives {
 
     async fn tail(&self, owner: &BareJid) -> Result<Arc<Tail>, Fault> {
         let tail = self.tails.get_or_insert_async(owner, async {
-            let newest = self.store.newest(owner, RESENDS_MAX).await?;
+            let since = tail::remembered_since(self.clock.now());
+            let newest = self.store.newest(owner, since, RESENDS_MAX).await?;
             Ok::<_, Fault>(Arc::new(Tail::new(&newest, self.clock.now())))
         });
         tail.await
@@ -167,14 +175,16 @@ impl Archives {
             Origin::Remote(_) => arrived_again_tag(&key, stanza),
             _ => None,
         };
+        let peers = peer_tags(&key, author.map_or(peer, |author| &author.jid));
+        let reference = reference(&key, stanza);
         let tail = self.tail(owner).await?;
         if let Some(tag) = resend
-            && let Some(stamp) = tail.sent(tag, self.clock.now())
+            && let Some(place) = self
+                .stored_before(owner, &tail, (tag, peers.bare, reference), cx)
+                .await?
         {
-            tail.settled().await;
-            if let Some(place) = self.store.was_sent(owner, stamp, tag).await? {
-                return Ok(Put::AgainStored(ids::write(&key, place)));
-            }
+            let since = Timestamp(place.stamp);
+            return Ok(Put::AgainStored(ids::write(&key, place), since));
         }
         let under_way = tail.next(self.clock.now(), resend);
         let place = ArchiveKey {
@@ -184,8 +194,8 @@ impl Archives {
         let row = ArchiveRow {
             owner: owner.clone(),
             tie: place.tie,
-            peer: peer_tags(&key, author.map_or(peer, |author| &author.jid)),
-            reference: reference(&key, stanza),
+            peer: peers,
+            reference,
             resend,
             stanza: match author {
                 None => seal(&key, owner, place, stanza),
@@ -199,6 +209,32 @@ impl Archives {
         };
         cx.store(&self.store.sink, row);
         Ok(Put::Stored(ids::write(&key, place)))
+    }
+
+    /// Where the same message is, if it came before: by its tag, its peer's and its reference.
+    async fn stored_before(
+        &self,
+        owner: &BareJid,
+        tail: &Tail,
+        (tag, peer, reference): (i64, i64, i64),
+        cx: &Cx,
+    ) -> Result<Option<ArchiveKey>, Fault> {
+        if let Some(stamp) = tail.sent(tag, self.clock.now()) {
+            tail.settled().await;
+            if let Some(place) = self.store.was_sent(owner, stamp, tag).await? {
+                return Ok(Some(place));
+            }
+        }
+        // Another server goes on trying for days, and does not care what this process remembers.
+        if cx.fact::<MayRepeat>().is_some() {
+            let alike = self.store.referred(peer, reference, REPEATED_AMONG).await?;
+            for place in alike {
+                if self.store.was_sent(owner, place.stamp, tag).await?.is_some() {
+                    return Ok(Some(place));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Puts something else into a message's place, together with what else the stanza leaves behind.
@@ -271,10 +307,11 @@ fn arrived_again_tag(key: &seal::Key, stanza: &Stanza) -> Option<i64> {
     Some(key.tag("archive arrived again", &parts))
 }
 
-/// All that a message says but for how long it waited.
+/// All that a message says but for what servers add on the way, and not always: how long it waited, and who its sender is to
+/// their server (XEP-0489).
 fn said(stanza: &Stanza) -> impl Iterator<Item = &[u8]> {
-    let children = stanza.children();
-    let said = children.filter(|child| !child.is("delay", kim_core::ns::DELAY));
+    let is_added = |child: &El<'_>| child.is("delay", ns::DELAY) || child.ns() == AFFILIATIONS;
+    let said = stanza.children().filter(move |child| !is_added(child));
     said.map(|child| child.xml().as_bytes())
 }
 

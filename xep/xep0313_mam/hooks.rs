@@ -8,8 +8,9 @@ use kim_core::error::Fault;
 use kim_core::events::{AccountErased, Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::Jid;
+use kim_core::ns;
 use kim_core::router::{Destination, Redelivered};
-use kim_core::stanza::{Kind, MessageType, Stanza};
+use kim_core::stanza::{Kind, MessageType, Stanza, delay};
 
 use super::archive::{ArchiveEntry, Archives, Put};
 use super::prefs::Preferences;
@@ -57,7 +58,7 @@ impl On<Departure> for Departing {
             author: None,
         };
         let put = keeper.archives.put(entry, cx).await?;
-        let (Put::Stored(id) | Put::AgainStored(id)) = &put;
+        let (Put::Stored(id) | Put::AgainStored(id, _)) = &put;
         SentAs::tell(cx, id);
         match put {
             Put::Stored(id) => cx.learn(SentId {
@@ -65,12 +66,19 @@ impl On<Departure> for Departing {
                 id: id.into(),
             }),
             // Its recipient has it, or it waits there: whoever lives here got it in the same commit. Of somebody
-            // elsewhere that is not known, so it goes there again.
-            Put::AgainStored(_) if cx.router().destination(to.domain()).is_served() => {
+            // elsewhere that is not known, so it goes there again, and says since when it is on its way: their server
+            // looks whether it came before.
+            Put::AgainStored(..) if cx.router().destination(to.domain()).is_served() => {
                 tracing::debug!(event = "message_sent_again", %account);
                 return Ok(Flow::Done);
             }
-            Put::AgainStored(_) => cx.learn(Redelivered),
+            Put::AgainStored(_, since) => {
+                if !stanza.has("delay", ns::DELAY) {
+                    let waited = delay(account.domain(), since);
+                    event.stanza.append(&waited);
+                }
+                cx.learn(Redelivered);
+            }
         }
         Ok(Flow::Next)
     }
@@ -123,7 +131,7 @@ impl On<Arrival> for Arriving {
         };
         let put = keeper.archives.put(entry, cx).await?;
         if is_sent {
-            let (Put::Stored(id) | Put::AgainStored(id)) = &put;
+            let (Put::Stored(id) | Put::AgainStored(id, _)) = &put;
             SentAs::tell(cx, id);
         }
         match put {
@@ -140,7 +148,7 @@ impl On<Arrival> for Arriving {
                     account: event.account.clone(),
                 });
             }
-            Put::AgainStored(_) => event.verdict = Verdict::Dropped,
+            Put::AgainStored(..) => event.verdict = Verdict::Dropped,
         }
         Ok(Flow::Next)
     }

@@ -1,6 +1,7 @@
 //! Every SQL statement about archives. All of them walk an index from a known place, so what they cost depends on the
 //! rows they give and not on the rows there are.
 
+use kim_core::clock::Timestamp;
 use kim_core::db::{BoxFuture, Db, DbError, Query, Row, Sink, SinkRow, Traces, Tx};
 use kim_core::jid::BareJid;
 
@@ -193,8 +194,9 @@ spans!(PLACES_BARE, "1", "peer = $6", "ASC");
 spans!(PLACES_FULL, "1", "peer = $6 AND peer_full = $7", "ASC");
 const FIND: &str = "SELECT stamp, tie, stanza FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
 const IS_THERE: &str = "SELECT peer, peer_full FROM mam_archive WHERE owner = $1 AND stamp = $2 AND tie = $3";
-const SENT_LAST: &str =
-    "SELECT stamp, resend FROM mam_archive WHERE owner = $1 ORDER BY stamp DESC, tie DESC LIMIT $2";
+const SENT_LAST: &str = "SELECT stamp, resend FROM mam_archive WHERE owner = $1 AND stamp >= \
+     (SELECT CASE WHEN MAX(stamp) < $2 THEN MAX(stamp) ELSE $2 END FROM mam_archive WHERE owner = $1) \
+     ORDER BY stamp DESC, tie DESC LIMIT $3";
 const WAS_SENT: &str = "SELECT stamp, tie FROM mam_archive \
      WHERE owner = $1 AND stamp = $2 AND resend = $3 LIMIT 1";
 const REFERRED: &str = "SELECT stamp, tie FROM (SELECT stamp, tie, reference FROM mam_archive \
@@ -247,6 +249,12 @@ pub(super) fn page_query(owner: &BareJid, span: &Span, newest_first: bool, rows_
         [OLDEST, OLDEST_BARE, OLDEST_FULL]
     };
     span_query(sql, owner, span, rows_max)
+}
+
+/// The query of [`ArchiveStore::newest`], for the test of its plan.
+pub fn newest_query(owner: &BareJid, since: Timestamp, rows_max: usize) -> Query {
+    let max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+    Query::new(SENT_LAST).bind(owner).bind(since.0).bind(max)
 }
 
 /// The query for the messages that a retraction may mean.
@@ -335,13 +343,14 @@ impl ArchiveStore {
         .transpose()
     }
 
-    /// The stamps of the newest messages, newest first, with the tags of those the owner sent.
-    pub async fn newest(&self, owner: &BareJid, rows_max: usize) -> Result<Vec<(i64, Option<i64>)>, DbError> {
-        let max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-        let rows = self
-            .db
-            .fetch_all(Query::new(SENT_LAST).bind(owner).bind(max))
-            .await?;
+    /// The stamps of the messages since then, or else of the newest one, newest first, with the tags of those that may come again.
+    pub async fn newest(
+        &self,
+        owner: &BareJid,
+        since: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<(i64, Option<i64>)>, DbError> {
+        let rows = self.db.fetch_all(newest_query(owner, since, rows_max)).await?;
         rows.iter()
             .map(|row| Ok((row.i64(0)?, row.opt_i64(1)?)))
             .collect()

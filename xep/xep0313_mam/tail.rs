@@ -1,6 +1,6 @@
 //! What is remembered of the end of an archive that is being written to: its last stamp; what is on its way into it, so
-//! that a reader sees no message before an earlier one; and what its owner has sent lately, so that a message that a client
-//! sends again, not knowing whether it arrived, is recognised.
+//! that a reader sees no message before an earlier one; and what has come into it lately, so that a message that a client or
+//! another server sends again, not knowing whether it arrived, is recognised.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,15 @@ use tokio::sync::Notify;
 
 /// How long a message that comes again counts as the same, in microseconds.
 const RESEND_MICROS_MAX: i64 = 15 * 60 * 1_000_000;
-/// Sent messages that are remembered for one archive. A client has far fewer under way.
-pub const RESENDS_MAX: usize = 256;
+/// Messages that are remembered for one archive because they may come again. A client has far fewer under way.
+pub const RESENDS_MAX: usize = 1_024;
 /// How long a reader waits for what is on its way, in seconds; a database that takes longer has other troubles.
 const SETTLE_SECONDS_MAX: u64 = 2;
+
+/// Since when messages are remembered that may come again.
+pub fn remembered_since(now: Timestamp) -> Timestamp {
+    Timestamp(now.0.saturating_sub(RESEND_MICROS_MAX))
+}
 
 /// The end of an archive.
 #[derive(Default)]
@@ -125,7 +130,13 @@ impl Tail {
             }
         };
         // Past it, what is under way may be waiting for the reader itself.
-        let _ = tokio::time::timeout(Duration::from_secs(SETTLE_SECONDS_MAX), wait).await;
+        let settled = tokio::time::timeout(Duration::from_secs(SETTLE_SECONDS_MAX), wait).await;
+        if settled.is_err() {
+            tracing::warn!(
+                event = "archive_unsettled",
+                under_way = self.lock().under_way.len()
+            );
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -14,7 +15,8 @@ use crate::component::Component;
 use crate::cx::Origin;
 use crate::error::Condition;
 use crate::jid::Jid;
-use crate::stanza::Stanza;
+use crate::ns;
+use crate::stanza::{Stanza, delay};
 
 pub use lease::{BEAT_EVERY, Standing};
 pub use queue::OutboundQueue;
@@ -40,7 +42,24 @@ pub struct Outbound {
     pub row: Option<RowId>,
 }
 
+/// A message that waited longer says since when (XEP-0203), in seconds.
+const LATE_SECONDS: u64 = 5;
+
 impl Outbound {
+    /// The stanza as it is sent now: a message that is late says so, and a server that has it already looks it up.
+    pub fn as_sent(&self, now: Timestamp) -> Cow<'_, Stanza> {
+        let domain = self.stanza.from.as_ref().map(Jid::domain);
+        let is_late = self.row.is_some() && now.seconds_since(self.received) >= LATE_SECONDS;
+        match domain.filter(|_| is_late && !self.stanza.has("delay", ns::DELAY)) {
+            Some(domain) => {
+                let mut late = (*self.stanza).clone();
+                late.append(&delay(domain, self.received));
+                Cow::Owned(late)
+            }
+            None => Cow::Borrowed(&self.stanza),
+        }
+    }
+
     /// Whether it has waited for so many hours.
     pub fn has_expired(&self, keep_hours: u64, now: Timestamp) -> bool {
         has_expired(self.received, keep_hours, now)
@@ -62,23 +81,32 @@ pub struct RowId(pub i64);
 pub enum Outside {
     /// An external component (XEP-0114).
     Component(Arc<Component>),
-    /// Another server, for a domain that it has proved.
-    Remote(Arc<str>),
+    /// Another server.
+    Remote {
+        /// The domain that it has proved and speaks for.
+        domain: Arc<str>,
+        /// It may have sent the stanza before, over a stream that was lost before it was confirmed.
+        may_repeat: bool,
+    },
 }
+
+/// What is known of a stanza of another server that may have come before (see [`Outside::Remote`]). A fact of its chain.
+#[derive(Clone, Copy, Debug)]
+pub struct MayRepeat;
 
 impl Outside {
     /// Whether a stanza of it may have this `from`: any address at its own domain.
     pub fn speaks_for(&self, from: &Jid) -> bool {
         match self {
             Outside::Component(component) => component.speaks_for(from),
-            Outside::Remote(domain) => from.domain() == &**domain,
+            Outside::Remote { domain, .. } => from.domain() == &**domain,
         }
     }
 
     pub(crate) fn origin(&self) -> Origin {
         match self {
             Outside::Component(component) => Origin::Component(component.clone()),
-            Outside::Remote(domain) => Origin::Remote(domain.clone()),
+            Outside::Remote { domain, .. } => Origin::Remote(domain.clone()),
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::error::{Condition, Fault, StanzaError, StreamCondition, StreamError};
 use crate::events::{Entering, Leaving};
 use crate::hook::Flow;
 use crate::jid::Jid;
+use crate::ns;
 use crate::outbox::Parcel;
-use crate::remote::{Outbound, OutboundQueue, Outside, RowId};
+use crate::remote::{MayRepeat, Outbound, OutboundQueue, Outside, RowId};
 use crate::stanza::{Kind, NotAStanza, PresenceType, Stanza};
 use crate::wire::Element;
 
@@ -27,7 +28,7 @@ pub struct LetOut(());
 fn back_to(outside: &Outside) -> Recipient {
     match outside {
         Outside::Component(component) => Recipient::Component(component.clone(), LetOut(())),
-        Outside::Remote(_) => Recipient::Remote(None, LetOut(())),
+        Outside::Remote { .. } => Recipient::Remote(None, LetOut(())),
     }
 }
 
@@ -60,6 +61,12 @@ impl Router {
         if let Err(condition) = self.may_enter(outside, &stanza) {
             cx.outcome.closing = Some(condition.into());
             return cx.outcome;
+        }
+        // One that waited is one that may have been tried.
+        if let Outside::Remote { may_repeat, .. } = outside
+            && (*may_repeat || stanza.has("delay", ns::DELAY))
+        {
+            cx.learn(MayRepeat);
         }
         let asked = stanza.clone();
         let mut entering = Entering { stanza };
@@ -100,13 +107,13 @@ impl Router {
             _ if is_forged => Err(StreamCondition::InvalidFrom),
             Outside::Component(_) => Ok(()),
             // A server of that name cannot be another one.
-            Outside::Remote(domain) if self.destination(domain) != Destination::Remote => {
+            Outside::Remote { domain, .. } if self.destination(domain) != Destination::Remote => {
                 Err(StreamCondition::InvalidFrom)
             }
-            Outside::Remote(_) if self.destination(to.domain()) == Destination::Remote => {
+            Outside::Remote { .. } if self.destination(to.domain()) == Destination::Remote => {
                 Err(StreamCondition::HostUnknown)
             }
-            Outside::Remote(_) => Ok(()),
+            Outside::Remote { .. } => Ok(()),
         }
     }
 

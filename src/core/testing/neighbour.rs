@@ -34,7 +34,10 @@ impl Neighbours {
         all.insert(domain.to_owned(), way.clone());
         Neighbour {
             router,
-            outside: Outside::Remote(domain.into()),
+            outside: Outside::Remote {
+                domain: domain.into(),
+                may_repeat: false,
+            },
             domain: domain.to_owned(),
             way,
             inbox: Inbox::default(),
@@ -92,6 +95,13 @@ impl Neighbour {
         let closing = outcome.closing.take();
         self.router.perform(outcome).await;
         closing
+    }
+
+    /// From now on its stream is new: what it sends may be what it sent before.
+    pub fn reconnect(&mut self) {
+        if let Outside::Remote { may_repeat, .. } = &mut self.outside {
+            *may_repeat = true;
+        }
     }
 
     /// The next stanza that came must match the pattern (see [`super::pattern`]).

@@ -12,7 +12,7 @@ use kim_core::testing::{TestDb, migrated_databases};
 use super::*;
 use crate::xep0313_mam::archive::Archives;
 use crate::xep0313_mam::purge::purge;
-use crate::xep0313_mam::store::{ArchiveKey, Peer, Span, With, page_query, referred_query};
+use crate::xep0313_mam::store::{ArchiveKey, Peer, Span, With, newest_query, page_query, referred_query};
 
 const SENTENCE: &str = "The sentence that nobody but Bob may read";
 
@@ -225,6 +225,10 @@ async fn every_query_walks_an_index() {
                 assert_eq!(plan.contains("mam_archive_by_peer"), by_peer, "{plan}");
             }
         }
+        let newest = newest_query(&owner, kim_core::clock::Timestamp(5), 10);
+        db.assert_uses_index(newest.clone()).await;
+        let plan = db.explain(newest).await.unwrap().join("\n");
+        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("Sort"), "{plan}");
         let plan = db.explain(referred_query(1, 2, 10)).await.unwrap().join("\n");
         assert!(
             plan.contains("mam_archive_by_peer") && !plan.contains("SCAN mam_archive"),

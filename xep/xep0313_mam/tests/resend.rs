@@ -118,3 +118,38 @@ async fn to_oneself_as_well() {
     laptop.expect_nothing();
     assert_eq!(ask(&mut alice, "").await.ids.len(), 1);
 }
+
+#[tokio::test]
+async fn what_another_server_repeats_after_a_lost_connection_is_one_however_late() {
+    let db = kim_core::testing::TestDb::sqlite().await;
+    let said = |number: u32, waited: &str| {
+        format!(
+            "<message from='juliet@example.net/x' to='bob@localhost' id='j{number}' type='chat'>\
+             <body>{number}</body>{waited}</message>"
+        )
+    };
+    let house = House::on(db.db(), MODULES, "").await;
+    house.account("bob@localhost").await;
+    let mut there = house.neighbour("example.net");
+    for number in 0..40 {
+        there.send(&said(number, "")).await;
+    }
+    // The server was killed before it confirmed them, and is back only days later.
+    let again = House::on(db.db(), MODULES, "").await;
+    again.clock.advance(2 * 86_400);
+    let mut bob = again.online("bob@localhost/laptop").await;
+    bob.skip();
+    let mut there = again.neighbour("example.net");
+    there.reconnect();
+    // Their server adds what it did not say the first time.
+    let delay = "<delay xmlns='urn:xmpp:delay' from='example.net' stamp='2026-01-31T12:00:00Z'/>\
+                 <info xmlns='urn:xmpp:raa:0' affiliation='member'/>";
+    for number in 0..42 {
+        there.send(&said(number, delay)).await;
+    }
+    let archived = ask(&mut bob, "").await;
+    assert_eq!(archived.ids.len(), 42, "{:?}", archived.bodies());
+    // What differs is another message, under whatever id.
+    there.send(&said(7, "").replace("<body>7", "<body>other")).await;
+    assert_eq!(ask(&mut bob, "").await.ids.len(), 43);
+}
