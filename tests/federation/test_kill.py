@@ -240,7 +240,7 @@ def surplus(bodies):
 
 
 async def test_nothing_confirmed_is_lost_when_servers_are_killed(world):
-    variables = {"KIM__S2S__KEEP_HOURS": "48", "KIM__LIMITS__ENABLED": "false"}
+    variables = {"KIM__S2S__KEEP_HOURS": "48", "KIM__LIMITS__ENABLED": "false", "KIM__C2S__PLAIN": "true"}
     servers = []
     for number, name in enumerate(("north", "south"), 1):
         domain, link = f"{name}.plain", f"127.0.2.{10 + number}"

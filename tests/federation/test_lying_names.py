@@ -183,6 +183,9 @@ async def test_answers_that_are_none(credulous, world, people):
             alice.say(f"eve@{friendly}", "to a friend")
             await friend.expect("the message", heard("to a friend"))
             for kind, domain in lies.items():
+                if kind == "wrong":
+                    # Somebody may be where the liar points to, but cannot prove to be this domain: the message waits.
+                    continue
                 error = await alice.expect(f"the message to {kind} back",
                                            lambda s: s["type"] == "error" and s["from"].bare == f"eve@{domain}")
                 assert error["error"]["condition"] in ("remote-server-not-found", "remote-server-timeout"), str(error)
