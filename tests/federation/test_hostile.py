@@ -6,6 +6,7 @@ prove that the peer itself is right; `DEPARTURES` in conftest.py lists where the
 
 import asyncio
 import contextlib
+import pathlib
 import secrets
 import time
 
@@ -14,6 +15,9 @@ from slixmpp import Message
 
 from peer import BIDI, BIDI_FEATURE, DIALBACK, LIMITS, SERVER, Ended, Peer, Refused, kind_of
 from people import PATIENCE_SECONDS
+
+# What kIM may hold in memory whatever peers do; a debug build with all its neighbours' stories behind it is far below.
+RSS_MEGABYTES_MAX = 400
 
 # kIM has to bear this many; for the neighbours a few are enough to show that the peer works.
 MANY = {"kim": 1000}
@@ -381,7 +385,7 @@ async def test_limits_are_told(target, peer):
 
 @contextlib.asynccontextmanager
 async def a_bystander_is_served(bob, seconds=1.0):
-    """Pings the server the whole time as an uninvolved user, and bounds the slowest answer of kIM."""
+    """Pings the server the whole time as an uninvolved user, and bounds the slowest answer of kIM and its memory."""
     slowest = 0.0
 
     async def watch():
@@ -403,6 +407,15 @@ async def a_bystander_is_served(bob, seconds=1.0):
     print(f"slowest pong {slowest * 1000:.0f} ms")
     if bob.kim.kind == "kim":
         assert slowest < seconds, f"a bystander waited {slowest:.1f} s"
+        assert megabytes(bob.kim) < RSS_MEGABYTES_MAX
+
+
+def megabytes(server):
+    """What a server holds in memory."""
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    held = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) // 1024
+    print(f"{server.name} holds {held} MB")
+    return held
 
 
 async def test_a_stanza_that_is_too_large(target, peer, bob):
@@ -498,6 +511,29 @@ async def test_streams_that_trickle(target, peer, bob):
         stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, "still heard"))
         await bob.expect_message("still heard")
         await stream.close()
+
+
+async def test_streams_that_trickle_under_tls(target, peer, bob):
+    """The same once they are encrypted, before any proof: headers and elements that never end."""
+    count = MANY.get(target.kind, FEW) // 10
+    element = f"<db:result from='{peer.domain}' to='{target.domain}' padding='" + "x" * 1000
+    async with a_bystander_is_served(bob):
+        opened = []
+        for _ in range(count):
+            with contextlib.suppress(ConnectionError, Ended, TimeoutError):
+                stream = await peer.connect(target)
+                await stream.secure(False)
+                opened.append(stream)
+        for number in range(30):
+            for stream in opened:
+                stream.send(element[number])
+            await asyncio.sleep(0.01)
+        friend = Peer(peer.world, peer.domain, "127.0.4.2", peer.certificate, listens=False)
+        stream = await friend.proved(target)
+        stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, "heard under TLS"))
+        await bob.expect_message("heard under TLS")
+        await stream.close()
+    assert opened
 
 
 async def test_loops_of_presence(target, peer, bob):
