@@ -57,6 +57,20 @@ async def test_the_landing_page_on_a_phone(open_tab, people):
     await tab.shot("landing")
 
 
+async def test_an_invitation_for_one_name_says_which(open_tab, server):
+    name = f"nora-{secrets.token_hex(3)}"
+    answer = server.run("invite", "--account", name)
+    link = next(word for word in answer.split() if "/invite/" in word)
+    tab = await open_tab("newcomer")
+    await tab.page.goto(link)
+    await tab.sees("Your username")
+    await tab.sees(f"Your address for chatting will be {name}@localhost.")
+    assert await tab.page.locator("body").get_by_text("Choose a username").count() == 0
+    assert not await tab.page.locator("#register [name=name]").is_editable()
+    assert not await tab.violations()
+    await tab.shot("one name")
+
+
 async def test_an_invitation_that_is_none(open_tab):
     tab = await open_tab("stranger")
     response = await tab.open("/invite/no-such-token")

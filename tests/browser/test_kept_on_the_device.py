@@ -79,7 +79,7 @@ def house(make_server):
 async def sign_out(tab):
     """As a person does it, and confirms it."""
     await tab.page.locator("converse-user-profile a.show-profile").first.click()
-    await tab.page.get_by_role("button", name="Log out").click()
+    await tab.page.get_by_role("button", name="Sign out").click()
     await tab.page.locator("converse-confirm-modal button[type=submit]").click()
     await tab.page.locator("#sign-in").wait_for()
 

@@ -62,6 +62,20 @@ async def test_the_list_of_rooms_shows_who_is_there_and_what_it_is_about(open_ta
     assert await entry.locator(".badge").inner_text() == "1 online"
 
 
+async def test_no_dot_is_left_at_the_end_of_a_line(open_tab, people):
+    paths = await everything(people)
+    tab = await open_tab("phone", viewport={"width": 340, "height": 720})
+    await tab.open(paths["room"])
+    facts = tab.page.locator(".facts")
+    address, count = [await facts.locator(f"> :nth-child({place})").bounding_box() for place in (1, 2)]
+    assert count["y"] >= address["y"] + address["height"], "they are in two lines"
+    assert "·" not in await facts.inner_text()
+    # The dots are in what is clipped off, left of where the text begins.
+    title = await tab.page.locator("#title").bounding_box()
+    code = await facts.locator("code").bounding_box()
+    assert abs(code["x"] - title["x"]) < 1
+
+
 async def test_a_room_says_how_long_it_keeps_what_a_guest_says(open_tab, make_server):
     for settings, kept in [
         ({}, "for as long as the room exists"),

@@ -63,3 +63,18 @@ async def test_a_password_that_the_server_takes_opens_the_client(open_tab, serve
     account = server.add_account(f"alice-{secrets.token_hex(3)}", password)
     tab = await open_tab("alice")
     await tab.sign_in(account)
+
+
+async def test_a_long_name_is_cut_off_beside_its_picture_and_shown_whole_when_pointed_at(open_tab, server):
+    account = server.add_account(f"a-name-as-long-as-they-get-{secrets.token_hex(3)}", "a few words to remember")
+    tab = await open_tab("alice")
+    await tab.sign_in(account)
+    jid = account[0]
+    for where in ("a.show-profile .username", "converse-roster-contact .contact-name"):
+        name = tab.page.locator(f"converse-controlbox {where}:visible").first
+        await name.hover()
+        await tab.page.locator(f"converse-controlbox {where}[title*='{jid}']").first.wait_for()
+    row = tab.page.locator("converse-roster-contact a.open-chat:visible").first
+    await tab.shot("a long name")
+    assert await row.evaluate("row => row.scrollWidth <= row.clientWidth"), "the picture cannot be scrolled out of sight"
+    assert (await row.locator("converse-avatar .avatar-initials").bounding_box())["width"] == 30

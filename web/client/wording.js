@@ -23,6 +23,8 @@ const SENTENCES = {
         'Groupchat logging is now enabled': 'This room keeps an archive of its messages',
         'Groupchat logging is now disabled': 'This room no longer keeps an archive of its messages',
         'Enter a new Groupchat': 'Join or create a room',
+        'Log out': 'Sign out',
+        'Reset Password': 'Change password',
     },
     zh_CN: {
         'Groupchat logging is now enabled': '此聊天室会保存聊天记录',
@@ -84,13 +86,20 @@ function writeDates(dayjs, locale) {
     });
 }
 
+/** Whether a text ends in an ellipsis. The box that cuts it may be one around it: what is inline has no width of its own. */
+function isCut(element) {
+    for (let box = element, steps = 0; box && steps < 3; box = box.parentElement, steps += 1) {
+        if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).textOverflow === 'ellipsis') return true;
+    }
+    return false;
+}
+
 /** What does not fit its place is shown whole when somebody points at it. */
 function showWhole() {
     document.addEventListener('pointerover', ({ target }) => {
-        const isCut = target.childElementCount === 0 && target.scrollWidth > target.clientWidth + 1;
         const text = target.textContent.trim();
-        if (!isCut || !text || target.closest('[title]')?.title.includes(text)) return;
-        if (getComputedStyle(target).textOverflow === 'ellipsis') target.title = text;
+        if (target.childElementCount > 0 || !text || target.closest('[title]')?.title.includes(text)) return;
+        if (isCut(target)) target.title = text;
     });
 }
 

@@ -243,11 +243,18 @@ impl Reader<'_> {
 
     fn register_form(&self, submit: &str, username: Option<&str>) -> Markup {
         let words = self.words();
-        let address = with(words.address_hint, &self.settings.domain);
+        let domain = &self.settings.domain;
+        let (label, address) = match username {
+            Some(fixed) => (
+                words.your_username,
+                with(words.your_address, &format!("{fixed}@{domain}")),
+            ),
+            None => (words.choose_username, with(words.address_hint, domain)),
+        };
         html! {
             form #register autocomplete="on" {
                 (self.complaint())
-                (self.username_field(words.choose_username, Some(&address), username))
+                (self.username_field(label, Some(&address), username))
                 (password_field(words.choose_password, Some(words.password_hint), "password", "new-password"))
                 (password_field(words.again, None, "again", "new-password"))
                 (self.trusted_tick())
@@ -325,10 +332,10 @@ impl Reader<'_> {
             section.card aria-labelledby="title" {
                 h1 #title { (title) }
                 @if !room.about.is_empty() { p { (room.about) } }
-                p.quiet {
-                    code { (address) }
+                p.quiet.facts {
+                    span { code { (address) } }
                     @if let Some(occupants) = room.occupants {
-                        " · " span.count { (with(words.people_there, &occupants.to_string())) }
+                        " " span.count { (with(words.people_there, &occupants.to_string())) }
                     }
                 }
                 p.quiet #kept { (self.kept(room.keeping)) (self.gap()) (words.read_along) }

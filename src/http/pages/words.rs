@@ -150,6 +150,8 @@ words! {
     // Making an account.
     choose_username: "Choose a username", "选择用户名";
     address_hint: "Your address for chatting will be this name at {}.", "您的聊天地址将是“用户名@{}”。";
+    your_username: "Your username", "您的用户名";
+    your_address: "Your address for chatting will be {}.", "您的聊天地址将是“{}”。";
     choose_password: "Choose a password", "设置密码";
     password_hint: "We recommend ten characters or more. A few words are easy to remember.", "建议至少使用十个字符，用几个词组成的密码更容易记住。";
     again: "Repeat the password", "再次输入密码";
