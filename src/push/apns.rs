@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::client;
 use super::hosts::Host;
-use super::jwt::{self, Header};
+use super::jwt::{self, JwtHeader};
 use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
 use crate::exposed::unreadable;
 
@@ -148,7 +148,7 @@ impl Signer {
             iss: &self.team_id,
             iat: now.duration_since(UNIX_EPOCH).ok()?.as_secs(),
         };
-        let header = Header {
+        let header = JwtHeader {
             alg: "ES256",
             typ: None,
             kid: Some(&self.key_id),

@@ -1,5 +1,5 @@
-//! Firebase Cloud Messaging, HTTP v1. Google can read what is sent, so it is counts and the kind: a data message, of which the app
-//! makes what people see.
+//! Firebase Cloud Messaging, HTTP v1. Google can read what is sent, so it is counts and the kind: a data message, of which the
+//! app makes what people see.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

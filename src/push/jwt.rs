@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// What a token says of itself.
 #[derive(Serialize)]
-pub(super) struct Header<'a> {
+pub(super) struct JwtHeader<'a> {
     pub alg: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub typ: Option<&'static str>,
@@ -18,7 +18,7 @@ pub(super) struct Header<'a> {
 }
 
 /// The token. The key must be one for `ECDSA_P256_SHA256_FIXED_SIGNING`.
-pub(super) fn signed(pair: &EcdsaKeyPair, header: &Header<'_>, claims: &impl Serialize) -> Option<String> {
+pub(super) fn signed(pair: &EcdsaKeyPair, header: &JwtHeader<'_>, claims: &impl Serialize) -> Option<String> {
     let mut token = URL_SAFE_NO_PAD.encode(serde_json::to_vec(header).ok()?);
     token.push('.');
     token.push_str(&URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).ok()?));

@@ -10,11 +10,11 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::jwt::{self, Header};
+use super::jwt::{self, JwtHeader};
 
 /// RFC 8292 §2: at most a day.
 const VALID: Duration = Duration::from_secs(12 * 3_600);
-const HEADER: Header<'_> = Header {
+const HEADER: JwtHeader<'_> = JwtHeader {
     alg: "ES256",
     typ: Some("JWT"),
     kid: None,

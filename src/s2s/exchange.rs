@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::dialback::{self, Dialback, Malformed, Verdict};
 use super::incoming::IncomingStream;
 use super::life::{Counting, Life, PeerEnd};
-use super::pair::DomainPair;
+use super::pair::{DomainPair, put_back};
 use super::talk::{BIDI, SM, their_error};
 use super::{Federation, Phase};
 use crate::c2s::{Bucket, Rate};
@@ -583,20 +583,6 @@ fn keep(
         bytes.extend_from_slice(format!("<r xmlns='{SM}'/>").as_bytes());
     }
     Vec::new()
-}
-
-/// What was not written waits again where it was.
-pub fn put_back(undelivered: Vec<(Arc<DomainPair>, Outbound)>) {
-    let mut by_pair: Vec<(Arc<DomainPair>, Vec<Outbound>)> = Vec::new();
-    for (pair, outbound) in undelivered {
-        match by_pair.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &pair)) {
-            Some((_, all)) => all.push(outbound),
-            None => by_pair.push((pair, vec![outbound])),
-        }
-    }
-    for (pair, all) in by_pair {
-        pair.put_back(all.into_iter());
-    }
 }
 
 /// What [`Verdict`] a result of verification means for a stream.

@@ -7,10 +7,9 @@ use kim_core::error::StreamCondition;
 use kim_core::random;
 use kim_core::wire::{Element, escape_value};
 
-use super::exchange::put_back;
 use super::hub::{Federation, RESUMABLE};
 use super::life::{Counting, How, Life, PeerEnd};
-use super::pair::Carrier;
+use super::pair::{Carrier, put_back};
 use super::talk::SM;
 
 /// Streams that can be resumed, at most.

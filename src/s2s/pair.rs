@@ -407,6 +407,20 @@ impl DomainPair {
     }
 }
 
+/// What was not written waits again where it was.
+pub fn put_back(undelivered: Vec<(Arc<DomainPair>, Outbound)>) {
+    let mut by_pair: Vec<(Arc<DomainPair>, Vec<Outbound>)> = Vec::new();
+    for (pair, outbound) in undelivered {
+        match by_pair.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &pair)) {
+            Some((_, all)) => all.push(outbound),
+            None => by_pair.push((pair, vec![outbound])),
+        }
+    }
+    for (pair, all) in by_pair {
+        pair.put_back(all.into_iter());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

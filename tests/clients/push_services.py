@@ -2,10 +2,15 @@
 
 import base64
 import datetime
+import http.server
 import json
+import queue
+import ssl
+import threading
 import time
 import urllib.request
 
+import http_ece
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -47,6 +52,57 @@ def make_certificate(folder):
     certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(pem(key))
     return certificate, private
+
+
+class PushService:
+    """Takes what is pushed, and answers as it was told to."""
+
+    def __init__(self, folder):
+        self.certificate, private = make_certificate(folder)
+        self.pushed, self.status, self.is_hanging = queue.Queue(), 201, threading.Event()
+        service = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                service.pushed.put((self.path, self.headers, body))
+                if service.is_hanging.is_set():
+                    time.sleep(PATIENCE_SECONDS)
+                self.send_response(service.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, private)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.origin = f"https://localhost:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def next(self):
+        return self.pushed.get(timeout=PATIENCE_SECONDS)
+
+
+class Browser:
+    """The keys of a subscription."""
+
+    def __init__(self):
+        self.private, self.auth = ec.generate_private_key(ec.SECP256R1()), b"0123456789abcdef"
+
+    def subscription(self, endpoint):
+        public = self.private.public_key().public_bytes(
+            serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+        )
+        keys = {"p256dh": b64(public), "auth": b64(self.auth)}
+        return {"endpoint": endpoint, "expirationTime": None, "keys": keys}
+
+    def read(self, body):
+        opened = http_ece.decrypt(body, private_key=self.private, auth_secret=self.auth, version="aes128gcm")
+        return json.loads(opened)
 
 
 def api(server, line, token=None, body=None):

@@ -1,71 +1,13 @@
 """Web Push from end to end: a push service with a certificate of its own, and a browser's side of the encryption that others wrote."""
 
-import http.server
 import json
-import queue
-import ssl
-import threading
 import time
 
-import http_ece
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from push_services import (
-    PATIENCE_SECONDS, api, b64, failure, gone, make_certificate, say, sign_in, unb64,
-)
-
-
-class PushService:
-    """Takes what is pushed, and answers as it was told to."""
-
-    def __init__(self, folder):
-        self.certificate, private = make_certificate(folder)
-        self.pushed, self.status, self.is_hanging = queue.Queue(), 201, threading.Event()
-        service = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                service.pushed.put((self.path, self.headers, body))
-                if service.is_hanging.is_set():
-                    time.sleep(PATIENCE_SECONDS)
-                self.send_response(service.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, private)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.origin = f"https://localhost:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def next(self):
-        return self.pushed.get(timeout=PATIENCE_SECONDS)
-
-
-class Browser:
-    """The keys of a subscription."""
-
-    def __init__(self):
-        self.private, self.auth = ec.generate_private_key(ec.SECP256R1()), b"0123456789abcdef"
-
-    def subscription(self, endpoint):
-        public = self.private.public_key().public_bytes(
-            serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-        )
-        keys = {"p256dh": b64(public), "auth": b64(self.auth)}
-        return {"endpoint": endpoint, "expirationTime": None, "keys": keys}
-
-    def read(self, body):
-        opened = http_ece.decrypt(body, private_key=self.private, auth_secret=self.auth, version="aes128gcm")
-        return json.loads(opened)
+from push_services import Browser, PushService, api, b64, failure, gone, say, sign_in, unb64
 
 
 @pytest.fixture
@@ -137,3 +79,21 @@ def test_the_servers_key_outlives_a_restart(house):
     house.stop()
     house.start()
     assert api(house, "GET push/subscribe", grace)["public_key"] == before
+
+
+def test_an_operator_sees_who_is_woken_and_tries_it_out(house, push):
+    alice, browser = sign_in(house, "alice"), Browser()
+    assert "has no push registrations" in house.try_to_run("push", "list", "alice").stderr
+    api(house, "POST push/subscribe", alice, browser.subscription(f"{push.origin}/alice"))
+    line = house.try_to_run("push", "list", "alice@localhost").stdout
+    assert "push.localhost" in line and "no success yet" in line
+    tested = house.try_to_run("push", "test", "alice")
+    assert tested.returncode == 0 and "ok " in tested.stdout, tested
+    assert browser.read(push.next()[2])["kind"] == "message"
+    assert "last success" in house.try_to_run("push", "list", "alice").stdout
+    push.status = 410
+    tested = house.try_to_run("push", "test", "alice")
+    assert tested.returncode != 0 and "FAIL" in tested.stdout and "removed" in tested.stdout, tested
+    assert house.try_to_run("push", "list", "alice").stdout == ""
+    unknown = house.try_to_run("push", "list", "nobody")
+    assert unknown.returncode != 0 and "there is no account" in unknown.stderr

@@ -2,8 +2,8 @@
 //! through the push service of the browser or of a UnifiedPush distributor, and no app server of anybody else is needed.
 //!
 //! XEP-0357 publishes to `push.` in front of the domain as to any app server ([`publish`]), and keeps what is owed, so nothing is
-//! queued here. Apps register by commands ([`register`]). What clients said is kept sealed ([`subscriptions`], [`store`]). The way to the network is not here: the program
-//! hands it in ([`api::PushNetwork`]).
+//! queued here. Apps register by commands ([`register`]). What clients said is kept sealed ([`subscriptions`], [`store`]). The
+//! way to the network is not here: the program hands it in ([`api::PushNetwork`]).
 
 use std::sync::Arc;
 

@@ -343,7 +343,8 @@ impl ArchiveStore {
         .transpose()
     }
 
-    /// The stamps of the messages since then, or else of the newest one, newest first, with the tags of those that may come again.
+    /// The stamps of the messages since then, or else of the newest one, newest first, with the tags of those that may come
+    /// again.
     pub async fn newest(
         &self,
         owner: &BareJid,

@@ -495,10 +495,10 @@ impl Dispatch {
         if failures >= self.config.failures_max {
             return self.end(sent, "failed too often", router).await;
         }
-        if !sent.is_fleeting {
-            if let Some(mut unseen) = lock(&self.unseen).get_mut(&sent.place) {
-                unseen.failed();
-            }
+        if !sent.is_fleeting
+            && let Some(mut unseen) = lock(&self.unseen).get_mut(&sent.place)
+        {
+            unseen.failed();
         }
         drop(self.registrations.store.given_up(&sent.place.0, sent.place.1));
         Ok(())

@@ -12,11 +12,14 @@ import com.eatthepath.pushy.apns.server.ValidatingPushNotificationHandlerFactory
 import io.netty.buffer.ByteBuf;
 import io.netty.handler.codec.http2.Http2Headers;
 import java.io.BufferedReader;
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.InputStreamReader;
+import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
@@ -80,8 +83,29 @@ public final class Apple {
             if ("throttle".equals(BEHAVIOUR.get(device))) {
                 throw new RejectedNotificationException(RejectionReason.TOO_MANY_REQUESTS);
             }
+            headers.set("authorization", asPushyReads(headers.get("authorization").toString()));
             checks.handlePushNotification(headers, payload);
         };
+    }
+
+    /** A token with its signature as ASN.1, which is all that pushy verifies; in a JWT it is R and S (RFC 7518 §3.4). */
+    private static String asPushyReads(String authorization) {
+        int dot = authorization.lastIndexOf('.');
+        byte[] raw = Base64.getUrlDecoder().decode(authorization.substring(dot + 1));
+        ByteArrayOutputStream numbers = new ByteArrayOutputStream();
+        for (int half = 0; half < 2; half += 1) {
+            int from = half * raw.length / 2;
+            byte[] number = new BigInteger(1, Arrays.copyOfRange(raw, from, from + raw.length / 2)).toByteArray();
+            numbers.write(0x02);
+            numbers.write(number.length);
+            numbers.writeBytes(number);
+        }
+        ByteArrayOutputStream sequence = new ByteArrayOutputStream();
+        sequence.write(0x30);
+        sequence.write(numbers.size());
+        sequence.writeBytes(numbers.toByteArray());
+        String signature = Base64.getUrlEncoder().withoutPadding().encodeToString(sequence.toByteArray());
+        return authorization.substring(0, dot + 1) + signature;
     }
 
     private static String words(Http2Headers headers, ByteBuf payload) {
