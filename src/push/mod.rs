@@ -77,7 +77,7 @@ pub async fn try_firebase(config: &Fcm, answer_within: Duration) -> Option<Resul
     })
 }
 
-/// Whether Apple is reached and takes this server's key; `None` if it is not configured.
+/// Whether Apple is reached and does not refuse this server's key; `None` if it is not configured.
 pub async fn try_apple(config: &Apns, answer_within: Duration) -> Option<Result<String, String>> {
     let sender = match ApnsSender::open(config, answer_within).transpose()? {
         Ok(sender) => sender,
@@ -86,7 +86,7 @@ pub async fn try_apple(config: &Apns, answer_within: Duration) -> Option<Result<
     let tried = tokio::time::timeout(answer_within, sender.try_out()).await;
     let tried = tried.unwrap_or_else(|_| Err(notifier::TOO_SLOW.to_owned()));
     Some(match tried {
-        Ok(()) => Ok("Apple is reached over HTTP/2 and takes the key".to_owned()),
+        Ok(()) => Ok("Apple is reached over HTTP/2 and does not refuse the key".to_owned()),
         Err(why) => Err(format!("Apple ([push.apns]): {why}")),
     })
 }

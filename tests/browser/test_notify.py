@@ -4,10 +4,12 @@ to the service worker."""
 
 import asyncio
 import json
+from xml.etree import ElementTree
 
 import pytest
 from playwright.async_api import async_playwright
 
+from people import Person
 from push_services import Browser, PushService, api
 from test_kept_on_the_device import sign_out
 from web import Tab, chromium
@@ -26,6 +28,9 @@ PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
 };
 PushManager.prototype.getSubscription = async () => (localStorage.getItem('subscribed') ? made(key()) : null);
 """
+# XEP-0490
+READ = """<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:mds:displayed:0'><item id='{chat}'>
+<displayed xmlns='urn:xmpp:mds:displayed:0'><stanza-id xmlns='urn:xmpp:sid:0' id='1' by='{me}'/></displayed></item></publish></pubsub>"""
 SHOWN = "async () => (await self.registration.getNotifications()).map(({ body, data }) => ({ body, data }))"
 
 
@@ -112,8 +117,16 @@ async def test_a_closed_page_says_in_which_chat_there_is_a_message(trusting_brow
     assert notification["body"] == {"en-GB": f"New message in “{name}”", "zh-CN": f"“{name}”中有新消息"}[language]
     assert notification["data"]["chat"] == bob[0] and not notification["data"]["isRoom"]
 
-    # It was read on another device.
-    await deliver({"kind": "update", "messages": 0})
+    # It is read on another device.
+    phone = Person(server, *account)
+    await phone.sign_in()
+    read = phone.make_iq_set()
+    read.append(ElementTree.fromstring(READ.format(chat=bob[0], me=jid)))
+    await read.send()
+    told = keys.read(push.next()[2])
+    assert told["kind"] == "read" and told["messages"] == 0
+    await deliver(told)
+    await phone.leave()
 
     async def is_gone():
         return not await shown()

@@ -171,7 +171,7 @@ def test_what_a_crash_interrupts_is_told_after_it(house, apple):
 
 
 def test_kim_check_reaches_apple_and_sees_whether_the_key_is_taken(house, apple, tmp_path):
-    assert "ok    push           Apple is reached over HTTP/2 and takes the key" in house.try_to_run("check").stdout
+    assert "ok    push           Apple is reached over HTTP/2 and does not refuse the key" in house.try_to_run("check").stdout
     other = tmp_path / "other.p8"
     other.write_bytes(pem(ec.generate_private_key(ec.SECP256R1())))
     told = house.try_to_run("check", KIM__PUSH__APNS__URL="https://localhost:1").stdout

@@ -31,7 +31,7 @@ async function show(told) {
     const shown = await registration.getNotifications();
     const isCall = (notification) => notification.data?.kind === 'call';
     // What was read elsewhere, or a call that is over. A call is never told by a count.
-    if (told.kind === 'update') {
+    if (told.kind === 'read') {
         const isOver = (notification) => isCall(notification) || told.messages === 0;
         shown.filter(isOver).forEach((notification) => notification.close());
         return;
