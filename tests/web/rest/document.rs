@@ -101,6 +101,7 @@ async fn the_document_says_what_is_there() {
         "DELETE /api/tokens/x" => "DELETE /api/tokens/{id}".to_owned(),
         "DELETE /api/devices/1" => "DELETE /api/devices/{id}".to_owned(),
         "DELETE /api/files/x" => "DELETE /api/files/{id}".to_owned(),
+        "DELETE /api/push/subscribe/x" => "DELETE /api/push/subscribe/{id}".to_owned(),
         "POST /api/requests/1/accept" => "POST /api/requests/{id}/{act}".to_owned(),
         "POST /api/roster/bob/subscribe" => "POST /api/roster/{jid}/{act}".to_owned(),
         line => line.replace("/roster/bob", "/roster/{jid}"),
