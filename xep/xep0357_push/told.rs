@@ -312,13 +312,13 @@ impl On<Answer> for Ears {
         if !id.starts_with(publish::ID) || !to.is_bare() {
             return Ok(Flow::Next);
         }
-        match self
-            .0
-            .hear(id, from, &to.bare(), publish::judge(stanza), cx)
-            .await?
-        {
-            true => Ok(Flow::Done),
-            false => Ok(Flow::Next),
+        let answer = publish::judge(stanza);
+        match self.0.hear(id, from, &to.bare(), answer, cx).await {
+            Ok(true) => Ok(Flow::Done),
+            Ok(false) => Ok(Flow::Next),
+            // The database is closed. What is owed is in it, and the next process sends it again.
+            Err(_) if cx.router().is_stopping() => Ok(Flow::Done),
+            Err(fault) => Err(fault),
         }
     }
 }
