@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use kim_core::jid::BareJid;
 
-use super::reach::{Begins, Site};
+use super::reach::{Begins, Site, odd_answer};
 use super::terminal::Terminal;
 use super::utc::utc;
 use crate::control::{AbuseAnswer, AbuseRequest, Control, ControlError, ReportFacts};
@@ -87,10 +87,6 @@ async fn run(site: Site<'_>, asked: Asked, terminal: &mut Terminal<'_>) -> Resul
     result
 }
 
-fn odd() -> Failure {
-    Failure::Other("the server sent an unexpected answer; is it another version of kIM?".to_owned())
-}
-
 async fn perform(control: &dyn Control, asked: Asked, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let failed = |error: ControlError| Failure::Other(error.to_string());
     let (request, said) = match asked {
@@ -118,7 +114,7 @@ async fn perform(control: &dyn Control, asked: Asked, terminal: &mut Terminal<'_
         (AbuseAnswer::Acted(outcome), _) => drop(terminal.say_line(outcome)),
         (AbuseAnswer::Changed(true), Some([changed, _])) => drop(terminal.say_line(changed)),
         (AbuseAnswer::Changed(false), Some([_, unchanged])) => drop(terminal.say_line(unchanged)),
-        _ => return Err(odd()),
+        _ => return Err(odd_answer()),
     }
     Ok(())
 }
@@ -136,7 +132,7 @@ async fn reports(
             .await;
         let answer = answer.map_err(|error| Failure::Other(error.to_string()))?;
         let AbuseAnswer::Reports(page, next) = answer else {
-            return Err(odd());
+            return Err(odd_answer());
         };
         if page.is_empty() && before.is_none() {
             terminal.complain(match with_closed {
@@ -164,7 +160,7 @@ async fn blocks(control: &dyn Control, terminal: &mut Terminal<'_>) -> Result<()
         let answer = control.abuse(&AbuseRequest::Blocks { after }).await;
         let answer = answer.map_err(|error| Failure::Other(error.to_string()))?;
         let AbuseAnswer::Blocks(page) = answer else {
-            return Err(odd());
+            return Err(odd_answer());
         };
         if page.is_empty() && is_first {
             terminal.complain("Nothing is blocked.\n");

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use kim_core::jid::BareJid;
 
-use super::reach::{Begins, Site};
+use super::reach::{Begins, Site, odd_answer};
 use super::terminal::Terminal;
 use super::typed::TypedAccount;
 use super::utc::utc;
@@ -54,13 +54,9 @@ async fn registrations(control: &dyn Control, account: &BareJid) -> Result<Vec<P
     };
     match control.push(&request).await {
         Ok(PushAnswer::List(all)) => Ok(all),
-        Ok(_) => Err(odd()),
+        Ok(_) => Err(odd_answer()),
         Err(error) => Err(Failure::account(account, error)),
     }
-}
-
-fn odd() -> Failure {
-    Failure::Other("the server sent an unexpected answer; is it another version of kIM?".to_owned())
 }
 
 fn say_that_there_are_none(account: &BareJid, terminal: &mut Terminal<'_>) {
@@ -114,7 +110,7 @@ async fn wake(
                 failures += 1;
                 terminal.say_line(format_args!("FAIL  {id}: {why}"));
             }
-            Ok(_) => return Err(odd()),
+            Ok(_) => return Err(odd_answer()),
             Err(error) => return Err(Failure::account(account, error)),
         }
     }

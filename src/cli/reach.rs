@@ -10,7 +10,7 @@ use kim_core::db::{Db, DbOptions};
 use super::check::applied;
 use super::terminal::Terminal;
 use super::{App, serve};
-use crate::control::{Control, Direct, Remote};
+use crate::control::{Control, Direct, ODD_ANSWER, Remote};
 use crate::failure::Failure;
 use crate::house::House;
 
@@ -121,4 +121,9 @@ impl Site<'_> {
             None => url.to_string(),
         }
     }
+}
+
+/// The server has answered something else than it was asked for.
+pub(super) fn odd_answer() -> Failure {
+    Failure::Other(ODD_ANSWER.to_owned())
 }

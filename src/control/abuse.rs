@@ -10,7 +10,7 @@ use kim_xep::xep0191_server::api::ServerBlocks;
 use kim_xep::xep0377_reports::api::{AbuseContact, KeptReport, ReportAction, Reports};
 use serde::{Deserialize, Serialize};
 
-use super::ControlError;
+use super::{ControlError, enabled, failed};
 
 /// Rows in one page.
 pub const ABUSE_ROWS_MAX: usize = 100;
@@ -117,27 +117,13 @@ impl From<KeptReport> for ReportFacts {
     }
 }
 
-/// What went wrong, in words for the operator.
-fn failed(fault: Fault) -> ControlError {
-    match fault {
-        Fault::Stanza(_) => ControlError::BadRequest(fault.to_string()),
-        fault => {
-            tracing::error!(event = "control_failed", what = "reports and blocks", ?fault);
-            ControlError::Failed(format!("the server could not do it: {fault}; see the log"))
-        }
-    }
-}
-
-fn enabled<T>(fact: Option<Arc<T>>, module: &str) -> Result<Arc<T>, ControlError> {
-    fact.ok_or_else(|| ControlError::BadRequest(format!("this is switched off ([{module}] enabled)")))
-}
-
 /// Does what is asked in the house itself. `serves` says whether other servers can be asked.
 pub(super) async fn perform(
     router: &Arc<Router>,
     serves: bool,
     request: &AbuseRequest,
 ) -> Result<AbuseAnswer, ControlError> {
+    let failed = |fault: Fault| failed("reports and blocks", fault);
     let blocks = || enabled(router.fact::<ServerBlocks>(), "xep0191_server");
     let reports = || enabled(router.fact::<Reports>(), "xep0377_reports");
     let stopping = || ControlError::Failed("the server is stopping".to_owned());

@@ -21,10 +21,12 @@ pub use remote::Remote;
 pub use socket::{ControlSocket, SocketError};
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use kim_core::accounts::Tombstone;
 use kim_core::config::Config;
 use kim_core::db::BoxFuture;
+use kim_core::error::Fault;
 use kim_core::jid::BareJid;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +103,25 @@ pub trait Control: Send + Sync {
 
     /// Rewrites the database without the space of deleted rows.
     fn storage_compact(&self) -> BoxFuture<'_, Result<Compacted, ControlError>>;
+}
+
+/// What is said of an answer that a server of this version does not give.
+pub const ODD_ANSWER: &str = "the server sent an unexpected answer; is it another version of kIM?";
+
+/// What went wrong, in words for the operator.
+fn failed(what: &'static str, fault: Fault) -> ControlError {
+    match fault {
+        Fault::Stanza(_) => ControlError::BadRequest(fault.to_string()),
+        fault => {
+            tracing::error!(event = "control_failed", what, ?fault);
+            ControlError::Failed(format!("the server could not do it: {fault}; see the log"))
+        }
+    }
+}
+
+/// What a module provides, if it is switched on.
+fn enabled<T>(fact: Option<Arc<T>>, module: &str) -> Result<Arc<T>, ControlError> {
+    fact.ok_or_else(|| ControlError::BadRequest(format!("this is switched off ([{module}] enabled)")))
 }
 
 /// An account in a list.

@@ -8,7 +8,7 @@ use kim_core::router::Router;
 use kim_xep::xep0357_push::api::{PushRegistration, PushRegistrations};
 use serde::{Deserialize, Serialize};
 
-use super::ControlError;
+use super::{ControlError, enabled, failed};
 
 /// What is asked about push registrations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,11 +71,6 @@ impl From<PushRegistration> for PushFacts {
     }
 }
 
-fn failed(fault: Fault) -> ControlError {
-    tracing::error!(event = "control_failed", what = "push registrations", ?fault);
-    ControlError::Failed(format!("the server could not do it: {fault}; see the log"))
-}
-
 impl PushRequest {
     /// Whose registrations are meant.
     pub fn account(&self) -> &BareJid {
@@ -91,10 +86,8 @@ pub(super) async fn perform(
     serves: bool,
     request: &PushRequest,
 ) -> Result<PushAnswer, ControlError> {
-    let registrations = router.fact::<PushRegistrations>();
-    let registrations = registrations.ok_or_else(|| {
-        ControlError::BadRequest("this is switched off ([xep0357_push] enabled)".to_owned())
-    })?;
+    let registrations = enabled(router.fact::<PushRegistrations>(), "xep0357_push")?;
+    let failed = |fault: Fault| failed("push registrations", fault);
     match request {
         PushRequest::List { account } => {
             let all = registrations.of(account).await.map_err(failed)?;

@@ -16,7 +16,7 @@ use crate::s2s::status::{FederationFacts, Looked};
 use super::protocol::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, Request, Response};
 use super::{
     AbuseAnswer, AbuseRequest, Compacted, Control, ControlError, Invite, InviteRow, InviteWanted, KeyRotated,
-    PushAnswer, PushRequest, Secret, User, UserFacts,
+    ODD_ANSWER, PushAnswer, PushRequest, Secret, User, UserFacts,
 };
 
 /// How long a server may take for an answer, in seconds; a removal erases a whole archive.
@@ -120,9 +120,7 @@ impl Remote {
 fn unexpected(response: Response) -> ControlError {
     match response {
         Response::Error(error) => error,
-        _ => ControlError::Failed(
-            "the server sent an unexpected answer; is it another version of kIM?".to_owned(),
-        ),
+        _ => ControlError::Failed(ODD_ANSWER.to_owned()),
     }
 }
 

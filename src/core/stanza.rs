@@ -364,6 +364,15 @@ impl Stanza {
         xml
     }
 
+    /// Says since when it waited, and with whom (XEP-0203 §4); nothing more if it says so already. Tells whether it is new.
+    pub fn say_delay(&mut self, from: &str, since: crate::clock::Timestamp) -> bool {
+        let is_new = !self.has("delay", ns::DELAY);
+        if is_new {
+            self.append(&delay(from, since));
+        }
+        is_new
+    }
+
     /// Bytes it takes in a queue.
     pub fn weight_bytes(&self) -> usize {
         self.element.bytes().len() + 200

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::client;
 use super::hosts::Host;
 use super::jwt::{self, JwtHeader};
-use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
+use super::notifier::{Notifier, TOPIC, judge_status, kind, refused, retry_after, ttl, unreachable};
 use crate::exposed::unreadable;
 
 /// Requests that Apple has at the same time.
@@ -411,7 +411,6 @@ fn request(wake: &Wake<'_>, topic: &str, now: SystemTime) -> Option<ApnsRequest>
 fn judge(status: StatusCode, reason: &str, wait: Option<Duration>) -> Woken {
     let code = status.as_u16();
     match (status, reason) {
-        (status, _) if status.is_success() => Woken::Taken,
         (StatusCode::GONE, _) | (StatusCode::BAD_REQUEST, "BadDeviceToken" | "DeviceTokenNotForTopic") => {
             Woken::Over(code)
         }
@@ -421,10 +420,8 @@ fn judge(status: StatusCode, reason: &str, wait: Option<Duration>) -> Woken {
         (_, "TopicDisallowed") => {
             Woken::Unreachable("Apple does not let this server's key wake the app ([push.apns] topics)")
         }
-        // So many for this device: others are not kept waiting.
-        (StatusCode::TOO_MANY_REQUESTS, _) => Woken::NotNow(wait.or(Some(CROWDED))),
-        (status, _) if status.is_server_error() => Woken::NotNow(wait),
-        _ => Woken::Useless(code),
+        // Too many are too many for this device: others are not kept waiting.
+        (status, _) => judge_status(status, wait),
     }
 }
 

@@ -1,7 +1,6 @@
 //! How all push services are reached: over TLS that this machine's roots vouch for, without redirects, and with answers that are
 //! read only so far.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -19,8 +18,7 @@ const KEPT_FOR: Duration = Duration::from_secs(3_600);
 
 /// A client that may offer some protocols (ALPN); without any it speaks HTTP/1.1. The error says what is wrong with the system.
 pub(super) fn builder(answer_within: Duration, protocols: &[&[u8]]) -> Result<ClientBuilder, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = rustls::ClientConfig::builder_with_provider(crate::tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(tls::roots(None)?)

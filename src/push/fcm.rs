@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::client;
 use super::google::ServiceAccount;
 use super::hosts::Host;
-use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
+use super::notifier::{Notifier, TOPIC, judge_status, kind, refused, retry_after, ttl, unreachable};
 
 /// Requests that Firebase has at the same time.
 const AT_ONCE: usize = 64;
@@ -237,9 +237,7 @@ fn judge(status: StatusCode, error: &FcmError, wait: Option<Duration>) -> Woken 
         // The token is for another project.
         StatusCode::FORBIDDEN if says("SENDER_ID_MISMATCH") => Woken::Over(code),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Woken::Unreachable(NO_ACCESS),
-        StatusCode::TOO_MANY_REQUESTS => Woken::NotNow(wait.or(Some(CROWDED))),
-        status if status.is_server_error() => Woken::NotNow(wait),
-        _ => Woken::Useless(code),
+        status => judge_status(status, wait),
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use kim_core::db::BoxFuture;
 use kim_xep::push_service::api::{Endpoint, PushWish, Urgency, Wake, WishRefused, Woken};
-use reqwest::Response;
 use reqwest::header::RETRY_AFTER;
+use reqwest::{Response, StatusCode};
 
 /// A phone or browser that is off that long hears of its messages when it signs in.
 const MESSAGE_TTL: Duration = Duration::from_secs(3 * 86_400);
@@ -59,6 +59,16 @@ pub(super) fn kind(wake: &Wake<'_>) -> &'static str {
         Urgency::Normal if is_request => "request",
         Urgency::Normal => "message",
         Urgency::Low => "read",
+    }
+}
+
+/// What an answer means that says nothing that only this push service says.
+pub(super) fn judge_status(status: StatusCode, wait: Option<Duration>) -> Woken {
+    match status {
+        status if status.is_success() => Woken::Taken,
+        StatusCode::TOO_MANY_REQUESTS => Woken::NotNow(wait.or(Some(CROWDED))),
+        status if status.is_server_error() => Woken::NotNow(wait),
+        status => Woken::Useless(status.as_u16()),
     }
 }
 

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::addresses;
 use super::client;
 use super::hosts::PushHosts;
-use super::notifier::{CROWDED, Notifier, TOPIC, kind, refused, retry_after, ttl, unreachable};
+use super::notifier::{Notifier, TOPIC, judge_status, kind, refused, retry_after, ttl, unreachable};
 use super::sealed;
 use super::vapid::Vapid;
 use crate::s2s::dns::is_public;
@@ -223,16 +223,11 @@ fn text(wake: &Wake<'_>) -> String {
 
 fn judge(answer: &Response) -> Woken {
     let status = answer.status();
-    let wait = retry_after(answer);
-    let code = status.as_u16();
     match status {
-        status if status.is_success() => Woken::Taken,
         // RFC 8030 §7.3: an expired subscription. RFC 8292 §4.2: one that is for another server.
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Woken::Over(code)
+            Woken::Over(status.as_u16())
         }
-        StatusCode::TOO_MANY_REQUESTS => Woken::NotNow(wait.or(Some(CROWDED))),
-        status if status.is_server_error() => Woken::NotNow(wait),
-        _ => Woken::Useless(code),
+        status => judge_status(status, retry_after(answer)),
     }
 }

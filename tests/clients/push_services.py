@@ -54,11 +54,26 @@ def make_certificate(folder):
     return certificate, private
 
 
-class PushService:
+class TlsService:
+    """A web service on this machine with a certificate of its own."""
+
+    def __init__(self, folder, handler):
+        self.certificate, private = make_certificate(folder)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, private)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.origin = f"https://localhost:{self.server.server_port}"
+
+    def start(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+class PushService(TlsService):
     """Takes what is pushed, and answers as it was told to."""
 
     def __init__(self, folder):
-        self.certificate, private = make_certificate(folder)
         self.pushed, self.status, self.is_hanging = queue.Queue(), 201, threading.Event()
         service = self
 
@@ -75,13 +90,8 @@ class PushService:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, private)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.origin = f"https://localhost:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(folder, Handler)
+        self.start()
 
     def next(self):
         return self.pushed.get(timeout=PATIENCE_SECONDS)
@@ -138,28 +148,25 @@ def subscription(server, token):
     return one
 
 
+def awaited(question, otherwise):
+    """Asks until the answer is something, and gives it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (answer := question()):
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)
+    return answer
+
+
 def failure(server, token):
     """Why nothing came through, once that is known."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        failed = subscription(server, token)["last_failure"]
-        if failed:
-            return failed["reason"]
-        time.sleep(0.1)
-    raise AssertionError("no failure was noted")
+    return awaited(lambda: subscription(server, token)["last_failure"], "no failure was noted")["reason"]
 
 
 def succeeded(server, token):
     """Waits until it is known that a notification came through."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not subscription(server, token)["last_success_at"]:
-        assert time.monotonic() < deadline, "no success was noted"
-        time.sleep(0.1)
+    awaited(lambda: subscription(server, token)["last_success_at"], "no success was noted")
 
 
 def gone(server, token):
     """Waits until a subscription has ended."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while api(server, "GET push/subscribe", token)["subscriptions"]:
-        assert time.monotonic() < deadline, "the subscription is still there"
-        time.sleep(0.1)
+    awaited(lambda: not api(server, "GET push/subscribe", token)["subscriptions"], "the subscription is still there")

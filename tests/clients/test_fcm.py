@@ -4,7 +4,6 @@ body. The body is written as the documentation of HTTP v1 shows it; firebase-adm
 import http.server
 import json
 import queue
-import ssl
 import threading
 import time
 import urllib.parse
@@ -14,16 +13,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from push_services import (
-    PATIENCE_SECONDS, RETRY_PATIENCE_SECONDS, api, failure, gone, has_read, make_certificate, pem, say, sign_in, succeeded, unb64,
+    PATIENCE_SECONDS, RETRY_PATIENCE_SECONDS, TlsService, api, failure, gone, has_read, pem, say, sign_in, succeeded, unb64,
 )
 
 ACCOUNT = "kim@project.iam.gserviceaccount.com"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 
 
-class Google:
+class Google(TlsService):
     def __init__(self, folder):
-        self.certificate, private = make_certificate(folder)
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.tokens, self.sent, self.answers = [], queue.Queue(), queue.Queue()
         self.is_hanging = threading.Event()
@@ -55,19 +53,14 @@ class Google:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, private)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.origin = f"https://localhost:{self.server.server_port}"
+        super().__init__(folder, Handler)
         self.file = folder / "service-account.json"
         self.file.write_text(json.dumps({
             "type": "service_account", "project_id": "project-1", "client_email": ACCOUNT,
             "private_key": pem(self.key).decode(), "token_uri": f"{self.origin}/token",
         }))
         self.file.chmod(0o600)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.start()
 
     def token(self, body):
         form = dict(urllib.parse.parse_qsl(body.decode()))

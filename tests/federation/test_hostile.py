@@ -493,6 +493,15 @@ async def test_ten_thousand_domains_on_one_stream(target, peer, bob, world):
         assert valid == count
 
 
+async def is_heard(peer, address, target, bob, text):
+    """A new stream of the same server, from another address, brings Bob a message."""
+    friend = Peer(peer.world, peer.domain, address, peer.certificate, listens=False)
+    stream = await friend.proved(target)
+    stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, text))
+    await bob.expect_message(text)
+    await stream.close()
+
+
 async def test_streams_that_trickle(target, peer, bob):
     """Connections that send a header byte by byte slow down neither users nor new peers."""
     count = MANY.get(target.kind, FEW) // 5
@@ -506,11 +515,7 @@ async def test_streams_that_trickle(target, peer, bob):
             for stream in opened:
                 stream.send(header[number])
             await asyncio.sleep(0.01)
-        friend = Peer(peer.world, peer.domain, "127.0.4.1", peer.certificate, listens=False)
-        stream = await friend.proved(target)
-        stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, "still heard"))
-        await bob.expect_message("still heard")
-        await stream.close()
+        await is_heard(peer, "127.0.4.1", target, bob, "still heard")
 
 
 async def test_streams_that_trickle_under_tls(target, peer, bob):
@@ -528,11 +533,7 @@ async def test_streams_that_trickle_under_tls(target, peer, bob):
             for stream in opened:
                 stream.send(element[number])
             await asyncio.sleep(0.01)
-        friend = Peer(peer.world, peer.domain, "127.0.4.2", peer.certificate, listens=False)
-        stream = await friend.proved(target)
-        stream.send(message(f"eve@{peer.domain}", bob.boundjid.bare, "heard under TLS"))
-        await bob.expect_message("heard under TLS")
-        await stream.close()
+        await is_heard(peer, "127.0.4.2", target, bob, "heard under TLS")
     assert opened
 
 

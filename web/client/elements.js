@@ -18,6 +18,22 @@ export function dialogClass(api) {
     return Object.getPrototypeOf(api.elements.registry['converse-add-muc-modal']);
 }
 
+/** Adds a form that is filled in to what is being built, and stays there. */
+export function submitForm(builder, fields) {
+    builder.c('x', { xmlns: 'jabber:x:data', type: 'submit' });
+    for (const [name, value] of Object.entries(fields)) builder.c('field', { var: name }).c('value').t(value).up().up();
+    return builder;
+}
+
+/** Executes a command (XEP-0050), with a form if there is one; gives a function that reads the fields of the answer. */
+export async function execute(api, to, node, fields) {
+    const { $iq } = window.converse.env;
+    const commands = 'http://jabber.org/protocol/commands';
+    const iq = $iq({ type: 'set', to }).c('command', { xmlns: commands, node, action: 'execute' });
+    const answer = await api.sendIQ(fields ? submitForm(iq, fields) : iq);
+    return (name) => answer.querySelector(`field[var="${name}"] > value`)?.textContent;
+}
+
 /** The reason that a server gave in the answer to a request; empty if it gave none. */
 export function reasonIn(error) {
     const element = error?.iq ?? error;

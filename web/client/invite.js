@@ -1,6 +1,6 @@
 // Inviting somebody: one click makes a link (XEP-0401 §5.1), shown with a button that copies it and as a QR code.
 
-import { dialogClass, fill, reasonIn } from './elements.js';
+import { dialogClass, execute, fill, reasonIn } from './elements.js';
 import { languageTag } from './wording.js';
 
 /** The level of error correction, as Converse numbers them: fewer and larger dots than at its default. */
@@ -8,12 +8,7 @@ const MEDIUM = 0;
 
 /** Asks the server for a new invitation: its link, and when it is over. */
 async function newInvitation({ api }, domain) {
-    const { stx } = window.converse.env;
-    const answer = await api.sendIQ(stx`
-        <iq type="set" to="${domain}" xmlns="jabber:client">
-            <command xmlns="http://jabber.org/protocol/commands" node="urn:xmpp:invite#invite" action="execute"/>
-        </iq>`);
-    const value = (name) => answer.querySelector(`field[var="${name}"] > value`)?.textContent;
+    const value = await execute(api, domain, 'urn:xmpp:invite#invite');
     return { link: value('landing-url') ?? value('uri'), expire: value('expire') };
 }
 

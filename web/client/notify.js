@@ -2,9 +2,8 @@
 // (the command register-push-webpush of push.DOMAIN), and the server is asked to use it for this device (XEP-0357). All of it
 // is undone when somebody signs out or turns notifications off.
 
-import { extendElement, reasonIn } from './elements.js';
+import { execute, extendElement, reasonIn, submitForm } from './elements.js';
 
-const COMMANDS = 'http://jabber.org/protocol/commands';
 const PUSH = 'urn:xmpp:push:0';
 const SHELF = 'kim';
 const LEFT = '/worker/left';
@@ -22,25 +21,14 @@ async function leave(page) {
     const shelf = await caches.open(SHELF);
     const left = { words: page.words, conference: page.conference, language: document.documentElement.lang, style };
     await shelf.put(LEFT, new Response(JSON.stringify(left), { headers: { 'Content-Type': 'application/json' } }));
-    if (style) await shelf.add(style);
+    // Its address says what is in it.
+    if (style && !await shelf.match(style)) await shelf.add(style);
 }
 
 /** Registers the worker, which also answers when there is no network. */
 async function work(page) {
     await leave(page);
     return navigator.serviceWorker.register('/worker.js', { updateViaCache: 'none' });
-}
-
-/** What this server's app server is asked and answers: the fields of a command's form. */
-async function command({ api }, service, node, fields) {
-    const { $iq } = window.converse.env;
-    const iq = $iq({ type: 'set', to: service }).c('command', { xmlns: COMMANDS, node, action: 'execute' });
-    if (fields) {
-        iq.c('x', { xmlns: 'jabber:x:data', type: 'submit' });
-        for (const [name, value] of Object.entries(fields)) iq.c('field', { var: name }).c('value').t(value).up().up();
-    }
-    const answer = await api.sendIQ(iq);
-    return (name) => answer.querySelector(`field[var="${name}"] > value`)?.textContent;
 }
 
 const bytes = (text) => Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (sign) => sign.charCodeAt(0));
@@ -50,7 +38,8 @@ async function subscribed(worker, publicKey) {
     const key = bytes(publicKey);
     const old = await worker.pushManager.getSubscription();
     const known = old?.options?.applicationServerKey;
-    if (old && known && bytes(publicKey).every((byte, at) => byte === new Uint8Array(known)[at])) return old;
+    const own = known && new Uint8Array(known);
+    if (own && key.every((byte, at) => byte === own[at])) return old;
     await old?.unsubscribe();
     return worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
 }
@@ -60,16 +49,12 @@ async function turnOn(inner, page) {
     const { api, state } = inner;
     const { $iq } = window.converse.env;
     const worker = await work(page);
-    const key = await command(inner, page.push, 'register-push-webpush');
-    const subscription = (await subscribed(worker, key('public_key'))).toJSON();
-    const { endpoint, keys } = subscription;
-    const told = await command(inner, page.push, 'register-push-webpush', { endpoint, ...keys });
+    const key = await execute(api, page.push, 'register-push-webpush');
+    const { endpoint, keys } = (await subscribed(worker, key('public_key'))).toJSON();
+    const told = await execute(api, page.push, 'register-push-webpush', { endpoint, ...keys });
     const node = told('node');
     const iq = $iq({ type: 'set' }).c('enable', { xmlns: PUSH, jid: page.push, node });
-    iq.c('x', { xmlns: 'jabber:x:data', type: 'submit' });
-    const wanted = { FORM_TYPE: 'urn:xmpp:push:summary', 'last-message-sender': 'true' };
-    for (const [name, value] of Object.entries(wanted)) iq.c('field', { var: name }).c('value').t(value).up().up();
-    await api.sendIQ(iq);
+    await api.sendIQ(submitForm(iq, { FORM_TYPE: 'urn:xmpp:push:summary', 'last-message-sender': 'true' }));
     localStorage.setItem(nodeKey(state.session.get('bare_jid')), node);
 }
 
@@ -86,7 +71,7 @@ async function turnOff(inner, page) {
     shown.forEach((notification) => notification.close());
     if (node) {
         await api.sendIQ($iq({ type: 'set' }).c('disable', { xmlns: PUSH, jid: page.push, node }));
-        await command(inner, page.push, 'unregister-push', { node });
+        await execute(api, page.push, 'unregister-push', { node });
     }
     await subscription?.unsubscribe();
 }

@@ -202,8 +202,11 @@ impl AppServer {
         self.subscriptions.of(account).await
     }
 
-    /// Ends a subscription; `false` if the account has none of that tag.
-    pub async fn unsubscribe(&self, account: &BareJid, tag: i64, router: &Router) -> Result<bool, Fault> {
+    /// Ends a subscription by the node that it is published to; `false` if the account has none of that name.
+    pub async fn unsubscribe(&self, account: &BareJid, node: &str, router: &Router) -> Result<bool, Fault> {
+        let Ok(tag) = node.parse::<i64>() else {
+            return Ok(false);
+        };
         let service = self.service_of(account)?;
         self.registrations
             .disable(account, &service, &tag.to_string(), router)

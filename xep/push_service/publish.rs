@@ -9,7 +9,7 @@ use kim_core::jid::BareJid;
 use kim_core::module::{HandleIq, Reply, Request};
 use kim_core::ns;
 use kim_core::router::{Destination, Router};
-use kim_core::stanza::{IqType, Kind, Stanza};
+use kim_core::stanza::{IqType, Kind};
 use kim_core::wire::El;
 
 use super::api::{AppServer, Told, Urgency, Wake, Wire, Woken};
@@ -61,7 +61,7 @@ impl HandleIq for Publish {
         // Whoever wrote the message does not wait for a push service.
         tokio::spawn(async move {
             let answer = match carry(&server, &news, &router).await {
-                Ok(None) => taken(&request),
+                Ok(None) => Some(request.reply(Kind::Iq(IqType::Result), "")),
                 Ok(Some(error)) => error.answer(&request),
                 Err(fault) => {
                     tracing::error!(event = "push_not_carried", %fault);
@@ -101,12 +101,6 @@ fn told(notification: El<'_>) -> Result<Told, Fault> {
         from: text("last-message-sender"),
         text: text("last-message-body"),
     })
-}
-
-fn taken(request: &Stanza) -> Option<Stanza> {
-    let (from, to) = (request.to.clone()?, request.from.clone()?);
-    let answer = Stanza::new(Kind::Iq(IqType::Result), "").from(from).to(to);
-    Some(answer.id(request.id.clone()?))
 }
 
 fn later(condition: Condition, text: &'static str) -> StanzaError {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
-use kim_core::jid::BareJid;
 use kim_core::module::At;
 
 use super::SERVICE;
@@ -157,14 +156,8 @@ impl Command for UnregisterPush {
                 last: true,
             });
         };
-        let node = needed(form, "node")?.parse();
-        let account: BareJid = turn.asker.bare();
-        let router = cx.router().clone();
-        let was_there = match node {
-            Ok(tag) => self.0.unsubscribe(&account, tag, &router).await?,
-            Err(_) => false,
-        };
-        match was_there {
+        let node = needed(form, "node")?;
+        match self.0.unsubscribe(&turn.asker.bare(), node, cx.router()).await? {
             true => Ok(Step::Done(
                 CommandOutcome::default().note(Severity::Info, "It is not woken any more."),
             )),

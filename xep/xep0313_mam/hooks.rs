@@ -8,9 +8,8 @@ use kim_core::error::Fault;
 use kim_core::events::{AccountErased, Arrival, Departure, Verdict};
 use kim_core::hook::{Flow, Hear, On};
 use kim_core::jid::Jid;
-use kim_core::ns;
 use kim_core::router::{Destination, Redelivered};
-use kim_core::stanza::{Kind, MessageType, Stanza, delay};
+use kim_core::stanza::{Kind, MessageType, Stanza};
 
 use super::archive::{ArchiveEntry, Archives, Put};
 use super::prefs::Preferences;
@@ -73,10 +72,7 @@ impl On<Departure> for Departing {
                 return Ok(Flow::Done);
             }
             Put::AgainStored(_, since) => {
-                if !stanza.has("delay", ns::DELAY) {
-                    let waited = delay(account.domain(), since);
-                    event.stanza.append(&waited);
-                }
+                event.stanza.say_delay(account.domain(), since);
                 cx.learn(Redelivered);
             }
         }

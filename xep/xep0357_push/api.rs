@@ -42,7 +42,7 @@ pub struct PushRegistration {
     pub due_at: Option<Timestamp>,
 }
 
-/// The registrations of accounts, for what is no session of theirs. A fact of the house.
+/// Lets parts of the server that are not a session list, test, add and end an account's registrations. A fact of the house.
 pub struct PushRegistrations(pub(super) Arc<Dispatch>);
 
 impl PushRegistrations {

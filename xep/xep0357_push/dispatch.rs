@@ -253,9 +253,11 @@ impl Dispatch {
         }
     }
 
-    /// Whether there may be a device that rings because it was told of a call.
-    pub fn may_ring(&self, now: Timestamp) -> bool {
-        self.ringing_until.load(Ordering::Acquire) > now.0
+    /// Whether there may be a device that rings because it was told of a call. Each message asks, so where nobody was ever
+    /// called nobody looks at the clock.
+    pub fn may_ring(&self, router: &Router) -> bool {
+        let until = self.ringing_until.load(Ordering::Acquire);
+        until > 0 && until > router.clock().now().0
     }
 
     fn decide(&self, place: &PushPlace, news: &WakeNews<'_>, now: Timestamp) -> WakeDecision {

@@ -152,8 +152,7 @@ impl On<Arrival> for Ears {
 /// A user answers a call with one device, and others that were woken for it have no session to hear that in.
 impl On<Departure> for Ears {
     async fn on(&self, event: &mut Departure, cx: &mut Cx) -> Result<Flow, Fault> {
-        let now = cx.router().clock().now();
-        if !matches!(event.stanza.kind, Kind::Message(_)) || !self.0.may_ring(now) {
+        if !matches!(event.stanza.kind, Kind::Message(_)) || !self.0.may_ring(cx.router()) {
             return Ok(Flow::Next);
         }
         let account = &event.session.account;

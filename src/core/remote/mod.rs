@@ -15,8 +15,7 @@ use crate::component::Component;
 use crate::cx::Origin;
 use crate::error::Condition;
 use crate::jid::Jid;
-use crate::ns;
-use crate::stanza::{Stanza, delay};
+use crate::stanza::Stanza;
 
 pub use lease::{BEAT_EVERY, Standing};
 pub use queue::OutboundQueue;
@@ -50,10 +49,10 @@ impl Outbound {
     pub fn as_sent(&self, now: Timestamp) -> Cow<'_, Stanza> {
         let domain = self.stanza.from.as_ref().map(Jid::domain);
         let is_late = self.row.is_some() && now.seconds_since(self.received) >= LATE_SECONDS;
-        match domain.filter(|_| is_late && !self.stanza.has("delay", ns::DELAY)) {
+        match domain.filter(|_| is_late) {
             Some(domain) => {
                 let mut late = (*self.stanza).clone();
-                late.append(&delay(domain, self.received));
+                late.say_delay(domain, self.received);
                 Cow::Owned(late)
             }
             None => Cow::Borrowed(&self.stanza),

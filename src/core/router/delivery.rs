@@ -9,9 +9,8 @@ use crate::error::{Condition, Fault, StanzaError};
 use crate::events::{Delivery, MayWait, Waits};
 use crate::hook::Flow;
 use crate::jid::BareJid;
-use crate::ns;
 use crate::session::{Mark, Parcel, Resource, Session, SessionCard};
-use crate::stanza::{IqType, Kind, MessageType, Stanza, delay};
+use crate::stanza::{IqType, Kind, MessageType, Stanza};
 
 use super::Router;
 
@@ -173,9 +172,5 @@ pub(super) fn stamp_late(
     received: Timestamp,
     now: Timestamp,
 ) -> bool {
-    let late = now.seconds_since(received) >= LATE_SECONDS && !stanza.has("delay", ns::DELAY);
-    if late {
-        stanza.append(&delay(session.account.domain(), received));
-    }
-    late
+    now.seconds_since(received) >= LATE_SECONDS && stanza.say_delay(session.account.domain(), received)
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use axum::body::Body as HttpBody;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 
@@ -125,18 +125,14 @@ pub(super) async fn serve_own(Path((version, name)): Path<(String, String)>) -> 
     }
 }
 
-/// `/worker.js`: where a service worker lies says which pages are its own (Service Workers §3.4.5).
-pub(super) async fn worker() -> Response {
-    serve_own(Path((String::new(), "worker.js".to_owned()))).await
-}
-
-/// `/icon-192.png` and `/icon-512.png`, for what is installed from the manifest.
-pub(super) async fn sized_icon(uri: axum::http::Uri) -> Response {
+/// `/manifest.webmanifest`, the icons that it names, and `/worker.js`: own files that lie at the top under their own names,
+/// because others expect them there. Where a service worker lies says which pages are its own (Service Workers §3.4.5).
+pub(super) async fn at_the_top(uri: Uri) -> Response {
     let name = uri.path().trim_start_matches('/').to_owned();
     serve_own(Path((String::new(), name))).await
 }
 
-/// `/favicon.svg` and `/manifest.webmanifest`, whose addresses others expect to stay.
+/// `/favicon.svg`, whose address others expect to stay.
 pub(super) async fn icon() -> Response {
     serve_own(Path((String::new(), "kim.svg".to_owned()))).await
 }
@@ -144,11 +140,6 @@ pub(super) async fn icon() -> Response {
 /// See [`icon`]; for browsers that ask for nothing else.
 pub(super) async fn old_icon() -> Response {
     serve_own(Path((String::new(), "kim.ico".to_owned()))).await
-}
-
-/// See [`icon`].
-pub(super) async fn manifest() -> Response {
-    serve_own(Path((String::new(), "manifest.webmanifest".to_owned()))).await
 }
 
 fn answer(name: &str, bytes: &'static [u8], for_ever: bool) -> Response {

@@ -63,12 +63,8 @@ impl Subscription {
 
 fn app_server(web: &Web) -> Result<(Arc<AppServer>, Arc<dyn PushNetwork>), Problem> {
     let server = web.router().fact::<AppServer>();
-    server
-        .and_then(|server| {
-            let network = server.network()?.clone();
-            Some((server, network))
-        })
-        .ok_or_else(|| Problem::off("push notifications"))
+    let both = server.and_then(|server| Some((server.clone(), server.network()?.clone())));
+    both.ok_or_else(|| Problem::off("push notifications"))
 }
 
 /// The field as this API calls it, and what is required of it.
@@ -140,11 +136,7 @@ pub(super) async fn unsubscribe(
     Segment(id): Segment<String>,
 ) -> Result<Response, Problem> {
     let (server, _) = app_server(&web)?;
-    let is_there = match id.parse() {
-        Ok(tag) => server.unsubscribe(&caller.account, tag, web.router()).await?,
-        Err(_) => false,
-    };
-    if !is_there {
+    if !server.unsubscribe(&caller.account, &id, web.router()).await? {
         let message = format!("you have no push subscription with the id \"{id}\"");
         return Err(Problem::not_found(message));
     }

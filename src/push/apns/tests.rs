@@ -7,6 +7,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED, KeyPair, UnparsedPublicKey};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::push::notifier::CROWDED;
 
 const APP: &str = "org.example.app";
 

@@ -4,6 +4,7 @@ use kim_xep::push_service::api::Told;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::push::notifier::CROWDED;
 
 fn endpoint() -> Endpoint {
     Endpoint {
