@@ -18,6 +18,7 @@ pub(super) async fn run(
     reached.close().await;
     let compacted = result.map_err(|error| Failure::Other(error.to_string()))?;
     terminal.say(match compacted.freed_bytes {
+        Some(0) => "The database file had no space to give back.\n".to_owned(),
         Some(bytes) => format!("The database file is {bytes} bytes smaller.\n"),
         None => "The tables are vacuumed; PostgreSQL reuses the free space.\n".to_owned(),
     });

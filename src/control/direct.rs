@@ -49,7 +49,7 @@ impl Direct {
     }
 
     fn federation(&self) -> Result<&Arc<Federation>, ControlError> {
-        let problem = "this server talks to no other ([s2s] enabled)";
+        let problem = "federation is switched off: [s2s] enabled is false";
         let federation = self.federation.as_ref();
         federation.ok_or_else(|| ControlError::Failed(problem.to_owned()))
     }

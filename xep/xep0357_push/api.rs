@@ -83,6 +83,14 @@ impl PushRegistrations {
         }
     }
 
+    /// Ends a registration; nothing happens if the account has none of this id.
+    pub async fn end(&self, account: &BareJid, id: i64, router: &Router) -> Result<(), Fault> {
+        match self.0.registrations.get(account, id).await? {
+            Some(registration) => self.0.remove(account, &[registration], router).await,
+            None => Ok(()),
+        }
+    }
+
     /// Enables an app server for the device whose sessions have this resource; with an empty one for a device that never has
     /// a session.
     pub async fn enable(

@@ -22,6 +22,7 @@ use kim_core::section;
 
 use crate::rfc6121_im::api::RosterChanged;
 use crate::xep0045_muc::api::RoomMessage;
+use crate::xep0050_commands::api::Commands;
 use crate::xep0060_pubsub::api::Published;
 use crate::xep0402_sticky::api::SaidWhileAway;
 
@@ -30,6 +31,7 @@ mod commands;
 mod dispatch;
 mod due;
 mod figures;
+mod manage;
 mod publish;
 mod registration;
 mod rooms;
@@ -124,6 +126,7 @@ impl Module for Push {
     const NEEDS: &'static [&'static str] = &["rfc6121_im", "xep0004_forms"];
     const USES: &'static [&'static str] = &[
         "xep0045_muc",
+        "xep0050_commands",
         "xep0060_pubsub",
         "xep0198_sm",
         "xep0352_csi",
@@ -151,7 +154,11 @@ impl Module for Push {
         ));
         house.provide(figures);
         house.provide(dispatch.clone());
-        house.provide(Arc::new(api::PushRegistrations(dispatch.clone())));
+        let all = Arc::new(api::PushRegistrations(dispatch.clone()));
+        if let Some(offered) = house.wanted::<Commands>() {
+            manage::offer(&offered, &all);
+        }
+        house.provide(all);
         house
             .at(&[At::Own])
             .set("enable", NS, commands::Enable(dispatch.clone()))

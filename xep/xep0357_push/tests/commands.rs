@@ -228,3 +228,90 @@ async fn registrations_go_with_the_password_and_with_the_account() {
             .is_empty()
     );
 }
+
+#[tokio::test]
+async fn people_see_their_devices_and_administrators_anybodys() {
+    let config = format!("[server]\nadmins = [\"admin@localhost\"]\n{CONFIG}");
+    let house = House::configured(MODULES, &config).await;
+    let mut app = house.neighbour(APP);
+    let mut alice = phone(&house, "alice@localhost/phone", "n").await;
+    let mut admin = house.online("admin@localhost/desk").await;
+    let command = |to: &str, node: &str, session: &str, inner: &str| {
+        format!(
+            "<iq id='c' to='{to}' type='set'><command xmlns='http://jabber.org/protocol/commands' \
+             node='urn:kim:push:0#{node}' {session}>{inner}</command></iq>"
+        )
+    };
+    let form = |fields: &[(&str, &str)]| {
+        let field = |(var, value): &(&str, &str)| field(var, value);
+        let fields: String = fields.iter().map(field).collect();
+        format!("<x xmlns='jabber:x:data' type='submit'>{fields}</x>")
+    };
+    let part = |xml: &str, from: &str, to: &str| {
+        let rest = xml
+            .split(from)
+            .nth(1)
+            .unwrap_or_else(|| panic!("{from} in {xml}"));
+        rest.split(to).next().unwrap().to_owned()
+    };
+    let session = |xml: &str| format!("sessionid='{}'", part(xml, "sessionid='", "'"));
+
+    // An administrator looks for an account first.
+    admin.skip();
+    let on = form(&[("accountjid", "alice@localhost")]);
+    admin.send(&command("localhost", "of-account", "", &on)).await;
+    let shown = admin.next().unwrap();
+    assert!(
+        shown.contains("phone, through push.example.org") && shown.contains("no success yet"),
+        "{shown}"
+    );
+    let elsewhere = form(&[("accountjid", "alice@example.org")]);
+    admin
+        .send(&command("localhost", "of-account", "", &elsewhere))
+        .await;
+    assert!(admin.next().unwrap().contains("not an account of this server"));
+    alice.skip();
+    alice.send(&command("localhost", "of-account", "", &on)).await;
+    assert!(alice.next().unwrap().contains("forbidden"));
+
+    alice.send(&command("alice@localhost", "devices", "", "")).await;
+    let shown = alice.next().unwrap();
+    let id = part(
+        &shown,
+        "<option label='phone, through push.example.org",
+        "</value>",
+    );
+    let id = id.split("<value>").nth(1).unwrap().to_owned();
+    let choice = |action: &str| form(&[("device", &id), ("action", action)]);
+    alice
+        .send(&command(
+            "alice@localhost",
+            "devices",
+            &session(&shown),
+            &choice("explode"),
+        ))
+        .await;
+    assert!(alice.next().unwrap().contains("choose one of the actions"));
+    alice
+        .send(&command(
+            "alice@localhost",
+            "devices",
+            &session(&shown),
+            &choice("test"),
+        ))
+        .await;
+    assert!(alice.next().unwrap().contains("is on its way"));
+    let came = loop {
+        match app.next() {
+            Some(xml) => break xml,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    assert!(came.contains("node='n'"), "{came}");
+    alice
+        .send(&command("alice@localhost", "devices", "", &choice("end")))
+        .await;
+    assert!(alice.next().unwrap().contains("not woken any more"));
+    alice.send(&command("alice@localhost", "devices", "", "")).await;
+    assert!(alice.next().unwrap().contains("no device is woken"));
+}
