@@ -35,8 +35,10 @@ async def test_a_reload_keeps_the_session(open_tab, people, server):
 # Leaves the page in the moment in which the client is shown.
 LEAVE_AT_ONCE = """
     if (location.pathname === '/' && !sessionStorage.getItem('left')) {
-        new MutationObserver(() => {
+        new MutationObserver((_, observer) => {
             if (!document.documentElement.classList.contains('chatting')) return;
+            // Leaving once more would break off what has begun.
+            observer.disconnect();
             sessionStorage.setItem('left', 'yes');
             location.href = '/rooms';
         }).observe(document, { attributes: true, childList: true, subtree: true });
