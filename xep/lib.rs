@@ -9,6 +9,7 @@ pub mod outreach;
 pub mod push_service;
 pub mod rfc6121_im;
 pub mod strangers;
+pub mod unified_push;
 pub mod xep0004_forms;
 pub mod xep0012_last;
 pub mod xep0030_disco;
@@ -111,6 +112,7 @@ pub const MODULES: &[Entry] = &[
     Entry::of::<xep0490_mds::DisplayedSync>(),
     Entry::of::<xep0357_push::Push>(),
     Entry::of::<push_service::PushServer>(),
+    Entry::of::<unified_push::UnifiedPush>(),
     Entry::of::<xep0463_mav::Mav>(),
     Entry::of::<xep0500_slow_mode::SlowMode>(),
     Entry::of::<xep0502_muc_activity::MucActivity>(),

@@ -16,6 +16,7 @@ mod metrics;
 mod origin;
 pub mod pages;
 pub mod proxy;
+mod push;
 pub mod rest;
 pub mod upload;
 mod websocket;
@@ -102,6 +103,7 @@ impl Web {
             .route("/.well-known/host-meta", get(host_meta::xrd))
             .route("/.well-known/host-meta.json", get(host_meta::jrd))
             .route(upload::PATH, any(upload::serve))
+            .route(push::PATH, any(push::serve))
             .merge(rest::routes())
             .merge(
                 pages

@@ -15,11 +15,11 @@ use super::registration::{self, Registration, Wish};
 use super::{NODE_BYTES_MAX, OPTIONS_BYTES_MAX, SUMMARY};
 use crate::xep0004_forms::api::Form;
 
-fn refused(condition: Condition, why: &'static str) -> Fault {
+pub(super) fn refused(condition: Condition, why: &'static str) -> Fault {
     StanzaError::new(condition).text(why).into()
 }
 
-fn service(iq: &Request<'_>) -> Result<Jid, Fault> {
+pub(super) fn service(iq: &Request<'_>) -> Result<Jid, Fault> {
     let jid = iq.payload.attr("jid");
     let jid = jid.ok_or_else(|| refused(Condition::BadRequest, "the attribute jid is required"))?;
     Jid::parse(&jid).map_err(|_| {
@@ -31,7 +31,7 @@ fn service(iq: &Request<'_>) -> Result<Jid, Fault> {
 }
 
 /// A node that names something.
-fn node(iq: &Request<'_>) -> Option<String> {
+pub(super) fn node(iq: &Request<'_>) -> Option<String> {
     let node = iq.payload.attr("node")?.into_owned();
     (!node.is_empty()).then_some(node)
 }
@@ -69,7 +69,7 @@ impl HandleIq for Enable {
     }
 }
 
-fn read(iq: &Request<'_>) -> Result<Registration, Fault> {
+pub(super) fn read(iq: &Request<'_>) -> Result<Registration, Fault> {
     let service = service(iq)?;
     // XEP-0060 §7.1: what is published is published to a node.
     let node = node(iq).ok_or_else(|| refused(Condition::BadRequest, "the attribute node is required"))?;
@@ -79,7 +79,7 @@ fn read(iq: &Request<'_>) -> Result<Registration, Fault> {
     if service.is_bare() && service.bare() == *iq.account {
         return Err(refused(
             Condition::NotAcceptable,
-            "jid must not be your own account",
+            "jid must not be the address that you enable push notifications at",
         ));
     }
     let resource = iq.from.resource().unwrap_or_default().to_owned();

@@ -515,7 +515,7 @@ impl Dispatch {
 }
 
 /// Whether a registration is with this server's own app server.
-fn is_own(registration: &Registration, router: &Router) -> bool {
+pub(super) fn is_own(registration: &Registration, router: &Router) -> bool {
     matches!(
         router.destination(registration.service.domain()),
         Destination::Service(_)

@@ -1,6 +1,6 @@
 //! XEP-0357 Push Notifications 0.4.1: a client that the server cannot reach right now is woken by the app server of its makers.
 //! The client says which ([`commands`]); the server keeps that, sealed ([`registration`], [`store`]), and publishes that there
-//! is something ([`publish`]). What is worth it stands in [`worth`], who is told in [`told`] and [`rooms`], how often and what
+//! is something ([`publish`]). What is worth it stands in [`worth`], who is told in [`told`], [`rooms`] and [`members`], how often and what
 //! becomes of failures in [`dispatch`]. What ends a notification (a chat that was read elsewhere, a call that is over) is told to
 //! devices that this server wakes itself.
 //!
@@ -21,7 +21,7 @@ use kim_core::module::{At, Module, Registrar, Spec};
 use kim_core::section;
 
 use crate::rfc6121_im::api::RosterChanged;
-use crate::xep0045_muc::api::RoomMessage;
+use crate::xep0045_muc::api::{RoomDestroyed, RoomMessage, Rooms, SERVICE};
 use crate::xep0050_commands::api::Commands;
 use crate::xep0060_pubsub::api::Published;
 use crate::xep0402_sticky::api::SaidWhileAway;
@@ -32,6 +32,7 @@ mod dispatch;
 mod due;
 mod figures;
 mod manage;
+mod members;
 mod publish;
 mod registration;
 mod rooms;
@@ -163,6 +164,18 @@ impl Module for Push {
             .at(&[At::Own])
             .set("enable", NS, commands::Enable(dispatch.clone()))
             .set("disable", NS, commands::Disable(dispatch.clone()));
+        if let Some(rooms) = house.wanted::<Rooms>() {
+            let enable = members::EnableInRoom {
+                dispatch: dispatch.clone(),
+                rooms,
+            };
+            house.at(&[At::Within(SERVICE)]).set("enable", NS, enable).set(
+                "disable",
+                NS,
+                members::DisableInRoom(dispatch.clone()),
+            );
+            house.hear::<RoomDestroyed>(Stage::Store, members::RoomGone(dispatch.clone()));
+        }
         let ears = || told::Ears(dispatch.clone());
         house.hear::<Waits>(Stage::Notify, ears());
         house.on::<Arrival>(Stage::Notify, ears());

@@ -37,7 +37,7 @@ pub(super) struct Registration {
     pub service: Jid,
     /// The node there that stands for the device.
     pub node: String,
-    /// The resource of the session that enabled it: the device that is woken.
+    /// The resource of the session that enabled it: the device that is woken. In a room the session's whole address.
     pub resource: String,
     /// The app server's publish-options, a canonical form, or nothing.
     pub options: String,
@@ -241,18 +241,30 @@ impl Registrations {
         registration: &Registration,
         now: Timestamp,
     ) -> Result<i64, Fault> {
+        self.put_at_most(account, registration, self.registrations_max, now)
+            .await
+    }
+
+    /// The same for an account or room that may have so many.
+    pub async fn put_at_most(
+        &self,
+        account: &BareJid,
+        registration: &Registration,
+        registrations_max: usize,
+        now: Timestamp,
+    ) -> Result<i64, Fault> {
         let key = self.seals.key(account.as_str()).await?;
         let tag = tag(&key, &registration.service, &registration.node);
         let place = sealed_at(account, tag);
         let aad: Vec<&[u8]> = place.iter().map(Vec::as_slice).collect();
         let sealed = key.seal(&aad, registration.write().as_bytes());
-        let (store, owner, registrations_max) = (self.store.clone(), account.clone(), self.registrations_max);
+        let (store, owner) = (self.store.clone(), account.clone());
         let work = async move { store.put(&owner, tag, sealed, now, registrations_max).await };
         match self.remembered.change(account, work).await {
             Ok(Ok(())) => Ok(tag),
             Ok(Err(DbError::Refused(_))) => Err(StanzaError::new(Condition::ResourceConstraint)
                 .text(format!(
-                    "this account has {registrations_max} push registrations already; disable one of them first"
+                    "{account} has {registrations_max} push registrations already; disable one of them first"
                 ))
                 .into()),
             Ok(Err(error)) => Err(error.into()),

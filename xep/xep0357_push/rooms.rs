@@ -2,7 +2,7 @@
 //! (XEP-0372, or by nickname) is woken unless they want to hear nothing.
 //!
 //! Rooms of this server tell what is said ([`RoomMessage`], [`SaidWhileAway`]); of rooms elsewhere is known what waits for a
-//! session that is there.
+//! session that is there. Members who have registered with the room itself are told by [`super::members`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use kim_core::session::Session;
 use kim_core::stanza::Stanza;
 
 use super::dispatch::Dispatch;
+use super::members::SaidToMembers;
 use super::registration::Registration;
 use super::state::WakeNews;
 use super::watch::DeviceState;
@@ -72,6 +73,8 @@ pub(super) struct Inside(pub Arc<Dispatch>);
 
 impl On<RoomMessage> for Inside {
     async fn on(&self, event: &mut RoomMessage, cx: &mut Cx) -> Result<Flow, Fault> {
+        // Looked up for each room, since after a start nobody has: its members may be on other servers.
+        let has_own = !self.0.registrations.of(&event.room.jid).await?.is_empty();
         if !self.0.registrations.are_any() {
             return Ok(Flow::Next);
         }
@@ -83,10 +86,11 @@ impl On<RoomMessage> for Inside {
         let is_user = |jid: &&Jid| router.destination(jid.domain()) == Destination::Users;
         let inside = event.inside.iter().filter(is_user).map(Jid::bare);
         let people: BTreeSet<BareJid> = inside.filter(|account| *account != sender).collect();
-        if people.is_empty() {
+        if people.is_empty() && !has_own {
             return Ok(Flow::Next);
         }
         let heard = Heard {
+            to_members: has_own.then(|| SaidToMembers::of(event)),
             dispatch: self.0.clone(),
             room: event.room.clone(),
             stanza: event.stanza.clone(),
@@ -118,10 +122,14 @@ struct Heard {
     stanza: Stanza,
     said: SaidText,
     people: BTreeSet<BareJid>,
+    to_members: Option<SaidToMembers>,
 }
 
 impl Heard {
     async fn tell(&self, cx: &mut Cx) -> Result<(), Fault> {
+        if let Some(members) = &self.to_members {
+            members.tell(&self.dispatch, &self.said, cx).await?;
+        }
         let is_away = |_: &Registration, device: DeviceState| !device.is_awake();
         for account in &self.people {
             if self.dispatch.registrations.of(account).await?.is_empty() {

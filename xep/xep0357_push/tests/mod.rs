@@ -3,6 +3,7 @@
 mod answers;
 mod commands;
 mod devices;
+mod members;
 mod quiet;
 mod stored;
 
