@@ -195,6 +195,11 @@ impl Figures {
         page.counter("kim_push_sent", help, pushes.sent() as f64)?;
         let help = "Push notifications that app servers have taken";
         page.counter("kim_push_taken", help, pushes.taken() as f64)?;
+        let help =
+            "Seconds until app servers answered, of all push notifications that they have taken together";
+        page.counter("kim_push_answer_seconds", help, pushes.answer_seconds())?;
+        let help = "Push notifications that app servers have not answered yet";
+        page.gauge("kim_push_underway", help, pushes.underway() as usize)?;
         let help = "Messages that an earlier push notification stands for";
         page.counter("kim_push_collapsed", help, pushes.collapsed() as f64)?;
         let help = "Push notifications that did not reach their app server at once, by reason";

@@ -212,7 +212,12 @@ fn request<'a>(wake: &'a Wake<'_>) -> FcmRequest<'a> {
             android: AndroidConfig {
                 // A call must not be replaced by a message.
                 collapse_key: (!is_call).then_some(TOPIC),
-                priority: if is_call { "high" } else { "normal" },
+                // A phone that sleeps is woken for what its user wants to see, not to clear what was read elsewhere.
+                priority: if wake.urgency == Urgency::Low {
+                    "normal"
+                } else {
+                    "high"
+                },
                 ttl: format!("{}s", ttl(wake.urgency).as_secs()),
             },
         },

@@ -11,8 +11,8 @@ mod google;
 mod hosts;
 mod jwt;
 mod notifier;
-mod sealed;
-mod vapid;
+pub mod sealed;
+pub mod vapid;
 mod webpush;
 
 use std::sync::Arc;

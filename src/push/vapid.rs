@@ -1,10 +1,12 @@
 //! Voluntary application server identification (RFC 8292): with each request goes a token that shows whose it is, so that a
 //! push service can take requests only from the server that the subscription was made for.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quick_cache::sync::Cache;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde::Serialize;
@@ -20,11 +22,18 @@ const HEADER: JwtHeader<'_> = JwtHeader {
     kid: None,
 };
 
+/// A token is used for so long: signing is a third of what a notification costs.
+const USED: Duration = Duration::from_secs(3_600);
+/// Push services whose tokens are kept.
+const SERVICES_MAX: usize = 1_000;
+
 /// The server's key.
 pub struct Vapid {
     pair: EcdsaKeyPair,
     /// Whom a push service can write to: a `mailto:` or `https:` address.
     subject: String,
+    /// The header for a push service, and until when it is used.
+    signed: Cache<String, (Duration, Arc<str>)>,
 }
 
 #[derive(Serialize)]
@@ -45,7 +54,11 @@ impl Vapid {
     pub fn read(pkcs8: &[u8], subject: String) -> Option<Vapid> {
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()?;
-        Some(Vapid { pair, subject })
+        Some(Vapid {
+            pair,
+            subject,
+            signed: Cache::new(SERVICES_MAX),
+        })
     }
 
     /// The public key as browsers want it when they subscribe (`applicationServerKey`).
@@ -54,15 +67,27 @@ impl Vapid {
     }
 
     /// The header `Authorization` for a push service with this origin (§3).
-    pub fn authorization(&self, audience: &str) -> Option<String> {
+    pub fn authorization(&self, audience: &str) -> Option<Arc<str>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        if let Some((until, header)) = self.signed.get(audience)
+            && now < until
+        {
+            return Some(header);
+        }
+        let header = self.sign(audience, now)?;
+        self.signed
+            .insert(audience.to_owned(), (now + USED, header.clone()));
+        Some(header)
+    }
+
+    fn sign(&self, audience: &str, now: Duration) -> Option<Arc<str>> {
         let claims = Claims {
             aud: audience,
             exp: (now + VALID).as_secs(),
             sub: &self.subject,
         };
         let token = jwt::signed(&self.pair, &HEADER, &claims)?;
-        Some(format!("vapid t={token}, k={}", self.public()))
+        Some(format!("vapid t={token}, k={}", self.public()).into())
     }
 }
 
@@ -90,6 +115,12 @@ mod tests {
             serde_json::from_slice(&bytes(signed.split_once('.').unwrap().1)).unwrap();
         assert_eq!(claims["aud"], "https://push.example");
         assert_eq!(claims["sub"], "mailto:admin@example.org");
+        assert_eq!(
+            vapid.authorization("https://push.example"),
+            Some(header.clone()),
+            "it is used again"
+        );
+        assert_ne!(vapid.authorization("https://other.example"), Some(header.clone()));
         let again = Vapid::read(&key, String::new()).unwrap();
         assert_eq!(again.public(), vapid.public(), "one key, one identity");
     }

@@ -108,7 +108,7 @@ impl WebPushSender {
             .vapid
             .authorization(&audience)
             .ok_or("the server's own key cannot sign")?;
-        let request = request.header(reqwest::header::AUTHORIZATION, signed).build();
+        let request = request.header(reqwest::header::AUTHORIZATION, &*signed).build();
         request.map_err(|_| "the request could not be made")
     }
 }

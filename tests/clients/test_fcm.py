@@ -112,7 +112,7 @@ def message(app):
     return {"message": {
         "token": app,
         "data": {"kind": "message", "messages": "1"},
-        "android": {"collapse_key": "messages", "priority": "normal", "ttl": "259200s"},
+        "android": {"collapse_key": "messages", "priority": "high", "ttl": "259200s"},
     }}
 
 

@@ -32,7 +32,7 @@ const SERVICE: &str = "push";
 section! {
     /// The app server inside: browsers (Web Push) and UnifiedPush apps are woken by this server itself.
     pub struct PushServiceConfig {
-        /// PushSubscriptions of one account.
+        /// Push subscriptions of one account.
         pub subscriptions_max: usize = 20, in 1..=1_000;
         /// Notifications on their way at the same time. Further ones are tried again a little later.
         pub underway_max: usize = 1_000, in 1..=100_000;

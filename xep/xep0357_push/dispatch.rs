@@ -41,6 +41,7 @@ const CROWDED_SECONDS: u32 = 10;
 pub(super) struct Underway {
     place: PushPlace,
     registration: Arc<Registration>,
+    since: Timestamp,
     pub deadline: Timestamp,
     tries: u32,
     /// It is not tried again: nobody rings an hour later, and what is over may begin again.
@@ -334,12 +335,14 @@ impl Dispatch {
         let sent = Underway {
             place: place.clone(),
             registration: registration.clone(),
+            since: now,
             deadline,
             tries,
             is_fleeting,
             tester: sending.tester,
         };
         underway.insert(id, sent);
+        self.count(&underway);
         drop(underway);
         self.figures.sent.fetch_add(1, Ordering::Relaxed);
         match is_fleeting {
@@ -348,6 +351,13 @@ impl Dispatch {
             false => self.owe(&place, deadline, tries, cx.router()),
         }
         cx.send(stanza);
+    }
+
+    /// Says how many are under way.
+    pub(super) fn count(&self, underway: &HashMap<Box<str>, Underway>) {
+        self.figures
+            .underway
+            .store(underway.len() as u64, Ordering::Relaxed);
     }
 
     /// The table knows that a notification is to be sent.
@@ -409,7 +419,9 @@ impl Dispatch {
         let mut underway = lock(&self.underway);
         let sent = underway.get(id)?;
         let is_theirs = sent.registration.service == *from && sent.place.0 == *to;
-        is_theirs.then(|| underway.remove(id)).flatten()
+        let sent = is_theirs.then(|| underway.remove(id)).flatten();
+        self.count(&underway);
+        sent
     }
 
     /// The app server's word on a notification.
@@ -437,7 +449,7 @@ impl Dispatch {
                         store.delivered(account, *tag, now)
                     }
                 });
-                self.figures.taken.fetch_add(1, Ordering::Relaxed);
+                self.figures.take(now.0 - sent.since.0);
                 if let Some(tester) = sent.tester {
                     // Whoever asked may have gone.
                     let _ = tester.send(Ok(()));

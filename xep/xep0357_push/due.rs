@@ -47,10 +47,10 @@ impl Dispatch {
         self.look_after_watched(router, now).await?;
         let late: Vec<Underway> = {
             let mut underway = lock(&self.underway);
-            underway
-                .extract_if(|_, sent| sent.deadline <= now)
-                .map(|(_, sent)| sent)
-                .collect()
+            let late = underway.extract_if(|_, sent| sent.deadline <= now);
+            let late = late.map(|(_, sent)| sent).collect();
+            self.count(&underway);
+            late
         };
         for sent in late {
             self.again(sent, Failure::Timeout, router).await?;

@@ -68,6 +68,8 @@ pub struct Figures {
     pub(super) sent: AtomicU64,
     pub(super) taken: AtomicU64,
     pub(super) collapsed: AtomicU64,
+    pub(super) underway: AtomicU64,
+    answer_micros: AtomicU64,
     failed: [AtomicU64; Failure::ALL.len()],
 }
 
@@ -88,7 +90,24 @@ impl Figures {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// WakeNews that an earlier notification stands for.
+    /// One was taken so long after it was published.
+    pub(super) fn take(&self, micros: i64) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(micros).unwrap_or(0);
+        self.answer_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Seconds from publishing to the answer, of all that were taken together.
+    pub fn answer_seconds(&self) -> f64 {
+        self.answer_micros.load(Ordering::Relaxed) as f64 / 1e6
+    }
+
+    /// Those that were published and are not answered yet.
+    pub fn underway(&self) -> u64 {
+        self.underway.load(Ordering::Relaxed)
+    }
+
+    /// Messages, calls and contact requests that an earlier notification stands for.
     pub fn collapsed(&self) -> u64 {
         self.collapsed.load(Ordering::Relaxed)
     }

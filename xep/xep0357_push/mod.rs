@@ -1,8 +1,8 @@
 //! XEP-0357 Push Notifications 0.4.1: a client that the server cannot reach right now is woken by the app server of its makers.
 //! The client says which ([`commands`]); the server keeps that, sealed ([`registration`], [`store`]), and publishes that there
-//! is something ([`publish`]). What is worth it stands in [`worth`], who is told in [`told`], [`rooms`] and [`members`], how often and what
-//! becomes of failures in [`dispatch`]. What ends a notification (a chat that was read elsewhere, a call that is over) is told to
-//! devices that this server wakes itself.
+//! is something ([`publish`]). What is worth it stands in [`worth`], who is told in [`told`], [`rooms`] and [`members`], and how
+//! often, and what becomes of failures, in [`dispatch`]. What ends a notification (a chat that was read elsewhere, a call that
+//! is over) is told to devices that this server wakes itself.
 //!
 //! An app server is any address: a domain on another server, a component, a client.
 

@@ -36,7 +36,7 @@ fn a_message_is_a_count_that_the_next_one_replaces() {
         json!({"message": {
             "token": "token:1",
             "data": {"kind": "message", "messages": "3"},
-            "android": {"collapse_key": "messages", "priority": "normal", "ttl": "259200s"},
+            "android": {"collapse_key": "messages", "priority": "high", "ttl": "259200s"},
         }})
     );
 }
