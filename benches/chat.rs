@@ -4,6 +4,7 @@
 //! `KIM_BENCH_MESSAGES` and `KIM_BENCH_PAIRS` change how many; `KIM_BENCH_ARCHIVE=0` leaves the archive out;
 //! `KIM_PROOF_BIN` measures another binary.
 
+mod modules;
 #[path = "../tests/whole/mod.rs"]
 mod whole;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use modules::without;
 use whole::line::Line;
 use whole::person::Person;
 use whole::process::Kim;
@@ -89,22 +91,6 @@ async fn main() {
     );
     drop(all);
     kim.stop();
-}
-
-/// Switches modules off, with all that need them.
-fn without(modules: &[&'static str]) -> String {
-    let mut off = modules.to_vec();
-    // In this list a module stands behind those that it needs.
-    for entry in kim_xep::MODULES {
-        if entry.needs.iter().any(|needed| off.contains(needed)) {
-            off.push(entry.name);
-        }
-    }
-    off.sort_unstable();
-    off.dedup();
-    off.iter()
-        .map(|name| format!("[{name}]\nenabled = false\n"))
-        .collect()
 }
 
 async fn measure(kim: &Kim, pairs: Vec<(Person, Person)>, load: &Load) -> Vec<(Person, Person)> {

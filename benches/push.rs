@@ -5,6 +5,7 @@
 //! everything at once.
 
 mod inside;
+mod modules;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use kim_xep::push_service::api::{
 use kim_xep::xep0357_push::api::PushContent;
 
 use inside::{cpu_seconds, perform, session, stanza};
+use modules::without;
 
 /// People who are written to.
 const PEOPLE: usize = 2_000;
@@ -62,19 +64,28 @@ fn main() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        for with_push in [false, true, false, true] {
-            messages(with_push).await;
+        for archive in [true, false] {
+            for with_push in [false, true, false, true] {
+                messages(archive, with_push).await;
+            }
         }
     });
     sealing();
 }
 
 /// Messages to people who are there, and to people whose phone is away.
-async fn messages(with_push: bool) {
+async fn messages(archive: bool, with_push: bool) {
     let db = TestDb::sqlite_file().await;
-    let switch = format!("enabled = {with_push}\n");
+    let mut off = Vec::new();
+    if !archive {
+        off.extend(["xep0313_mam", "xep0045_muc"]);
+    }
+    if !with_push {
+        off.push("xep0357_push");
+    }
     let config = format!(
-        "[limits]\nenabled = false\n[xep0384_omemo]\npolicy = \"off\"\n[xep0357_push]\n{switch}[push_service]\n{switch}"
+        "[limits]\nenabled = false\n[xep0384_omemo]\npolicy = \"off\"\n{}",
+        without(&off)
     );
     let house = House::on(db.db(), kim_xep::MODULES, &config).await;
     let server = house.router.fact::<AppServer>();
@@ -126,7 +137,8 @@ async fn messages(with_push: bool) {
     }
     let away = write(1).await;
     println!(
-        "{}: {there:6.1} µs CPU a message to a client that is there, {away:6.1} µs to one that is away",
+        "{}, {}: {there:6.1} µs CPU a message to a client that is there, {away:6.1} µs to one that is away",
+        if archive { "archived    " } else { "not archived" },
         if with_push { "with push   " } else { "without push" }
     );
 }

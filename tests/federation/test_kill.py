@@ -302,7 +302,5 @@ async def test_nothing_confirmed_is_lost_when_servers_are_killed(world):
           f"{sum(sender.logins for sender in senders)} logins, {time.monotonic() - begun:.0f} s")
     errors = [error for sender in senders for error in sender.errors]
     assert not errors, errors[:3]
-    assert (lost, twice_here) == (0, 0)
-    # On a machine that is slow at the moment, a repetition may come before the first copy is committed: 4 of 7,259 were seen.
-    assert twice <= messages // 200, f"{twice} of {messages} are doubled"
+    assert (lost, twice, twice_here) == (0, 0, 0)
     assert kills >= 20 and messages >= KILLS * CONFIRMED_BETWEEN * len(senders)

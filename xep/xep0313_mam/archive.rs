@@ -18,7 +18,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 
 use super::ids;
 use super::store::{ArchiveKey, ArchiveRow, ArchiveStore, FoundMessage, Peer, Replaced};
-use super::tail::{self, RESENDS_MAX, Tail};
+use super::tail::{self, CameBefore, RESENDS_MAX, Tail, UnderWay};
 
 /// Archives whose end is remembered; up to 16 kB each, while their owners send much.
 const TAILS_MAX: usize = 16_384;
@@ -178,15 +178,13 @@ impl Archives {
         let peers = peer_tags(&key, author.map_or(peer, |author| &author.jid));
         let reference = reference(&key, stanza);
         let tail = self.tail(owner).await?;
-        if let Some(tag) = resend
-            && let Some(place) = self
-                .stored_before(owner, &tail, (tag, peers.bare, reference), cx)
-                .await?
+        let under_way = match self
+            .admit(owner, &tail, (resend, peers.bare, reference), cx)
+            .await?
         {
-            let since = Timestamp(place.stamp);
-            return Ok(Put::AgainStored(ids::write(&key, place), since));
-        }
-        let under_way = tail.next(self.clock.now(), resend);
+            Ok(under_way) => under_way,
+            Err(place) => return Ok(Put::AgainStored(ids::write(&key, place), Timestamp(place.stamp))),
+        };
         let place = ArchiveKey {
             stamp: under_way.stamp(),
             tie: ids::tie(),
@@ -211,30 +209,40 @@ impl Archives {
         Ok(Put::Stored(ids::write(&key, place)))
     }
 
-    /// Where the same message is, if it came before: by its tag, its peer's and its reference.
-    async fn stored_before(
+    /// A place for a message, by its tag, its peer's and its reference; or where the same is that came before.
+    async fn admit(
         &self,
         owner: &BareJid,
-        tail: &Tail,
-        (tag, peer, reference): (i64, i64, i64),
+        tail: &Arc<Tail>,
+        (tag, peer, reference): (Option<i64>, i64, i64),
         cx: &Cx,
-    ) -> Result<Option<ArchiveKey>, Fault> {
-        if let Some(stamp) = tail.sent(tag, self.clock.now()) {
-            tail.settled().await;
-            if let Some(place) = self.store.was_sent(owner, stamp, tag).await? {
-                return Ok(Some(place));
+    ) -> Result<Result<UnderWay, ArchiveKey>, Fault> {
+        let under_way = loop {
+            let before = match tail.next(self.clock.now(), tag) {
+                Ok(under_way) => break under_way,
+                Err(before) => before,
+            };
+            tail.arrived(before.stamp).await;
+            if let Some(place) = self.store.was_sent(owner, before.stamp, before.tag).await? {
+                return Ok(Err(place));
             }
-        }
+            // It was never committed.
+            tail.withdraw(before);
+        };
         // Another server goes on trying for days, and does not care what this process remembers.
-        if cx.fact::<MayRepeat>().is_some() {
+        if let Some(tag) = tag
+            && cx.fact::<MayRepeat>().is_some()
+        {
             let alike = self.store.referred(peer, reference, REPEATED_AMONG).await?;
             for place in alike {
                 if self.store.was_sent(owner, place.stamp, tag).await?.is_some() {
-                    return Ok(Some(place));
+                    let stamp = under_way.stamp();
+                    tail.withdraw(CameBefore { stamp, tag });
+                    return Ok(Err(place));
                 }
             }
         }
-        Ok(None)
+        Ok(Ok(under_way))
     }
 
     /// Puts something else into a message's place, together with what else the stanza leaves behind.

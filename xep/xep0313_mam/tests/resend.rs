@@ -153,3 +153,23 @@ async fn what_another_server_repeats_after_a_lost_connection_is_one_however_late
     there.send(&said(7, "").replace("<body>7", "<body>other")).await;
     assert_eq!(ask(&mut bob, "").await.ids.len(), 43);
 }
+
+#[tokio::test]
+async fn what_another_server_sends_over_two_streams_at_once_is_one() {
+    let house = house().await;
+    let mut bob = house.online("bob@localhost/laptop").await;
+    bob.skip();
+    // The old stream is cut while this server still reads what came over it; the new one brings the same.
+    let (mut old, mut new) = (house.neighbour("example.net"), house.neighbour("example.net"));
+    old.reconnect();
+    new.reconnect();
+    for number in 0..20 {
+        let said = format!(
+            "<message from='juliet@example.net/x' to='bob@localhost' id='j{number}' type='chat'><body>{number}</body></message>"
+        );
+        tokio::join!(old.send(&said), new.send(&said));
+    }
+    let delivered = std::iter::from_fn(|| bob.next()).filter(|xml| xml.contains("<body>"));
+    assert_eq!(delivered.count(), 20);
+    assert_eq!(ask(&mut bob, "").await.ids.len(), 20);
+}
