@@ -9,7 +9,6 @@ use kim_core::config::WebOrigin;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
 use kim_core::keyed::{Rate, Rates};
-use kim_core::module::Registrar;
 use kim_core::router::{NoAnswer, Router};
 use kim_core::seal::Seals;
 use kim_core::stanza::IqType;
@@ -46,8 +45,8 @@ pub enum Pushed {
 pub struct PushProvider {
     config: UnifiedPushConfig,
     origin: WebOrigin,
-    /// The address of the service, whose key seals.
-    service: Jid,
+    /// Whose data key seals: the service at the main domain.
+    owner: String,
     seals: Seals,
     paces: Rates<BareJid>,
     underway: Semaphore,
@@ -57,14 +56,14 @@ impl PushProvider {
     pub(super) fn new(
         config: UnifiedPushConfig,
         origin: WebOrigin,
-        service: Jid,
+        owner: String,
         seals: &Seals,
     ) -> PushProvider {
         PushProvider {
             underway: Semaphore::new(config.underway_max),
             config,
             origin,
-            service,
+            owner,
             seals: seals.clone(),
             paces: Rates::new(ACCOUNTS_MAX),
         }
@@ -76,12 +75,12 @@ impl PushProvider {
 
     /// The address to post to.
     pub(super) async fn address(&self, endpoint: &AppEndpoint) -> Result<String, Fault> {
-        let key = self.seals.key(self.service.as_str()).await?;
+        let key = self.seals.key(&self.owner).await?;
         Ok(format!("{}{PUSH_PATH}{}", self.origin, endpoint.seal(&key)))
     }
 
     async fn open(&self, token: &str, now: Timestamp) -> Result<Option<AppEndpoint>, Fault> {
-        let Some(key) = self.seals.known_key(self.service.as_str()).await? else {
+        let Some(key) = self.seals.known_key(&self.owner).await? else {
             return Ok(None);
         };
         let endpoint = AppEndpoint::open(&key, token);
@@ -112,7 +111,9 @@ impl PushProvider {
             return Ok(Pushed::TooMany(1));
         };
         let payload = written(&endpoint, message);
-        let asked = router.ask(IqType::Set, &self.service, client, &payload, TAKEN_WITHIN);
+        // Clients take it only from whom they have registered with.
+        let service = service_of(client)?;
+        let asked = router.ask(IqType::Set, &service, client, &payload, TAKEN_WITHIN);
         Ok(match asked.await {
             Ok(_) => Pushed::Taken,
             Err(NoAnswer::Refused(condition)) => match condition.as_str() {
@@ -137,8 +138,8 @@ fn written(endpoint: &AppEndpoint, message: &[u8]) -> String {
     xml.finish_string()
 }
 
-/// The address of the service at the main domain.
-pub(super) fn service_address(house: &Registrar<'_>) -> Result<Jid, Fault> {
-    let service = format!("{SERVICE}.{}", house.config.main_domain());
+/// The service with which a client registers its apps.
+pub(super) fn service_of(client: &Jid) -> Result<Jid, Fault> {
+    let service = format!("{SERVICE}.{}", client.domain());
     Jid::parse(&service).map_err(|error| Fault::Us(Box::new(error)))
 }

@@ -53,8 +53,8 @@ impl Module for UnifiedPush {
         let Some(origin) = house.config.public_url() else {
             return Ok(());
         };
-        let service = api::service_address(house)?;
-        let provider = Arc::new(api::PushProvider::new(config, origin, service, house.seals));
+        let owner = format!("{SERVICE}.{}", house.config.main_domain());
+        let provider = Arc::new(api::PushProvider::new(config, origin, owner, house.seals));
         house.provide(provider.clone());
         house.service(SERVICE);
         house

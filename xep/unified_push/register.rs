@@ -10,7 +10,7 @@ use kim_core::router::Destination;
 use kim_core::wire::Writer;
 
 use super::NS;
-use super::api::PushProvider;
+use super::api::{PushProvider, service_of};
 use super::endpoint::{AppEndpoint, HASH_BYTES};
 
 pub(super) struct RegisterApp(pub Arc<PushProvider>);
@@ -35,6 +35,13 @@ impl HandleIq for RegisterApp {
         if !is_user || iq.from.resource().is_none() {
             let why = "only clients of this server's accounts can register apps here";
             return Err(refused(Condition::Forbidden, why));
+        }
+        let service = service_of(iq.from)?;
+        if service.bare() != *iq.account {
+            return Err(refused(
+                Condition::NotAcceptable,
+                format!("register your apps at {service}"),
+            ));
         }
         let endpoint = AppEndpoint {
             client: iq.from.clone(),

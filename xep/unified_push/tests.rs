@@ -171,3 +171,29 @@ async fn only_clients_of_accounts_register_and_by_hashes() {
     let answer = elsewhere.next().unwrap();
     assert!(answer.contains("forbidden"), "{answer}");
 }
+
+#[tokio::test]
+async fn each_domain_has_a_push_server_of_its_own() {
+    let config = format!("[server]\ndomains = [\"localhost\", \"second.example\"]\n{CONFIG}");
+    let house = House::configured(MODULES, &config).await;
+    let mut phone = house.online("carol@second.example/phone").await;
+    phone.skip();
+    phone.send(&registration(APP, INSTANCE)).await;
+    let answer = phone.next().unwrap();
+    assert!(
+        answer.contains("not-acceptable") && answer.contains("register your apps at up.second.example"),
+        "{answer}"
+    );
+    let here = registration(APP, INSTANCE).replace("up.localhost", "up.second.example");
+    phone.send(&here).await;
+    let address = between(&phone.next().unwrap(), "endpoint='", "'");
+    let token = address.rsplit('/').next().unwrap();
+    let posted = post(&house, token, b"hello");
+    let came = awaited(&mut phone).await;
+    assert!(came.contains("from='up.second.example'"), "{came}");
+    let id = between(&came, "id='", "'");
+    phone
+        .send(&format!("<iq id='{id}' to='up.second.example' type='result'/>"))
+        .await;
+    assert_eq!(posted.await.unwrap(), Pushed::Taken);
+}
