@@ -67,7 +67,7 @@ async def test_two_people_write_to_each_other_encrypted(open_tab, people, house)
     assert "old oak" not in everything and "at nine" not in everything
 
     # And it is still there, readable, after the page was loaded anew.
-    await bob.page.reload()
+    await bob.reload()
     await bob.chatting()
     await bob.hears("at nine, then")
 

@@ -111,7 +111,7 @@ async def test_a_conversation_leaves_nothing_to_read_on_the_device(open_tab, peo
     await alice.page.evaluate("sessionStorage.removeItem('probe')")
 
     # A reload opens it again, without a password.
-    await alice.page.reload()
+    await alice.reload()
     await alice.chatting()
     await alice.hears(text)
     await alice.hears("dig at nine")
@@ -161,6 +161,6 @@ async def test_a_guest_leaves_nothing_to_read_either(open_tab, house):
     everything = everything.replace("kim-guest:lobby@conference.localhost", "")
     for secret in ["hello from nowhere", "lobby@conference", "<message"]:
         assert secret not in everything, f"{secret!r} stands readable on the device"
-    await tab.page.reload()
+    await tab.reload()
     await tab.chatting()
     await tab.hears("hello from nowhere")

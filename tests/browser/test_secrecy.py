@@ -131,7 +131,7 @@ async def test_a_second_browser_counts_what_it_cannot_read(open_tab, people, loc
     await bob.say("to both of them")
     await second.hears("to both of them")
     # The line is still there after a reload, and in the dark on a phone.
-    await second.page.reload()
+    await second.reload()
     await second.chatting()
     await second.hears("to both of them")
     assert await line.count() == 1

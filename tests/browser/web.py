@@ -14,6 +14,22 @@ OUTPUT = clients.TARGET / "test-output" / "browser"
 PATIENCE_MILLISECONDS = 30_000
 # Whether the boxes of rooms are whole.
 LISTENS = "[...document.querySelectorAll('converse-muc-message-form')].every((form) => form.auto_complete)"
+# What is in the browser's databases, as text.
+WRITTEN = """
+async () => {
+    const done = (request) => new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+    });
+    const all = [];
+    for (const { name } of await indexedDB.databases()) {
+        const db = await done(indexedDB.open(name));
+        for (const table of db.objectStoreNames) all.push(await done(db.transaction(table).objectStore(table).getAll()));
+        db.close();
+    }
+    return JSON.stringify(all);
+}
+"""
 
 
 class WebServer(clients.Server):
@@ -140,6 +156,14 @@ class Tab:
             await self.page.wait_for_timeout(20)
         await box.fill(text)
         await box.press("Enter")
+
+    async def reload(self):
+        """Reloads the page when what it shows is written down. Converse writes when it was quiet for a moment, and a message that
+        was decrypted and not written cannot be decrypted again."""
+        before = None
+        while before != (before := await self.page.evaluate(WRITTEN)):
+            await self.page.wait_for_timeout(500)
+        await self.page.reload()
 
     def messages(self):
         return self.page.locator(".chat-msg__text:visible")
