@@ -10,7 +10,7 @@ const RECORD_BYTES: u32 = 4_096;
 /// Texts are filled up to a multiple, so that their length says little.
 const PAD_BYTES: usize = 128;
 /// RFC 8030 §7.2: a push service need not take more than 4096 bytes. What encryption adds is left out, and so is the filling.
-const TEXT_BYTES_MAX: usize = 3_072;
+pub const TEXT_BYTES_MAX: usize = 3_072;
 /// RFC 8188 §2: what ends the last record's text.
 const LAST: u8 = 2;
 
@@ -30,8 +30,12 @@ fn derived<const N: usize>(salt: &[u8], secret: &[u8], info: &[&[u8]]) -> Option
     Some(bytes)
 }
 
-/// The body of a request that only the owner of these keys can read. `None` if the public key is no point on P-256.
+/// The body of a request that only the owner of these keys can read. `None` if the public key is no point on P-256, or the
+/// text has more than [`TEXT_BYTES_MAX`] bytes.
 pub fn seal(text: &[u8], p256dh: &[u8; 65], auth: &[u8; 16]) -> Option<Vec<u8>> {
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
     let random = SystemRandom::new();
     let mut salt = [0; 16];
     random.fill(&mut salt).ok()?;
@@ -47,7 +51,7 @@ pub fn seal(text: &[u8], p256dh: &[u8; 65], auth: &[u8; 16]) -> Option<Vec<u8>> 
     let key: [u8; 16] = derived(&salt, &secret, &[b"Content-Encoding: aes128gcm\0"])?;
     let nonce: [u8; 12] = derived(&salt, &secret, &[b"Content-Encoding: nonce\0"])?;
 
-    let mut record = text.get(..text.len().min(TEXT_BYTES_MAX))?.to_vec();
+    let mut record = text.to_vec();
     record.push(LAST);
     record.resize(record.len().next_multiple_of(PAD_BYTES), 0);
     let key = ring::aead::LessSafeKey::new(ring::aead::UnboundKey::new(&ring::aead::AES_128_GCM, &key).ok()?);
@@ -110,8 +114,9 @@ mod tests {
             assert_eq!(open(&body, private, &public, &auth), text.as_bytes());
         }
         assert_eq!(lengths[0], lengths[1]);
-        let long = seal(&[b'x'; 100_000], &lengths_key(), &[0; 16]).unwrap();
+        let long = seal(&[b'x'; TEXT_BYTES_MAX], &lengths_key(), &[0; 16]).unwrap();
         assert!(long.len() <= RECORD_BYTES as usize);
+        assert!(seal(&[b'x'; TEXT_BYTES_MAX + 1], &lengths_key(), &[0; 16]).is_none());
     }
 
     fn lengths_key() -> [u8; 65] {

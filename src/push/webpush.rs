@@ -5,6 +5,7 @@
 //! looked at after the name was resolved.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
@@ -36,6 +37,9 @@ pub(super) struct WebPushSender {
     hosts: PushHosts,
     allows_private: bool,
 }
+
+/// The longest that a push service is left alone because of an answer to one subscription.
+const HOST_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What a subscriber reads.
 #[derive(Serialize)]
@@ -167,7 +171,8 @@ impl Notifier for WebPushSender {
                 Err(error) => unreachable(&error),
             };
             if let Woken::NotNow(Some(wait)) = woken {
-                host.wait(wait);
+                // Others are woken through this service too, and it may have meant one subscription.
+                host.wait(wait.min(HOST_WAIT_MAX));
             }
             woken
         })
@@ -208,17 +213,36 @@ fn is_public_key(key: &[u8; 65]) -> bool {
     sealed::seal(b"", key, &[0; 16]).is_some()
 }
 
+/// The text for a subscriber: if it is too long for a notification, the message is shortened, then who wrote it is left out.
 fn text(wake: &Wake<'_>) -> String {
     let nothing = Told::default();
     let told = wake.told.unwrap_or(&nothing);
-    let text = Text {
+    let mut text = Text {
         kind: kind(wake),
         messages: told.messages,
         requests: told.requests,
         from: told.from.as_deref(),
         text: told.text.as_deref(),
     };
-    serde_json::to_string(&text).unwrap_or_default()
+    loop {
+        let written = serde_json::to_string(&text).unwrap_or_default();
+        if written.len() <= sealed::TEXT_BYTES_MAX {
+            return written;
+        }
+        match text.text {
+            Some(long) => text.text = shortened(long),
+            None => text.from = None,
+        }
+    }
+}
+
+/// Three quarters of a text; nothing of one that is short already.
+fn shortened(text: &str) -> Option<&str> {
+    let mut end = text.len() / 4 * 3;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).filter(|rest| !rest.is_empty())
 }
 
 fn judge(answer: &Response) -> Woken {
@@ -229,5 +253,44 @@ fn judge(answer: &Response) -> Woken {
             Woken::Over(status.as_u16())
         }
         status => judge_status(status, retry_after(answer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kim_xep::push_service::api::Urgency;
+
+    use super::*;
+
+    #[test]
+    fn what_a_subscriber_reads_is_whole_however_long_the_message_is() {
+        let endpoint = Endpoint {
+            address: String::new(),
+            wire: Wire::Plain,
+        };
+        for (from, said) in [
+            ("bob@example.org", "é".repeat(3_000)),
+            ("bob@example.org", "\u{1}\"".repeat(5_000)),
+            ("bob@example.org", String::new()),
+            (&"\"".repeat(3_000), "hello".repeat(1_000)),
+        ] {
+            let told = Told {
+                messages: Some(1),
+                from: Some(from.to_owned()),
+                text: Some(said.clone()),
+                ..Told::default()
+            };
+            let written = text(&Wake {
+                endpoint: &endpoint,
+                urgency: Urgency::Normal,
+                told: Some(&told),
+            });
+            assert!(written.len() <= sealed::TEXT_BYTES_MAX);
+            let read: serde_json::Value = serde_json::from_str(&written).unwrap();
+            assert_eq!(read["messages"], 1);
+            let is_long = from.len() > 1_000;
+            assert_eq!(read["from"].as_str(), (!is_long).then_some(from));
+            assert!(said.starts_with(read["text"].as_str().unwrap_or_default()));
+        }
     }
 }

@@ -191,9 +191,15 @@ impl AppServer {
     ) -> Result<i64, Fault> {
         let now = router.clock().now();
         let (tag, service) = self.register(account, endpoint, resource, now).await?;
-        self.registrations
+        let enabled = self
+            .registrations
             .enable(account, service, tag.to_string(), resource, wanted, router)
-            .await?;
+            .await;
+        if let Err(refused) = enabled {
+            // Nobody would ever be woken through it.
+            self.subscriptions.store.remove(account, tag).await?;
+            return Err(refused);
+        }
         Ok(tag)
     }
 

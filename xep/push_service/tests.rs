@@ -409,3 +409,24 @@ async fn an_account_takes_its_subscriptions_with_it() {
         .unwrap();
     assert!(server.subscriptions(&alice()).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_subscription_that_cannot_be_enabled_is_not_kept() {
+    let (house, server, _internet) = house("[xep0357_push]\nregistrations_max = 1\n").await;
+    house.account("alice@localhost").await;
+    subscribe(&server, &house, &browser(), "one").await;
+    let other = Endpoint {
+        address: "https://push.example/b".to_owned(),
+        ..browser()
+    };
+    let refused = server
+        .subscribe(&alice(), &other, "two", PushContent::default(), &house.router)
+        .await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("push registrations already")
+    );
+    assert_eq!(server.subscriptions(&alice()).await.unwrap().len(), 1);
+}

@@ -10,6 +10,7 @@ use kim_core::clock::Timestamp;
 use kim_core::cx::Cx;
 use kim_core::error::Fault;
 use kim_core::jid::{BareJid, Jid};
+use kim_core::keyed::{Rate, Rates};
 use kim_core::random;
 use kim_core::router::{Destination, Router};
 use kim_core::session::{Mark, Session, SessionId};
@@ -34,6 +35,15 @@ const RETRY_SECONDS: u32 = 30;
 const RETRY_SECONDS_MAX: u32 = 3_600;
 /// Attempts for one notification. Together they take about an hour.
 const TRIES_MAX: u32 = 8;
+/// What stands in front of a domain of this server in the address of its own app server.
+const OWN: &str = "push.";
+/// How often an account's devices may be woken to see whether that works. All of them can be, one after another.
+const TESTS: Rate = Rate {
+    per_second: 1.0 / 6.0,
+    burst: 20.0,
+};
+/// Accounts whose tests are counted.
+const TESTERS_MAX: usize = 10_000;
 /// A notification that found no room waits so long.
 const CROWDED_SECONDS: u32 = 10;
 
@@ -89,6 +99,7 @@ pub(super) struct Dispatch {
     ringing_until: AtomicI64,
     pub(super) ticking: AtomicBool,
     pub(super) turn: tokio::sync::Mutex<()>,
+    tests: Rates<BareJid>,
 }
 
 impl Dispatch {
@@ -113,6 +124,7 @@ impl Dispatch {
             ringing_until: AtomicI64::new(0),
             ticking: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
+            tests: Rates::new(TESTERS_MAX),
         }
     }
 
@@ -393,6 +405,9 @@ impl Dispatch {
         registration: &Arc<Registration>,
         router: &Arc<Router>,
     ) -> Result<(), Failure> {
+        if !self.tests.take(account, TESTS, router.clock().now()) {
+            return Err(Failure::Rate);
+        }
         let (tester, outcome) = oneshot::channel();
         let Some(mut cx) = router.cx() else {
             return Err(Failure::Unreachable);
@@ -526,10 +541,8 @@ impl Dispatch {
     }
 }
 
-/// Whether a registration is with this server's own app server.
+/// Whether a registration is with this server's own app server. Other services of this server pass on what they are told.
 pub(super) fn is_own(registration: &Registration, router: &Router) -> bool {
-    matches!(
-        router.destination(registration.service.domain()),
-        Destination::Service(_)
-    )
+    let served = registration.service.as_str().strip_prefix(OWN);
+    served.is_some_and(|domain| router.destination(domain) == Destination::Users)
 }

@@ -98,7 +98,7 @@ pub(super) async fn subscribe(
         .await;
     let id = match subscribed {
         Err(Fault::Stanza(error)) if error.condition() == Condition::ResourceConstraint => {
-            let message = "this account has too many push subscriptions; delete one of them first";
+            let message = "this account has too many devices that are woken; end one of them first";
             return Err(Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "resource-constraint",

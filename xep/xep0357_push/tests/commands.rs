@@ -1,5 +1,10 @@
 //! Enabling and disabling (§5, §6), and what is sent back to app servers.
 
+use kim_core::jid::BareJid;
+
+use super::super::dispatch::is_own;
+use super::super::figures::Failure;
+use super::super::registration::{Registration, Wish};
 use super::*;
 
 const OPTIONS: &str = "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
@@ -314,4 +319,44 @@ async fn people_see_their_devices_and_administrators_anybodys() {
     assert!(alice.next().unwrap().contains("not woken any more"));
     alice.send(&command("alice@localhost", "devices", "", "")).await;
     assert!(alice.next().unwrap().contains("no device is woken"));
+}
+
+#[tokio::test]
+async fn tests_cannot_be_used_to_send_without_end() {
+    let house = house().await;
+    let _app = house.neighbour(APP);
+    drop(phone(&house, "alice@localhost/phone", "n").await);
+    let dispatch = house.router.fact::<Dispatch>().unwrap();
+    let alice: BareJid = "alice@localhost".parse().unwrap();
+    let registration = dispatch.registrations.of(&alice).await.unwrap()[0].clone();
+    for _ in 0..20 {
+        let (dispatch, alice, registration) = (dispatch.clone(), alice.clone(), registration.clone());
+        let router = house.router.clone();
+        tokio::spawn(async move { dispatch.test(&alice, &registration, &router).await });
+        tokio::task::yield_now().await;
+    }
+    let refused = dispatch.test(&alice, &registration, &house.router).await;
+    assert_eq!(refused, Err(Failure::Rate));
+    house.clock.advance(6);
+    // Nobody answers, so this one is still under way.
+    let test = dispatch.test(&alice, &registration, &house.router);
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(200), test).await;
+    assert!(waited.is_err());
+}
+
+#[tokio::test]
+async fn only_the_app_server_of_this_house_is_trusted_with_more() {
+    let house = house().await;
+    for (service, is_its_own) in [
+        ("push.localhost", true),
+        // It would pass on what it is told to whoever has subscribed.
+        ("pubsub.localhost", false),
+        ("push.example.org", false),
+        ("push.conference.localhost", false),
+        ("alice@localhost/phone", false),
+    ] {
+        let (service, node) = (service.parse().unwrap(), "n".to_owned());
+        let one = Registration::new(service, node, String::new(), String::new(), Wish::default());
+        assert_eq!(is_own(&one, &house.router), is_its_own, "{}", one.service);
+    }
 }
